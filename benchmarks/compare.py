@@ -53,8 +53,9 @@ def prepare(work: Path, name: str) -> tuple[Path, Path]:
         texts = [text for group in mixes.mix("mix1000") for pair in group for text in (pair.chosen, pair.rejected)]
         tiny_model.write(model, texts)
     pairs = work / (name.replace("/", "_") + ".jsonl")
+    groups = mixes.mix(name)
     with pairs.open("w") as file:
-        for group in mixes.mix(name):
+        for group in groups:
             for pair in group:
                 sides = {
                     side: [*pair.prompt, {"role": "assistant", "content": getattr(pair, side)}]
@@ -144,36 +145,57 @@ def report(given: Any, rounds: list[dict[str, Any]]) -> None:
 
 
 def _work(given: Any, rounds: list[dict[str, Any]]) -> None:
-    """Tokens, waste, and the share of the machine's peak that the shared path reaches."""
+    """Tokens, waste, operations, and the share of the machine's peak that the shared path reaches."""
     first = rounds[0].get("shared")
     if first is None:
         return
-    facts = first["facts"]
+    facts, work = first["facts"], first["work"]
     print(
         f"  pairs {len(first['scores'])}, asked {facts['asked_tokens']:,} tokens, distinct {facts['unique_tokens']:,}, "
         f"computed {facts['computed_tokens']:,} ({facts['computed_tokens'] / facts['asked_tokens']:.1%}), padding "
         f"{facts['padding_share']:.1%}, {facts['sharing']}"
     )
+    ours = operations(work["tokens"], work["seen"], trimmed=True)
+    places, squares = peer_places(work["lengths"])
+    theirs = operations(places, squares, trimmed=False)
+    print(
+        f"  operations: ours {ours / 1e12:.2f} TFLOP, the peer's {theirs / 1e12:.2f} ({theirs / ours:.1f}x) on "
+        f"{places:,} places, {1 - sum(work['lengths']) / places:.0%} of them padding"
+    )
     for one in rounds:
         before, after = one["peak_before"], one["peak_after"]
-        seconds = one["shared"]["loop"]
-        executed = flops(facts["computed_tokens"]) / seconds / 1e9
+        run = one["shared"]
+        rate = ours / (run["loaded"] + run["loop"] - run["first_forward"]) / 1e9
         steady = "" if abs(after / before - 1) < 0.1 else "   (the machine changed speed)"
         print(
-            f"  peak {before:.0f} and {after:.0f} GFLOP/s around; weights alone {executed:.0f} GFLOP/s = "
-            f"{executed / ((before + after) / 2):.0%}; {facts['computed_tokens'] / seconds:,.0f} computed tokens/s, "
-            f"{len(first['scores']) / seconds:.1f} pairs/s{steady}"
+            f"  peak {before:.0f} and {after:.0f} GFLOP/s around; executed {rate:.0f} GFLOP/s = "
+            f"{rate / ((before + after) / 2):.0%}; {facts['computed_tokens'] / run['loop']:,.0f} computed tokens/s, "
+            f"{len(first['scores']) / run['loop']:.1f} pairs/s; first forward after {run['first_forward']:.1f} s, "
+            f"{run['loaded']:.1f} s of them imports and loading{steady}"
         )
 
 
-def flops(tokens: int) -> float:
-    """Multiply-adds of the weights outside the embedding, by two, without the last layer's queries, output and MLP:
-    only each row's last token is read there. Attention is not counted."""
+def operations(tokens: int, seen: int, *, trimmed: bool) -> float:
+    """Multiply-adds by two of the weights outside the embedding and of attention (`seen`: pairs of a token and one that
+    it sees). Trimmed: the last layer has keys and values alone, since only each row's last token is read there."""
     shape = tiny_model.SHAPE
-    hidden, kept = shape["hidden_size"], shape["num_key_value_heads"] * shape["head_dim"]
-    keys = 2 * hidden * kept
+    hidden, layers = shape["hidden_size"], shape["num_hidden_layers"]
+    keys = 2 * hidden * shape["num_key_value_heads"] * shape["head_dim"]
     rest = 2 * hidden * hidden + 3 * hidden * shape["intermediate_size"]
-    return 2.0 * tokens * (shape["num_hidden_layers"] * keys + (shape["num_hidden_layers"] - 1) * rest)
+    whole = layers - 1 if trimmed else layers
+    return 2.0 * tokens * (layers * keys + whole * rest) + 4.0 * hidden * whole * seen
+
+
+def peer_places(lengths: list[int], batch: int = 8) -> tuple[int, int]:
+    """Places that the peer computes, and pairs of places that its attention computes: batches in the order of the file,
+    each side padded to its longest, and with a padding mask every place meets every other."""
+    places = squares = 0
+    for side in (lengths[::2], lengths[1::2]):
+        for at in range(0, len(side), batch):
+            rows = side[at : at + batch]
+            places += len(rows) * max(rows)
+            squares += len(rows) * max(rows) ** 2
+    return places, squares
 
 
 def _difference(ours: list[list[float]], theirs: list[list[float]]) -> str:
@@ -187,10 +209,12 @@ def _brief(one: Any) -> Any:
 
 
 def _slim(one: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {key: value for key, value in part.items() if key != "scores"} if isinstance(part, dict) else part
-        for name, part in one.items()
-    }
+    """Without what is long."""
+    return {name: _short(part) if isinstance(part, dict) else part for name, part in one.items()}
+
+
+def _short(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key not in ("scores", "work")}
 
 
 if __name__ == "__main__":

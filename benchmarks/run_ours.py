@@ -27,7 +27,7 @@ def main() -> None:
     arguments.add_argument("--batch-tokens", type=int)
     given = arguments.parse_args()
 
-    from rmbench.engine.judge import EngineOptions, judge
+    from rmbench.engine.judge import EngineOptions, SilentProgress, judge
     from rmbench.models.open import OpenOptions, open_model
     from rmbench.types import Candidate, Example, Gold, Message
 
@@ -44,25 +44,57 @@ def main() -> None:
         )
         for number, pair in enumerate(pairs)
     ]
+
+    class Clock(SilentProgress):
+        """The last stretch of work that begins is the computing, after encoding, planning and trying out."""
+
+        began = 0.0
+
+        def start(self, task: str, rows: int, tokens: int) -> None:
+            self.began = time.time() - BEGAN
+
+    clock = Clock()
     started = time.time()
     facts: dict[str, object] = {}
     if given.plain:
         scores = _plain(model, examples)
     else:
         options = EngineOptions(batch_tokens=given.batch_tokens, share=not given.padded)
-        judging = judge("pairs", examples, model, options=options)
+        judging = judge("pairs", examples, model, options=options, progress=clock)
         scores = [list(judgment.rewards or ()) for judgment in judging.judgments]
         facts = judging.facts()
     loop = time.time() - started
     times = {
         "imported": imported,
         "loaded": loaded,
+        "first_forward": clock.began,
         "loop": loop,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "facts": facts,
         "scores": scores,
+        "work": work(model, examples, given.batch_tokens),
     }
     given.out.write_text(json.dumps(times))
+
+
+def work(model: object, examples: list[object], budget: int | None) -> dict[str, object]:
+    """What the operations of a shared run are counted from: tokens computed, how many tokens each of them sees, and the
+    length of every row asked for."""
+    from rmbench.engine.plan import plan
+    from rmbench.engine.requests import requests_of
+
+    requests, _ = requests_of(examples, "chat", in_pairs=False)  # type: ignore[arg-type]
+    rows = model.encode(requests)  # type: ignore[attr-defined]
+    planned = plan(rows, budget or model.chunk_tokens, share=True)  # type: ignore[attr-defined]
+    seen = 0
+    for chunk in planned.chunks:
+        lengths = iter([rows[planned.first[row]].size for row in chunk.rows])
+        for group in chunk.groups:
+            seen += group.prefix * (group.prefix + 1) // 2
+            for _ in range(group.rows):
+                own = next(lengths) - group.prefix
+                seen += own * group.prefix + own * (own + 1) // 2
+    return {"tokens": planned.statistics.computed_tokens, "seen": seen, "lengths": [row.size for row in rows]}
 
 
 def _plain(model: object, examples: list[object]) -> list[list[float]]:

@@ -19,7 +19,6 @@ The numbers come from the parts of a judgment, [K, 1] each: "logp" and "ref_logp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,6 +27,7 @@ import numpy as np
 from rmbench.metrics.aggregate import nest
 from rmbench.metrics.answers import is_failed
 from rmbench.metrics.gold import MAJORITY
+from rmbench.metrics.policy_ranking import idealised_margin
 from rmbench.metrics.sample import Sample, mean_sample, nothing
 from rmbench.types import Edge, Judged, MetricSpec
 
@@ -82,8 +82,7 @@ def idealised(log_ratio: float, alpha: float, beta: float) -> bool:
         alpha: share who prefer the first, in (0, 1].
         beta: of the objective, above 0.
     """
-    logit = math.inf if alpha == 1 else math.log(alpha / (1 - alpha))
-    return log_ratio + logit / beta > 0
+    return alpha == 1 or idealised_margin(log_ratio, alpha, beta) > 0
 
 
 def likelihood_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:

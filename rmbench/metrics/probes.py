@@ -24,16 +24,10 @@ HIDDEN = "hidden"
 """The part of a judgment that holds the state at the last token, [1, H]."""
 
 _KINDS = ("upstream", "logistic")
-_LONGEST = 2048
-"""Tokens; the upstream probe drops longer rows, in training and in test."""
 
 
 def _labelled(rows: Sequence[Judged], spec: MetricSpec) -> list[tuple[Judged, int]]:
     return [(row, label) for row in rows if (label := label_of(row, spec)) is not None]
-
-
-def _too_long(row: Judged) -> bool:
-    return any(row.judgment.truncated) or max(row.judgment.lengths, default=0) > _LONGEST
 
 
 def _has_state(row: Judged) -> bool:
@@ -53,20 +47,16 @@ def probe_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Judged]
 
     Beside it stand "figure=macro_f1", "figure=majority" (of the training labels' most frequent class) and "figure=p"
     (one-sided exact p of no more than the best constant answer). The interval takes the probe as given. Flags:
-    "no_fit_split" without fit rows of two classes, "not_above_majority", "too_long=N" for rows over 2,048 tokens, which
-    the "upstream" probe leaves out.
+    "no_fit_split" without fit rows of two classes, "not_above_majority". Rows that upstream drops for their length are
+    dropped by the task's `max_tokens`, before they come here.
 
     Raises RmbenchError for a probe that is neither "upstream" nor "logistic".
     """
     if spec.probe not in _KINDS:
         raise RmbenchError(f'metric "{spec.name}": unknown probe "{spec.probe}".{did_you_mean(spec.probe, _KINDS)}')
-    every, training = _labelled(rows, spec), [one for one in _labelled(fit, spec) if _has_state(one[0])]
-    found = every
-    if spec.probe == "upstream":
-        found, training = ([one for one in of if not _too_long(one[0])] for of in (every, training))
-    flags = (f"too_long={len(every) - len(found)}",) if len(found) < len(every) else ()
+    found, training = _labelled(rows, spec), [one for one in _labelled(fit, spec) if _has_state(one[0])]
     if not found or len({label for _, label in training}) < 2:
-        return nothing((*flags, *(("no_fit_split",) if found else ()), "undefined"), len(found))
+        return nothing((*(("no_fit_split",) if found else ()), "undefined"), len(found))
     classes = 1 + max(label for _, label in (*found, *training))
     probe = fit_probe(
         _states([row for row, _ in training]),
@@ -84,4 +74,4 @@ def probe_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Judged]
     sample = trials((gold == predicted).astype(np.float64), of, nest(of, ()), len(of))
     figures = {"macro_f1": report.macro_f1, "majority": report.majority, "p": report.p_above}
     plain = [(f"figure={name}", replace(nothing((), len(of)), value=figure)) for name, figure in figures.items()]
-    return replace(sample, flags=(*flags, *report.flags), beside=tuple(plain))
+    return replace(sample, flags=report.flags, beside=tuple(plain))

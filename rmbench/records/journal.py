@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from rmbench.errors import RmbenchError
+from rmbench.records.database import Wording, connect, damaged, erase, explained
 from rmbench.records.digest import digest_of
 from rmbench.records.replies import ReplyStore
 
@@ -21,9 +21,7 @@ __all__ = ["FILE_NAME", "LOCK_NAME", "Journal", "Scoped"]
 
 FILE_NAME = ".journal.sqlite"
 LOCK_NAME = ".journal.lock"
-_FORMAT = 1
-_BUSY_SECONDS = 30.0  # somebody may be looking at the file with another tool
-
+_WORDING = Wording("cannot use the journal", "the journal is damaged", "to start over")
 _CREATE = """
 CREATE TABLE IF NOT EXISTS batches (
     task TEXT NOT NULL,
@@ -74,7 +72,7 @@ class Journal:
         except OSError as error:
             raise RmbenchError(f"{folder}: cannot write here ({error.strerror or error}).") from error
         try:
-            connection = _connect(folder / FILE_NAME)
+            connection = connect(folder / FILE_NAME, _CREATE, _WORDING)
         except BaseException:
             lock.release()
             raise
@@ -110,11 +108,11 @@ class Journal:
         try:
             if success or self._replies is not None:
                 ReplyStore.close_in(self.path.parent, self._replies, remove=success)
-            with _explained(self.path):
+            with explained(self.path, _WORDING):
                 kept = self._connection.execute("SELECT EXISTS (SELECT 1 FROM batches)").fetchone()[0]
                 self._connection.close()
             if success or not kept:
-                _remove(self.path)
+                erase(self.path)
                 # Still held, so nobody waits on it: a run that opened it meanwhile gives up at once.
                 self.path.with_name(LOCK_NAME).unlink(missing_ok=True)
         finally:
@@ -132,17 +130,17 @@ class Journal:
     def _done(self, task: str, header: str, plan: str) -> dict[int, list[str]]:
         query = "SELECT batch, payload, sha256 FROM batches WHERE task = ? AND header = ? AND plan = ? ORDER BY batch"
         found: dict[int, list[str]] = {}
-        with _explained(self.path):
+        with explained(self.path, _WORDING):
             for batch, payload, digest in self._connection.execute(query, (task, header, plan)):
                 if hashlib.sha256(str(payload).encode()).hexdigest() != digest:
-                    raise RmbenchError(_damaged(self.path, f"batch {batch} of {task} does not match its checksum"))
+                    raise damaged(self.path, _WORDING, f"batch {batch} of {task} does not match its checksum")
                 found[batch] = json.loads(payload)
         return found
 
     def _commit(self, task: str, header: str, plan: str, index: int, payload: Sequence[str]) -> None:
         text = json.dumps(list(payload))
         digest = hashlib.sha256(text.encode()).hexdigest()
-        with _explained(self.path), self._connection:
+        with explained(self.path, _WORDING), self._connection:
             self._connection.execute(
                 "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", (task, header, plan, index, text, digest)
             )
@@ -163,49 +161,3 @@ class Scoped:
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
         """Keep one batch, whole, before returning."""
         self.journal._commit(f"{self.task}/{task}", self.header, plan_digest, index, payload)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    with _explained(path):
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS)
-        try:
-            # WAL appends whole transactions; a process killed half-way leaves a tail without commit mark, which the
-            # next reader skips. What is committed lies in the kernel's cache and outlives the process. NORMAL syncs
-            # at checkpoints only: a power cut may cost the last batches, never the order or wholeness of the others.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _FORMAT):
-                raise RmbenchError(f"{path}: made by another version of rmbench; delete it to start over.")
-            with connection:
-                connection.execute(_CREATE)
-                connection.execute(f"PRAGMA user_version = {_FORMAT}")
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problem != "ok":
-                raise RmbenchError(_damaged(path, problem))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as one clear message."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise RmbenchError(
-            f"{path}: cannot use the journal ({error}). Is the disk full, or the folder read-only?"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise RmbenchError(_damaged(path, str(error))) from error
-
-
-def _damaged(path: Path, why: str) -> str:
-    return f"{path}: the journal is damaged ({why}). Delete it to start over; finished records are not touched."
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

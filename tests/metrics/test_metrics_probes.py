@@ -14,7 +14,7 @@ from rmbench.types import Gold, Judged, Judgment, MetricSpec
 HIDDEN = 6
 
 
-def rows(n, seed, prefix="", length=10):
+def rows(n, seed, prefix=""):
     """Two classes whose states differ in their first coordinate."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 2, n)
@@ -25,7 +25,7 @@ def rows(n, seed, prefix="", length=10):
             f"{prefix}{k}",
             1,
             Gold(labels={"coherence": int(labels[k])}),
-            Judgment(f"{prefix}{k}", parts={"hidden": (tuple(states[k].tolist()),)}, lengths=(length,)),
+            Judgment(f"{prefix}{k}", parts={"hidden": (tuple(states[k].tolist()),)}, lengths=(10,)),
             {},
             f"{prefix}{k}",
         )
@@ -62,18 +62,11 @@ def test_without_fit_rows_there_is_no_probe():
         assert [(v.value, v.flags) for v in got] == [(None, ("no_fit_split", "undefined"))]
 
 
-def test_failed_rows_are_wrong_and_long_ones_left_out():
+def test_failed_rows_are_wrong():
     failed = Judged("f", 1, Gold(labels={"coherence": 1}), Judgment("f", status="failed"))
     before = measure(TEST, [LOGISTIC], fit=FIT)[0]
     got = measure([*TEST, failed], [LOGISTIC], fit=FIT)[0]
     assert (got.n, got.value) == (81, pytest.approx(before.value * 80 / 81))
-    long = rows(5, 2, "long", length=2049)
-    upstream = MetricSpec("p", "probe", probe="upstream", dimension="coherence")
-    with_long = measure([*TEST, *long], [upstream], fit=[*FIT, *long])[0]
-    without = measure(TEST, [upstream], fit=FIT)[0]
-    assert (with_long.value, with_long.n) == (without.value, 80)
-    assert "too_long=5" in with_long.flags
-    assert measure([*TEST, *long], [LOGISTIC], fit=FIT)[0].n == 85
 
 
 def test_states_that_say_nothing_are_not_above_the_majority():

@@ -81,10 +81,7 @@ def _last(ranges: Sequence[tuple[int, int]], window: int | None) -> list[tuple[i
 def _flash(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
     """Outputs [Hq, T, D] and log-sum-exp [Hq, T] (float32) of one stretch."""
     if q.device.type == "cpu":
-        out, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            q[None], k[None], v[None], 0.0, causal, scale=scale
-        )
-        return out[0], total[0]
+        return _on_cpu(q, k, v, scale, causal=causal)
     share = q.shape[0] // k.shape[0]
     keys, values = k.repeat_interleave(share, 0)[None], v.repeat_interleave(share, 0)[None]
     if q.dtype in (torch.bfloat16, torch.float16):
@@ -97,6 +94,20 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tu
         )
     # The kernels may pad the sums' last axis.
     return found[0][0], found[1][0, :, : q.shape[1]]
+
+
+def _on_cpu(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
+    """The same by torch's kernel for processors.
+
+    Queries that share a key head are laid end to end where order means nothing: the longer the line, the larger the
+    matrix products, and large ones are faster.
+    """
+    heads, length, width = q.shape
+    line = q if causal else q.reshape(k.shape[0], -1, width)
+    out, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        line[None], k[None], v[None], 0.0, causal, scale=scale
+    )
+    return out[0].reshape(heads, length, width), total[0].reshape(heads, length)
 
 
 def _plain(

@@ -56,7 +56,7 @@ class Backbone:
     @property
     def chunk_tokens(self) -> int:
         """Tokens of a batch of rows in groups: what stays in a core's cache, or what fills a GPU."""
-        return 2048 if self.device.type == "cpu" else 16_384
+        return 1024 if self.device.type == "cpu" else 16_384
 
     def states(self, batch: Batch, wanted: Sequence[Sequence[int]]) -> Tensor:
         """[W, H] of the last layer: the states of row b at the indices `wanted[b]` of its own tokens, row by row."""

@@ -10,8 +10,8 @@ from rmbench.models.protocols import Batch, Encoded, Group
 
 __all__ = ["probe_rows"]
 
-_PREFIX = 192
-_OWN = 64
+_PREFIX = 128
+_OWN = 32
 """Tokens of a group's common beginning, and of a row behind it, that are kept: a wrong mask shows on few tokens, and
 trying it on whole long rows would cost more than it saves on a small job."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,6 +53,13 @@ class Preprocess:
         top, left = (self._begin(side) for side in pixels.shape[1:])
         pixels = pixels[:, top : top + self.size, left : left + self.size]
         return (pixels - _channels(self.mean)) / _channels(self.std)
+
+    def stack(self, count: int, placed: Iterable[tuple[int, Image.Image]]) -> Tensor:
+        """[count, 3, S, S] of so many images, each with its place; they are taken one at a time."""
+        pixels = torch.empty(count, 3, self.size, self.size)
+        for place, image in placed:
+            pixels[place] = self(image)
+        return pixels
 
     @property
     def tag(self) -> str:

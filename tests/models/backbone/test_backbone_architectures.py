@@ -195,7 +195,7 @@ def test_long_rows_are_cut_for_the_trial() -> None:
     nothing = np.zeros((2, 0), dtype=np.int64)
     long = Batch(rows, nothing, nothing, np.zeros(2, dtype=np.int64), (Group(len(beginning), 2),))
     (trial,) = probe_rows([long], None)
-    assert [len(row.ids) for row in trial.rows] == [256, 256]
-    assert trial.groups == (Group(192, 2),)
+    assert [len(row.ids) for row in trial.rows] == [160, 160]
+    assert trial.groups == (Group(128, 2),)
     windowed = probe_rows([long], 1000)[1]
     assert min(len(row.ids) for row in windowed.rows) > 1000

@@ -51,9 +51,7 @@ class BlipScorer:
         shown = [row.payload for row in batch.rows if isinstance(row.payload, Picture)]
         distinct = list({each.key: each for each in shown}.values())
         place = {each.key: index for index, each in enumerate(distinct)}
-        pixels = torch.empty(len(distinct), 3, self.preprocess.size, self.preprocess.size)
-        for index, image in pictures(distinct):
-            pixels[index] = self.preprocess(image)
+        pixels = self.preprocess.stack(len(distinct), pictures(distinct))
         ids, mask = self._texts(batch)
         own = next(self.model.vision.parameters())
         with torch.inference_mode():

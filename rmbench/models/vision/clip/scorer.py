@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from rmbench.media import FrameRule
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
@@ -58,9 +57,7 @@ class ClipScorer:
         asked = [row.payload for row in batch.rows if isinstance(row.payload, Picture)]
         if not asked:
             return {_EMBEDDING: self.towers.texts([row.ids for row in batch.rows]).numpy()}
-        pixels = torch.empty(len(asked), 3, self.preprocess.size, self.preprocess.size)
-        for place, image in pictures(asked):
-            pixels[place] = self.preprocess(image)
+        pixels = self.preprocess.stack(len(asked), pictures(asked))
         return {_EMBEDDING: self.towers.images(pixels).numpy()}
 
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
