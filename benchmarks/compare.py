@@ -158,9 +158,12 @@ def _work(given: Any, rounds: list[dict[str, Any]]) -> None:
     ours = operations(work["tokens"], work["seen"], trimmed=True)
     places, squares = peer_places(work["lengths"])
     theirs = operations(places, squares, trimmed=False)
+    alone = work["distinct"]
+    plain = operations(sum(alone), sum(length * (length + 1) // 2 for length in alone), trimmed=False)
     print(
-        f"  operations: ours {ours / 1e12:.2f} TFLOP, the peer's {theirs / 1e12:.2f} ({theirs / ours:.1f}x) on "
-        f"{places:,} places, {1 - sum(work['lengths']) / places:.0%} of them padding"
+        f"  operations: shared {ours / 1e12:.2f} TFLOP, distinct rows by themselves {plain / 1e12:.2f} "
+        f"({plain / ours:.1f}x), the peer {theirs / 1e12:.2f} ({theirs / ours:.1f}x) on {places:,} places, "
+        f"{1 - sum(work['lengths']) / places:.0%} of them padding"
     )
     for one in rounds:
         before, after = one["peak_before"], one["peak_after"]

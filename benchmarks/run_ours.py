@@ -78,8 +78,8 @@ def main() -> None:
 
 
 def work(model: object, examples: list[object], budget: int | None) -> dict[str, object]:
-    """What the operations of a shared run are counted from: tokens computed, how many tokens each of them sees, and the
-    length of every row asked for."""
+    """What operations are counted from: tokens that a shared run computes, how many tokens these see in all, and the
+    lengths of all rows asked for and of the distinct ones."""
     from rmbench.engine.plan import plan
     from rmbench.engine.requests import requests_of
 
@@ -94,7 +94,12 @@ def work(model: object, examples: list[object], budget: int | None) -> dict[str,
             for _ in range(group.rows):
                 own = next(lengths) - group.prefix
                 seen += own * group.prefix + own * (own + 1) // 2
-    return {"tokens": planned.statistics.computed_tokens, "seen": seen, "lengths": [row.size for row in rows]}
+    return {
+        "tokens": planned.statistics.computed_tokens,
+        "seen": seen,
+        "lengths": [row.size for row in rows],
+        "distinct": [rows[request].size for request in planned.first],
+    }
 
 
 def _plain(model: object, examples: list[object]) -> list[list[float]]:

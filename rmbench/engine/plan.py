@@ -13,7 +13,7 @@ from rmbench.models.protocols import Encoded, Group
 
 __all__ = ["Chunk", "Plan", "PlanStatistics", "plan"]
 
-_OVER = 4
+_OVER = 8
 """A group of rows that begin alike may be so many times the budget before its prefix is computed twice."""
 
 
@@ -74,7 +74,7 @@ def plan(encoded: Sequence[Encoded], budget_tokens: int, max_rows: int | None = 
 
     Equal keys are computed once. Padded: rows of one kind are sorted by length, longest first (ties by key, so that the
     order of requests does not matter), and filled into chunks while rows x longest row <= `budget_tokens`; a longer row
-    is alone. Shared: rows that begin alike are grouped, groups stay whole up to four budgets and are filled into
+    is alone. Shared: rows that begin alike are grouped, groups stay whole up to eight budgets and are filled into
     chunks, largest first, while the tokens computed are within the budget.
 
     Args:

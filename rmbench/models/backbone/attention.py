@@ -79,35 +79,36 @@ def _last(ranges: Sequence[tuple[int, int]], window: int | None) -> list[tuple[i
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
-    """Outputs [Hq, T, D] and log-sum-exp [Hq, T] (float32) of one stretch."""
+    """Outputs [Hq, T, D] and log-sum-exp [Hq, T] (float32) of one stretch.
+
+    Queries that share a key head are laid end to end where order means nothing: the longer the line, the larger the
+    matrix products, and large ones are faster; nor need keys be repeated then.
+    """
+    heads, length, width = q.shape
+    out, total = _kernel(q if causal else q.reshape(k.shape[0], -1, width), k, v, scale, causal)
+    return out.reshape(heads, length, width), total.reshape(heads, length)
+
+
+def _kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool) -> tuple[Tensor, Tensor]:
+    """As `_flash`, by the fused kernel of the device."""
     if q.device.type == "cpu":
-        return _on_cpu(q, k, v, scale, causal=causal)
+        out, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            q[None], k[None], v[None], 0.0, causal, scale=scale
+        )
+        return out[0], total[0]
     share = q.shape[0] // k.shape[0]
-    keys, values = k.repeat_interleave(share, 0)[None], v.repeat_interleave(share, 0)[None]
+    if share > 1:
+        k, v = k.repeat_interleave(share, 0), v.repeat_interleave(share, 0)
     if q.dtype in (torch.bfloat16, torch.float16):
         found = torch.ops.aten._scaled_dot_product_flash_attention(
-            q[None], keys, values, 0.0, causal, False, scale=scale
+            q[None], k[None], v[None], 0.0, causal, False, scale=scale
         )
     else:
         found = torch.ops.aten._scaled_dot_product_efficient_attention(
-            q[None], keys, values, None, True, 0.0, causal, scale=scale
+            q[None], k[None], v[None], None, True, 0.0, causal, scale=scale
         )
     # The kernels may pad the sums' last axis.
     return found[0][0], found[1][0, :, : q.shape[1]]
-
-
-def _on_cpu(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
-    """The same by torch's kernel for processors.
-
-    Queries that share a key head are laid end to end where order means nothing: the longer the line, the larger the
-    matrix products, and large ones are faster.
-    """
-    heads, length, width = q.shape
-    line = q if causal else q.reshape(k.shape[0], -1, width)
-    out, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        line[None], k[None], v[None], 0.0, causal, scale=scale
-    )
-    return out[0].reshape(heads, length, width), total[0].reshape(heads, length)
 
 
 def _plain(
