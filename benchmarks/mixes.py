@@ -68,8 +68,8 @@ def plain(count: int, seed: int = 0) -> list[list[Pair]]:
     ]
 
 
-def passages(count: int, characters: int = 9000, seed: int = 0) -> list[list[Pair]]:
-    """Two long answers to a question over passages of so many characters, put together from RMB's answers."""
+def passages(count: int, which: slice, characters: int = 9000, seed: int = 0) -> list[list[Pair]]:
+    """Two of RMB's answers, `which` of twelve by length, to a question over passages of so many characters."""
     draw = random.Random(seed)
     texts = [row["bon_best"]["answer"] for row in _rmb("BoN_set")]
     made = []
@@ -78,8 +78,8 @@ def passages(count: int, characters: int = 9000, seed: int = 0) -> list[list[Pai
         while len(found) < characters:
             found += f"[{len(found)}] {draw.choice(texts)}\n\n"
         prompt = f"Passages:\n{found[:characters]}\n\nWhat do passages say about question {number}?"
-        long = sorted(draw.sample(texts, 12), key=len)[-2:]
-        made.append([Pair([{"role": "user", "content": prompt}], long[0], long[1])])
+        answers = sorted(draw.sample(texts, 12), key=len)[which]
+        made.append([Pair([{"role": "user", "content": prompt}], *answers)])
     return made
 
 
@@ -91,7 +91,8 @@ def mix(name: str) -> list[list[Pair]]:
         "plain1000": lambda: plain(1000),
         "bon4": lambda: best_of(250),
         "rm9": lambda: rm_bench(60),
-        "rag2k": lambda: passages(60),
+        "rag2k": lambda: passages(60, slice(5, 7)),
+        "rag2k_long": lambda: passages(60, slice(-2, None)),
     }[whole]()
     return groups[:: int(part)] if part else groups
 
