@@ -86,9 +86,16 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     assert not list(out.rglob(FILE_NAME))
 
 
+def hears_ctrl_c() -> None:
+    """Whoever started the tests in the background of a script made their children deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(out: Path) -> tuple[int, str]:
     """Exit code and errors of a run that is sent SIGINT as soon as its journal is there."""
-    process = subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(out.rglob(FILE_NAME)):
         time.sleep(0.02)

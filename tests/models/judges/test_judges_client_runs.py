@@ -190,11 +190,19 @@ run("openai:judge", "judgebench", source="sample", base_url=sys.argv[1], out=sys
 """
 
 
+def hears_ctrl_c() -> None:
+    """Whoever started the tests in the background of a script made their children deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_run_at_once_though_answers_are_under_way(stubs: Any, serve: Any, tmp_path: Path) -> None:
     """The probe is answered; then every request hangs, and would for ten minutes."""
     stub = serve(judge(stubs, lambda call: "[[A]]" if len(call.body["messages"]) == 1 else stubs.Answer(fault="hang")))
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, stub.url, str(tmp_path)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, stub.url, str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_ctrl_c,
     ) as child:
         until = time.monotonic() + 60
         while sum(len((call.body or {}).get("messages", ())) > 1 for call in stub.calls) < 2:
@@ -202,7 +210,10 @@ def test_ctrl_c_ends_a_run_at_once_though_answers_are_under_way(stubs: Any, serv
             time.sleep(0.02)
         began = time.monotonic()
         child.send_signal(signal.SIGINT)
-        _, said = child.communicate(timeout=30)
+        try:
+            _, said = child.communicate(timeout=30)
+        finally:
+            child.kill()
     assert time.monotonic() - began < 10
     assert "KeyboardInterrupt" in said
 
