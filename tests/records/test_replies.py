@@ -1,0 +1,46 @@
+"""Answers of judges on disk: what is kept comes back, and what is not as it was put there is never given back."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from rmbench.errors import RmbenchError
+from rmbench.records.replies import REPLIES_NAME, ReplyStore
+
+
+def test_an_answer_outlives_its_store(tmp_path: Path) -> None:
+    store = ReplyStore.open(tmp_path)
+    store.put("k", "row 1", "[[A]] é")
+    ReplyStore.close_in(tmp_path, store, remove=False)
+    again = ReplyStore.open(tmp_path)
+    assert (again.get("k"), again.get("other")) == ("[[A]] é", None)
+    ReplyStore.close_in(tmp_path, again, remove=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_was_changed_is_refused(tmp_path: Path) -> None:
+    store = ReplyStore.open(tmp_path)
+    store.put("k", "row 1", "[[A]]")
+    ReplyStore.close_in(tmp_path, store, remove=False)
+    with sqlite3.connect(tmp_path / REPLIES_NAME) as connection:
+        connection.execute("UPDATE replies SET text = '[[B]]'")
+    connection.close()
+    with pytest.raises(RmbenchError, match=r"answers kept here are damaged \(the answer row 1 does not match"):
+        ReplyStore.open(tmp_path).get("k")
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / REPLIES_NAME).write_bytes(b"no database" * 500)
+    with pytest.raises(RmbenchError, match=r"\.replies\.sqlite: the answers kept here are damaged .* to ask again"):
+        ReplyStore.open(tmp_path)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / REPLIES_NAME) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(RmbenchError, match="made by another version of rmbench"):
+        ReplyStore.open(tmp_path)
