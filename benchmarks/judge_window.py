@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 
-from rmbench.models.judges.ask import Question
-from rmbench.models.judges.backend_openai import ServerBackend
-from rmbench.models.judges.client import Client
-from rmbench.models.judges.client_key import Key
-from rmbench.models.judges.client_probe import Abilities
+from rmbench.models.servers.capabilities import Abilities
+from rmbench.models.servers.client import Client
+from rmbench.models.servers.generation import Question
+from rmbench.models.servers.key import Key
+from rmbench.models.servers.openai import ServerBackend
 
 SECONDS, REQUESTS, WINDOW, LIMIT = 0.5, 640, 64, 1.3
 ANSWER = json.dumps(

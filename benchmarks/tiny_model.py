@@ -30,7 +30,7 @@ def write(folder: Path, texts: list[str], seed: int = 0) -> None:
     import torch
     import transformers
 
-    from rmbench.models.torchvision_ops import declare_missing_operators
+    from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 
     declare_missing_operators()
     folder.mkdir(parents=True, exist_ok=True)

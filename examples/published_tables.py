@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmbench.evaluation.build_record import now, task_record
 from rmbench.records.record import Counts, DataFacts, ModelRecord, Record, RunFacts, ValueRecord
-from rmbench.runfacts import now, task_record
 from rmbench.tasks.registry import get
 
 __all__ = ["MODELS", "TABLES", "Table", "published"]

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from rmbench.check import check
     from rmbench.check.report import CheckReport, CheckResult
     from rmbench.errors import RmbenchError
+    from rmbench.evaluation.rescore import rescore
+    from rmbench.evaluation.results import Results
+    from rmbench.evaluation.run import run
+    from rmbench.evaluation.score import Scored, score_responses
     from rmbench.gate import compare, gate
     from rmbench.models.card import cards
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
@@ -27,10 +31,6 @@ if TYPE_CHECKING:
     from rmbench.records.store import find as find_records
     from rmbench.records.store import read as read_record
     from rmbench.records.store import read_rows
-    from rmbench.rescoring import rescore
-    from rmbench.results import Results
-    from rmbench.run import run
-    from rmbench.scoring import Scored, score_responses
     from rmbench.tasks.registry import select as select_tasks
     from rmbench.tasks.sources import load as load_examples
     from rmbench.tasks.task import Task
@@ -65,9 +65,9 @@ _HOMES = {
     "Part": "rmbench.types",
     "Record": "rmbench.records.record",
     "Responder": "rmbench.models.protocols",
-    "Results": "rmbench.results",
+    "Results": "rmbench.evaluation.results",
     "RmbenchError": "rmbench.errors",
-    "Scored": "rmbench.scoring",
+    "Scored": "rmbench.evaluation.score",
     "Scorer": "rmbench.models.protocols",
     "Task": "rmbench.tasks.task",
     "Value": "rmbench.types",
@@ -81,9 +81,9 @@ _HOMES = {
     "load_examples": "rmbench.tasks.sources:load",
     "read_record": "rmbench.records.store:read",
     "read_rows": "rmbench.records.store",
-    "rescore": "rmbench.rescoring",
-    "run": "rmbench.run",
-    "score_responses": "rmbench.scoring",
+    "rescore": "rmbench.evaluation.rescore",
+    "run": "rmbench.evaluation.run",
+    "score_responses": "rmbench.evaluation.score",
     "select_tasks": "rmbench.tasks.registry:select",
 }
 """Public name -> the module that holds it, with `:name` where it is called otherwise there."""

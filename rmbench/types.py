@@ -262,7 +262,7 @@ class MetricSpec:
     "delta_spearman", "delta_kendall_b".
     Classes: "macro_f1", "macro_precision", "macro_recall", "cohen_kappa", "threshold_accuracy", "threshold_macro_f1",
     "auc", "probe".
-    Of policies' likelihoods (see `rmbench.metrics.idealised`; such models get them beside a task's own metrics):
+    Of policies' likelihoods (`rmbench.metrics.policies.idealised`; such models get them beside a task's own metrics):
     "ranking_accuracy", "idealised_ranking_accuracy", "alignment_gap", "answer_tokens".
     Others: "ties" (RewardBench 2), "mean_of", "mean_score", "bradley_terry_loss", "noise_corrected", "both_contexts",
     "tie_calibrated_accuracy", "tie_loop_accuracy" (VideoGen-RewardBench)."""

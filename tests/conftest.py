@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rmbench.metrics.measure import measure
-from rmbench.models.torchvision_ops import declare_missing_operators
+from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.records import record as schema
 from rmbench.records.store import folder_of, write
 from rmbench.types import Edge, Gold, Judged, Judgment, MetricSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Mapping
 
-from rmbench.printable import figure
+from rmbench.text import figure
 
 __all__ = ["interval", "letters_of", "marks", "parameters", "rank_range"]
 

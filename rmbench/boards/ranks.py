@@ -15,9 +15,9 @@ from pathlib import Path
 
 from scipy import stats
 
-from rmbench.metrics.discordance import holm
-from rmbench.metrics.paired import Comparison, compare_rows
-from rmbench.metrics.votes import voted
+from rmbench.metrics.judging.votes import voted
+from rmbench.metrics.paired.comparison import Comparison, compare_rows
+from rmbench.metrics.uncertainty.discordance import holm
 from rmbench.records.store import read, read_rows
 from rmbench.types import Judged, MetricSpec
 

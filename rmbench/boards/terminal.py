@@ -13,7 +13,7 @@ from rmbench.boards.admission import grouped
 from rmbench.boards.figures import interval, letters_of, marks, rank_range
 from rmbench.boards.published import Published, PublishedCell
 from rmbench.boards.table import BoardTable, Cell, Column, Row
-from rmbench.printable import figure, printable
+from rmbench.text import figure, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType

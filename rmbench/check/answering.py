@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from rmbench.check.pictures import BROKEN
+from rmbench.check.image_probes import BROKEN
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import RAISED, Subject, numbers
 from rmbench.models.protocols import Encoded

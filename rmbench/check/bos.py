@@ -5,8 +5,8 @@ from __future__ import annotations
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject
 from rmbench.check.tokens import leading, why_no_text
-from rmbench.models.template import TemplateRefusedError
-from rmbench.models.tokens import affixes
+from rmbench.models.text.template import TemplateRefusedError
+from rmbench.models.text.tokens import affixes
 
 __all__ = ["bos"]
 

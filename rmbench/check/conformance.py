@@ -10,31 +10,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rmbench.check.against import against as compared
-from rmbench.check.against import other_spec
 from rmbench.check.answering import answers, finite, spread
+from rmbench.check.backend_diff import against as compared
+from rmbench.check.backend_diff import other_spec
 from rmbench.check.bos import bos
-from rmbench.check.inside import text_of
+from rmbench.check.image_probes import image_probes
+from rmbench.check.introspect import text_of
+from rmbench.check.invariance import batching, determinism, padding, sharing
 from rmbench.check.media import media
+from rmbench.check.memory_dtype import drift, memory, room_to_open
 from rmbench.check.ordering import order
-from rmbench.check.pictures import image_probes
 from rmbench.check.pooling import pooling
 from rmbench.check.probes import COMMON_SPECIALS, text_probes
 from rmbench.check.published import default_file, published, read_published
-from rmbench.check.repeating import batching, determinism, padding, sharing
 from rmbench.check.report import CheckReport, CheckResult, failed, not_run, passed
 from rmbench.check.scorefile import score_file
 from rmbench.check.subject import Subject
 from rmbench.check.template import template
 from rmbench.check.truncation import truncation
-from rmbench.check.weight import drift, memory, room_to_open
 from rmbench.engine.compute import reason
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.models.checkpoint import digest_files, read_checkpoint
+from rmbench.evaluation.options import open_options, options_of
+from rmbench.models.checkpoint.read import digest_files, read_checkpoint
 from rmbench.models.open import Located, OpenOptions, is_asked, locate, open_model
-from rmbench.models.precomputed import Precomputed
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
-from rmbench.options import open_options, options_of
+from rmbench.models.scores.scorer import Precomputed
 from rmbench.types import Example
 
 __all__ = ["CHECKS", "check"]
@@ -206,7 +206,7 @@ def _tell(telling: Callable[[CheckResult], None] | None, result: CheckResult) ->
 
 
 def _report(facts: ModelFacts, results: Sequence[CheckResult]) -> CheckReport:
-    from rmbench.runfacts import now, versions
+    from rmbench.evaluation.build_record import now, versions
 
     return CheckReport(facts, tuple(results), now().isoformat(timespec="seconds"), versions())
 
@@ -214,7 +214,7 @@ def _report(facts: ModelFacts, results: Sequence[CheckResult]) -> CheckReport:
 def _written(report: CheckReport, out: Path | None) -> CheckReport:
     """The report as `check.json` in the model's folder of records, which are marked; nothing where it was not opened,
     for then no record can be its."""
-    from rmbench.records.checked import mark_records, write_check
+    from rmbench.records.check_mark import mark_records, write_check
     from rmbench.records.slug import model_slug
 
     if out is None or not report.facts.family:

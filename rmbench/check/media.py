@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmbench.check.pictures import BROKEN
+from rmbench.check.image_probes import BROKEN
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject
 

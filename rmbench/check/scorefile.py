@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from rmbench.check.report import CheckResult, failed, not_run, passed
-from rmbench.models.precomputed import Precomputed
+from rmbench.models.scores.scorer import Precomputed
 
 __all__ = ["score_file"]
 

@@ -42,7 +42,7 @@ def check(model: str, published: Path | None, against: str | None, out: Path, as
            fake:oracle|anti|coin|constant|broken
     """
     from rmbench.check import check as check_model
-    from rmbench.check.lines import result_lines, summary_lines
+    from rmbench.check.render import result_lines, summary_lines
     from rmbench.cli.output import echo_json, print_rich
 
     given["model_args"] = parse_pairs(given["model_args"])

@@ -150,7 +150,7 @@ def validate(files: tuple[Path, ...]) -> None:
     FILES are TOML declarations (tasks, model cards, boards) or folders of records; without FILES, everything that the
     package carries is checked.
     """
-    from rmbench.validate import validate_all, validate_file
+    from rmbench.cli.validate import validate_all, validate_file
 
     lines = [validate_file(path) for path in files] if files else validate_all()
     for line in lines:

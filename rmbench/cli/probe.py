@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.cli.options import model_option, model_options, parse_pairs
-from rmbench.printable import figure, printable
+from rmbench.text import figure, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rmbench.results import Results
+    from rmbench.evaluation.results import Results
 
 __all__ = ["probe"]
 
@@ -43,7 +43,7 @@ def probe(as_json: bool, out: Path, tasks: str, probes: str, **given: Any) -> No
     """
     from rmbench.cli.output import echo_json, error_console, print_rich
     from rmbench.cli.progress import progress_for
-    from rmbench.probe import probe as probe_tasks
+    from rmbench.evaluation.probe import probe as probe_tasks
 
     given["model_args"] = parse_pairs(given["model_args"])
     command = shlex.join(["rmbench", *sys.argv[1:]])

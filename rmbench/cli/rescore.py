@@ -29,7 +29,7 @@ def rescore(folder: Path, weights: str, out: Path, as_json: bool) -> None:
     are the records' own.
     """
     from rmbench.cli.output import echo_json, print_rich
-    from rmbench.rescoring import rescore as rescore_records
+    from rmbench.evaluation.rescore import rescore as rescore_records
 
     results = rescore_records(folder, weights, out=out, command=shlex.join(["rmbench", *sys.argv[1:]]))
     if as_json:

@@ -53,7 +53,7 @@ def run(as_json: bool, out: Path, tasks: str, **given: Any) -> None:
     """
     from rmbench.cli.output import echo_json, error_console, print_rich
     from rmbench.cli.progress import progress_for
-    from rmbench.run import run as run_tasks
+    from rmbench.evaluation.run import run as run_tasks
 
     given["model_args"] = parse_pairs(given["model_args"])
     command = shlex.join(["rmbench", *sys.argv[1:]])

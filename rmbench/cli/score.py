@@ -25,7 +25,7 @@ def score(prompt: str, responses: tuple[str, ...], system: str | None, as_json: 
     margins alone, those of all pairs.
     """
     from rmbench.cli.output import echo_json
-    from rmbench.scoring import score_responses, sigmoid
+    from rmbench.evaluation.score import score_responses, sigmoid
 
     given["model_args"] = parse_pairs(given["model_args"])
     scored = score_responses(prompt=prompt, responses=list(responses), system=system, **given)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmbench.printable import printable
+from rmbench.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,7 +74,7 @@ def _show_records(folder: Path, as_json: bool) -> None:
 
 
 def _head(place: Path, record: Record) -> str:
-    from rmbench.results import asides_of
+    from rmbench.evaluation.results import asides_of
 
     model, data, run = record.model, record.data, record.run
     lines = [

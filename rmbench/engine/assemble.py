@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rmbench.engine.compute import reason
-from rmbench.engine.payload import RowResult
 from rmbench.engine.requests import pairs_of
+from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Encoded, Scorer
 from rmbench.types import Judgment

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rmbench.engine.batch import collate, in_groups
-from rmbench.engine.payload import RowResult
+from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError, UnreachableError
 from rmbench.models.protocols import Encoded, Group, PieceScorer, Scorer
 

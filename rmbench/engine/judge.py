@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rmbench.engine.lanes import LaneExecutor
-from rmbench.engine.plan import PlanStatistics
-from rmbench.engine.ports import (
+from rmbench.engine.interfaces import (
     EngineOptions,
     Executor,
     Ledger,
@@ -19,8 +17,10 @@ from rmbench.engine.ports import (
     ScoreCache,
     SilentProgress,
 )
+from rmbench.engine.plan import PlanStatistics
 from rmbench.engine.respond import respond
 from rmbench.engine.score import Scoring, score
+from rmbench.engine.threads import LaneExecutor
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.types import Example, Judgment

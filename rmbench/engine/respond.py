@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from rmbench.consistency import judgment_problem
 from rmbench.engine.compute import reason
-from rmbench.engine.payload import dump_judgment, load_judgments
-from rmbench.engine.ports import Ledger, Progress
+from rmbench.engine.interfaces import Ledger, Progress
+from rmbench.engine.serialization import dump_judgment, load_judgments
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Responder
-from rmbench.soundness import judgment_problem
 from rmbench.types import Example, Judgment
 
 __all__ = ["CHUNK", "respond"]

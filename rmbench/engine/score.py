@@ -15,11 +15,11 @@ from weakref import WeakKeyDictionary
 from rmbench.engine.assemble import assemble
 from rmbench.engine.batch import in_groups
 from rmbench.engine.compute import reason
-from rmbench.engine.payload import RowResult, dump_result, load_results
-from rmbench.engine.pieces import join_row, units_of
+from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache, SilentProgress
+from rmbench.engine.parts import join_row, units_of
 from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
-from rmbench.engine.ports import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache, SilentProgress
 from rmbench.engine.requests import requests_of
+from rmbench.engine.serialization import RowResult, dump_result, load_results
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Encoded, Group, Request, Scorer, SharingScorer
 from rmbench.types import Example, Judgment

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from rmbench.engine.lanes import LaneExecutor
-from rmbench.engine.ports import EngineOptions, Executor, Progress, ScoreCache, SilentProgress
+from rmbench.engine.interfaces import EngineOptions, Executor, Progress, ScoreCache, SilentProgress
 from rmbench.engine.score import Scoring, score
+from rmbench.engine.threads import LaneExecutor
 from rmbench.models.protocols import Scorer
 from rmbench.types import Example, Judgment
 

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from rmbench.engine.compute import compute, reason
-from rmbench.engine.payload import RowResult
-from rmbench.engine.ports import Job, Side
+from rmbench.engine.interfaces import Job, Side
+from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Responder, Scorer
 

@@ -9,8 +9,8 @@ from typing import Literal
 from scipy import stats
 
 from rmbench.gate.policy import Policy
-from rmbench.metrics.discordance import n_for_non_inferiority
-from rmbench.metrics.paired import Comparison
+from rmbench.metrics.paired.comparison import Comparison
+from rmbench.metrics.uncertainty.discordance import n_for_non_inferiority
 
 __all__ = ["SEVERITY", "Decision", "Verdict", "decide", "rows_needed", "worst"]
 

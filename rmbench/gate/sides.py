@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
-from rmbench.metrics.votes import voted
+from rmbench.metrics.judging.votes import voted
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
 from rmbench.records.store import find, read, read_rows

@@ -11,7 +11,7 @@ from rmbench.gate.comparison import TaskComparison, compare_pair
 from rmbench.gate.decide import Decision, Verdict, decide, rows_needed, worst
 from rmbench.gate.policy import GateError, Policy
 from rmbench.gate.sides import Pairing, models_of, pair
-from rmbench.metrics.paired import compare_rows
+from rmbench.metrics.paired.comparison import compare_rows
 from rmbench.records.record import Record
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from rmbench.metrics.aggregate import row_weights
+from rmbench.metrics.uncertainty.aggregate import row_weights
 from rmbench.types import Judged, MetricSpec
 
 __all__ = ["chance_of"]

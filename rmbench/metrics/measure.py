@@ -10,19 +10,19 @@ from typing import Literal
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metrics.aggregate import cluster_codes, nest
-from rmbench.metrics.answers import is_failed
 from rmbench.metrics.chance import chance_of
-from rmbench.metrics.correlation import CORRELATIONS
-from rmbench.metrics.credit import LINEAR_RULES, Credit, credit
-from rmbench.metrics.curves import curve_values
-from rmbench.metrics.gold import with_tags
-from rmbench.metrics.graded import DELTAS, graded_dimensions
-from rmbench.metrics.interval import Interval, linear_interval
-from rmbench.metrics.rated import dimension_of, dimensions_of
-from rmbench.metrics.sample import Sample, interval_of
+from rmbench.metrics.correlation.coefficients import CORRELATIONS
+from rmbench.metrics.correlation.preference_strength import DELTAS, graded_dimensions
+from rmbench.metrics.correlation.rated import dimension_of, dimensions_of
+from rmbench.metrics.credit.curves import curve_values
+from rmbench.metrics.credit.row import LINEAR_RULES, Credit, credit
+from rmbench.metrics.rows.answers import is_failed
+from rmbench.metrics.rows.gold import with_tags
+from rmbench.metrics.rows.selection import Group, groups_of, kept
 from rmbench.metrics.samples import RULES, Around, sample_of
-from rmbench.metrics.selection import Group, groups_of, kept
+from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
+from rmbench.metrics.uncertainty.interval import Interval, linear_interval
+from rmbench.metrics.uncertainty.sample import Sample, interval_of
 from rmbench.types import Judged, MetricSpec, Value
 
 __all__ = ["Group", "groups_of", "is_linear", "kept", "measure"]

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metrics.aggregate import nest, weight_of
-from rmbench.metrics.calibrated import calibrated_sample, loop_sample
-from rmbench.metrics.confusion import macro_sample, threshold_sample
-from rmbench.metrics.correlation import CORRELATIONS, correlation, correlation_draw
-from rmbench.metrics.credit import LINEAR_RULES, credit
-from rmbench.metrics.graded import DELTAS, delta_sample
-from rmbench.metrics.idealised import LIKELIHOOD_RULES, likelihood_sample
-from rmbench.metrics.lists import LIST_RULES, list_sample
+from rmbench.metrics.classes.auc import auc_sample
+from rmbench.metrics.classes.confusion import macro_sample, threshold_sample
+from rmbench.metrics.correlation.coefficients import CORRELATIONS, correlation, correlation_draw
+from rmbench.metrics.correlation.lists import LIST_RULES, list_sample
+from rmbench.metrics.correlation.preference_strength import DELTAS, delta_sample
+from rmbench.metrics.correlation.rated import dimension_of, rated_items
+from rmbench.metrics.credit.row import LINEAR_RULES, credit
 from rmbench.metrics.means import contexts_sample, loss_sample, mean_score_sample, noise_sample
-from rmbench.metrics.probes import probe_sample
-from rmbench.metrics.rated import dimension_of, rated_items
-from rmbench.metrics.sample import Sample, clusters_of, combined, mean_sample, nothing
-from rmbench.metrics.selection import kept
-from rmbench.metrics.separation import auc_sample
+from rmbench.metrics.policies.idealised import LIKELIHOOD_RULES, likelihood_sample
+from rmbench.metrics.probing.probes import probe_sample
+from rmbench.metrics.rows.selection import kept
+from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
 from rmbench.metrics.ties_sample import ties_sample
+from rmbench.metrics.uncertainty.aggregate import nest, weight_of
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, mean_sample, nothing
 from rmbench.types import Judged, MetricSpec
 
 __all__ = ["RULES", "STATISTICS", "Around", "sample_of", "usable"]

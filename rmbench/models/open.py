@@ -16,7 +16,7 @@ from rmbench.models.protocols import Responder, Scorer
 
 if TYPE_CHECKING:
     from rmbench.models.card import Card
-    from rmbench.models.opening import Opening
+    from rmbench.models.checkpoint.opening import Opening
 
 __all__ = ["Located", "OpenOptions", "is_asked", "locate", "open_model", "opening_of"]
 
@@ -110,11 +110,11 @@ def _open_object(spec: Any, options: OpenOptions) -> Scorer | Responder:
 
 def _open_kind(kind: str, rest: str, options: OpenOptions) -> Scorer | Responder:
     if kind == "scores":
-        from rmbench.models.precomputed import open_scores
+        from rmbench.models.scores.scorer import open_scores
 
         return open_scores(Path(rest), options)
     if is_asked(f"{kind}:"):
-        from rmbench.models.judges.backend_open import open_asked
+        from rmbench.models.served.open import open_asked
 
         return open_asked(kind.replace("_", "-"), rest, options)
     if kind == "fake":
@@ -177,7 +177,7 @@ def _unknown(spec: str, names: list[str]) -> str:
 
 
 def _on_hub(hub: str, revision: str | None, card: Card | None, options: OpenOptions) -> Located:
-    from rmbench.models.hub import download
+    from rmbench.models.checkpoint.hub import download
 
     weights = card.weights if card else None
     found = download(hub, revision, code=options.trust_remote_code, weights=weights)
@@ -185,7 +185,7 @@ def _on_hub(hub: str, revision: str | None, card: Card | None, options: OpenOpti
 
 
 def _open_checkpoint(found: Located, options: OpenOptions) -> Scorer | Responder:
-    from rmbench.models.family import families
+    from rmbench.models.families.registry import families
 
     opening = opening_of(found, options)
     return families()[opening.family.name].open(opening)
@@ -198,10 +198,10 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
         RmbenchError: the files are broken, fit no family, or contradict the card or an option.
     """
     from rmbench.models.card import Card
-    from rmbench.models.checkpoint import digest_files, read_checkpoint
-    from rmbench.models.family import decide, families
-    from rmbench.models.opening import Opening
-    from rmbench.models.scalar.family import family_of_card
+    from rmbench.models.checkpoint.opening import Opening
+    from rmbench.models.checkpoint.read import digest_files, read_checkpoint
+    from rmbench.models.families.registry import decide, families
+    from rmbench.models.families.scalar.family import family_of_card
 
     folder, card = found.folder, found.card
     weights = card.weights if card else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from rmbench.soundness import judgment_problem
+from rmbench.consistency import judgment_problem
 from rmbench.types import Gold, Judged
 
 __all__ = ["problem"]

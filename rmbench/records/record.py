@@ -186,7 +186,7 @@ class ProbingFacts(_Frozen):
     """Which dimension of a probing task the hidden state of each candidate lies nearest to."""
 
     definition: str
-    """Names the definition, which is rmbench's own; see `rmbench.metrics.centroids`."""
+    """Names the definition, which is rmbench's own; see `rmbench.metrics.probing.centroids`."""
     task: str
     """id@version of the probing task."""
     fit_digest: str
@@ -207,7 +207,7 @@ class ProbingFacts(_Frozen):
 
 
 class IntransitiveFacts(_Frozen):
-    """Triples of candidates that the model's margins order in a circle; see `rmbench.metrics.intransitive`."""
+    """Triples of candidates that the model's margins order in a circle; see `rmbench.metrics.judging.intransitive`."""
 
     cyclic: int
     total: int
@@ -218,7 +218,7 @@ class IntransitiveFacts(_Frozen):
 
 class OrderFacts(_Frozen):
     """Pairs of candidates that the model was asked about in both orders, of a judge each vote on them; see
-    `rmbench.metrics.orders`."""
+    `rmbench.metrics.judging.position_bias`."""
 
     consistent: int
     """The same candidate is better in both orders, or both orders tie."""

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.tasks.checks import check
-from rmbench.tasks.declaration import Declaration, MetricRule
-from rmbench.tasks.problems import first_problem
+from rmbench.tasks.declaration.checks import check
+from rmbench.tasks.declaration.problems import first_problem
+from rmbench.tasks.declaration.schema import Declaration, MetricRule
 from rmbench.tasks.task import Task
 from rmbench.types import Level, MetricSpec
 

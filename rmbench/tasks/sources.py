@@ -12,15 +12,15 @@ from typing import Literal
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.tasks.fields import ExcludedError, RawRow
-from rmbench.tasks.files import expected, find, read_all
-from rmbench.tasks.hub import read_hub
-from rmbench.tasks.integrity import check_unique, inspect
-from rmbench.tasks.media import with_media
-from rmbench.tasks.prepare import prepared
 from rmbench.tasks.registry import DeclaredTask
-from rmbench.tasks.seen import check_columns
-from rmbench.tasks.shapes import example, identity
+from rmbench.tasks.rows.column_check import check_columns
+from rmbench.tasks.rows.fields import ExcludedError, RawRow
+from rmbench.tasks.rows.files import expected, find, read_all
+from rmbench.tasks.rows.hub import read_hub
+from rmbench.tasks.rows.integrity import check_unique, inspect
+from rmbench.tasks.rows.media import with_media
+from rmbench.tasks.rows.prepare import prepared
+from rmbench.tasks.rows.shapes import example, identity
 from rmbench.tasks.task import DataFileFacts, Exclusion, Loaded, Task
 from rmbench.types import Conversation, Example
 

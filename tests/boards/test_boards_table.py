@@ -13,7 +13,7 @@ from rmbench.boards import tabulate
 from rmbench.boards.figures import interval, marks, parameters, rank_range
 from rmbench.boards.ranks import Pair, ranges_of
 from rmbench.boards.table import BoardTable
-from rmbench.metrics.interval import wilson
+from rmbench.metrics.uncertainty.interval import wilson
 
 Put = Callable[..., Path]
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from rmbench.boards import show
-from rmbench.printable import figure, printable
+from rmbench.text import figure, printable
 
 Put = Callable[..., Path]
 

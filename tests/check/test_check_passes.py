@@ -143,7 +143,7 @@ def test_declared_bos_policies(tiny: SimpleNamespace, tmp_path: Path, checked: C
 def test_what_does_not_fit_into_memory_is_not_run(
     tiny: SimpleNamespace, tmp_path: Path, checked: Checked, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rmbench.check import weight
+    from rmbench.check import memory_dtype as weight
 
     folder = str(tiny.checkpoint(tmp_path / "llama"))
     bytes_of_it = lines(checked(folder))["memory"].figures["bytes"]
@@ -160,7 +160,7 @@ def test_what_does_not_fit_into_memory_is_not_run(
 
 
 def test_free_memory_is_read_from_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rmbench.check import weight
+    from rmbench.check import memory_dtype as weight
 
     info = tmp_path / "meminfo"
     info.write_text("MemTotal:       16 kB\nMemAvailable:   12 kB\n")

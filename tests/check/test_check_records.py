@@ -18,12 +18,12 @@ import rmbench
 from rmbench import resources
 from rmbench.boards import show, tabulate
 from rmbench.check import check
-from rmbench.check.lines import result_lines, summary_lines
+from rmbench.check.render import result_lines, summary_lines
 from rmbench.check.report import CheckReport, failed, not_run, passed
 from rmbench.cli import cli, main
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import ModelFacts
-from rmbench.records.checked import mark_records, read_mark
+from rmbench.records.check_mark import mark_records, read_mark
 from rmbench.records.store import read, verify
 
 PutRecord = Callable[..., Path]

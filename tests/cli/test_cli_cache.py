@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import rmbench
 from rmbench.cli import cli
 from rmbench.errors import RmbenchError
-from rmbench.models.scalar.stock import ScalarScorer
+from rmbench.models.families.scalar.stock import ScalarScorer
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from scipy import stats
 
 from rmbench.gate.decide import Verdict, decide, rows_needed, worst
 from rmbench.gate.policy import GateError, Policy
-from rmbench.metrics.discordance import tango_limits
-from rmbench.metrics.paired import Comparison
+from rmbench.metrics.paired.comparison import Comparison
+from rmbench.metrics.uncertainty.discordance import tango_limits
 
 Z = 1.6448536269514722
 PLAIN = Comparison(

@@ -32,8 +32,8 @@ def test_every_public_name_loads_and_is_documented(name: str) -> None:
 def test_modules_do_not_hide_the_functions_of_their_name() -> None:
     code = """
 import rmbench
-import rmbench.run, rmbench.gate, rmbench.check.conformance, rmbench.boards, rmbench.gate.comparison
-import rmbench.validate
+import rmbench.evaluation.run, rmbench.gate, rmbench.check.conformance, rmbench.boards, rmbench.gate.comparison
+import rmbench.cli.validate
 assert callable(rmbench.run) and callable(rmbench.check) and callable(rmbench.gate)
 assert callable(rmbench.boards) and callable(rmbench.compare)
 from rmbench import gate, run

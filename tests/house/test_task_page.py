@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from rmbench.tasks.declaration import RULES
+from rmbench.tasks.declaration.schema import RULES
 from rmbench.tasks.registry import declared, select
 from rmbench.types import MetricSpec
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rmbench.errors import RmbenchError
-from rmbench.metrics.interval import wilson
 from rmbench.metrics.measure import is_linear, measure
+from rmbench.metrics.uncertainty.interval import wilson
 from rmbench.types import Edge, Gold, Judged, Judgment, Level, MetricSpec, Verdict
 
 PAIR = MetricSpec("accuracy", "pair", chance=0.5)

@@ -20,8 +20,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rmbench.models.judges.client_servers import Patience
 from rmbench.models.protocols import Batch, Encoded, Request
+from rmbench.models.servers.pool import Patience
 from rmbench.types import Message
 
 TEXTS = [

@@ -13,20 +13,20 @@ from pydantic import BaseModel
 
 from rmbench.cli.listing import models as listing
 from rmbench.engine.judge import judge
-from rmbench.models import hub
 from rmbench.models.card import Card, cards
-from rmbench.models.family import adapters, families
-from rmbench.models.gpm.open import GpmSettings
-from rmbench.models.hub import Download
-from rmbench.models.implicit.settings import ImplicitSettings
+from rmbench.models.checkpoint import hub
+from rmbench.models.checkpoint.hub import Download
+from rmbench.models.families.gpm.open import GpmSettings
+from rmbench.models.families.implicit.settings import ImplicitSettings
+from rmbench.models.families.pairwise.open import PairRmSettings
+from rmbench.models.families.registry import adapters, families
+from rmbench.models.families.scalar.heads.declarations import layouts
+from rmbench.models.families.vision.blip.open import BlipSettings
+from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.judges.declaration import load_protocol
 from rmbench.models.open import open_model
-from rmbench.models.pairwise.open import PairRmSettings
 from rmbench.models.protocols import Scorer
-from rmbench.models.scalar.declarations import layouts
-from rmbench.models.template import TemplateRefusedError, resolve_template
-from rmbench.models.vision.blip.open import BlipSettings
-from rmbench.models.vision.clip.open import ClipSettings
+from rmbench.models.text.template import TemplateRefusedError, resolve_template
 from rmbench.types import Candidate, Example, Gold, Message
 
 KNOWN = cards()

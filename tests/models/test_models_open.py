@@ -13,7 +13,7 @@ from rmbench import resources
 from rmbench.errors import RmbenchError
 from rmbench.models import hub, opening
 from rmbench.models.card import Card, card_for, cards, load_card
-from rmbench.models.hub import Download
+from rmbench.models.checkpoint.hub import Download
 from rmbench.models.open import OpenOptions, open_model
 
 MINIMAL = 'name = "some-model"\nhub = "org/Some-Model"\nfamily = "scalar"\nverified = false\n'

@@ -14,22 +14,22 @@ from pydantic import BaseModel
 
 from rmbench import resources
 from rmbench.engine.judge import judge
-from rmbench.models import hub
 from rmbench.models.baselines import BASELINES
 from rmbench.models.baselines.relevance import RelevanceSettings
 from rmbench.models.baselines.surface import SURFACES
 from rmbench.models.card import Card, load_card
-from rmbench.models.family import families
-from rmbench.models.gpm.open import GpmSettings
-from rmbench.models.hub import Download
-from rmbench.models.implicit.settings import ImplicitSettings
+from rmbench.models.checkpoint import hub
+from rmbench.models.checkpoint.hub import Download
+from rmbench.models.families.gpm.open import GpmSettings
+from rmbench.models.families.implicit.settings import ImplicitSettings
+from rmbench.models.families.pairwise.open import PairRmSettings
+from rmbench.models.families.registry import families
+from rmbench.models.families.scalar.heads.declarations import layouts
+from rmbench.models.families.vision.blip.open import BlipSettings
+from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.open import open_model
-from rmbench.models.pairwise.open import PairRmSettings
-from rmbench.models.precomputed import Precomputed
 from rmbench.models.protocols import Scorer
-from rmbench.models.scalar.declarations import layouts
-from rmbench.models.vision.blip.open import BlipSettings
-from rmbench.models.vision.clip.open import ClipSettings
+from rmbench.models.scores.scorer import Precomputed
 from rmbench.types import Candidate, Example, Gold, Message
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -124,7 +124,7 @@ class TestFamilies:
 
     def test_every_baseline_and_every_implicit_score_is_told(self) -> None:
         assert all(f"`baseline:{kind}`" in section("Baselines") for kind in BASELINES)
-        from rmbench.models.implicit.formulas import FREE, WITH_REFERENCE
+        from rmbench.models.families.implicit.formulas import FREE, WITH_REFERENCE
 
         assert all(f"`{score}`" in section("Implicit rewards") for score in (*FREE, *WITH_REFERENCE))
 

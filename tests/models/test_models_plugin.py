@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from rmbench.errors import RmbenchError
-from rmbench.models.family import families
+from rmbench.models.families.registry import families
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load

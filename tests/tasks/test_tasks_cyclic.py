@@ -14,8 +14,8 @@ from rmbench.errors import RmbenchError
 from rmbench.metrics.measure import measure
 from rmbench.models.fakes import open_fake
 from rmbench.models.options import OpenOptions
-from rmbench.tasks.adapt_cyclic import CYCLES, cycle_of_pairs, cycles_of_criteria, dice, first_by_key
 from rmbench.tasks.registry import get, load_file
+from rmbench.tasks.rows.adapt_cyclic import CYCLES, cycle_of_pairs, cycles_of_criteria, dice, first_by_key
 from rmbench.tasks.sources import load
 from rmbench.types import Example, Judged, Judgment, Value
 

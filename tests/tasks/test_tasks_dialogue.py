@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.tasks.adapt import hh_dialogues, split_dialogue
+from rmbench.tasks.rows.adapt import hh_dialogues, split_dialogue
 
 MARK = {"user": "\n\nHuman:", "assistant": "\n\nAssistant:"}
 turn_text = st.text(alphabet="ab \n:HumanAssist\r\u2028", max_size=20).filter(

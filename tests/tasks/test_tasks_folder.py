@@ -15,8 +15,8 @@ import pyarrow.parquet
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.tasks.files import stem
 from rmbench.tasks.registry import load_file
+from rmbench.tasks.rows.files import stem
 from rmbench.tasks.sources import ids, load
 from rmbench.tasks.task import Loaded, Task
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rmbench.tasks.adapt_media import genai_votes
 from rmbench.tasks.registry import get
+from rmbench.tasks.rows.adapt_media import genai_votes
 from rmbench.tasks.sources import load
 from rmbench.types import Example, Judgment, Value, Verdict
 

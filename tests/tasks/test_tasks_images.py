@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.tasks.media import with_media
 from rmbench.tasks.registry import get
+from rmbench.tasks.rows.media import with_media
 from rmbench.tasks.sources import load
 from rmbench.types import Candidate, Example, Gold, Message, Part
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from rmbench.tasks import declaration
+from rmbench.tasks.declaration import schema as declaration
 from rmbench.tasks.registry import load_file
 from rmbench.tasks.sources import load
 

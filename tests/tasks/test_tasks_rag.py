@@ -14,11 +14,11 @@ from rmbench.metrics.measure import measure
 from rmbench.models.baselines import open_baseline
 from rmbench.models.fakes import open_fake
 from rmbench.models.options import OpenOptions
-from rmbench.tasks.adapt_rag import references_and_question, shared_tool_calls
-from rmbench.tasks.fields import RawRow
-from rmbench.tasks.prepare import prepared
 from rmbench.tasks.registry import DeclaredTask, get
-from rmbench.tasks.shapes import example
+from rmbench.tasks.rows.adapt_rag import references_and_question, shared_tool_calls
+from rmbench.tasks.rows.fields import RawRow
+from rmbench.tasks.rows.prepare import prepared
+from rmbench.tasks.rows.shapes import example
 from rmbench.tasks.sources import load
 from rmbench.tasks.task import Loaded
 from rmbench.types import Edge, Example, Gold, Judged, Judgment, Value, Verdict

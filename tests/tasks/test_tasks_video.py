@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.tasks.adapt_media import fetv_videos, t2v_videos
 from rmbench.tasks.registry import get
+from rmbench.tasks.rows.adapt_media import fetv_videos, t2v_videos
 from rmbench.tasks.sources import load
 from rmbench.types import Example, Judgment, Part, Value
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rmbench.engine.judge import judge
-from rmbench.models.judges.batch_files import BatchRequests, Constraints
-from rmbench.models.judges.client_key import Key
 from rmbench.models.judges.responder import JudgeResponder
-from rmbench.models.judges.server_command import Machine, serve_environment
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.servers.batch_files import BatchRequests, Constraints
+from rmbench.models.servers.key import Key
+from rmbench.models.servers.vllm_command import Machine, serve_environment
 from rmbench.types import Candidate, Example
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]

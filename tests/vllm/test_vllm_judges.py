@@ -15,10 +15,10 @@ import torch
 
 from rmbench.engine.judge import EngineOptions, judge
 from rmbench.errors import UnreachableError
-from rmbench.models.judges.ask import Grammar, Question, Sampling
-from rmbench.models.judges.backend_openai import ServerBackend
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.servers.generation import Grammar, Question, Sampling
+from rmbench.models.servers.openai import ServerBackend
 from rmbench.types import Example
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]

@@ -22,9 +22,9 @@ from rmbench.boards.figures import interval, letters_of, marks, parameters, rank
 from rmbench.boards.site.drawing import Scale, scale_of
 from rmbench.boards.table import BoardTable, Cell
 from rmbench.errors import RmbenchError
-from rmbench.printable import figure, printable
 from rmbench.records.slug import model_slug, task_slug
 from rmbench.records.store import RECORD_NAME
+from rmbench.text import figure, printable
 
 __all__ = ["render", "safe_link", "write"]
 

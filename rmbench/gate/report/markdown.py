@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rmbench.gate.comparison import Compared, TaskComparison
 from rmbench.gate.report.words import difference, flip_lines, lost_won, method, notes, p_value, percent, task_name
 from rmbench.gate.verdicts import GateResult
-from rmbench.printable import figure, printable
+from rmbench.text import figure, printable
 
 __all__ = ["comparison", "escaped", "verdicts"]
 

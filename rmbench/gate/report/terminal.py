@@ -12,7 +12,7 @@ from rich.text import Text
 from rmbench.gate.comparison import Compared, Flip, TaskComparison
 from rmbench.gate.report.words import difference, flip_lines, lost_won, method, notes, p_value, percent, task_name
 from rmbench.gate.verdicts import GateResult, TaskVerdict
-from rmbench.printable import figure, printable
+from rmbench.text import figure, printable
 
 __all__ = ["comparison", "verdicts"]
 

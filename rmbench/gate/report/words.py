@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rmbench.gate.comparison import Flip, TaskComparison
-from rmbench.metrics.paired import Comparison
-from rmbench.printable import figure, printable
+from rmbench.metrics.paired.comparison import Comparison
+from rmbench.text import figure, printable
 
 __all__ = ["difference", "flip_lines", "lost_won", "method", "notes", "p_value", "percent", "task_name"]
 

@@ -14,7 +14,7 @@ from rmbench.models.backbone.layout import lay_out
 from rmbench.models.backbone.lean import lean_states, takes_lean
 from rmbench.models.backbone.library import library_states, pack_attention, unpack_attention
 from rmbench.models.backbone.padded import carried_states, padded_states, plain_states
-from rmbench.models.backbone.probe import probe_rows
+from rmbench.models.backbone.trial_rows import probe_rows
 from rmbench.models.protocols import Batch, Encoded, Sharing
 
 __all__ = ["Backbone"]

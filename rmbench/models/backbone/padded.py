@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rmbench.models.backbone.positions import positions
 from rmbench.models.protocols import Batch, Encoded, Group
-from rmbench.models.states import positions
 
 __all__ = ["carried_states", "padded_states", "plain_states"]
 

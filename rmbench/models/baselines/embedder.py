@@ -10,17 +10,17 @@ from typing import Any, get_args
 import torch
 
 from rmbench.errors import RmbenchError
+from rmbench.models.backbone.positions import to_the_left
 from rmbench.models.baselines.relevance import EmbeddedText, Pooling, RelevanceScorer, RelevanceSettings
 from rmbench.models.card import Card
-from rmbench.models.checkpoint import Checkpoint, digest_files, read_checkpoint, read_json
-from rmbench.models.family import Family
-from rmbench.models.loading import load_model, load_tokenizer, place, warm
-from rmbench.models.open_text import own_length, pad_id, placement_facts, throwaway
-from rmbench.models.opening import Opening
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint, read_json
+from rmbench.models.families.registry import Family
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Batch, FloatArray
-from rmbench.models.states import to_the_left
-from rmbench.models.tokens import affixes
+from rmbench.models.text.open import own_length, pad_id, placement_facts, throwaway
+from rmbench.models.text.tokens import affixes
 
 __all__ = ["embed", "open_relevance"]
 

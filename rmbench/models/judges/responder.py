@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from rmbench.models.judges.ask import Backend, Grammar, Question, Reply, Sampling
 from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.orders import shown_orders
+from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import CannotAskError, Prompt
-from rmbench.models.judges.remembering import Remembering, Replies
-from rmbench.models.judges.upstream import PARSERS
 from rmbench.models.judges.verdict import Read, Reader, answers_allowed
 from rmbench.models.protocols import ModelFacts
+from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling
+from rmbench.models.servers.reply_cache import Remembering, Replies
 from rmbench.types import TIE, Example, Judgment, Status, Verdict
 
 __all__ = ["Estimate", "JudgeResponder", "JudgeSettings"]
@@ -33,7 +33,7 @@ class JudgeSettings:
     orders: Literal["both", "single"] = "both"
     votes: int = 1
     voting: Literal["majority", "mean", "each"] = "majority"
-    """How votes make one verdict when metrics are taken; see `rmbench.metrics.votes`."""
+    """How votes make one verdict when metrics are taken; see `rmbench.metrics.judging.votes`."""
     voting_unparsed: Literal["abstain", "count"] = "abstain"
     marks: Literal["quoted", "raw"] = "quoted"
     parser: str = ""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from rmbench.errors import RmbenchError
-from rmbench.models.judges.client import AgainError, Client
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
-from rmbench.models.tokens import TextEncoder
+from rmbench.models.servers.client import AgainError, Client
+from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["ServedScorer", "check_raw", "classify"]
 

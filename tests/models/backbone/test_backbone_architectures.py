@@ -11,7 +11,7 @@ import torch
 
 from rmbench.models.backbone import backbone as module
 from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.probe import probe_rows
+from rmbench.models.backbone.trial_rows import probe_rows
 from rmbench.models.protocols import Batch, Encoded, Group
 
 SIZE = {

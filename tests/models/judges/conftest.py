@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rmbench.models.judges.ask import Question, Reply
-from rmbench.models.judges.make import make_judge
+from rmbench.models.judges.build import make_judge
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.options import OpenOptions
+from rmbench.models.servers.generation import Question, Reply
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 
 Answer = Callable[[Question], Reply | str]

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from rmbench.errors import RmbenchError
+from rmbench.models.judges.build import JUDGE_ARGS
 from rmbench.models.judges.declaration import FOLDER, load_protocol, protocol_names
-from rmbench.models.judges.make import JUDGE_ARGS
+from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import CannotAskError, Prompt
-from rmbench.models.judges.upstream import PARSERS
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 
 PUBLIC = (

@@ -11,10 +11,10 @@ import pytest
 
 from rmbench.engine.judge import MemoryLedger, judge
 from rmbench.errors import RmbenchError
+from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.measure import measure
-from rmbench.metrics.orders import orders
-from rmbench.models.judges.ask import Question, Reply
 from rmbench.models.judges.orders import pairs_of
+from rmbench.models.servers.generation import Question, Reply
 from rmbench.types import TIE, Edge, Example, Judged, MetricSpec
 
 STYLES = tuple(Edge(i, 3 + j) for i in range(3) for j in range(3))

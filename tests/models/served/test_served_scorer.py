@@ -14,11 +14,11 @@ import torch
 
 from rmbench.engine.judge import EngineOptions, judge
 from rmbench.errors import RmbenchError, UnreachableError
-from rmbench.models.judges.client import AgainError, Client, RefusedError
-from rmbench.models.judges.client_key import Key
+from rmbench.evaluation.run import run
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.served.scorer import ServedScorer, check_raw, classify
-from rmbench.run import run
+from rmbench.models.servers.client import AgainError, Client, RefusedError
+from rmbench.models.servers.key import Key
 from rmbench.types import Candidate, Example, Gold, Message
 
 EXAMPLES = [

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rmbench.models.checkpoint import Checkpoint
-from rmbench.models.family import Fit
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.registry import Fit
 
 if TYPE_CHECKING:
-    from rmbench.models.opening import Opening
+    from rmbench.models.checkpoint.opening import Opening
     from rmbench.models.protocols import Scorer
 
 __all__ = ["LOCAL_JUDGE"]
@@ -32,7 +32,7 @@ class LocalJudgeFamily:
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
         """As `ModelFamily` says; nothing fits unless the layout is named."""
-        from rmbench.models.implicit.family import IMPLICIT
+        from rmbench.models.families.implicit.family import IMPLICIT
 
         if layout is None:
             return ()

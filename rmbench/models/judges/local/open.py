@@ -9,13 +9,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
-from rmbench.models.implicit.language import language_model
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.families.implicit.language import language_model
 from rmbench.models.judges.declaration import JudgeProtocol, load_protocol
 from rmbench.models.judges.local.scorer import LocalJudge
 from rmbench.models.judges.prompt import Prompt
-from rmbench.models.loading import load_model, load_tokenizer, place, warm
-from rmbench.models.open_text import own_length, pad_id, placement_facts, text_encoder, throwaway
-from rmbench.models.opening import Opening
+from rmbench.models.text.open import own_length, pad_id, placement_facts, text_encoder, throwaway
 
 __all__ = ["open_local"]
 

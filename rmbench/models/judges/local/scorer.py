@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rmbench.models.implicit.language import LanguageModel
+from rmbench.models.families.implicit.language import LanguageModel
 from rmbench.models.judges.prompt import CannotAskError, Prompt
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request, Sharing
-from rmbench.models.tokens import TextEncoder
+from rmbench.models.text.tokens import TextEncoder
 from rmbench.types import Candidate, Example, Gold, Message
 
 __all__ = ["LocalJudge"]

@@ -1,0 +1,59 @@
+"""What of an opened model can be seen from outside: its text encoder, its tokenizer, its torch modules."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rmbench.models.protocols import Responder, Scorer
+from rmbench.models.text.tokens import TextEncoder
+
+__all__ = ["modules_of", "text_of", "tokenizer_of"]
+
+_DEPTH = 3
+_FOREIGN = ("torch", "transformers", "tokenizers", "open_clip", "numpy", "builtins", "pathlib")
+
+
+def text_of(model: Scorer | Responder) -> TextEncoder | None:
+    """The first text encoder among the model's attributes and theirs; None where there is none to be seen."""
+    return next((value for value in _values(model, _DEPTH) if isinstance(value, TextEncoder)), None)
+
+
+def tokenizer_of(model: Scorer | Responder) -> Any:
+    """The tokenizer of a model's text encoder, else the first among its attributes; None where there is none."""
+    text = text_of(model)
+    if text is not None:
+        return text.tokenizer
+    return next((value for value in _values(model, _DEPTH) if _is_tokenizer(value)), None)
+
+
+def modules_of(model: Scorer | Responder) -> list[Any]:
+    """The torch modules among the model's attributes and theirs, each once, and none that is a part of another."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    found = [value for value in _values(model, _DEPTH) if isinstance(value, torch.nn.Module)]
+    parts = {id(part) for module in found for part in module.modules() if part is not module}
+    return list({id(module): module for module in found if id(module) not in parts}.values())
+
+
+def _is_tokenizer(value: Any) -> bool:
+    return all(hasattr(value, name) for name in ("decode", "bos_token_id", "all_special_tokens"))
+
+
+def _values(owner: Any, depth: int) -> Iterator[Any]:
+    """Attributes, and those of attributes whose classes are not a library's."""
+    for value in _attributes(owner):
+        yield value
+        inside = value if isinstance(value, (tuple, list)) else value.values() if isinstance(value, dict) else ()
+        yield from list(inside)[:64]
+        for each in (value, *list(inside)[:64]):
+            if depth > 1 and type(each).__module__.partition(".")[0] not in _FOREIGN:
+                yield from _values(each, depth - 1)
+
+
+def _attributes(owner: Any) -> list[Any]:
+    slots = [name for kind in type(owner).__mro__ for name in getattr(kind, "__slots__", ()) if isinstance(name, str)]
+    named = {name: getattr(owner, name) for name in slots if hasattr(owner, name)}
+    return list({**named, **getattr(owner, "__dict__", {})}.values())

@@ -1,0 +1,56 @@
+"""A report for a terminal of 80 columns, light or dark: no meaning in a colour alone, and untrusted text as text."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from rmbench.check.report import CheckReport, CheckResult
+from rmbench.text import printable
+
+__all__ = ["result_lines", "summary_lines"]
+
+_SHOWN = {"pass": ("pass", "green"), "fail": ("FAIL", "bold red"), "not run": ("not run", "yellow")}
+_NAME, _STATUS = 12, 8
+_LONGEST = 600
+_TEXT_LINES = 30
+
+
+def result_lines(result: CheckResult) -> RenderableType:
+    """Name, status and sentence; below it the text that a person should look at."""
+    word, style = _SHOWN[result.status]
+    grid = Table.grid()
+    grid.add_column(width=_NAME)
+    grid.add_column(width=_STATUS)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(result.name), Text(word, style=style), Text(printable(result.line, _LONGEST)))
+    return Group(grid, *_text(result.text))
+
+
+def summary_lines(report: CheckReport) -> RenderableType:
+    """The count, and where it was written."""
+    counts = [sum(one.status == status for one in report.checks) for status in ("pass", "fail", "not run")]
+    lines = [Text("\n{} passed, {} failed, {} not run".format(*counts), style="bold")]
+    name = f"{report.facts.name}@{report.facts.revision}"
+    if report.failed:
+        lines.append(Text(f"{printable(name)} did not pass: {', '.join(report.failed)}"))
+    elif not report.passed:
+        lines.append(Text(f"{printable(name)} was not opened, so it did not pass"))
+    else:
+        lines.append(Text(f"{printable(name)} passed"))
+    if report.folder is not None:
+        marked = f"; {report.records} records marked" if report.records else ""
+        lines.append(Text(f"written: {printable(report.folder)}/check.json{marked}"))
+    lines += [Text(printable(f"not marked: {note}", _LONGEST)) for note in report.notes]
+    return Group(*lines)
+
+
+def _text(text: str) -> list[RenderableType]:
+    """Rendered text, line by line between bars, so that white space at the ends shows."""
+    lines = text.split("\n") if text else []
+    shown = [Text(f"| {printable(line, _LONGEST)}", overflow="fold") for line in lines[:_TEXT_LINES]]
+    if len(lines) > _TEXT_LINES:
+        shown.append(Text(f"... and {len(lines) - _TEXT_LINES} more lines"))
+    return [Padding(line, (0, 0, 0, 2)) for line in shown]

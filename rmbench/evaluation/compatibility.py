@@ -1,0 +1,119 @@
+"""Whether a model can take a task, and the model as a task needs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from rmbench.engine.judge import Judging
+    from rmbench.evaluation.ensemble import Ensemble
+    from rmbench.models.protocols import Responder, Scorer
+    from rmbench.tasks.task import Exclusion, Loaded, Task
+    from rmbench.types import Judged, Judgment, MetricSpec
+
+    Model: TypeAlias = Scorer | Responder | Ensemble
+
+__all__ = ["cannot_read", "cannot_take", "for_task", "keep_short", "probes_of", "within_length", "without_states"]
+
+
+Taken = TypeVar("Taken", bound="Model")
+
+
+def cannot_take(model: Model, task: Task) -> str:
+    """Why this model, or a member of this ensemble, cannot take this task, or ""."""
+    facts = model.facts
+    for member in getattr(model, "members", ()):
+        why = cannot_take(member, task)
+        if why:
+            return f"{member.facts.name}: {why}"
+    tasks = getattr(model, "tasks", None)
+    if tasks is not None and task.id not in tasks:
+        return f"{facts.name} has no rows of it"
+    if probes_of(task) and not hasattr(model, "with_hidden"):
+        article = "an" if facts.family[:1] in "aeiou" else "a"
+        return f"it probes hidden states, which {article} {facts.family} model does not give"
+    if task.modality not in facts.modalities:
+        return f"the task is {task.modality}, the model takes {', '.join(sorted(facts.modalities))}"
+    return ""
+
+
+def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
+    """Why this model, or a member of this ensemble, has nothing to say of these rows, or ""."""
+    for member in getattr(model, "members", ()):
+        why = cannot_read(member, task, loaded)
+        if why:
+            return f"{member.facts.name}: {why}"
+    if "text" not in model.facts.modalities and not _shows_media(loaded):
+        return f"its candidates are texts, which a {model.facts.family} model does not score"
+    other_rows = getattr(model, "other_rows", None)
+    if other_rows is not None:
+        return str(other_rows(task, loaded))
+    without_gold = not any(
+        example.gold.relation or example.gold.ratings or example.gold.labels for example in loaded.examples
+    )
+    return "its rows have no gold, which a fake reads" if model.facts.family == "fake" and without_gold else ""
+
+
+def _shows_media(loaded: Loaded) -> bool:
+    """Whether any candidate is, or holds, an image or a video."""
+    candidates = (candidate for example in loaded.examples for candidate in example.candidates)
+    messages = (message for candidate in candidates for message in candidate.messages)
+    return any(part.kind != "text" for message in messages for part in message.parts)
+
+
+def probes_of(task: Task) -> tuple[MetricSpec, ...]:
+    """The metrics that read a model's hidden states instead of its rewards; none for most tasks."""
+    return tuple(metric for metric in task.metrics if metric.rule == "probe")
+
+
+def for_task(model: Taken, task: Task) -> Taken:
+    """The model as the task needs it: with its hidden states where they are probed."""
+    with_hidden: Callable[[], Taken] | None = getattr(model, "with_hidden", None)
+    return with_hidden() if probes_of(task) and with_hidden is not None else model
+
+
+def within_length(
+    task: Task, loaded: Loaded, rows: Sequence[Judged], judging: Judging
+) -> tuple[Loaded, list[Judged], Judging]:
+    """All three without the rows that the task's `max_tokens` drops: they are listed as excluded and in no total."""
+    kept, dropped = keep_short(task, rows)
+    if not dropped:
+        return loaded, kept, judging
+    gone = {row.id for row in dropped}
+    of_groups = Counter(f"{name}={value}" for row in rows if row.id in gone for name, value in row.groups.items())
+    loaded = replace(
+        loaded,
+        examples=tuple(example for example in loaded.examples if example.id not in gone),
+        total=loaded.total - len(gone),
+        excluded=(*loaded.excluded, *dropped),
+        group_totals={name: total - of_groups[name] for name, total in loaded.group_totals.items()},
+    )
+    return loaded, kept, replace(judging, judgments=tuple(row.judgment for row in kept))
+
+
+def keep_short(task: Task, rows: Sequence[Judged]) -> tuple[list[Judged], list[Exclusion]]:
+    """The rows that the task's `max_tokens` keeps, and those it drops, with the reason."""
+    from rmbench.tasks.task import Exclusion
+
+    why = {row.id: _too_long(row.judgment, task.max_tokens) for row in rows}
+    return [row for row in rows if not why[row.id]], [Exclusion(name, reason) for name, reason in why.items() if reason]
+
+
+def _too_long(judgment: Judgment, most: int | None) -> str:
+    longest = max(judgment.lengths, default=0)
+    if most is None or (longest <= most and not any(judgment.truncated)):
+        return ""
+    return f"{longest:,} tokens, more than {most:,}" if longest > most else f"cut at {longest:,} tokens"
+
+
+def without_states(row: Judged) -> Judged:
+    """The row without hidden states, which are large and are in the record as the probe's figures."""
+    from rmbench.metrics.probing.probes import HIDDEN
+
+    if HIDDEN not in row.judgment.parts:
+        return row
+    parts = {name: part for name, part in row.judgment.parts.items() if name != HIDDEN}
+    return replace(row, judgment=replace(row.judgment, parts=parts))

@@ -1,0 +1,166 @@
+"""`ensemble:a,b,c`: several models, each judged by itself, and their judgments combined."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard, get_args
+
+from rmbench.engine.judge import Judging
+from rmbench.engine.plan import PlanStatistics
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.evaluation.combine import Agreement, Method, Recipe, agreement, combine
+from rmbench.evaluation.replay import holds_records, open_recorded
+from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.protocols import ModelFacts, Responder, Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Combined", "Ensemble", "is_ensemble", "join", "open_ensemble"]
+
+_PREFIX = "ensemble:"
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Models that are judged one after the other, all of them open at once."""
+
+    members: tuple[Scorer | Responder, ...]
+    recipe: Recipe
+    facts: ModelFacts
+
+    @property
+    def names(self) -> list[str]:
+        """`name@revision` of the members."""
+        return [_called(member.facts) for member in self.members]
+
+
+@dataclass(frozen=True, slots=True)
+class Combined(Judging):
+    """What came of judging a task with every member."""
+
+    names: tuple[str, ...] = ()
+    """[M] `name@revision`."""
+    agreement: Agreement | None = None
+    """None where no row that all could judge has two candidates."""
+
+
+def is_ensemble(spec: object) -> TypeGuard[str]:
+    """Whether `--model` names an ensemble."""
+    return isinstance(spec, str) and spec.startswith(_PREFIX)
+
+
+def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
+    """The ensemble that `spec` names.
+
+    Args:
+        spec: `ensemble:` and what `--model` takes, joined by commas; or folders of one model's records.
+        options: those of every member; of `model_args` the ensemble takes all, `method` ("mean" or "rank") and
+            `weights` (numbers above 0 joined by ":", one per member).
+
+    Raises:
+        RmbenchError: a member cannot be opened or stands there twice, or a setting is wrong.
+    """
+    options.check_model_args("ensemble", ("method", "weights"))
+    if options.revision is not None:
+        raise RmbenchError("--revision: an ensemble has none; write @REVISION behind a member's name.")
+    specs = [one.strip() for one in spec.removeprefix(_PREFIX).split(",")]
+    if not all(specs):
+        raise RmbenchError(f"{spec!r}: expected ensemble:A,B,... with a model in every place.")
+    recipe = _recipe(options.model_args, len(specs))
+    plain = replace(options, model_args={})
+    members = tuple(_member(one, plain) for one in specs)
+    names = [_called(member.facts) for member in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise RmbenchError(f"{spec!r}: {name} is a member {names.count(name)} times; give it a weight instead.")
+    return Ensemble(members, recipe, _facts(members, recipe))
+
+
+def join(ensemble: Ensemble, judgings: Sequence[Judging]) -> Combined:
+    """The members' judgings of the same examples as one.
+
+    Raises:
+        RmbenchError: a member answered by verdicts alone, or ranks were asked of single candidates.
+    """
+    said = [judging.judgments for judging in judgings]
+    judgments = combine(ensemble.names, said, ensemble.recipe)
+    remarks = [
+        {f"{name}: {remark}": count for remark, count in judging.remarks.items()}
+        for name, judging in zip(ensemble.names, judgings, strict=True)
+    ]
+    ways = {judging.sharing for judging in judgings}
+    return Combined(
+        judgments=tuple(judgments),
+        statistics=sum((judging.statistics for judging in judgings), PlanStatistics()),
+        seconds=sum(judging.seconds for judging in judgings),
+        halved=any(judging.halved for judging in judgings),
+        resumed_batches=sum(judging.resumed_batches for judging in judgings),
+        options=judgings[0].options,
+        sharing=", ".join(sorted(ways)),
+        cached=sum(judging.cached for judging in judgings),
+        remarks={remark: count for one in remarks for remark, count in one.items()},
+        names=tuple(ensemble.names),
+        agreement=agreement(said, judgments),
+    )
+
+
+def _member(spec: str, options: OpenOptions) -> Scorer | Responder:
+    folder = Path(spec)
+    return open_recorded(folder) if holds_records(folder) else open_model(spec, options)
+
+
+def _recipe(args: Mapping[str, str], members: int) -> Recipe:
+    said, known = args.get("method", "mean"), get_args(Method)
+    if said not in known:
+        near = did_you_mean(said, known)
+        raise RmbenchError(f"--model-args method={said}: expected one of {', '.join(known)}.{near}")
+    method: Method = "rank" if said == "rank" else "mean"
+    if "weights" not in args:
+        return Recipe(method)
+    try:
+        weights = tuple(float(weight) for weight in args["weights"].split(":"))
+    except ValueError as error:
+        raise RmbenchError(f'--model-args weights={args["weights"]}: expected numbers joined by ":".') from error
+    if len(weights) != members or not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise RmbenchError(
+            f"--model-args weights={args['weights']}: expected {members} numbers above 0, one per member."
+        )
+    return Recipe(method, weights)
+
+
+def _called(facts: ModelFacts) -> str:
+    return f"{facts.name}@{facts.revision}"
+
+
+def _facts(members: Sequence[Scorer | Responder], recipe: Recipe) -> ModelFacts:
+    """What the record says of the ensemble; what is true of a member and tells against it is true of the whole."""
+    each = [member.facts for member in members]
+    shares = recipe.shares(len(each)).tolist()
+    pinned = {"method": recipe.method, "shares": shares, "members": [facts.fingerprint for facts in each]}
+    digest = hashlib.sha256(json.dumps(pinned).encode()).hexdigest()
+    sizes = [facts.parameters for facts in each]
+    licenses = {facts.license for facts in each}
+    return ModelFacts(
+        name=_PREFIX + ",".join(facts.name for facts in each),
+        revision=digest[:8],
+        family="ensemble",
+        why=f"{len(each)} models combined by {'mean z-score' if recipe.method == 'mean' else 'mean rank'}",
+        modalities=frozenset.intersection(*(facts.modalities for facts in each)),
+        parameters=sum(size for size in sizes if size is not None) if None not in sizes else None,
+        license=licenses.pop() if len(licenses) == 1 else None,
+        trained_on=tuple(dict.fromkeys(name for facts in each for name in facts.trained_on)),
+        flags=tuple(sorted({flag for facts in each for flag in facts.flags})),
+        settings={
+            "method": recipe.method,
+            "members": ", ".join(map(_called, each)),
+            "weights": ":".join(f"{share:.6g}" for share in shares),
+        },
+        # A member that cannot be told from another one cannot be kept in a journal, nor can what it is part of.
+        fingerprint=digest if all(facts.fingerprint for facts in each) else "",
+    )

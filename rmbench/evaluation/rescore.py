@@ -1,0 +1,135 @@
+"""Stored records of a multi-objective model in another direction: new records, and no forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmbench.errors import RmbenchError
+from rmbench.evaluation.objectives import Direction, Weights, direction_in, parse_weights
+from rmbench.evaluation.results import Results
+
+if TYPE_CHECKING:
+    from rmbench.records.record import ModelRecord, Record, RunFacts, ValueRecord
+    from rmbench.types import Judged
+
+__all__ = ["rescore"]
+
+
+def rescore(
+    folder: Path | str, objective_weights: Weights | str, *, out: Path | str = "results", command: str = ""
+) -> Results:
+    """New records from stored ones, with sum over m of w_m times objective m as the reward.
+
+    Values are what `rmbench.run` with these weights gives: the same rows, metrics and seed. A metric that is fitted on
+    a task's fit split is left out, since records do not hold that split.
+
+    Args:
+        folder: a record, or the folder of one model's records.
+        objective_weights: by the objectives' names, 0 for those left out; one number for each in the model's order; or
+            either as text, "helpfulness=1,verbosity=-0.3" or "1,0,-0.3".
+        out: the results folder to write to. The model keeps its name, and its revision says that it has a direction.
+        command: the command line, for the records.
+
+    Raises:
+        RmbenchError: no records there, or records of several models; a model without objectives or with a direction;
+            weights that do not fit.
+    """
+    from rmbench.records.store import find, model_slug, read
+
+    weights = parse_weights(objective_weights) if isinstance(objective_weights, str) else objective_weights
+    folder, out = Path(folder), Path(out)
+    found = [(place, read(place)) for place in find(folder)]
+    measured = [(place, record) for place, record in found if record.kind == "measured"]
+    models = sorted({f"{record.model.name}@{record.model.revision}" for _, record in measured})
+    if len(models) != 1:
+        raise RmbenchError(f"{folder}: records of one model are weighed at a time, here are {len(models)}: {models}.")
+    written = [_rescored(place, record, weights, out, command) for place, record in measured]
+    model = written[0].model
+    return Results(
+        model=model.name,
+        source=written[0].data.source or str(folder),
+        records=tuple(written),
+        skipped=(),
+        out=str(out / model_slug(model.name, model.revision)),
+    )
+
+
+def _rescored(place: Path, record: Record, weights: Weights, out: Path, command: str) -> Record:
+    from rmbench.evaluation.build_record import counts_of, now
+    from rmbench.metrics.credit.row import credit
+    from rmbench.metrics.measure import is_linear
+    from rmbench.records.headline import headline_spec
+    from rmbench.records.store import read_rows, write
+
+    started = now()
+    direction = direction_in(weights, record.model.settings, record.model.name)
+    try:
+        rows = [replace(row, judgment=direction.judgment(row.judgment)) for row in read_rows(place)]
+    except RmbenchError as error:
+        raise RmbenchError(f"{place}: {error}") from error
+    head = headline_spec(record)
+    values = _values(record, rows)
+    changed: dict[str, Any] = {
+        "model": _model(record.model, direction),
+        "counts": counts_of([row.gold for row in rows], [row.judgment for row in rows]),
+        "results": values,
+        "intransitive": None,  # rewards go round in no circle
+        "orders": None,
+        "run": _run(record, command, started),
+    }
+    row_credits = {row.id: credit(row, head).value for row in rows} if is_linear(head) else None
+    return write(out, record.model_copy(update=changed), rows, row_credits)
+
+
+def _values(record: Record, rows: Sequence[Judged]) -> list[ValueRecord]:
+    """The record's metrics over rows in the new direction. Which rows failed has not changed, nor has coverage."""
+    from rmbench.evaluation.build_record import value_record
+    from rmbench.metrics.measure import measure
+    from rmbench.records.headline import specs
+
+    values = measure(rows, specs(record), answer_kind=record.model.answer_kind, seed=record.run.seed)
+    covered = {(value.metric, value.group): value.coverage for value in record.results}
+    partial = ("partial",) if record.data.missing else ()
+    return [
+        value_record(
+            replace(
+                value,
+                coverage=covered.get((value.metric, value.group), value.coverage),
+                flags=value.flags if value.group is not None else (*value.flags, *partial),
+            )
+        )
+        for value in values
+    ]
+
+
+def _model(model: ModelRecord, direction: Direction) -> ModelRecord:
+    return model.model_copy(
+        update={
+            "revision": direction.revision(model.revision),
+            "settings": direction.settings(model.settings),
+            "fingerprint": direction.fingerprint(model.fingerprint),
+            "check": None,
+        }
+    )
+
+
+def _run(record: Record, command: str, started: datetime) -> RunFacts:
+    """How the judgments were made stays; what was done to them now is the command and the digest they had."""
+    from rmbench.evaluation.build_record import now
+    from rmbench.records.digest import clean_command
+
+    finished = now()
+    before = record.judgments.sha256 if record.judgments else ""
+    return record.run.model_copy(
+        update={
+            "command": clean_command(command),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": finished.isoformat(timespec="seconds"),
+            "seconds": round((finished - started).total_seconds(), 3),
+            "engine": {**record.run.engine, "rescored_from": before},
+        }
+    )

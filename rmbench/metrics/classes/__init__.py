@@ -1,0 +1,1 @@
+"""Rules on class labels: confusion matrices, F1, kappa, AUC."""

@@ -1,0 +1,1 @@
+"""Rank and linear correlations, within lists, groups and against human ratings."""

@@ -1,0 +1,1 @@
+"""What each row earns under a rule."""

@@ -1,0 +1,1 @@
+"""What is measured of judges beside their accuracy: votes, position bias, intransitive verdicts."""

@@ -1,0 +1,286 @@
+"""Two models on the same rows: the difference of a metric, candidate minus baseline, with its interval and tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from rmbench.metrics.measure import is_linear, kept
+from rmbench.metrics.paired.difference import (
+    Differences,
+    Method,
+    aligned,
+    alike,
+    design_effect,
+    differences,
+    discordance,
+    limits,
+    no_spread,
+    robust,
+)
+from rmbench.metrics.samples import Around, sample_of, usable
+from rmbench.metrics.uncertainty.aggregate import Floats
+from rmbench.metrics.uncertainty.discordance import mcnemar, n_for_non_inferiority, tango_variance, tango_z
+from rmbench.metrics.uncertainty.interval import percentile
+from rmbench.metrics.uncertainty.sample import draw_jointly
+from rmbench.metrics.uncertainty.sign_flip import sign_flip
+from rmbench.types import Judged, MetricSpec
+
+__all__ = ["Beside", "Comparison", "NonInferiority", "compare_rows", "non_inferiority"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What some metrics need beside the rows of both models."""
+
+    specs: Sequence[MetricSpec] = ()
+    """The task's metrics, for a "mean_of" that does not carry its parts."""
+    fit_a: Sequence[Judged] = ()
+    """The baseline's judged rows of the fit split, for fitted metrics."""
+    fit_b: Sequence[Judged] = ()
+    """The candidate's."""
+
+
+_ALONE = Beside()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric of a candidate (b) against a baseline (a) on the same rows."""
+
+    metric: str
+    value_a: float | None
+    value_b: float | None
+    difference: float | None
+    """value_b - value_a; None where either is undefined."""
+    low: float | None
+    high: float | None
+    level: float
+    """Confidence of the two-sided limits."""
+    method: Method
+    """"tango": 0/1 credits, rows independent and equally weighted (or clusters that are all alike). "cr1-t": rows
+    cluster, or credits are fractions or weighted. "cluster-bootstrap": a figure that is no mean of rows, and so has no
+    credits. "": no interval."""
+    p_midp: float | None
+    """Two-sided mid-p of no difference: McNemar's, or the sign-flip test's over clusters; None without credits."""
+    p_exact: float | None
+    n: int
+    clusters: int
+    b: int
+    """Rows on which the baseline has the higher credit; 0 without credits, as `c`, `ties` and `psi`."""
+    c: int
+    """Rows on which the candidate has it."""
+    ties: int
+    """Rows with equal credit."""
+    psi: float
+    """Discordance (b + c)/n."""
+    discordant_clusters: int
+    """Clusters with a row on which the two differ in credit (in their answers, without credits)."""
+    design_effect: float | None
+    """Variance of the difference with clusters over the variance without; None where it has no spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class NonInferiority:
+    """Whether the candidate is worse by less than a margin, one-sided."""
+
+    margin: float
+    """A fraction, not percentage points."""
+    alpha: float
+    lower: float | None
+    """One-sided limits at `alpha` each: non-inferior where lower > -margin, worse where upper < 0."""
+    upper: float | None
+    p: float | None
+    """p of a loss of `margin` or more."""
+    discordant_clusters: int
+    psi: float
+    n: int
+    n_needed: int | None
+    """Rows that would let an unchanged candidate pass with power .8 at this discordance (at least one row's) and this
+    design effect (at least 1); None without credits."""
+
+
+def compare_rows(
+    a: Sequence[Judged],
+    b: Sequence[Judged],
+    spec: MetricSpec,
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+    resamples: int = 2000,
+    beside: Beside = _ALONE,
+) -> Comparison:
+    """The candidate `b` against the baseline `a` on `spec`'s overall value.
+
+    Both hold the same rows (RmbenchError otherwise); a failed row has credit 0. Every draw comes from `seed`.
+    """
+    if not is_linear(spec):
+        return _compare_figures(a, b, spec, seed, level, resamples, beside)
+    of = differences(a, b, spec)
+    return _nothing(spec, level) if of is None else _compare_credits(of, spec, seed, level)
+
+
+def _compare_credits(of: Differences, spec: MetricSpec, seed: int, level: float) -> Comparison:
+    low, high, method = limits(of, level)
+    (worse, better), (exact, midp) = of.discordant, _p_of_none(of, seed)
+    return Comparison(
+        metric=spec.name,
+        value_a=of.nested.mean_of_rows(of.a),
+        value_b=of.nested.mean_of_rows(of.b),
+        difference=of.mean,
+        low=low,
+        high=high,
+        level=level,
+        method=method,
+        p_midp=midp,
+        p_exact=exact,
+        n=len(of.a),
+        clusters=of.groups,
+        b=worse,
+        c=better,
+        ties=len(of.a) - worse - better,
+        psi=(worse + better) / len(of.a),
+        discordant_clusters=len(np.unique(of.clusters[of.d != 0])),
+        design_effect=design_effect(of),
+    )
+
+
+def _p_of_none(of: Differences, seed: int) -> tuple[float, float]:
+    """(exact, mid-p) two-sided of no difference: McNemar's, or the sign-flip test's over weighted cluster sums."""
+    if of.tango:
+        return mcnemar(*of.discordant)
+    sums = np.bincount(of.clusters, weights=of.nested.shares() * of.d).astype(np.float64)
+    return sign_flip(sums, np.random.default_rng(seed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Resampled:
+    """A figure of both models over the rows that both gave usable scores for."""
+
+    value_a: float | None
+    value_b: float | None
+    draws: Floats
+    """[resamples] differences, the same clusters drawn for both; empty where either value is undefined."""
+    rows: int
+    clusters: int
+    differing: int
+    """Clusters in which the two models' answers differ."""
+
+
+def _resampled(
+    a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec, seed: int, resamples: int, beside: Beside
+) -> _Resampled:
+    pairs = aligned(kept(a, spec), kept(b, spec))
+    both = [(row, other) for row, other in pairs if usable(row, spec) and usable(other, spec)]
+    named = {one.name: one for one in beside.specs}
+    mine, theirs = (
+        sample_of([pair[side] for pair in both], spec, Around(named, fit, seed))
+        for side, fit in enumerate((beside.fit_a, beside.fit_b))
+    )
+    clusters = len({row.cluster or row.id for row, _ in both})
+    draws = np.zeros(0)
+    if mine.value is not None and theirs.value is not None and clusters > 1:
+        drawn = draw_jointly([mine, theirs], resamples, np.random.default_rng(seed))
+        draws = drawn[1] - drawn[0]
+    differing = len({row.cluster or row.id for row, other in both if row.judgment != other.judgment})
+    return _Resampled(mine.value, theirs.value, draws, len(both), clusters, differing)
+
+
+def _compare_figures(
+    a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec, seed: int, level: float, resamples: int, beside: Beside
+) -> Comparison:
+    of = _resampled(a, b, spec, seed, resamples, beside)
+    if of.value_a is None or of.value_b is None:
+        return _nothing(spec, level, of)
+    between = percentile(of.draws, level)
+    # Draws that are all alike say nothing of the spread.
+    spread = between if between is not None and between[1] - between[0] > 1e-12 else None
+    return replace(
+        _nothing(spec, level, of),
+        difference=of.value_b - of.value_a,
+        low=spread[0] if spread else None,
+        high=spread[1] if spread else None,
+        method="cluster-bootstrap" if spread else "",
+    )
+
+
+def _nothing(spec: MetricSpec, level: float, of: _Resampled | None = None) -> Comparison:
+    """A comparison without a difference."""
+    return Comparison(
+        metric=spec.name,
+        value_a=of.value_a if of else None,
+        value_b=of.value_b if of else None,
+        difference=None,
+        low=None,
+        high=None,
+        level=level,
+        method="",
+        p_midp=None,
+        p_exact=None,
+        n=of.rows if of else 0,
+        clusters=of.clusters if of else 0,
+        b=0,
+        c=0,
+        ties=0,
+        psi=0.0,
+        discordant_clusters=of.differing if of else 0,
+        design_effect=None,
+    )
+
+
+def _p_of_loss(of: Differences, margin: float) -> float:
+    """One-sided p of a true loss of `margin` or more: Tango's, or t with CR1, never below Tango's null variance."""
+    if of.tango:
+        return float(stats.norm.sf(tango_z(*discordance(of), -margin)))
+    variance, freedom = robust(of, of.clusters)
+    if no_spread(variance, freedom):
+        return float(stats.norm.sf(tango_z(*alike(of), -margin)))
+    if of.binary and of.equal:
+        variance = max(variance, tango_variance(*discordance(of), -margin))
+    return float(stats.t.sf((of.mean + margin) / math.sqrt(variance), freedom))
+
+
+def non_inferiority(
+    a: Sequence[Judged],
+    b: Sequence[Judged],
+    spec: MetricSpec,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    seed: int = 0,
+    resamples: int = 2000,
+    beside: Beside = _ALONE,
+) -> NonInferiority:
+    """Whether the candidate `b` loses less than `margin` (a fraction above 0) against the baseline `a`.
+
+    The limits are those of `compare_rows` at level 1 - 2 alpha, so each is one-sided at `alpha`. Without credits
+    p is the share of draws with a loss of `margin` or more.
+    """
+    found = compare_rows(a, b, spec, seed=seed, level=1 - 2 * alpha, resamples=resamples, beside=beside)
+    p: float | None = None
+    if not is_linear(spec):
+        draws = _resampled(a, b, spec, seed, resamples, beside).draws
+        lost = int((draws <= -margin).sum())
+        p = (lost + 1) / (len(draws) + 1) if len(draws) else None
+    else:
+        of = differences(a, b, spec)
+        p = None if of is None else _p_of_loss(of, margin)
+    needed: int | None = None
+    if is_linear(spec) and found.n:
+        effect = max(1.0, found.design_effect or 1.0)
+        needed = n_for_non_inferiority(max(found.psi, 1 / found.n), margin, alpha, design_effect=effect)
+    return NonInferiority(
+        margin=margin,
+        alpha=alpha,
+        lower=found.low,
+        upper=found.high,
+        p=p,
+        discordant_clusters=found.discordant_clusters,
+        psi=found.psi,
+        n=found.n,
+        n_needed=needed,
+    )

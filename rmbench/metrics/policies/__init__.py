@@ -1,0 +1,1 @@
+"""Rules about policies: idealised accuracies and the ranking of policies."""

@@ -1,0 +1,1 @@
+"""Classifiers on hidden states and what they score."""

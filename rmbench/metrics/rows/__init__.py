@@ -1,0 +1,1 @@
+"""Rows as metrics read them: answers, gold, selection."""

@@ -1,0 +1,1 @@
+"""Error bars: intervals, bootstrap, clustered samples."""

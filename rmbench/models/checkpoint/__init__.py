@@ -1,0 +1,1 @@
+"""A checkpoint's folder on disk, read and loaded into memory, with nothing dropped unseen."""

@@ -1,0 +1,291 @@
+"""Weights and tokenizers into memory: device, dtype and attention resolved, nothing missing, nothing random."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
+from rmbench.models.options import OpenOptions
+
+__all__ = ["Placement", "load_model", "load_tokenizer", "place", "read_tensors", "torch_dtype", "warm"]
+
+if TYPE_CHECKING:
+    from rmbench.models.checkpoint.opening import Opening
+
+declare_missing_operators()
+
+_EAGER_ONLY = frozenset({"gemma2"})
+"""Soft-capped attention, which the fused kernels leave out."""
+
+_SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float32"}
+_ELEMENTARY = (torch.sin, torch.cos, torch.exp, torch.log, torch.sqrt, torch.tanh, torch.erf)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a model computes, resolved."""
+
+    device: torch.device
+    dtype: torch.dtype
+    attention: str | None
+    """None: what the library takes for this class."""
+
+
+def place(opening: Opening) -> Placement:
+    """Resolve device, dtype and attention: the user's word, then the card's, then the checkpoint's.
+
+    Raises:
+        RmbenchError: the device is not there, or the dtype has no such name.
+    """
+    checkpoint, options, card = opening.checkpoint, opening.options, opening.card
+    device = _device(options.device)
+    wanted = options.dtype
+    if wanted == "auto":
+        wanted = "float32" if device.type == "cpu" else card.dtype
+    if wanted == "auto":
+        wanted = _own_dtype(checkpoint)
+    attn: str | None = options.attn if options.attn != "auto" else card.attention
+    if attn == "auto":
+        attn = "eager" if checkpoint.config.get("model_type") in _EAGER_ONLY else None
+    return Placement(device, torch_dtype(wanted), attn)
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The floating dtype called `name`; raises RmbenchError for any other name."""
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise RmbenchError(f"dtype {name!r} is unknown: expected auto, float32, bfloat16 or float16.")
+    return found
+
+
+def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
+    """The tokenizer that lies beside the weights; raises RmbenchError where there is none."""
+    from transformers import AutoTokenizer
+
+    with _quiet(), _explained(f"the tokenizer of {checkpoint.folder}"):
+        return AutoTokenizer.from_pretrained(
+            checkpoint.folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+        )
+
+
+def load_model(
+    checkpoint: Checkpoint,
+    placement: Placement,
+    options: OpenOptions,
+    *,
+    kind: str = "AutoModel",
+    config: Mapping[str, Any] | None = None,
+    rename: Mapping[str, str] | None = None,
+    drop: str | None = None,
+    spare: str | None = None,
+) -> tuple[Any, tuple[str, ...]]:
+    """A transformers model with every tensor from the checkpoint, in eval mode, on its device; and the names of tensors
+    that the checkpoint holds and the model has no use for.
+
+    Args:
+        checkpoint: read already.
+        placement: where and how.
+        options: whether remote code and pickles are allowed.
+        kind: the library's automatic class: "AutoModel" (the backbone alone), "AutoModelForSequenceClassification",
+            "AutoModelForCausalLM".
+        config: keys of config.json to change, e.g. {"num_labels": 1}.
+        rename: regular expressions over the checkpoint's tensor names -> what stands in their place.
+        drop: a regular expression over names (renamed already) that are not the model's, e.g. a head that the caller
+            reads by itself; they are no part of the second result.
+        spare: a regular expression over names of tensors that may be missing, because the caller reads nothing of what
+            they give.
+
+    Raises:
+        RmbenchError: a tensor is missing or has another shape, so that the library would put random numbers there.
+    """
+    with _quiet(), _explained(str(checkpoint.folder)):
+        model, report = _load(checkpoint, placement, options, kind, dict(config or {}), dict(rename or {}))
+    missing = [name for name in sorted(report["missing_keys"]) if not (spare and re.fullmatch(spare, name))]
+    lacking = missing + [_mismatch(*key) for key in sorted(report["mismatched_keys"])]
+    if lacking:
+        raise RmbenchError(
+            f"{checkpoint.folder}: {len(lacking)} tensors that {type(model).__name__} needs are missing or have "
+            f"another shape, and loading would fill them with random numbers: {', '.join(lacking[:5])}."
+        )
+    unused = [name for name in sorted(report["unexpected_keys"]) if not (drop and re.fullmatch(drop, name))]
+    try:
+        return model.to(placement.device).eval(), tuple(unused)
+    except RuntimeError as error:
+        raise RmbenchError(f"{checkpoint.folder} does not fit on {placement.device}: {error}") from error
+
+
+def _load(
+    checkpoint: Checkpoint,
+    placement: Placement,
+    options: OpenOptions,
+    kind: str,
+    changes: dict[str, Any],
+    rename: dict[str, str],
+) -> Any:
+    """The library's model and its report on what it found."""
+    import transformers
+
+    trusted = options.trust_remote_code
+    if "model_type" in changes:  # the library does not know the checkpoint's own
+        config = transformers.AutoConfig.for_model(**{**checkpoint.config, **changes})
+    else:
+        config = transformers.AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=trusted, local_files_only=True, **changes
+        )
+    asked: dict[str, Any] = {
+        "config": config,
+        "dtype": placement.dtype,
+        "attn_implementation": placement.attention,
+        "ignore_mismatched_sizes": True,  # so that the report names them
+        "output_loading_info": True,
+    }
+    if rename:
+        asked["key_mapping"] = rename
+    automatic = getattr(transformers, kind)
+    if options.allow_pickle and not checkpoint.safe:
+        # The library reads torch files with weights_only alone, whatever it is told.
+        return automatic._model_mapping[type(config)].from_pretrained(None, state_dict=_unpickled(checkpoint), **asked)
+    return automatic.from_pretrained(
+        checkpoint.folder,
+        trust_remote_code=trusted,
+        use_safetensors=checkpoint.safe,
+        local_files_only=True,
+        **asked,
+    )
+
+
+def read_tensors(
+    checkpoint: Checkpoint, names: Iterable[str], options: OpenOptions, *, file: str | None = None
+) -> dict[str, torch.Tensor]:
+    """Tensors by name, on the CPU, as they are stored.
+
+    Args:
+        checkpoint: read already.
+        names: which ones.
+        options: whether pickles are allowed.
+        file: a file of the folder beside the model's own weights (a head that is kept apart); None: the weights.
+
+    Raises:
+        RmbenchError: a tensor or the file is missing, or the file holds more than tensors.
+    """
+    wanted = list(names)
+    found: dict[str, torch.Tensor] = {}
+    if file is not None and file not in checkpoint.files:
+        raise RmbenchError(f"{checkpoint.folder / file} does not exist: the model's head is kept there.")
+    files = {file} if file else {checkpoint.tensors[name].file for name in wanted if name in checkpoint.tensors}
+    for name in sorted(files):
+        found |= _tensors_of(checkpoint.folder / name, wanted, options)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        where = checkpoint.folder / file if file else checkpoint.folder
+        raise RmbenchError(f"{where} lacks {', '.join(missing[:5])}, which the model's head needs.")
+    return found
+
+
+def _tensors_of(file: Path, wanted: Sequence[str], options: OpenOptions) -> dict[str, torch.Tensor]:
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(file, "pt") as opened:
+                return {name: opened.get_tensor(name) for name in wanted if name in opened.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise RmbenchError(f"{file} is no readable safetensors file: {error}") from error
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=not options.allow_pickle, mmap=True)
+    except Exception as error:  # a torch file is untrusted and fails in many ways
+        raise RmbenchError(f"{file} is no torch file of tensors alone: {error}") from error
+    return {name: state[name] for name in wanted if isinstance(state.get(name), torch.Tensor)}
+
+
+def _unpickled(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The tensors of torch files that hold more than tensors."""
+    tensors: dict[str, torch.Tensor] = {}
+    for file in sorted({tensor.file for tensor in checkpoint.tensors.values()}):
+        state = torch.load(checkpoint.folder / file, map_location="cpu", weights_only=False)
+        tensors.update({name: value for name, value in state.items() if isinstance(value, torch.Tensor)})
+    return tensors
+
+
+def warm(first_forward: Callable[[], object]) -> None:
+    """Before the first real forward of a process: elementary functions on one element and one thread, then a forward
+    that is thrown away. A first large call on several threads may otherwise come out in low precision
+    (pytorch issue 188792)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for function in _ELEMENTARY:
+            function(torch.ones(1))
+    finally:
+        torch.set_num_threads(threads)
+    first_forward()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RmbenchError(f"--device {name!r} is unknown: expected auto, cpu, cuda or cuda:N.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RmbenchError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices.")
+    return device
+
+
+def _own_dtype(checkpoint: Checkpoint) -> str:
+    """The checkpoint's dtype: as config.json says, else that of its largest tensor."""
+    config = checkpoint.config
+    named = config.get("dtype") or config.get("torch_dtype")
+    if isinstance(named, str) and named != "auto":
+        return named
+    stored = max(checkpoint.tensors.values(), key=lambda tensor: math.prod(tensor.shape)).dtype
+    return _SAFETENSORS_DTYPES.get(stored, stored)
+
+
+def _mismatch(name: str, stored: Sequence[int], needed: Sequence[int]) -> str:
+    return f"{name} (stored {list(stored)}, needed {list(needed)})"
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """One clear error for whatever a library says of a broken or foreign file."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
+        line = " ".join(str(error).split())[:400]
+        hint = " Pass --trust-remote-code if you trust it." if "trust_remote_code" in line else ""
+        raise RmbenchError(f"Cannot load {what}: {line}{hint}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's bars and reports, which we make errors of; nor any background conversion of weights."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    before = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+        if before is None:
+            del os.environ["DISABLE_SAFETENSORS_CONVERSION"]
+        else:
+            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = before

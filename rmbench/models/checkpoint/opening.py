@@ -1,0 +1,99 @@
+"""All that a family is told when a checkpoint is to be opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.card import Card
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.registry import Family
+from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import ModelFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Opening"]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A checkpoint that was read and whose family was decided."""
+
+    name: str
+    """As people call the model."""
+    revision: str
+    """As the record says it: the hub commit, or the start of the files' digest."""
+    digest: str
+    """What pins the files: the hub commit, or sha256 over their content."""
+    checkpoint: Checkpoint
+    family: Family
+    card: Card
+    """The model's card; the defaults of one where it has none."""
+    options: OpenOptions
+    """The user's; they go before the card."""
+
+    def settings(self, schema: type[Settings]) -> Settings:
+        """The family's own settings: defaults of `schema`, then the card's [settings], then --model-args.
+
+        Raises:
+            RmbenchError: a setting that the family does not have, or a value it does not take, with the nearest one.
+        """
+        known = tuple(schema.model_fields)
+        for source, given in (
+            (f'{self.card.path}: key "settings"', self.card.settings),
+            ("--model-args", self._args()),
+        ):
+            for key in given:
+                if key not in known:
+                    has = f"it has {', '.join(known)}" if known else "it has none"
+                    near = did_you_mean(key, (*known, *CARD_ARGS))
+                    raise RmbenchError(f"{source}: a {self.family.layout} model has no setting {key!r} ({has}).{near}")
+        try:
+            return schema.model_validate({**self.card.settings, **self._args()})
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in problem["loc"])
+            raise RmbenchError(f"{self.name}: the setting {key}={problem['input']!r}: {problem['msg']}.") from error
+
+    def _args(self) -> Mapping[str, str]:
+        """--model-args without those that every text model has, which are keys of the card."""
+        return {key: value for key, value in self.options.model_args.items() if key not in CARD_ARGS}
+
+    def facts(
+        self, settings: Mapping[str, Setting], parameters: int | None, *, modalities: Sequence[str] = ("text",)
+    ) -> ModelFacts:
+        """What the record will say of the model; `settings` is everything that changes a number."""
+        pinned = {
+            "files": self.digest,
+            "family": self.family.name,
+            "layout": self.family.layout,
+            "settings": dict(settings),
+        }
+        return ModelFacts(
+            name=self.name,
+            revision=self.revision,
+            family=self.family.name,
+            why=self.family.why,
+            modalities=frozenset(modalities),
+            parameters=parameters,
+            license=self.card.license,
+            trained_on=self.card.trained_on,
+            flags=self.card.flags,
+            settings={"layout": self.family.layout, **settings},
+            fingerprint=hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest(),
+        )
+
+
+CARD_ARGS = ("bos", "head_dtype", "pooling", "truncation_side")
+"""What `--model-args` may say of any text model; each takes the place of the card's key of that name."""

@@ -1,0 +1,59 @@
+"""What marks a language model that can be read as an implicit reward."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.registry import Fit
+
+if TYPE_CHECKING:
+    from rmbench.models.checkpoint.opening import Opening
+    from rmbench.models.protocols import Scorer
+
+__all__ = ["IMPLICIT"]
+
+_HEAD = re.compile(r"(.+\.)?(lm_head|embed_out|output)\.weight")
+_EMBEDDING = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight")
+
+
+@dataclass(frozen=True, slots=True)
+class ImplicitFamily:
+    """Causal language models whose log-probability of an answer is its reward.
+
+    No checkpoint shows that it is meant so, hence none is ever recognised: `--adapter implicit`, `--ref-model` or a
+    card says it.
+    """
+
+    name: str = "implicit"
+
+    @property
+    def layouts(self) -> Sequence[str]:
+        """One: whatever the library loads as a causal language model."""
+        return ("implicit",)
+
+    def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
+        """As `ModelFamily` says; nothing fits unless the layout is named."""
+        if layout is None:
+            return ()
+        head = next((name for name in checkpoint.tensors if _HEAD.fullmatch(name)), "")
+        if head:
+            return (Fit("implicit", f"the checkpoint holds {head} {list(checkpoint.tensors[head].shape)}"),)
+        embedding = next((name for name in checkpoint.tensors if _EMBEDDING.fullmatch(name)), "")
+        tied = checkpoint.config.get("tie_word_embeddings", True)
+        if embedding and tied and not checkpoint.heads():
+            shape = list(checkpoint.tensors[embedding].shape)
+            return (Fit("implicit", f"its output embedding is {embedding} {shape}"),)
+        return ()
+
+    def open(self, opening: Opening) -> Scorer:
+        """As `ModelFamily` says."""
+        from rmbench.models.families.implicit.open import open_implicit
+
+        return open_implicit(opening)
+
+
+IMPLICIT = ImplicitFamily()

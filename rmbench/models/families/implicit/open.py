@@ -1,0 +1,130 @@
+"""A language model's folder, and those of its references, as an implicit reward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.loading import Placement, load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.implicit.answers import Answer, AnswerEncoder, special_ids
+from rmbench.models.families.implicit.formulas import WITH_REFERENCE, Rule
+from rmbench.models.families.implicit.language import LanguageModel, language_model
+from rmbench.models.families.implicit.masks import read_masks
+from rmbench.models.families.implicit.reference import Reference, check_tokenizer, find_references
+from rmbench.models.families.implicit.scorer import ImplicitScorer
+from rmbench.models.families.implicit.settings import ImplicitSettings
+from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Batch
+from rmbench.models.text.open import card_of, own_length, pad_id, placement_facts, text_encoder, throwaway
+
+__all__ = ["open_implicit"]
+
+
+def open_implicit(opening: Opening) -> ImplicitScorer:
+    """Load a causal language model, and its references, as a reward.
+
+    Raises:
+        RmbenchError: settings that contradict one another, a reference that reads text in another way, no template, a
+            missing tensor.
+    """
+    wanted = opening.settings(ImplicitSettings)
+    checkpoint, options = opening.checkpoint, opening.options
+    references = _references(opening, wanted)
+    rule = wanted.rule(bool(references))
+    wanted.check_references(len(references))
+    placement = place(opening)
+    tokenizer = load_tokenizer(checkpoint, options)
+    for reference in references:
+        check_tokenizer(tokenizer, reference, options)
+    shortest = _shortest(tokenizer, [checkpoint, *(reference.checkpoint for reference in references)])
+    text = _text(opening, tokenizer, shortest, wanted, rule)
+    policy, unused = _load(checkpoint, placement, options, tokenizer)
+    others = tuple(_load(reference.checkpoint, placement, options, tokenizer)[0] for reference in references)
+    settings = {
+        **wanted.facts(rule, len(references)),
+        "reference": ", ".join(reference.name for reference in references) or None,
+        "reference_files": ", ".join(reference.digest for reference in references) or None,
+        **text.settings,
+        **placement_facts(placement, policy.model),
+        "logits": ", ".join(dict.fromkeys(model.way for model in (policy, *others))),
+        "unused_tensors": ", ".join(unused) or None,
+    }
+    scorer = ImplicitScorer(
+        policy=policy,
+        references=others,
+        text=text,
+        rule=rule,
+        facts=opening.facts(settings, sum(parameter.numel() for parameter in policy.model.parameters())),
+        pad_id=_common_pad(tokenizer, checkpoint, (policy, *others)),
+        fusion=wanted.fusion,
+        ref_weights=wanted.ref_weights,
+    )
+    warm(lambda: scorer.forward(_with_answers(throwaway(checkpoint, shortest))))
+    return scorer
+
+
+def _references(opening: Opening, wanted: ImplicitSettings) -> tuple[Reference, ...]:
+    """The user's references, or the card's where the score has use for one."""
+    asked = opening.options.ref_model
+    if asked is not None and wanted.score is not None and wanted.score not in WITH_REFERENCE:
+        raise RmbenchError(
+            f"--ref-model {asked}: score={wanted.score} has no reference; leave one of the two out. Scores with one: "
+            f"{', '.join(WITH_REFERENCE)}."
+        )
+    declared = wanted.ref_model if wanted.score in (None, *WITH_REFERENCE) else None
+    references = find_references(asked or declared, opening.options)
+    for reference in references:
+        if reference.digest == opening.digest:
+            raise RmbenchError(f"--ref-model {reference.name} is the policy itself, so every reward would be the same.")
+    return references
+
+
+def _text(
+    opening: Opening, tokenizer: Any, shortest: int | None, wanted: ImplicitSettings, rule: Rule
+) -> AnswerEncoder:
+    """How rows are read: by the policy's template; unless somebody says how long, as every model's positions allow."""
+    card = card_of(opening)
+    if card.truncation_side == "right" or card.head_dtype != "model":
+        raise RmbenchError(
+            f"{opening.name}: an implicit reward has no head, and cuts the prompt on its left and then the answer on "
+            "its right: truncation_side=right and head_dtype do not apply to it."
+        )
+    encoder = text_encoder(opening, tokenizer)
+    if opening.options.max_length is None and card.max_length is None:
+        encoder = replace(encoder, max_length=shortest)
+    return AnswerEncoder(
+        text=encoder,
+        eos=wanted.eos,
+        specials=special_ids(tokenizer),
+        needs_tokens=rule.needs_tokens,
+        masks=read_masks(Path(wanted.token_mask)) if wanted.token_mask else None,
+    )
+
+
+def _shortest(tokenizer: Any, checkpoints: Sequence[Checkpoint]) -> int | None:
+    """How many tokens all of them have positions for; None where none says it."""
+    lengths = [own_length(tokenizer, checkpoint) for checkpoint in checkpoints]
+    return min((length for length in lengths if length), default=None)
+
+
+def _load(
+    checkpoint: Checkpoint, placement: Placement, options: OpenOptions, tokenizer: Any
+) -> tuple[LanguageModel, tuple[str, ...]]:
+    model, unused = load_model(checkpoint, placement, options, kind="AutoModelForCausalLM")
+    return language_model(model, throwaway(checkpoint, own_length(tokenizer, checkpoint))), unused
+
+
+def _common_pad(tokenizer: Any, checkpoint: Checkpoint, models: tuple[LanguageModel, ...]) -> int:
+    """An id that every model has an embedding for; the mask hides it."""
+    pad = pad_id(tokenizer, checkpoint)
+    return pad if all(pad < model.model.get_input_embeddings().weight.shape[0] for model in models) else 0
+
+
+def _with_answers(batch: Batch) -> Batch:
+    """A throwaway batch whose rows are answers but for their first token."""
+    return replace(batch, rows=tuple(replace(row, payload=Answer(1)) for row in batch.rows))

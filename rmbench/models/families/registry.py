@@ -1,0 +1,198 @@
+"""Which family a checkpoint belongs to, from its configuration and its tensor names, never from its own name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.checkpoint.read import Checkpoint
+
+if TYPE_CHECKING:
+    from rmbench.models.checkpoint.opening import Opening
+    from rmbench.models.protocols import Responder, Scorer
+
+__all__ = ["Family", "Fit", "ModelFamily", "adapters", "decide", "families"]
+
+ENTRY_POINTS = "rmbench.models"
+"""The group of entry points in which other packages declare families of their own."""
+
+_BUILT_IN = {
+    "scalar": "rmbench.models.families.scalar.family:SCALAR",
+    "gpm": "rmbench.models.families.gpm.family:GPM",
+    "implicit": "rmbench.models.families.implicit.family:IMPLICIT",
+    "pairwise": "rmbench.models.families.pairwise.family:PAIRWISE",
+    "clip": "rmbench.models.families.vision.clip.family:CLIP",
+    "blip": "rmbench.models.families.vision.blip.family:BLIP",
+    "judge": "rmbench.models.judges.local.family:LOCAL_JUDGE",
+}
+"""Name -> where the family is; it is imported when a checkpoint is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One way to read a checkpoint."""
+
+    layout: str
+    """Which of the family's layouts."""
+    why: str
+    """What was found, e.g. "the checkpoint holds score.weight [1, 64]"."""
+
+
+@runtime_checkable
+class ModelFamily(Protocol):
+    """A family of models. A package adds one by an object of this shape and an entry point in `rmbench.models`."""
+
+    @property
+    def name(self) -> str:
+        """As `--adapter`, cards and records call it."""
+        ...
+
+    @property
+    def layouts(self) -> Sequence[str]:
+        """The names of its layouts, which `--adapter` and cards take as well."""
+        ...
+
+    def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
+        """The layouts that the checkpoint has. With `layout` only that one is looked at, by the tensors alone: the user
+        or the card has said what config.json does not. Without it the configuration must agree."""
+        ...
+
+    def open(self, opening: Opening) -> Scorer | Responder:
+        """The model. Raises RmbenchError for whatever is missing or wrong."""
+        ...
+
+
+@runtime_checkable
+class _Telling(Protocol):
+    """A family that can say why a layout which somebody or config.json names does not fit; it need not."""
+
+    def lacks(self, checkpoint: Checkpoint, layout: str | None) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The decision and its ground."""
+
+    name: str
+    layout: str
+    why: str
+    """One line."""
+
+
+def families() -> Mapping[str, ModelFamily]:
+    """All families by name: ours, then those that installed packages add.
+
+    Raises:
+        RmbenchError: a package's entry point cannot be loaded, is no family, or takes a name that is taken.
+    """
+    from importlib.metadata import entry_points
+
+    found: dict[str, ModelFamily] = {}
+    for name, place in _BUILT_IN.items():
+        module, _, attribute = place.partition(":")
+        found[name] = getattr(importlib.import_module(module), attribute)
+    for point in entry_points(group=ENTRY_POINTS):
+        who = f"the entry point {point.name} = {point.value} ({ENTRY_POINTS})"
+        try:
+            loaded = point.load()
+            family = loaded() if isinstance(loaded, type) else loaded
+        except Exception as error:  # somebody else's package may fail in any way
+            raise RmbenchError(f"{who} cannot be loaded: {type(error).__name__}: {error}") from error
+        if not isinstance(family, ModelFamily):
+            raise RmbenchError(f"{who} is no model family: it needs name, layouts, fits and open.")
+        taken = sorted({family.name, *family.layouts} & {*found, *adapters(found)})
+        if taken:
+            raise RmbenchError(f"{who} calls its family or a layout {taken[0]!r}, a name that is taken.")
+        found[family.name] = family
+    return found
+
+
+def adapters(known: Mapping[str, ModelFamily]) -> dict[str, tuple[ModelFamily, str | None]]:
+    """What `--adapter` takes: a family's name, or one of its layouts."""
+    taken: dict[str, tuple[ModelFamily, str | None]] = {}
+    for family in known.values():
+        taken |= {layout: (family, layout) for layout in family.layouts}
+    return taken | {family.name: (family, None) for family in known.values()}
+
+
+def decide(
+    checkpoint: Checkpoint, asked: str | None = None, by: str = "--adapter", known: Mapping[str, ModelFamily] = {}
+) -> Family:
+    """The family of a checkpoint.
+
+    Args:
+        checkpoint: what its files say.
+        asked: a family or a layout that somebody names because the configuration does not say it.
+        by: who does, for messages.
+        known: the families there are; empty: all.
+
+    Raises:
+        RmbenchError: nothing fits, or more than one thing does; the message says what was found.
+    """
+    known = known or families()
+    names = adapters(known)
+    if asked is not None and asked not in names:
+        raise RmbenchError(
+            f"{by} {asked} is unknown: expected one of {', '.join(sorted(names))}.{did_you_mean(asked, names)}"
+        )
+    fits = _fits(checkpoint, asked, known)
+    if len(fits) != 1:
+        raise RmbenchError(_refusal(checkpoint, asked, by, fits, known))
+    family, fit = fits[0]
+    named = ", ".join(checkpoint.architectures)
+    ground = f"{by} {asked}" if asked else f"config.json names {named}" if named else "no class is named"
+    return Family(family.name, fit.layout, f"{ground}, {fit.why}")
+
+
+def _fits(checkpoint: Checkpoint, asked: str | None, known: Mapping[str, ModelFamily]) -> list[tuple[ModelFamily, Fit]]:
+    if asked is None:
+        return [(family, fit) for family in known.values() for fit in family.fits(checkpoint, None)]
+    family, layout = adapters(known)[asked]
+    layouts = [layout] if layout else getattr(family, "told_by_tensors", family.layouts)
+    named = [(family, fit) for name in layouts for fit in family.fits(checkpoint, name)]
+    sure = [(family, fit) for fit in family.fits(checkpoint, None)]
+    # A family's name settles the family; which of its layouts it is, the configuration may still tell.
+    return sure if layout is None and len(sure) == 1 else named
+
+
+def _refusal(
+    checkpoint: Checkpoint,
+    asked: str | None,
+    by: str,
+    fits: Sequence[tuple[ModelFamily, Fit]],
+    known: Mapping[str, ModelFamily],
+) -> str:
+    """Why no family was chosen, with everything that was looked at."""
+    named = ", ".join(checkpoint.architectures) or "no architecture"
+    found = checkpoint.heads()
+    shown = ", ".join(f"{name} {list(checkpoint.tensors[name].shape)}" for name in found[:8]) or "none"
+    start = f"{checkpoint.folder}: config.json names {named}; head tensors found: {shown}. "
+    if len(fits) > 1:
+        ways = "; ".join(f"{fit.layout} ({fit.why})" for _, fit in fits)
+        return start + f"It could be read in {len(fits)} ways, so it is ambiguous: {ways}. Pass --adapter with one."
+    told = [family.lacks(checkpoint, asked) for family in known.values() if isinstance(family, _Telling)]
+    start += "".join(f"{one} " for one in told if one)
+    if asked is not None:
+        return start + f"{by} {asked} does not fit: the tensors of that layout are not there."
+    others = [
+        fit.layout for family in known.values() for layout in family.layouts for fit in family.fits(checkpoint, layout)
+    ]
+    if any(name.endswith("ForCausalLM") for name in checkpoint.architectures) and not found:
+        ways = f" ({', '.join(sorted(set(others)))})" if others else ""
+        return start + (
+            "This is a language model without a reward head. If its log-probabilities are the reward, pass --adapter "
+            f"implicit, and --ref-model where there is a reference{ways}."
+        )
+    if not found:
+        way = f" If it is no such model, pass --adapter with one of {', '.join(sorted(set(others)))}." if others else ""
+        invented = "A scalar reward model has a head, score.weight or classifier.weight; loading would invent one."
+        return start + invented + way
+    if others:
+        return start + (
+            "The class and the head do not fit together. If you know what it is, pass --adapter with one of "
+            f"{', '.join(sorted(set(others)))}."
+        )
+    return start + "No layout known here has these tensors; a new one is declared in a TOML file, see docs/models.md."

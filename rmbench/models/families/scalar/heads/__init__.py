@@ -1,0 +1,1 @@
+"""Heads of scalar reward models, declared as data, built and applied."""

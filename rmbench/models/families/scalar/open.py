@@ -1,0 +1,114 @@
+"""A checkpoint folder as a scalar reward model: everything resolved, said and hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from rmbench.errors import RmbenchError
+from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.card import Card
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, torch_dtype, warm
+from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.scalar.family import STOCK
+from rmbench.models.families.scalar.pooling import BoundPooling, Pooling
+from rmbench.models.families.scalar.segments import PairEncoder, pair_encoder
+from rmbench.models.families.scalar.stock import ScalarScorer
+from rmbench.models.text.open import (
+    card_of,
+    length_and_side,
+    named,
+    own_length,
+    pad_id,
+    placement_facts,
+    text_encoder,
+    throwaway,
+)
+from rmbench.models.text.tokens import TextEncoder
+
+__all__ = ["open_stock"]
+
+
+class _DecoderSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _EncoderSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    segments: Literal["one", "pair"] = "one"
+    """"one": the conversation by the chat template. "pair": the prompt's text and the answer's as two segments."""
+
+
+def open_stock(opening: Opening) -> ScalarScorer:
+    """Load a stock sequence classifier.
+
+    Raises:
+        RmbenchError: the model has not one label, no template, a missing tensor, or an option that does not fit.
+    """
+    checkpoint, stock = opening.checkpoint, STOCK[opening.family.layout]
+    head = stock.head_of(checkpoint)
+    labels = _one_label(checkpoint, head)
+    own = stock.pooling == "own"
+    placement = place(opening)
+    card = card_of(opening)
+    head_dtype = placement.dtype if card.head_dtype == "model" else torch_dtype(card.head_dtype)
+    tokenizer = load_tokenizer(checkpoint, opening.options)
+    text = _encoder_text(opening, tokenizer) if own else _decoder_text(opening, tokenizer)
+    pad = pad_id(tokenizer, checkpoint)
+    pooling = _pooling(card, checkpoint.config, pad, own=own)
+    # The number of labels is that of the head's tensor, whatever config.json says.
+    model, unused = load_model(
+        checkpoint,
+        placement,
+        opening.options,
+        kind="AutoModelForSequenceClassification",
+        config={"num_labels": labels},
+    )
+    settings = {
+        **text.settings,
+        **(pooling.settings if pooling else {"pooling": "the class's own"}),
+        **placement_facts(placement, model),
+        "head_dtype": named(placement.dtype if own else head_dtype),
+        "unused_tensors": ", ".join(unused) or None,
+    }
+    facts = opening.facts(settings, sum(parameter.numel() for parameter in model.parameters()))
+    backbone = None if pooling is None else Backbone(getattr(model, model.base_model_prefix))
+    scorer = ScalarScorer(model, backbone, text, facts, pad, pooling, head_dtype)
+    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
+    return scorer
+
+
+def _one_label(checkpoint: Checkpoint, head: str) -> int:
+    labels = checkpoint.tensors[head].shape[0]
+    if labels != 1:
+        hint = " If the second is the reward, pass --adapter odin." if (labels, head) == (2, "score.weight") else ""
+        raise RmbenchError(
+            f"{checkpoint.folder}: {head} has {labels} labels; a scalar reward model has exactly one.{hint}"
+        )
+    return labels
+
+
+def _pooling(card: Card, config: Mapping[str, Any], pad: int, *, own: bool) -> BoundPooling | None:
+    """The library's classifiers read the last token that is not the pad token; encoders pool in their class."""
+    if not own:
+        return Pooling(upstream="rightmost").bind(config, pad, card.pooling)
+    if card.pooling == "upstream":
+        raise RmbenchError('pooling = "upstream": an encoder pools as its class does, and there is no other rule.')
+    return None
+
+
+def _decoder_text(opening: Opening, tokenizer: Any) -> TextEncoder:
+    opening.settings(_DecoderSettings)
+    return text_encoder(opening, tokenizer)
+
+
+def _encoder_text(opening: Opening, tokenizer: Any) -> TextEncoder | PairEncoder:
+    if opening.settings(_EncoderSettings).segments == "one":
+        return text_encoder(opening, tokenizer, encoder=True)
+    if opening.options.template is not None:
+        raise RmbenchError("--template does not go with segments = pair, which reads the bare texts.")
+    return pair_encoder(tokenizer, *length_and_side(opening, tokenizer))

@@ -1,0 +1,101 @@
+"""A checkpoint with a declared head as a model: head and backbone resolved, checked against each other, hashed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from rmbench.errors import RmbenchError
+from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, torch_dtype, warm
+from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.families.scalar.declared import DeclaredScorer
+from rmbench.models.families.scalar.heads.build import HeadTensors, build_head
+from rmbench.models.families.scalar.heads.declarations import Declaration, digest_of
+from rmbench.models.families.scalar.heads.matching import lacking, unwanted
+from rmbench.models.families.scalar.heads.schema import Layout
+from rmbench.models.families.scalar.open_remote import open_remote, text_and_pooling
+from rmbench.models.families.scalar.remote import RemoteScorer
+from rmbench.models.text.open import card_of, named, own_length, pad_id, placement_facts, throwaway
+
+__all__ = ["open_declared"]
+
+
+class _NoSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer | RemoteScorer:
+    """Load a scalar model by its declaration.
+
+    Raises:
+        RmbenchError: the checkpoint has not this layout; a head that does not fit together or not to the backbone; no
+            template; an option that does not fit; Python files that nobody said to trust.
+    """
+    opening.settings(_NoSettings)
+    layout = declaration.layout(opening.checkpoint.config)
+    wrong = lacking(layout, opening.checkpoint) + unwanted(layout, opening.checkpoint)
+    if wrong:
+        raise RmbenchError(f"{opening.checkpoint.folder} is not of the layout {layout.name}: see {', '.join(wrong)}.")
+    return open_remote(opening, layout) if layout.remote is not None else _open(opening, layout)
+
+
+def _open(opening: Opening, layout: Layout) -> DeclaredScorer:
+    checkpoint, options, placement = opening.checkpoint, opening.options, place(opening)
+    asked = card_of(opening).head_dtype
+    wanted = layout.head_dtype if asked == "model" else asked
+    head_dtype = placement.dtype if wanted == "model" else torch_dtype(wanted)
+    tensors = HeadTensors(checkpoint, options, head_dtype, placement.device)
+    head = build_head(layout, tensors)
+    tokenizer = load_tokenizer(checkpoint, options)
+    text, pooling = text_and_pooling(opening, layout, tokenizer)
+    model, unused = load_model(
+        checkpoint,
+        placement,
+        options,
+        config=layout.backbone.config,
+        rename=layout.backbone.rename,
+        drop=_not_the_backbones(layout, tensors.taken),
+    )
+    _check_widths(tensors, model)
+    settings = {
+        **text.settings,
+        **pooling.settings,
+        **placement_facts(placement, model),
+        "head_dtype": named(head_dtype),
+        "objectives": ", ".join(layout.objectives.names) or None,
+        "head_sha256": digest_of(layout, checkpoint.folder),
+        "unused_tensors": ", ".join(unused) or None,
+    }
+    parameters = sum(parameter.numel() for parameter in model.parameters()) + head.parameters
+    scorer = DeclaredScorer(
+        backbone=Backbone(model),
+        head=head,
+        head_dtype=head_dtype,
+        text=text,
+        facts=opening.facts(settings, parameters),
+        pad_id=pad_id(tokenizer, checkpoint),
+        pooling=pooling,
+        objectives=layout.objectives.names,
+        answers=frozenset({"margin"} if layout.mix == "probabilities" else {"reward"}),
+    )
+    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
+    return scorer
+
+
+def _not_the_backbones(layout: Layout, taken: set[str]) -> str:
+    """The head's own tensors, and what the layout drops."""
+    names = [re.escape(name) for name in sorted(taken)]
+    return "|".join([*names, layout.backbone.drop or "(?!)"])
+
+
+def _check_widths(tensors: HeadTensors, model: Any) -> None:
+    width = model.config.get_text_config().hidden_size
+    for where, reads in tensors.widths.items():
+        if reads != width:
+            raise RmbenchError(
+                f"{where} reads states of {reads} numbers, the backbone gives {width}; the head was saved for another "
+                "width."
+            )

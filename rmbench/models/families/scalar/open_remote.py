@@ -1,0 +1,83 @@
+"""Opening a model that brings its own Python files, where the user trusts them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.families.scalar.heads.declarations import digest_of
+from rmbench.models.families.scalar.heads.schema import Layout
+from rmbench.models.families.scalar.pooling import BoundPooling
+from rmbench.models.families.scalar.remote import RemoteScorer
+from rmbench.models.text.open import card_of, own_length, pad_id, placement_facts, text_encoder, throwaway
+from rmbench.models.text.tokens import TextEncoder
+
+__all__ = ["open_remote", "text_and_pooling"]
+
+_KINDS = ("AutoModel", "AutoModelForSequenceClassification", "AutoModelForCausalLM")
+"""What the checkpoint may name its class as, the best first."""
+
+
+def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
+    """Build the model by its own files and keep its own score.
+
+    Raises:
+        RmbenchError: nobody said to trust them; they name no class; a missing tensor; a score that is no number.
+    """
+    checkpoint, options = opening.checkpoint, opening.options
+    assert layout.remote is not None
+    if not options.trust_remote_code:
+        raise RmbenchError(
+            f"{checkpoint.folder}: a model of the layout {layout.name} is built by Python files that lie in the "
+            "checkpoint. Look at them, then pass --trust-remote-code."
+        )
+    head_dtype = card_of(opening).head_dtype
+    if head_dtype != "model":
+        raise RmbenchError(f"head_dtype {head_dtype}: the head of a {layout.name} model is in its own code.")
+    placement = place(opening)
+    tokenizer = load_tokenizer(checkpoint, options)
+    text, pooling = text_and_pooling(opening, layout, tokenizer)
+    model, unused = load_model(
+        checkpoint,
+        placement,
+        options,
+        kind=_kind(opening),
+        config=layout.backbone.config,
+        rename=layout.backbone.rename,
+        drop=layout.backbone.drop,
+    )
+    if layout.remote.tokenizer:
+        model.tokenizer = tokenizer
+    settings: dict[str, Any] = {
+        **text.settings,
+        "pooling": "the model's own code, row by row",
+        **placement_facts(placement, model),
+        "remote_code": True,
+        "head_sha256": digest_of(layout, checkpoint.folder),
+        "unused_tensors": ", ".join(unused) or None,
+    }
+    facts = opening.facts(settings, sum(parameter.numel() for parameter in model.parameters()))
+    scorer = RemoteScorer(model, text, facts, pad_id(tokenizer, checkpoint), pooling, layout.remote)
+    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
+    return scorer
+
+
+def text_and_pooling(opening: Opening, layout: Layout, tokenizer: Any) -> tuple[TextEncoder, BoundPooling]:
+    """How rows are made and which of their states are read; raises RmbenchError where either cannot be resolved."""
+    checkpoint = opening.checkpoint
+    pooling = layout.pooling.bind(checkpoint.config, pad_id(tokenizer, checkpoint), card_of(opening).pooling)
+    return replace(text_encoder(opening, tokenizer), ending=pooling.ending), pooling
+
+
+def _kind(opening: Opening) -> str:
+    named = opening.checkpoint.config.get("auto_map") or {}
+    found = next((kind for kind in _KINDS if kind in named), None)
+    if found is None:
+        raise RmbenchError(
+            f'{opening.checkpoint.folder / "config.json"}: "auto_map" names {", ".join(named) or "nothing"}, expected '
+            f"one of {', '.join(_KINDS)}."
+        )
+    return found

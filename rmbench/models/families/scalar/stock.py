@@ -1,0 +1,101 @@
+"""Scalar reward models: any stock sequence classifier with one label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from rmbench.errors import RmbenchError
+from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.backbone.positions import linear_head, to_the_left
+from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
+from rmbench.models.families.scalar.segments import PairEncoder, segment_ids
+from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, IntArray, ModelFacts, Request, Sharing
+from rmbench.models.text.tokens import TextEncoder
+
+__all__ = ["ScalarScorer"]
+
+
+@dataclass(frozen=True)
+class ScalarScorer:
+    """A Scorer whose reward is W h + b.
+
+    Decoders: h is the last layer's state at the row's last real token, whatever the padding side and whatever the pad
+    token, unless the card asks for upstream's rule. Encoders: the class's own pooling.
+    """
+
+    model: Any
+    """A transformers sequence classifier in eval mode."""
+    backbone: Backbone | None
+    """The classifier's own, for decoders."""
+    text: TextEncoder | PairEncoder
+    facts: ModelFacts
+    pad_id: int
+    pooling: BoundPooling | None
+    """None: the class's own, for encoders."""
+    head_dtype: torch.dtype
+    answers: frozenset[Answer] = frozenset({"reward"})
+
+    def with_hidden(self) -> ScalarScorer:
+        """The same model, which also answers "hidden" [B, H]; only decoders have such a state."""
+        if self.pooling is None:
+            raise RmbenchError(f"{self.facts.name} pools in its own way, so it has no state at a last token.")
+        return replace(self, answers=self.answers | {"hidden"})
+
+    @property
+    def lanes(self) -> int:
+        """As `SharingScorer` says."""
+        return 1 if self.backbone is None else self.backbone.lanes
+
+    @property
+    def chunk_tokens(self) -> int:
+        """As `SharingScorer` says."""
+        return 1 if self.backbone is None else self.backbone.chunk_tokens
+
+    def sharing(self, batches: Sequence[Batch]) -> Sharing:
+        """As `SharingScorer` says."""
+        if self.backbone is None:
+            return Sharing(False, "an encoder's states depend on what follows them")
+        return self.backbone.sharing(batches)
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        """Render and tokenise, one entry per request."""
+        if self.pooling is None or isinstance(self.text, PairEncoder):
+            return self.text.encode(requests)
+        return encode(self.pooling, self.text, requests)
+
+    def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
+        """{"reward": [B, 1]}, and "hidden" [B, H] where it is answered."""
+        with torch.inference_mode():
+            if self.backbone is None:
+                return {"reward": _array(self._classified(batch))}
+            state = self.backbone.states(batch, [[spot_of(row).state] for row in batch.rows])
+            head = self.model.score
+            answered = {"reward": _array(linear_head(state, head.weight, head.bias, self.head_dtype))}
+            return answered | {"hidden": _array(state)} if "hidden" in self.answers else answered
+
+    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
+        """Nothing: the model answers rewards alone."""
+
+    def _classified(self, batch: Batch) -> torch.Tensor:
+        """[B, 1] of an encoder's own class."""
+        device = next(self.model.parameters()).device
+        ids, mask = to_the_left(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+        given = {name: torch.from_numpy(array).to(device) for name, array in self._segments(batch).items()}
+        scores: torch.Tensor = self.model(input_ids=ids, attention_mask=mask, **given).logits
+        return scores
+
+    def _segments(self, batch: Batch) -> dict[str, IntArray]:
+        """Segment ids [B, T] of rows at the left, where rows are pairs and the model tells segments apart."""
+        tells = (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+        typed = isinstance(self.text, PairEncoder) and self.text.typed
+        return {"token_type_ids": segment_ids(batch)} if tells and typed else {}
+
+
+def _array(values: torch.Tensor) -> FloatArray:
+    array: FloatArray = values.float().cpu().numpy().astype(np.float32, copy=False)
+    return array

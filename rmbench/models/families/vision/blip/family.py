@@ -1,0 +1,52 @@
+"""What marks an ImageReward checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.registry import Fit
+
+if TYPE_CHECKING:
+    from rmbench.models.checkpoint.opening import Opening
+    from rmbench.models.protocols import Scorer
+
+__all__ = ["BLIP"]
+
+_MARKS = (
+    "blip.visual_encoder.cls_token",
+    "blip.text_encoder.embeddings.word_embeddings.weight",
+    "blip.text_encoder.encoder.layer.0.crossattention.self.key.weight",
+    "mlp.layers.0.weight",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BlipFamily:
+    """BLIP scorers as a family."""
+
+    name: str = "blip"
+
+    @property
+    def layouts(self) -> Sequence[str]:
+        """ImageReward's flat state dict."""
+        return ("imagereward",)
+
+    def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
+        """As `ModelFamily` says. Upstream has no config.json; one without a class may be the tokenizer's."""
+        if layout is None and checkpoint.architectures:
+            return ()
+        if not all(name in checkpoint.tensors for name in _MARKS):
+            return ()
+        return (Fit("imagereward", "its torch file holds blip.visual_encoder, blip.text_encoder and mlp.layers"),)
+
+    def open(self, opening: Opening) -> Scorer:
+        """As `ModelFamily` says."""
+        from rmbench.models.families.vision.blip.open import open_imagereward
+
+        return open_imagereward(opening)
+
+
+BLIP = BlipFamily()

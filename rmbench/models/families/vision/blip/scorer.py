@@ -1,0 +1,93 @@
+"""ImageReward as a scorer: an image and its prompt are one row, since the text reads the image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rmbench.models.families.vision.blip.imagereward import ImageReward
+from rmbench.models.families.vision.preprocess import Preprocess
+from rmbench.models.families.vision.shown import (
+    REFUSALS,
+    Picture,
+    medium_of,
+    pictures,
+    pictures_of,
+    prompt_text,
+    remarks,
+)
+from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
+
+__all__ = ["TOKENS", "BlipScorer"]
+
+TOKENS = 35
+"""Tokens of a prompt, special ones included; upstream cuts what is longer without a word."""
+
+
+@dataclass(frozen=True)
+class BlipScorer:
+    """reward = (mlp(state at [CLS]) - MEAN) / STD. Rows of one image are neighbours, and in one batch its states are
+    computed once."""
+
+    model: ImageReward
+    tokenizer: Any
+    preprocess: Preprocess
+    facts: ModelFacts
+    pad_id: int = 0
+    answers: frozenset[Answer] = frozenset({"reward"})
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        """One row per request; the image is hashed here and decoded in `forward`."""
+        return [self._row(request) for request in requests]
+
+    def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
+        """{"reward": [B, 1]}."""
+        shown = [row.payload for row in batch.rows if isinstance(row.payload, Picture)]
+        distinct = list({each.key: each for each in shown}.values())
+        place = {each.key: index for index, each in enumerate(distinct)}
+        pixels = self.preprocess.stack(len(distinct), pictures(distinct))
+        ids, mask = self._texts(batch)
+        own = next(self.model.vision.parameters())
+        with torch.inference_mode():
+            states = self.model.images(pixels.to(own.device, own.dtype))  # [images, patches + 1, W]
+            of_row = states[torch.tensor([place[each.key] for each in shown], device=own.device)]
+            rewards = self.model.rewards(ids.to(own.device), mask.to(own.device), of_row)
+        return {"reward": rewards.numpy().astype(np.float32)[:, None]}
+
+    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
+        """Nothing: the model answers rewards alone."""
+
+    def _row(self, request: Request) -> Encoded:
+        try:
+            (picture,) = pictures_of(medium_of(request), None)
+            text = prompt_text(request)
+        except REFUSALS as refusal:
+            return Encoded(key="", size=0, error=str(refusal))
+        whole: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
+        ids = tuple(whole) if len(whole) <= TOKENS else (*whole[: TOKENS - 1], whole[-1])
+        spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
+        return Encoded(
+            # The image comes first, and all rows cost the same, so that the plan puts rows of one image together.
+            key=f"{picture.key}/{self.preprocess.tag}/{spelled}",
+            size=TOKENS + self.model.patches + 1,
+            ids=ids,
+            truncated=len(whole) > TOKENS,
+            payload=picture,
+            remarks=remarks(request),
+        )
+
+    def _texts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Ids and mask [B, T], padded on the right whatever the engine does: positions count from the left."""
+        width = max(len(row.ids) for row in batch.rows)
+        ids = torch.full((len(batch.rows), width), self.pad_id, dtype=torch.long)
+        mask = torch.zeros(len(batch.rows), width, dtype=torch.long)
+        for index, row in enumerate(batch.rows):
+            ids[index, : len(row.ids)] = torch.tensor(row.ids)
+            mask[index, : len(row.ids)] = 1
+        return ids, mask

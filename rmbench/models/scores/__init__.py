@@ -1,0 +1,1 @@
+"""Scores and verdicts computed elsewhere, read from files."""

@@ -1,0 +1,153 @@
+"""`scores:FILE`: rewards or verdicts that were computed elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rmbench.errors import RmbenchError
+from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import ModelFacts
+from rmbench.models.scores.rows import ScoreRow, number, read_rows
+from rmbench.models.scores.verdicts import parse_verdicts
+from rmbench.types import Example, Judgment
+
+__all__ = ["Precomputed", "open_scores"]
+
+_MODALITIES = frozenset({"text", "image", "video"})
+
+
+@dataclass(frozen=True)
+class Precomputed:
+    """A Responder that looks answers up by task and example id.
+
+    `scores` is a list of K rewards, or a mapping of dimension -> such a list. A mapping becomes `parts`, [K, 1] per
+    dimension; its "overall", or the only dimension there is, becomes the rewards as well, and where there are several
+    and no "overall" there are no rewards. `verdicts` (or `decisions`) is as `rmbench.models.scores.verdicts` says.
+    A row with both keeps both. A null or non-finite score makes a failed row.
+    """
+
+    file: Path
+    facts: ModelFacts
+    rows: Mapping[tuple[str, str], ScoreRow]
+    """By task and id."""
+    asked: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """Tasks that the file has rows of."""
+        return frozenset(task for task, _ in self.rows)
+
+    def unused(self, task: str) -> tuple[str, ...]:
+        """Ids that the file has for a task and nobody has asked for, in file order."""
+        return tuple(id_ for of, id_ in self.rows if of == task and (of, id_) not in self.asked)
+
+    def judge(self, task: str, example: Example) -> Judgment:
+        """The answer for one example; failed where the file has none.
+
+        Raises:
+            RmbenchError: the row's scores or verdicts do not fit the example; file and row are named.
+        """
+        row = self.rows.get((task, example.id))
+        if row is None:
+            return Judgment(id=example.id, status="failed", error=f"no score in {self.file.name}")
+        self.asked.add((task, example.id))
+        size = len(example.candidates)
+        if row.scores is None and not row.verdicts:
+            return Judgment(id=example.id, status="failed", error=f"the score in {self.file.name} is null")
+        scores = _scores(row, size)
+        for name, column in scores.items():
+            if None in column:
+                what = f"the {name} score" if name else "the score"
+                return Judgment(
+                    id=example.id,
+                    status="failed",
+                    error=f"{what} of candidate {column.index(None)} in {self.file.name} is null or not finite",
+                )
+        finite = {name: tuple(value for value in column if value is not None) for name, column in scores.items()}
+        return _judgment(row, finite, size)
+
+
+def open_scores(file: Path, options: OpenOptions) -> Precomputed:
+    """Read a score file.
+
+    Raises:
+        RmbenchError: as `read_rows`; two rows for one task and id; several models in one file; rows with scores beside
+            rows without.
+    """
+    options.check_model_args("precomputed", ())
+    rows: dict[tuple[str, str], ScoreRow] = {}
+    kinds: dict[bool, ScoreRow] = {}
+    models: dict[str, ScoreRow] = {}
+    for row in read_rows(file):
+        first = rows.setdefault((row.task, row.id), row)
+        if first is not row:
+            raise RmbenchError(f"{row.place}: task {row.task!r}, id {row.id!r} stands at {first.place} already.")
+        models.setdefault(row.model, row)
+        if row.scores is not None or row.verdicts:
+            kinds.setdefault(row.scores is not None, row)
+    if not rows:
+        raise RmbenchError(f"scores:{file} holds no rows.")
+    if len(models) > 1:
+        one, other = list(models.values())[:2]
+        raise RmbenchError(
+            f"{other.place}: model {other.model!r}, but {one.place} has {one.model!r}; one file, one model."
+        )
+    if len(kinds) > 1:
+        raise RmbenchError(f"{kinds[True].place} has scores and {kinds[False].place} verdicts only: use two files.")
+    return Precomputed(file, _facts(file, next(iter(models)), scored=True in kinds), rows)
+
+
+def _facts(file: Path, model: str, *, scored: bool) -> ModelFacts:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return ModelFacts(
+        name=model or f"scores:{file.stem}",
+        revision=digest[:8],
+        family="precomputed",
+        why=f"{file.name} holds {'scores' if scored else 'verdicts'}",
+        answer_kind="reward" if scored else "verdict",
+        modalities=_MODALITIES,
+        settings={"file": file.name},
+        fingerprint=digest,
+    )
+
+
+def _scores(row: ScoreRow, size: int) -> dict[str, list[float | None]]:
+    """Dimension ("" for plain rewards) -> [K]; empty where the row has verdicts alone."""
+    if row.scores is None:
+        return {}
+    named = row.scores if isinstance(row.scores, dict) else {"": row.scores}
+    scores = {}
+    for name, column in named.items():
+        what = f'"scores" of {name}' if name else '"scores"'
+        if not isinstance(column, list) or len(column) != size:
+            found = f"{len(column)} of them" if isinstance(column, list) else repr(column)
+            raise RmbenchError(f"{row.place} (id {row.id}): {what} must list {size} numbers, found {found}.")
+        try:
+            scores[str(name)] = [number(value) for value in column]
+        except TypeError as error:
+            raise RmbenchError(f"{row.place} (id {row.id}): {what}: {error}.") from error
+    return scores
+
+
+def _judgment(row: ScoreRow, scores: Mapping[str, tuple[float, ...]], size: int) -> Judgment:
+    rewards = scores.get("", scores.get("overall"))
+    if rewards is None and len(scores) == 1:
+        rewards = next(iter(scores.values()))
+    try:
+        verdicts = parse_verdicts(row.verdicts, size) if row.verdicts else ()
+    except ValueError as error:
+        raise RmbenchError(f"{row.place} (id {row.id}): {error}.") from error
+    unread = not scores and not any(verdict.status == "ok" for verdict in verdicts)
+    failed = unread and all(verdict.status == "failed" for verdict in verdicts)
+    return Judgment(
+        id=row.id,
+        rewards=rewards,
+        parts={name: tuple((value,) for value in column) for name, column in scores.items() if name},
+        verdicts=verdicts,
+        status="failed" if failed else "unparsed" if unread else "ok",
+        error="every verdict failed" if failed else "",
+    )

@@ -1,0 +1,1 @@
+"""The transport that judges and served models share: connections, requests, replies, processes."""

@@ -1,0 +1,162 @@
+"""One connection to a server, by the standard library: a blocking exchange that another thread can break off."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import select
+import socket
+import ssl
+import threading
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from rmbench.models.servers.failures import AgainError, GoneError
+
+__all__ = ["Connection", "Response", "Route", "route_to"]
+
+_LARGEST_ANSWER = 64 * 2**20
+"""Bytes. Servers are not trusted to stop."""
+_PIECE = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a server is reached."""
+
+    secure: bool
+    host: str
+    port: int
+    proxy: tuple[str, int] | None = None
+    proxy_headers: tuple[tuple[str, str], ...] = ()
+
+    def target(self, path: str) -> str:
+        """What stands in the request line: a proxy without a tunnel wants the whole address."""
+        if self.proxy is None or self.secure:
+            return path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{path}"
+
+
+def route_to(address: str, *, proxies: bool) -> Route:
+    """The route to an http or https address; `proxies`: by the one that the environment names for it, if any."""
+    parts = urlsplit(address)
+    secure, host = parts.scheme == "https", parts.hostname or ""
+    port = parts.port or (443 if secure else 80)
+    named = urllib.request.getproxies().get(parts.scheme) if proxies else None
+    if not named or urllib.request.proxy_bypass(f"{host}:{port}"):
+        return Route(secure, host, port)
+    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    headers: tuple[tuple[str, str], ...] = ()
+    if proxy.username is not None:
+        known = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        headers = (("Proxy-Authorization", f"Basic {base64.b64encode(known.encode()).decode()}"),)
+    return Route(secure, host, port, (proxy.hostname or "", proxy.port or 80), headers)
+
+
+class Connection:
+    """Used by one request after the other."""
+
+    def __init__(self, route: Route, tls: ssl.SSLContext, *, connect: float, timeout: float) -> None:
+        """`connect` and `timeout` are seconds, for the connection and for each wait after it."""
+        self._route, self._timeout = route, timeout
+        host, port = route.proxy or (route.host, route.port)
+        if route.secure:
+            self._http: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, timeout=connect, context=tls
+            )
+            if route.proxy is not None:
+                self._http.set_tunnel(route.host, route.port, dict(route.proxy_headers))
+        else:
+            self._http = http.client.HTTPConnection(host, port, timeout=connect)
+        self._aborted = False
+        self._lock = threading.Lock()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open and nothing has come on it: what comes on an idle connection is its end."""
+        sock = self._http.sock
+        if sock is None or self._aborted:
+            return False
+        waiting = select.poll()
+        waiting.register(sock, select.POLLIN)
+        return not waiting.poll(0)
+
+    def exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
+        """Send a request and read its answer, waiting for both.
+
+        Raises:
+            GoneError: no connection could be made.
+            AgainError: it broke, was too slow, or is too long.
+        """
+        try:
+            if self._http.sock is None:
+                self._connect()
+            if not self._route.secure:
+                headers = {**dict(self._route.proxy_headers), **headers}
+            self._http.request(method, self._route.target(path), body, dict(headers))
+            return self._read(self._http.getresponse())
+        except TimeoutError:
+            self.close()
+            raise AgainError(f"no answer within {self._timeout:g} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise AgainError(_said(error)) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def abort(self) -> None:
+        """Break off what another thread waits for."""
+        with self._lock:
+            self._aborted = True
+            if self._http.sock is not None:
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._http.sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of it; the next exchange makes a new connection."""
+        with self._lock:
+            self._http.close()
+
+    def _connect(self) -> None:
+        try:
+            self._http.connect()
+        except (OSError, http.client.HTTPException) as error:
+            raise GoneError(_said(error)) from None
+        with self._lock:
+            if self._aborted:
+                raise AgainError("broken off")
+            self._http.sock.settimeout(self._timeout)
+
+    def _read(self, response: http.client.HTTPResponse) -> Response:
+        """The body piece by piece, so that an endless one is not read to its end."""
+        pieces, size = [], 0
+        while piece := response.read(_PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _LARGEST_ANSWER:
+                raise AgainError(f"the answer is larger than {_LARGEST_ANSWER:,} bytes")
+        if response.length:
+            raise AgainError(f"the answer was cut off {response.length:,} bytes before its end")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if response.will_close:
+            self.close()
+        return Response(response.status, headers, b"".join(pieces).decode("utf-8", "replace"))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")

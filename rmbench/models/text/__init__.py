@@ -1,0 +1,1 @@
+"""Conversations into token ids: chat template, special tokens, truncation."""

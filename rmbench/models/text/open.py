@@ -1,0 +1,131 @@
+"""What every family of text models needs when it is opened: how conversations become tokens."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from rmbench.errors import RmbenchError
+from rmbench.models.card import Card
+from rmbench.models.checkpoint.loading import Placement
+from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
+from rmbench.models.checkpoint.read import Checkpoint, read_json
+from rmbench.models.protocols import Batch, Encoded
+from rmbench.models.text.template import resolve_template
+from rmbench.models.text.tokens import TextEncoder, affixes
+
+__all__ = [
+    "card_of",
+    "length_and_side",
+    "named",
+    "own_length",
+    "pad_id",
+    "placement_facts",
+    "text_encoder",
+    "throwaway",
+]
+
+_SANE_LENGTH = 10**9
+"""Tokenizers without a limit of their own say a number far above this."""
+
+_POSITIONS_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm"})
+"""Encoders whose first position is the pad id plus one, so that their table holds fewer tokens than rows."""
+
+
+def card_of(opening: Opening) -> Card:
+    """The card with those of `--model-args` that are keys of every text model's card in their places."""
+    from pydantic import ValidationError
+
+    card = opening.card
+    given = {key: value for key, value in opening.options.model_args.items() if key in CARD_ARGS}
+    try:
+        return Card.model_validate({**card.model_dump(), "path": card.path, **given})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise RmbenchError(f"--model-args {problem['loc'][0]}={problem['input']}: {problem['msg']}.") from error
+
+
+def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> TextEncoder:
+    """How the model reads conversations: the user's word, then the card's, then the tokenizer's own.
+
+    `encoder` marks models that read the tokenizer's special tokens around templated text too ([CLS] ... [SEP]).
+    """
+    card, options = card_of(opening), opening.options
+    prefix, suffix = affixes(tokenizer)
+    length, side = length_and_side(opening, tokenizer)
+    return TextEncoder(
+        tokenizer=tokenizer,
+        template=resolve_template(tokenizer, options.template, card.template, opening.name),
+        bos=card.bos,
+        max_length=length,
+        truncation_side=side,
+        prefix=prefix,
+        suffix=suffix,
+        encoder=encoder,
+    )
+
+
+def length_and_side(opening: Opening, tokenizer: Any) -> tuple[int | None, Literal["left", "right"]]:
+    """How many tokens a row may have (None: no limit is known), and the end at which it is cut."""
+    card, checkpoint = card_of(opening), opening.checkpoint
+    length = opening.options.max_length or card.max_length or own_length(tokenizer, checkpoint)
+    return length, card.truncation_side or _own_side(checkpoint)
+
+
+def own_length(tokenizer: Any, checkpoint: Checkpoint) -> int | None:
+    """The model's number of positions, or the tokenizer's limit where it is lower; None where neither says one."""
+    config = checkpoint.config
+    table = config.get("max_position_embeddings") or config.get("n_positions")
+    if not table and isinstance(config.get("text_config"), dict):
+        table = config["text_config"].get("max_position_embeddings")
+    if isinstance(table, int) and config.get("model_type") in _POSITIONS_FROM_PADDING:
+        table -= int(config.get("pad_token_id") or 0) + 1
+    limit = tokenizer.model_max_length
+    known = [value for value in (table, limit) if isinstance(value, int) and 0 < value < _SANE_LENGTH]
+    return min(known, default=None)
+
+
+def _own_side(checkpoint: Checkpoint) -> Literal["left", "right"]:
+    """As tokenizer_config.json declares it, else left: what is judged stands at the end."""
+    file = checkpoint.folder / "tokenizer_config.json"
+    declared = read_json(file).get("truncation_side") if file.exists() else None
+    return "right" if declared == "right" else "left"
+
+
+def pad_id(tokenizer: Any, checkpoint: Checkpoint) -> int:
+    """Any id of the vocabulary will do for decoders; encoders look at it for their positions."""
+    for candidate in (checkpoint.config.get("pad_token_id"), tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if isinstance(candidate, int) and candidate >= 0:
+            return candidate
+    return 0
+
+
+def placement_facts(placement: Placement, model: Any) -> dict[str, str | None]:
+    """How numbers are computed, for the record."""
+    return {
+        "dtype": named(placement.dtype),
+        "device": _device_name(placement),
+        "attention": model.config._attn_implementation,
+    }
+
+
+def named(dtype: torch.dtype) -> str:
+    """The dtype as users spell it: "float32"."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _device_name(placement: Placement) -> str:
+    if placement.device.type == "cuda":
+        return f"{placement.device.type} ({torch.cuda.get_device_name(placement.device)})"
+    return placement.device.type
+
+
+def throwaway(checkpoint: Checkpoint, limit: int | None) -> Batch:
+    """Two rows of up to 64 tokens, so that the first forward runs on all threads."""
+    width = min(64, limit or 64)
+    vocabulary = int(checkpoint.config.get("vocab_size") or 1)
+    ids = np.arange(2 * width, dtype=np.int64).reshape(2, width) % vocabulary
+    rows = tuple(Encoded(key=str(row), size=width, ids=tuple(ids[row].tolist())) for row in range(2))
+    return Batch(rows, ids, np.ones_like(ids), np.full(2, width - 1, dtype=np.int64))

@@ -1,0 +1,157 @@
+"""Rendered text into token ids: once, with the declared number of BOS tokens, cut on the declared side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rmbench.errors import RmbenchError
+from rmbench.models.protocols import Encoded, Request
+from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
+
+__all__ = ["TextEncoder", "TextRow", "affixes"]
+
+Bos = Literal["one", "none", "double"]
+Side = Literal["left", "right"]
+
+_BOS_COUNT = {"none": 0, "one": 1, "double": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """One conversation as tokens, with where they come from."""
+
+    text: str
+    """As rendered."""
+    before: tuple[int, ...]
+    """BOS or [CLS], as declared."""
+    body: tuple[int, ...]
+    """The text's own tokens that were kept, without a BOS that the template wrote."""
+    after: tuple[int, ...]
+    """[SEP] or EOS that the tokenizer puts behind."""
+    dropped_left: int
+    """Tokens of the text that were cut off before `body`."""
+    dropped_right: int
+    """Tokens of the text that were cut off behind it."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """[T], what the model reads."""
+        return (*self.before, *self.body, *self.after)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether anything was cut off."""
+        return self.dropped_left + self.dropped_right > 0
+
+    def encoded(self, payload: object = None, remarks: tuple[str, ...] = ()) -> Encoded:
+        """The row for the engine; a payload that is not None must have a `repr` that says all of it, and is part of
+        the key."""
+        spelled = " ".join(map(str, self.ids)) + ("" if payload is None else f" {payload!r}")
+        key = hashlib.sha256(spelled.encode()).hexdigest()
+        return Encoded(key, len(self.ids), self.ids, self.truncated, payload, remarks=remarks)
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """How one model reads conversations."""
+
+    tokenizer: Any
+    template: ChatTemplate
+    bos: Bos
+    max_length: int | None
+    """Tokens a row may have, special tokens included; None: no limit is known."""
+    truncation_side: Side
+    prefix: tuple[int, ...]
+    """What the tokenizer puts before bare text: BOS or [CLS]."""
+    suffix: tuple[int, ...]
+    """What it puts behind: [SEP], or an EOS."""
+    encoder: bool
+    """True for models that read special tokens of the tokenizer around templated text too ([CLS] ... [SEP])."""
+    ending: tuple[int, ...] = ()
+    """What every row ends with, whatever its template; it is added unless it stands there, and never cut off."""
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        """Rows for the engine, whose key is the hash of their ids."""
+        return [row if isinstance(row, Encoded) else row.encoded() for row in self.rows(requests)]
+
+    def rows(self, requests: Sequence[Request]) -> list[TextRow | Encoded]:
+        """Render and tokenise in one call of the tokenizer; a row that the template refuses carries the reason, as the
+        Encoded with an error that it will stay."""
+        entries = [self._text(request) for request in requests]
+        texts = [text for text in entries if isinstance(text, str)]
+        bodies = iter(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else [])
+        return [
+            self._row(text, next(bodies), request)
+            if isinstance(text, str)
+            else Encoded(key="", size=0, error=str(text))
+            for text, request in zip(entries, requests, strict=True)
+        ]
+
+    def bodies(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of rendered texts, or of their beginnings, as `TextRow.body` has them before anything is cut."""
+        tokens = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+        return [tuple(self._begin(body)[1]) for body in tokens]
+
+    @property
+    def settings(self) -> Mapping[str, str | int | None]:
+        """What a record keeps."""
+        return {
+            **self.template.settings,
+            "bos": self.bos,
+            "max_length": self.max_length,
+            "truncation_side": self.truncation_side,
+            **({"ending": " ".join(map(str, self.ending))} if self.ending else {}),
+        }
+
+    def _text(self, request: Request) -> str | TemplateRefusedError:
+        try:
+            return self.template.render(request)
+        except TemplateRefusedError as refusal:
+            return refusal
+
+    def _row(self, text: str, body: list[int], request: Request) -> TextRow | Encoded:
+        before, body = self._begin(body)
+        after, body = self._end(body, request)
+        if not body:
+            return Encoded(key="", size=0, error="the conversation has no text to read")
+        room = len(body) if self.max_length is None else self.max_length - len(before) - len(after)
+        if room < 1:
+            return Encoded(key="", size=0, error=f"max_length {self.max_length} leaves no room for text")
+        kept = body[-room:] if self.truncation_side == "left" else body[:room]
+        dropped = len(body) - len(kept)
+        left = dropped if self.truncation_side == "left" else 0
+        return TextRow(text, tuple(before), tuple(kept), tuple(after), left, dropped - left)
+
+    def _begin(self, body: list[int]) -> tuple[list[int], list[int]]:
+        """What comes before the text, and the text without what of it the template wrote itself."""
+        bos = self.tokenizer.bos_token_id
+        if self.encoder or bos is None:
+            prefix = list(self.prefix)
+            return prefix, body[len(prefix) :] if prefix and body[: len(prefix)] == prefix else body
+        written = 0
+        while written < len(body) and body[written] == bos:
+            written += 1
+        used = written > 0 or bos in self.prefix
+        count = _BOS_COUNT[self.bos] if used or self.bos != "one" else 0
+        others = [token for token in self.prefix if token != bos]
+        return [bos] * count + others, body[written:]
+
+    def _end(self, body: list[int], request: Request) -> tuple[list[int], list[int]]:
+        """What comes behind the text; a decoder's template says itself how a conversation ends."""
+        suffix = [] if not self.encoder and request.render == "chat" else list(self.suffix)
+        for written in (list(self.ending), suffix):
+            body = body[: -len(written)] if written and body[-len(written) :] == written else body
+        return [*suffix, *self.ending], body
+
+
+def affixes(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The special tokens that a tokenizer puts before and behind bare text."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a", add_special_tokens=True)["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return tuple(whole[:start]), tuple(whole[start + len(bare) :])
+    raise RmbenchError(f"The tokenizer reads a text with special tokens as {whole}, which does not hold {bare}.")

@@ -1,0 +1,1 @@
+"""What a task's TOML may say, and the checks of it."""

@@ -1,0 +1,146 @@
+"""Do a declaration's metrics fit its shape, its columns and its groups?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rmbench.errors import did_you_mean
+from rmbench.tasks.declaration.problems import problem
+from rmbench.tasks.declaration.schema import CORRELATIONS, RULES, Declaration, MetricRule
+
+__all__ = ["check_metrics"]
+
+_TAGS = {"styles": ("level", "cell")}
+_TWO_ORDERS = (
+    "two_order_majority",
+    "two_order_mean",
+    "both_orders",
+    "order_agreement",
+    "first_order",
+    "second_order",
+    "two_order_agreement",
+    "order_consistency",
+)
+_EITHER = frozenset({"comparisons", "ratings"})
+_CLASSES = frozenset({"comparisons", "labels"})
+_NEEDS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(RULES, frozenset({"comparisons"})),
+    **dict.fromkeys(CORRELATIONS, frozenset({"ratings"})),
+    **dict.fromkeys(("list_kendall_b", "list_kendall_c", "list_spearman", "tie_calibrated_accuracy"), _EITHER),
+    **dict.fromkeys(("best_of_k", "ndcg", "scalar_ceiling", "reciprocal_rank"), _EITHER),
+    **dict.fromkeys(("macro_f1", "macro_precision", "macro_recall"), _CLASSES),
+    **dict.fromkeys(("threshold_accuracy", "threshold_macro_f1", "probe"), frozenset({"labels"})),
+    "auc": frozenset({"comparisons", "ratings", "labels"}),
+    "mean_of": frozenset(),
+    "mean_score": frozenset(),
+}
+"""Rule -> what of the gold it can be computed from, any one of them; empty: from no gold at all."""
+
+
+def check_metrics(declared: Declaration, path: Path) -> None:
+    """Raise one `RmbenchError` if a metric asks for what the task has not."""
+    names: list[str] = []
+    for index, metric in enumerate(declared.metric):
+        key = f"metric[{index}]"
+        if metric.name in names:
+            raise problem(path, f"{key}.name", f'two metrics are called "{metric.name}".')
+        names.append(metric.name)
+        _check_rule(declared, metric, key, path)
+        _check_dimension(declared, metric, key, path)
+        _check_groups(declared, metric, key, path)
+    for index, metric in enumerate(declared.metric):
+        _check_mean(metric, [name for name in names if name != metric.name], f"metric[{index}]", path)
+
+
+def _has(declared: Declaration) -> set[str]:
+    """Which parts the gold of every example has."""
+    columns = declared.columns
+    parts = {"comparisons": columns.chosen or columns.gold, "ratings": columns.ratings, "labels": columns.labels}
+    return {name for name, there in parts.items() if there}
+
+
+def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:
+    needs = _NEEDS[metric.rule]
+    if needs and not needs & _has(declared):
+        what = f'rule "{metric.rule}" does not measure a task of shape "{declared.shape}".'
+        raise problem(path, f"{key}.rule", what)
+    if metric.rule in _TWO_ORDERS and declared.shape != "pair":
+        raise problem(path, f"{key}.rule", f'rule "{metric.rule}" needs a task of shape "pair".')
+    if (metric.rule == "probe") != bool(metric.probe):
+        raise problem(path, f"{key}.probe", 'rule "probe" goes with `probe = "upstream"` or "logistic", and no other.')
+    if metric.rule == "probe" and declared.fit is None:
+        raise problem(path, f"{key}.rule", 'rule "probe" is fitted on rows that `[fit]` names.')
+    if metric.chance == "one_over_k" and declared.shape not in ("pick", "rated", "ranked"):
+        raise problem(path, f"{key}.chance", '"one_over_k" is for tasks of shape "pick".')
+
+
+def _check_dimension(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:
+    columns = declared.columns
+    ofgold = columns.gold.dimensions if columns.gold else {}
+    known = list(dict.fromkeys([*columns.ratings, *columns.labels, *ofgold]))
+    if metric.dimension and any(name.startswith("@") for name in columns.labels):
+        return  # a group's values, which only the rows have
+    if metric.rule in CORRELATIONS:
+        known = list(columns.ratings)
+    if metric.dimension not in known and (metric.dimension or metric.rule in CORRELATIONS):
+        if not known:
+            raise problem(path, f"{key}.dimension", f'rule "{metric.rule}" has no dimension.')
+        near = did_you_mean(metric.dimension, known)
+        what = f'"{metric.dimension}" is no dimension of this task ({", ".join(known)}).{near}'
+        raise problem(path, f"{key}.dimension", what)
+    annotators = list(columns.gold.annotators if columns.gold else ())
+    plain = metric.annotator.rstrip("0123456789")
+    if metric.annotator and not {metric.annotator, plain} & {*annotators, *(["majority"] if annotators else [])}:
+        near = did_you_mean(metric.annotator, annotators)
+        raise problem(path, f"{key}.annotator", f'"{metric.annotator}" is no annotator of `columns.gold`.{near}')
+
+
+def _check_mean(metric: MetricRule, others: list[str], key: str, path: Path) -> None:
+    if (metric.rule == "mean_of") != bool(metric.of):
+        raise problem(path, f"{key}.of", 'rule "mean_of" goes with a list of metrics, `of`, and no other rule has it.')
+    for name in metric.of:
+        if name not in others:
+            near = did_you_mean(name, others)
+            raise problem(path, f"{key}.of", f'"{name}" is no other metric of this task.{near}')
+
+
+def _check_groups(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:
+    groups = list(declared.groups)
+    marks = [*groups, *_TAGS.get(declared.shape, ())]
+    for i, level in enumerate(metric.levels):
+        _known(level.group, groups, f"{key}.levels[{i}].group", path)
+        _check_values(declared, level.group, level.weights or {}, f"{key}.levels[{i}].weights", path)
+    for i, names in enumerate(metric.report):
+        for name in names:
+            _known(name, marks, f"{key}.report[{i}]", path)
+    for name, values in metric.where.items():
+        _known(name, groups, f"{key}.where", path)
+        _check_values(declared, name, dict.fromkeys(values, 1.0), f"{key}.where.{name}", path)
+    if metric.join not in ("", "cluster"):
+        _known(metric.join, groups, f"{key}.join", path)
+    if metric.propensity:
+        _known(metric.propensity, groups, f"{key}.propensity", path)
+
+
+def _known(name: str, known: list[str], key: str, path: Path) -> None:
+    if name not in known:
+        listed = f" Groups here: {_list(known)}." if known else " This task has no groups."
+        raise problem(path, key, f'"{name}" is no group of this task.{did_you_mean(name, known)}{listed}')
+
+
+def _check_values(declared: Declaration, group: str, named: dict[str, float], key: str, path: Path) -> None:
+    """Values of a group can be checked here where the declaration lists them."""
+    rule = declared.groups[group]
+    known = [*(rule.values or rule.prefixes)]
+    if known and rule.default is not None:
+        known.append(rule.default)
+    for value, weight in named.items():
+        if known and value not in known:
+            raise problem(path, key, f'"{value}" is no value of group "{group}".{did_you_mean(value, known)}')
+        if weight < 0:
+            raise problem(path, f"{key}.{value}", f"a weight must not be negative; found {weight}.")
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)

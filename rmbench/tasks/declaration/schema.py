@@ -1,0 +1,302 @@
+"""The schema of a task's TOML: what may be written in it, and of which type. `docs/adding-a-task.md` explains it."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import BaseModel, Field
+
+from rmbench.tasks.declaration.columns import (
+    ColumnRule,
+    Columns,
+    GoldRule,
+    Group,
+    GroupRule,
+    LabelRule,
+    MediaRule,
+    RatingRule,
+    TextRule,
+)
+from rmbench.tasks.declaration.strict import STRICT, Chance, Label, MetricName, Sha256, TaskId
+
+__all__ = [
+    "CORRELATIONS",
+    "RULES",
+    "ColumnRule",
+    "Columns",
+    "Declaration",
+    "ExcludeRule",
+    "FitRule",
+    "GoldRule",
+    "GroupRule",
+    "HubPart",
+    "JoinRule",
+    "LabelRule",
+    "LayoutRule",
+    "LevelRule",
+    "MediaRoots",
+    "MediaRule",
+    "MetricRule",
+    "RatingRule",
+    "RowRules",
+    "Shape",
+    "SourceRule",
+    "TextRule",
+    "VariantRule",
+]
+
+Family = Literal["text", "rag", "video", "image", "probing", "cyclic", "personal"]
+Shape = Literal["pair", "pick", "styles", "ranked", "rated", "labelled", "scored"]
+Rule = Literal[
+    "pair",
+    "all",
+    "top",
+    "two_order_majority",
+    "two_order_mean",
+    "both_orders",
+    "order_agreement",
+    "first_order",
+    "second_order",
+    "agreement",
+    "tie_kind_agreement",
+    "two_order_agreement",
+    "order_consistency",
+    "first_position",
+    "attack_success",
+    "reciprocal_rank",
+    "ndcg",
+    "inverse_propensity",
+    "noise_corrected",
+    "both_contexts",
+    "bradley_terry_loss",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "ties",
+    "mean_of",
+    "best_of_k",
+    "auc",
+    "mean_score",
+    "threshold_accuracy",
+    "threshold_macro_f1",
+    "delta_pearson",
+    "delta_spearman",
+    "delta_kendall_b",
+    "list_kendall_b",
+    "list_kendall_c",
+    "list_spearman",
+    "tie_calibrated_accuracy",
+    "tie_loop_accuracy",
+    "probe",
+    "scalar_ceiling",
+    "cyclic_triples",
+    "bradley_terry_fit",
+    "kendall_a",
+    "kendall_b",
+    "kendall_c",
+    "spearman",
+    "pearson",
+]
+RULES: tuple[str, ...] = get_args(Rule)
+CORRELATIONS = ("kendall_a", "kendall_b", "kendall_c", "spearman", "pearson")
+
+
+class _Strict(BaseModel):
+    model_config = STRICT
+
+
+class HubPart(_Strict):
+    """`[[source.parts]]`: one of several hub sets, configs or splits that make up the rows, in this order.
+
+    What is left out is as `[source]` has it.
+    """
+
+    hub: str | None = None
+    revision: str | None = None
+    config: str | None = None
+    data_dir: str | None = None
+    split: str | None = None
+    set: dict[str, str] = {}
+    """Columns that this part lacks, the same for every row of it."""
+    label: str | None = None
+    """What `@file` is for its rows; absent: the split."""
+
+
+class SourceRule(_Strict):
+    """`[source]`: where the rows come from."""
+
+    hub: str | None = None
+    """Id of a hub data set that `datasets` can load; absent where there is none of use."""
+    revision: str | None = None
+    config: str | None = None
+    data_dir: str | None = None
+    split: str | None = None
+    parts: list[HubPart] = []
+    git: str | None = None
+    """Address of the repository that holds the files."""
+    commit: str | None = None
+    folder: str
+    """What the data set's folder is called under the user's data folder."""
+    bundled: bool = False
+    """The whole set lies among the samples and is read from there, whatever the source."""
+
+
+class JoinRule(_Strict):
+    """`[files.join]`: a second file whose columns the rows take over where their own lack them."""
+
+    path: str
+    on: str
+    """The rows' column."""
+    key: str
+    """The column of the second file that must equal it; `@row`: the 0-based row."""
+    keyed: str | None = None
+    format: Literal["json", "jsonl", "parquet", "csv"] | None = None
+
+
+class LayoutRule(_Strict):
+    """`[[files]]`: one way the local files may lie. The first layout of which a file is there is read."""
+
+    paths: list[str] = Field(min_length=1)
+    """Paths below the data set's folder, in the order of the rows; `*` and `?` match within a name."""
+    capture: list[str] = []
+    """Patterns such as `data/{domain}.json`: what stands for a name in braces becomes a column of the file's rows."""
+    set: dict[str, str] = {}
+    """Columns that these files lack, the same for every row."""
+    format: Literal["json", "jsonl", "parquet", "csv"] | None = None
+    """Absent: by the file's name. `json` is one array, `jsonl` one object per line."""
+    under: str | None = None
+    """JSON whose rows sit under a key: its path, `examples` or `data.rows`."""
+    keyed: str | None = None
+    """JSON (or lines of it) whose rows are the values of one object: the column that takes the keys."""
+    scalar: str | None = None
+    """JSON whose rows are plain texts or numbers: the column that takes them."""
+    numbers: list[str] = []
+    """Columns of a CSV that hold numbers; an empty cell is null."""
+    join: list[JoinRule] = []
+    sha256: dict[str, Sha256] = {}
+    """Path -> digest of the file as upstream has it; another digest is an error unless changed data is allowed."""
+
+
+class FitRule(_Strict):
+    """`[fit]`: the rows that a probe or a threshold is fitted on, of the same columns as the task's own."""
+
+    split: str
+    """Name of the split on the hub."""
+    files: list[LayoutRule] = Field(min_length=1)
+    parts: list[HubPart] = []
+    n: int | None = Field(default=None, ge=1)
+
+
+class ExcludeRule(_Strict):
+    """`[[rows.exclude]]`: rows that the benchmark's own rule drops. They are counted, and are not in n."""
+
+    column: str
+    values: list[Label] = []
+    """The column's values; an empty list: a missing, null or empty one."""
+    why: str
+
+
+class VariantRule(_Strict):
+    """`[[rows.variants]]`: each row of upstream makes one example per variant."""
+
+    set: dict[str, str] = {}
+    """Columns that tell the variant, the same for every row."""
+    take: dict[str, str] = {}
+    """New column -> the column whose value it has in this variant."""
+
+
+class RowRules(_Strict):
+    """`[rows]`: what identifies a row, what it hangs together with, and how it is brought into columns."""
+
+    id: list[str] = Field(default=["@file", "@row"], min_length=1)
+    """Columns, or `@file`, `@row`, `@<group>`; joined by `/`. Unique within the task version."""
+    cluster: list[str] = []
+    """The same kinds of name, or `@prompt`; rows that agree in all of them are not independent. Empty: every row is."""
+    adapt: str | None = None
+    """Name of a row transform in `adapt.py`."""
+    variants: list[VariantRule] = []
+    gather: list[str] = []
+    """Rows that agree in these columns become one, with the columns of the first and all of them under `rows`."""
+    adapt_gathered: str | None = None
+    """Name of a row transform for the gathered rows."""
+    rater: str | None = None
+    """The column that names whose preference the row asks for."""
+    weight: str | None = None
+    """The column of the row's weight, or `@comparisons`: how many comparisons people decided in it."""
+    exclude: list[ExcludeRule] = []
+    empty: Literal["keep", "exclude", "refuse"] = "keep"
+    """What is done with a row that has an empty candidate."""
+    identical: Literal["keep", "exclude", "refuse"] = "keep"
+    """... two candidates of one text and one prompt."""
+    duplicate: Literal["keep", "exclude", "refuse"] = "keep"
+    """... the prompt and the candidates of an earlier row."""
+    max_tokens: int | None = Field(default=None, ge=1)
+
+
+class MediaRoots(_Strict):
+    """`[media]`: where images and videos lie."""
+
+    roots: list[str] = ["."]
+    """Folders below the data set's folder, tried in this order."""
+
+
+class LevelRule(_Strict):
+    """One step of an aggregate, outermost first."""
+
+    group: str
+    weights: dict[str, float] | None = None
+
+
+class MetricRule(_Strict):
+    """`[[metric]]`: the fields of `rmbench.types.MetricSpec`. The first is the headline."""
+
+    name: MetricName
+    rule: Rule
+    tie: float = Field(default=0.0, ge=0, le=1)
+    unparsed: float = Field(default=0.0, ge=0, le=1)
+    levels: list[LevelRule] = []
+    where: dict[str, list[str]] = {}
+    report: list[list[str]] = []
+    dimension: str = ""
+    annotator: str = ""
+    of: list[str] = []
+    """For `mean_of`: the metrics it is the plain mean of."""
+    probe: Literal["", "upstream", "logistic"] = ""
+    chance: Chance = None
+    join: str = ""
+    human_tie: float = Field(default=0.0, ge=0, le=1)
+    tie_within: float = Field(default=0.0, ge=0)
+    classes: list[str] = []
+    threshold: float | None = None
+    positive_above: float = 0.5
+    flip_rate: float = Field(default=0.0, ge=0, lt=0.5)
+    propensity: str = ""
+    clip: float = Field(default=0.0, ge=0, le=1)
+
+
+class Declaration(_Strict):
+    """A whole TOML."""
+
+    id: TaskId
+    version: int = Field(ge=1)
+    title: str
+    family: Family
+    modality: Literal["text", "image", "video"]
+    shape: Shape
+    n: int = Field(ge=1)
+    """Rows of the whole task version, those that a rule excludes among them."""
+    render: Literal["chat", "raw"] = "chat"
+    official: bool = True
+    verified: bool
+    license: str | None = None
+    paper: str | None = None
+    quirks: list[str] = []
+    aliases: list[TaskId] = []
+    source: SourceRule
+    files: list[LayoutRule] = Field(min_length=1)
+    fit: FitRule | None = None
+    media: MediaRoots = MediaRoots()
+    rows: RowRules = RowRules()
+    columns: Columns
+    groups: dict[str, Group] = {}
+    metric: list[MetricRule] = Field(min_length=1)

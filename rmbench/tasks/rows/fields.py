@@ -1,0 +1,281 @@
+"""Values of a row: by a column's path, as text, as messages, as groups. Every refusal names file, row and column."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.tasks.declaration.columns import ColumnRule, GroupRule, TextRule
+from rmbench.tasks.rows.paths import captured, captured_names, filled
+from rmbench.types import Conversation, Message
+
+__all__ = [
+    "ExcludedError",
+    "RawRow",
+    "as_figure",
+    "captured",
+    "captured_names",
+    "conversation",
+    "figure",
+    "group_value",
+    "has",
+    "kind_of",
+    "label",
+    "lookup",
+    "media_of",
+    "pairs_of",
+    "text",
+    "texts",
+]
+
+_ROLES = ("system", "user", "assistant", "tool")
+
+
+class ExcludedError(Exception):
+    """A row that the benchmark's own rule drops; its text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """A row as upstream has it, and where it stands."""
+
+    file: str
+    """Path below the data set's folder, or what the hub calls it."""
+    label: str
+    """The file's name without formats and shard numbers; the split's name on the hub."""
+    index: int
+    """0-based row within the file, or within all shards of a split."""
+    values: Mapping[str, Any]
+    root: Path | None = None
+    """The data set's folder; None for rows of the hub."""
+
+    def error(self, what: str) -> RmbenchError:
+        """The error for this row."""
+        return RmbenchError(f"{self.file}, row {self.index}: {what}")
+
+
+def lookup(row: RawRow, path: str) -> Any:
+    """The value at a column's path: a column's own name, a step into objects, `[]` for every item of a list.
+
+    Raises:
+        RmbenchError: no such column; the message lists the columns that there are.
+    """
+    if path in row.values:
+        return row.values[path]
+    if path in ("@row", "@file"):
+        return row.index if path == "@row" else row.label
+    return _step(row, row.values, path.split("."), path)
+
+
+def _step(row: RawRow, value: Any, keys: list[str], path: str) -> Any:
+    if not keys:
+        return value
+    key = keys[0]
+    listed = key.endswith("[]")
+    name = key.removesuffix("[]")
+    if not isinstance(value, Mapping):
+        raise row.error(f'column "{path}": expected an object that has "{name}", found {kind_of(value)}.')
+    if name not in value:
+        near = did_you_mean(name, map(str, value))
+        raise row.error(f'no column "{path}".{near} Columns here: {", ".join(map(str, value))}.')
+    inner = value[name]
+    if not listed:
+        return _step(row, inner, keys[1:], path)
+    if not isinstance(inner, list | tuple):
+        raise row.error(f'column "{path}": expected a list at "{name}", found {kind_of(inner)}.')
+    return [_step(row, item, keys[1:], path) for item in inner]
+
+
+def _pick(row: RawRow, rule: ColumnRule) -> str:
+    """The column that the rule takes of this row."""
+    if rule.column is not None:
+        return rule.column
+    for name in rule.first_of:
+        if name in row.values:
+            return name
+    raise row.error(f"none of the columns {', '.join(rule.first_of)} is here. Columns: {', '.join(row.values)}.")
+
+
+def text(row: RawRow, rule: TextRule) -> str:
+    """The one text that the rule takes."""
+    if rule.template is not None:
+        return filled(rule.template, lambda name: label(row, name))
+    if rule.join:
+        pieces = [
+            _as_text(row, name, value, rule.cast)
+            for name in rule.join
+            for value in (_flat(lookup(row, name)) if "[]" in name else [lookup(row, name)])
+        ]
+        return rule.separator.join(piece for piece in pieces if piece)
+    name = _pick(row, rule)
+    return _piece(row, name, lookup(row, name), rule)
+
+
+def texts(row: RawRow, rule: TextRule) -> list[str]:
+    """The texts that the rule takes: one, or one per item of a list."""
+    if rule.join or rule.template is not None or not (name := _pick(row, rule)).count("[]"):
+        return [text(row, rule)]
+    return [_piece(row, name, value, rule) for value in _items(row, name, rule)]
+
+
+def _piece(row: RawRow, name: str, value: Any, rule: TextRule) -> str:
+    if rule.joined and isinstance(value, list | tuple):
+        return rule.separator.join(_as_text(row, name, each, rule.cast) for each in value)
+    return _as_text(row, name, value, rule.cast)
+
+
+def _items(row: RawRow, name: str, rule: TextRule) -> list[Any]:
+    """A column's value, or every one of a list; lists in lists are one list, unless the rule joins them."""
+    value = lookup(row, name)
+    if "[]" not in name:
+        return [value]
+    return list(value) if rule.joined else list(_flat(value))
+
+
+def media_of(row: RawRow, rule: TextRule) -> list[tuple[str, Any]]:
+    """The media that the rule takes, each as its column's name and value: one, or one per item of a list."""
+    if rule.template is not None:
+        return [(rule.template, text(row, rule))]
+    name = _pick(row, rule)
+    return [(name, each) for each in _items(row, name, rule)]
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
+
+
+def _as_text(row: RawRow, name: str, value: Any, cast: bool) -> str:
+    if cast and isinstance(value, bool | int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise row.error(f'column "{name}": expected a text, found {kind_of(value)}.')
+    if not value.isascii():
+        _require_unicode(row, name, value)
+    return value
+
+
+def _require_unicode(row: RawRow, name: str, value: str) -> None:
+    """A lone surrogate, which JSON can spell, can be neither tokenised nor written."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise row.error(f'column "{name}": character {error.start} is half of a surrogate pair.') from None
+
+
+def conversation(row: RawRow, rule: TextRule) -> Conversation:
+    """The rule's text as one user message, or its list of {role, content} as it is."""
+    if rule.form != "messages":
+        return (Message.of("user", text(row, rule)),)
+    name = _pick(row, rule)
+    turns = lookup(row, name)
+    if not isinstance(turns, list | tuple) or not turns:
+        raise row.error(f'column "{name}": expected a list of messages, found {kind_of(turns)}.')
+    return tuple(_message(row, f"{name}[{i}]", turn) for i, turn in enumerate(turns))
+
+
+def _message(row: RawRow, name: str, turn: Any) -> Message:
+    if not isinstance(turn, Mapping):
+        raise row.error(f'column "{name}": expected a message with role and content, found {kind_of(turn)}.')
+    for key in ("role", "content"):
+        if key not in turn:
+            near = did_you_mean(key, map(str, turn))
+            raise row.error(f'column "{name}": the message has no "{key}".{near}')
+    role = turn["role"]
+    if role not in _ROLES:
+        near = did_you_mean(role, _ROLES) if isinstance(role, str) else ""
+        raise row.error(f'column "{name}": {role!r} is no role ({", ".join(_ROLES)}).{near}')
+    return Message.of(role, _as_text(row, f"{name}.content", turn["content"], cast=False))
+
+
+def label(row: RawRow, name: str) -> str:
+    """A value that names something (a group, an id): text, a whole number, or a boolean as `true` / `false`."""
+    value = lookup(row, name)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | str):
+        return _as_text(row, name, str(value), cast=False)
+    raise row.error(f'column "{name}": expected a text or a whole number, found {kind_of(value)}.')
+
+
+def group_value(row: RawRow, group: str, rule: GroupRule) -> str:
+    """The row's value of a group, gathered by the rule's `values` or `prefixes`."""
+    if rule.default is not None and not any(has(row, name) for name in (rule.column, *rule.first_of)):
+        return rule.default
+    name = _pick(row, rule)
+    raw = label(row, name)
+    if rule.values:
+        for value, members in rule.values.items():
+            if raw in map(str, members):
+                return value
+        if rule.default is not None:
+            return rule.default
+        known = [str(member) for members in rule.values.values() for member in members]
+        raise row.error(f'column "{name}": "{raw}" belongs to no value of group "{group}".{did_you_mean(raw, known)}')
+    if rule.prefixes:
+        fitting = [(len(p), value) for value, starts in rule.prefixes.items() for p in starts if raw.startswith(p)]
+        if not fitting and rule.default is not None:
+            return rule.default
+        if not fitting:
+            raise row.error(f'column "{name}": "{raw}" begins with no prefix of group "{group}".')
+        return max(fitting)[1]
+    return raw
+
+
+def has(row: RawRow, name: str | None) -> bool:
+    """Whether the row has the column, or steps to it, and something other than null or "" in it."""
+    if name is None:
+        return False
+    value: Any = row.values
+    for key in [name] if name in row.values else name.split("."):
+        if not isinstance(value, Mapping) or value.get(key) in (None, ""):
+            return False
+        value = value[key]
+    return True
+
+
+def figure(row: RawRow, name: str) -> float:
+    """A column's finite number."""
+    return as_figure(row, name, lookup(row, name))
+
+
+def as_figure(row: RawRow, name: str, value: Any, *, flags: bool = False) -> float:
+    """A value as a finite number; with `flags`, true and false are 1 and 0."""
+    if isinstance(value, bool) and flags:
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise row.error(f'column "{name}": expected a finite number, found {kind_of(value)}.')
+    return float(value)
+
+
+def pairs_of(row: RawRow, name: str, value: Any, size: int) -> list[tuple[int, int]]:
+    """A list of pairs of places among `size` candidates."""
+    if not isinstance(value, list | tuple):
+        raise row.error(f'column "{name}": expected a list of pairs, found {kind_of(value)}.')
+    out = []
+    for pair in value:
+        good = isinstance(pair, list | tuple) and len(pair) == 2
+        if not good or any(type(k) is not int or not 0 <= k < size for k in pair) or pair[0] == pair[1]:
+            raise row.error(f'column "{name}": {pair!r} is no pair of different places from 0 to {size - 1}.')
+        out.append((pair[0], pair[1]))
+    return out
+
+
+def kind_of(value: Any) -> str:
+    """What a wrong value is, short enough for a message."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    shown = json.dumps(value) if isinstance(value, str | int | float) else repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,0 +1,117 @@
+"""Rows from the hub, at the declared revision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rmbench.errors import RmbenchError
+from rmbench.tasks.declaration.schema import HubPart, SourceRule
+from rmbench.tasks.rows.fields import RawRow
+from rmbench.tasks.task import DataFileFacts
+
+__all__ = ["full_revision", "read_hub"]
+
+_FULL = 40
+"""Hexadecimal digits of a whole commit hash."""
+_PATIENCE = 10.0
+"""Seconds to wait for the hub when asking whether it is there: loading itself would retry for half a minute."""
+
+
+def read_hub(source: SourceRule, how_else: str) -> tuple[list[RawRow], list[DataFileFacts]]:
+    """The rows of the declared config and split through `datasets`, or of all parts in turn, and an entry for each.
+
+    The entry's sha256 is over the rows as JSON, one per line, since the hub's own files need not be at hand.
+    HF_HUB_OFFLINE and the hub's cache work as `datasets` has it.
+
+    Args:
+        source: what the task declares; its `hub` must be set.
+        how_else: how the rows can be had without the hub, for the message.
+
+    Raises:
+        RmbenchError: the hub cannot be reached, or has no such set, revision, config or split.
+    """
+    rows: list[RawRow] = []
+    facts: list[DataFileFacts] = []
+    for part in source.parts or [HubPart()]:
+        found, fact = _read_part(source, part, how_else)
+        rows += found
+        facts.append(fact)
+    return rows, facts
+
+
+def _read_part(source: SourceRule, part: HubPart, how_else: str) -> tuple[list[RawRow], DataFileFacts]:
+    hub = part.hub or source.hub or ""
+    own = part.hub is not None  # another set has revisions, configs and splits of its own
+    asked = {
+        "name": part.config or (None if own else source.config),
+        "data_dir": part.data_dir or (None if own else source.data_dir),
+        "split": part.split or source.split,
+        "revision": part.revision or (None if own else source.revision),
+    }
+    given = {key: value for key, value in asked.items() if value is not None}
+    named = hub + "".join(f" {key}={value}" for key, value in given.items())
+    try:
+        loaded = _loaded(hub, given)
+    except Exception as error:  # whatever goes wrong in the hub's clients, the user needs to know what was asked
+        set_so = " (HF_HUB_OFFLINE is set)" if _offline() else ""
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RmbenchError(f"hub data set {named} cannot be loaded{set_so}: {why}\n{how_else}") from error
+    if isinstance(loaded, dict):
+        raise RmbenchError(f"hub data set {named} has the splits {', '.join(loaded)}; the task declares none.")
+    split = given.get("split", "train")
+    label = part.label or split
+    digest = hashlib.sha256()
+    rows: list[RawRow] = []
+    for index, values in enumerate(loaded):
+        digest.update(json.dumps(values, sort_keys=True, default=str).encode() + b"\n")
+        rows.append(RawRow(f"{hub}:{label}", label, index, {**values, **part.set}))
+    return rows, DataFileFacts(named, digest.hexdigest(), len(rows))
+
+
+def _loaded(hub: str, given: dict[str, str]) -> Any:
+    """What `datasets` makes of it; a hub that is not there is found out before `datasets` tries again and again."""
+    import datasets
+    from huggingface_hub import HfApi
+
+    if not _offline() and not _snapshots(hub):
+        HfApi().dataset_info(hub, timeout=_PATIENCE)
+    if "revision" in given:
+        given = {**given, "revision": full_revision(hub, given["revision"])}
+    return datasets.load_dataset(hub, **given)
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}  # as the hub's client reads it
+
+
+def full_revision(hub: str, revision: str) -> str:
+    """The whole commit hash that a shortened one begins; the hub itself takes whole hashes alone.
+
+    The hub's cache on this machine is asked first, so that a cached set needs no network.
+
+    Raises:
+        LookupError: no commit of the data set begins so, or several do.
+    """
+    if len(revision) == _FULL or not set(revision) <= set("0123456789abcdef"):
+        return revision
+    from huggingface_hub import HfApi
+
+    found = {name for name in _snapshots(hub) if name.startswith(revision)}
+    if not found:
+        commits = HfApi().list_repo_commits(hub, repo_type="dataset")
+        found = {commit.commit_id for commit in commits if commit.commit_id.startswith(revision)}
+    if len(found) != 1:
+        raise LookupError(f"{len(found)} commits of the data set begin with {revision}")
+    return found.pop()
+
+
+def _snapshots(hub: str) -> list[str]:
+    """The commits of a data set that the hub's cache on this machine holds."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"datasets--{hub.replace('/', '--')}" / "snapshots"
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []

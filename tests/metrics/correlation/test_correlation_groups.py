@@ -1,0 +1,120 @@
+"""Agreement within groups, the best-of-n curve and RewardBench 2's Ties."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmbench.errors import RmbenchError
+from rmbench.metrics.best_of_n import best_of_n, best_of_n_ceiling
+from rmbench.metrics.correlation.groups import acc_eq, mean_tau_b, tie_calibration
+from rmbench.metrics.ties.rewardbench2 import TiesRow, ties_score
+
+FIRST = (np.array([1, 1, 2, 3, 3, 5.0]), np.array([0.2, 0.5, 0.5, 0.4, 0.9, 0.8]))
+SECOND = (np.array([1, 1, 1, 2, 3.0]), np.array([0.10, 0.13, 0.12, 0.50, 0.90]))
+
+
+@pytest.mark.parametrize(
+    "group, epsilon, expected",
+    [
+        (FIRST, 0, 0.6),
+        (FIRST, 0.1, 0.6),
+        (FIRST, 0.2, 0.533333),
+        (FIRST, 0.3, 0.4),
+        (FIRST, 0.4, 0.2),
+        (FIRST, 0.5, 0.266667),
+        (SECOND, 0, 0.7),
+        (SECOND, 0.01, 0.8),
+        (SECOND, 0.02, 0.9),
+        (SECOND, 0.03, 1.0),
+        (SECOND, 0.37, 0.9),
+    ],
+)
+def test_accuracy_with_ties_published(group, epsilon, expected):
+    assert acc_eq(group, epsilon) == pytest.approx(expected, abs=5e-7)
+
+
+def test_tie_calibration_published():
+    first, second = tie_calibration([FIRST]), tie_calibration([SECOND])
+    assert (first.epsilon, first.accuracy, first.accuracy_at_zero) == (0, pytest.approx(0.6), pytest.approx(0.6))
+    assert (second.epsilon, second.accuracy, second.accuracy_at_zero) == (0.03, 1.0, pytest.approx(0.7))
+    both = tie_calibration([FIRST, SECOND])
+    assert both.accuracy == pytest.approx(
+        max((acc_eq(FIRST, e) + acc_eq(SECOND, e)) / 2 for e in np.arange(0, 1, 0.01))
+    )
+    assert tie_calibration([(np.array([1.0]), np.array([2.0]))]) is None
+    assert acc_eq((np.array([1.0]), np.array([2.0]))) is None
+
+
+def test_mean_tau_counts_what_it_leaves_out():
+    constant = (np.ones(4), np.arange(4.0))
+    got = mean_tau_b([FIRST, constant, SECOND])
+    assert (got.defined, got.undefined) == (2, 1)
+    assert got.value == pytest.approx((mean_tau_b([FIRST]).value + mean_tau_b([SECOND]).value) / 2)
+    nothing = mean_tau_b([constant])
+    assert (nothing.value, nothing.defined, nothing.undefined) == (None, 0, 1)
+
+
+def test_best_of_n_published():
+    assert best_of_n([0.1, 0.9, 0.4, 0.7], [1, 0, 1, 1]) == pytest.approx([0.75, 0.5, 0.25, 0])
+    # Correctness by rank, best first: 1, 0, 1, 0.
+    assert best_of_n([4, 3, 2, 1], [1, 0, 1, 0]) == pytest.approx([0.5, 4 / 6, 0.75, 1])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1)), min_size=1, max_size=6))
+def test_best_of_n_by_brute_force(items):
+    scores, quality = zip(*items, strict=True)
+    curve = best_of_n(scores, quality)
+    for n in range(1, len(items) + 1):
+        picks = []
+        for drawn in itertools.combinations(items, n):
+            best = max(score for score, _ in drawn)
+            picks.append(np.mean([q for score, q in drawn if score == best]))
+        # A tie inside a draw shares the quality of what was drawn; over all draws that is the block's mean.
+        assert curve[n - 1] == pytest.approx(np.mean(picks), abs=1e-9)
+    assert curve == pytest.approx(best_of_n(scores[::-1], quality[::-1]))
+
+
+def test_best_of_n_ceiling():
+    assert best_of_n_ceiling(1, 4) == pytest.approx([0.25, 0.5, 0.75, 1])
+    assert best_of_n_ceiling(0, 3) == [0, 0, 0]
+    assert best_of_n([1, 0, 1, 0], [1, 0, 1, 0]) == pytest.approx(best_of_n_ceiling(2, 4))
+
+
+def ties_rows(table, turn=lambda score, right: score):
+    return [
+        TiesRow(
+            *row["id"].split(":"),
+            tuple(turn(score, k < row["num_correct"]) for k, score in enumerate(row["scores"])),
+            row["num_correct"],
+        )
+        for row in table["rows"]
+    ]
+
+
+def test_ties_published(golden):
+    table = golden("reward_bench_2_ties")
+    expected, got = table["expected"], ties_score(ties_rows(table))
+    terms = (got.ref_accuracy, got.tied_accuracy, got.preferred, got.preferred_hard)
+    assert terms == (expected["ref_acc"], expected["tied_acc"], expected["preferred"], expected["preferred_hard"])
+    assert got.margin == pytest.approx(expected["margin"], abs=1e-15)
+    assert got.score == pytest.approx(expected["score"], abs=1e-15)
+
+
+def test_ties_ends_are_not_0_and_1(golden):
+    table = golden("reward_bench_2_ties")
+    assert ties_score(ties_rows(table, lambda _, right: float(right))).score == pytest.approx(1.01)
+    assert ties_score(ties_rows(table, lambda _, right: -float(right))).score == pytest.approx(-0.01)
+    assert ties_score(ties_rows(table, lambda *_: 3.0)).score == 0
+    assert not math.isnan(ties_score(ties_rows(table, lambda _, right: math.inf if right else 0.0)).ref_accuracy)
+
+
+def test_ties_needs_both_kinds():
+    with pytest.raises(RmbenchError, match="ref"):
+        ties_score([TiesRow("ref", "0", (1.0, 0.0), 1)])

@@ -1,0 +1,190 @@
+"""Reciprocal rank, nDCG, the best-of-K curve and rank correlation within lists."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rmbench.errors import RmbenchError
+from rmbench.metrics.best_of_n import best_of_n
+from rmbench.metrics.credit.listwise import ndcg
+from rmbench.metrics.credit.row import credit
+from rmbench.metrics.measure import measure
+from rmbench.types import Edge, MetricSpec, Verdict
+
+
+def worth(row, rule, **fields):
+    return credit(row, MetricSpec("m", rule, **fields)).value
+
+
+def one_best(size):
+    return tuple(Edge(0, k) for k in range(1, size))
+
+
+@pytest.mark.parametrize(
+    "rewards, expected",
+    [
+        ((3.0, 2.0, 1.0, 0.0), 1),
+        ((2.0, 3.0, 1.0, 0.0), 1 / 2),
+        ((2.0, 2.0, 1.0, 0.0), 1 / 2),
+        ((0.0, 0.0, 0.0, 0.0), 1 / 4),
+        ((-1.0, 0.0, 1.0, 2.0), 1 / 4),
+    ],
+)
+def test_reciprocal_rank_is_pessimistic(make, rewards, expected):
+    assert worth(make("r", rewards, size=4, edges=one_best(4)), "reciprocal_rank") == expected
+
+
+def test_reciprocal_rank_of_several_good_and_of_judges(make):
+    edges = tuple(Edge(i, j) for i in (0, 1) for j in (2, 3))
+    assert worth(make("r", (0.0, 2.0, 3.0, 1.0), size=4, edges=edges), "reciprocal_rank") == 1 / 2
+    # A pairwise judge: one lost, one unread and one won of three.
+    verdicts = (Verdict((0, 1), "pick", 1), Verdict((2, 0), "pick", None, "unparsed"), Verdict((0, 3), "pick", 0))
+    assert worth(make("r", size=4, edges=one_best(4), verdicts=verdicts), "reciprocal_rank") == 1 / 3
+    ranking = make("r", size=3, edges=one_best(3), verdicts=(Verdict((0, 1, 2), "ranking", (2, 0, 1)),))
+    assert worth(ranking, "reciprocal_rank") == 1 / 2
+    assert worth(make("r", status="failed", size=3, edges=one_best(3)), "reciprocal_rank") == 0
+    assert worth(make("r", (1.0, 1.0), edges=(Edge(0, 1, 0.0),)), "reciprocal_rank") is None
+
+
+def test_ndcg_of_the_textbook_example():
+    """Gains 3 2 3 0 1 2 in the order shown: DCG 6.861 over 7.141."""
+    assert ndcg([6, 5, 4, 3, 2, 1], [3, 2, 3, 0, 1, 2]) == pytest.approx(0.961, abs=5e-4)
+    dcg = 3 + 2 / math.log2(3) + 3 / 2 + 1 / math.log2(6) + 2 / math.log2(7)
+    best = 3 + 3 / math.log2(3) + 2 / 2 + 2 / math.log2(5) + 1 / math.log2(6)
+    assert ndcg([6, 5, 4, 3, 2, 1], [3, 2, 3, 0, 1, 2]) == pytest.approx(dcg / best, abs=1e-12)
+    assert ndcg([2, 1], [0, 1], k=1) == 0
+    assert ndcg([2, 1], [0, 0]) is None
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 5)), min_size=1, max_size=5), st.integers(1, 5))
+def test_ndcg_averages_over_the_orders_of_ties(items, k):
+    scores, gains = zip(*items, strict=True)
+    got = ndcg(scores, gains, k)
+    best = sum(gain / math.log2(r + 2) for r, gain in enumerate(sorted(gains, reverse=True)[:k]))
+    if best == 0:
+        assert got is None
+        return
+    orders = [
+        order
+        for order in itertools.permutations(range(len(items)))
+        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order))
+    ]
+    mean = np.mean([sum(gains[i] / math.log2(r + 2) for r, i in enumerate(order[:k])) for order in orders])
+    assert got == pytest.approx(mean / best, rel=1e-9)
+
+
+def test_ndcg_by_rows(make):
+    rated = make("r", (1.0, 2.0), edges=(), ratings=((1.0,), (0.0,)), dimensions=("q",))
+    assert worth(rated, "ndcg") == pytest.approx(1 / math.log2(3))
+    assert worth(make("r", (1.0, 2.0, 0.0), size=3, edges=one_best(3)), "ndcg") == pytest.approx(1 / math.log2(3))
+    assert worth(make("r", status="failed", size=3, edges=one_best(3)), "ndcg", unparsed=0.5) == 0
+    assert worth(make("r", status="unparsed", size=3, edges=one_best(3)), "ndcg", unparsed=0.5) == 0.5
+
+
+@pytest.fixture
+def sampled(make):
+    generator = np.random.default_rng(3)
+    rows = []
+    for k in range(30):
+        quality = tuple((float(q),) for q in generator.integers(0, 2, 6))
+        rewards = tuple(generator.integers(0, 4, 6) / 1.0)
+        rows.append(
+            make(str(k), rewards, size=6, edges=(), ratings=quality, dimensions=("correct",), cluster=str(k // 2))
+        )
+    return rows
+
+
+def test_best_of_k_curve(sampled):
+    values = {value.group: value for value in measure(sampled, [MetricSpec("bok", "best_of_k")])}
+    assert list(values) == [None, *(f"k={k}" for k in range(1, 7)), "k=max"]
+    curves = np.array([best_of_n(row.judgment.rewards, [q for (q,) in row.gold.ratings]) for row in sampled])
+    for k in range(6):
+        assert values[f"k={k + 1}"].value == pytest.approx(curves[:, k].mean())
+    assert values[None].value == values["k=6"].value
+    assert values["k=1"].value == pytest.approx(np.mean([row.gold.ratings for row in sampled]))
+    top = int(curves.mean(axis=0).argmax())
+    assert values["k=max"].value == pytest.approx(curves.mean(axis=0).max())
+    assert values["k=max"].flags == (f"k={top + 1}",)
+    assert values["k=max"].low <= values["k=max"].value <= values["k=max"].high
+    # Having chosen k, its interval cannot lie below that of the end of the curve.
+    assert values["k=max"].high >= values[None].value
+
+
+def test_best_of_k_counts_failures_as_nothing_found(sampled, make):
+    ratings, names = sampled[0].gold.ratings, sampled[0].gold.dimensions
+    failed = make("x", status="failed", size=6, edges=(), ratings=ratings, dimensions=names)
+    got = {v.group: v for v in measure([*sampled, failed], [MetricSpec("bok", "best_of_k")], resamples=50)}
+    before = {v.group: v for v in measure(sampled, [MetricSpec("bok", "best_of_k")], resamples=50)}
+    for group in (None, "k=1", "k=3"):
+        assert got[group].value == pytest.approx(before[group].value * 30 / 31)
+    # A weight says how many comparisons a row has, which a list's curve has nothing to do with.
+    heavy = make("0", (1.0, 0.0), edges=(Edge(0, 1),), weight=9.0)
+    light = make("1", (0.0, 1.0), edges=(Edge(0, 1),))
+    assert measure([heavy, light], [MetricSpec("bok", "best_of_k")])[0].value == 0.5
+    assert measure([heavy, light], [MetricSpec("accuracy", "pair")])[0].value == 0.9
+
+
+def ranked(make, name, human, model, cluster=""):
+    ratings = tuple((float(h),) for h in human)
+    return make(
+        name, tuple(map(float, model)), size=len(human), edges=(), ratings=ratings, dimensions=("q",), cluster=cluster
+    )
+
+
+LISTS = [((1, 1, 2, 3, 3, 5), (0.2, 0.5, 0.5, 0.4, 0.9, 0.8)), ((1, 2, 3, 4, 5), (2, 1, 4, 3, 5))]
+CALLS = {
+    "list_kendall_b": lambda h, s: stats.kendalltau(h, s).statistic,
+    "list_kendall_c": lambda h, s: stats.kendalltau(h, s, variant="c").statistic,
+    "list_spearman": lambda h, s: stats.spearmanr(h, s).statistic,
+}
+
+
+@pytest.mark.parametrize("rule", CALLS)
+def test_lists_are_averaged_and_constant_ones_counted(make, rule):
+    rows = [ranked(make, str(k), *one) for k, one in enumerate(LISTS)]
+    rows.append(ranked(make, "constant", (2, 2, 2), (1, 2, 3)))
+    got = measure(rows, [MetricSpec("m", rule)])[0]
+    assert got.value == pytest.approx(np.mean([CALLS[rule](*one) for one in LISTS]))
+    assert (got.n, got.comparisons, got.flags) == (2, 11, ("undefined_lists=1",))
+    failed = make("f", status="failed", size=3, edges=(), ratings=((1.0,), (2.0,), (3.0,)), dimensions=("q",))
+    assert measure([*rows, failed], [MetricSpec("m", rule)])[0].flags == ("undefined_lists=1", "incomplete")
+    nothing = measure(rows[2:], [MetricSpec("m", rule)])[0]
+    assert (nothing.value, nothing.flags) == (None, ("undefined_lists=1", "undefined"))
+
+
+def test_the_published_coefficients_of_a_list(make):
+    for (human, model), expected in zip(LISTS, ((0.444750, 0.444444, 0.582154), (0.6, 0.6, 0.8)), strict=True):
+        row = ranked(make, "r", human, model)
+        got = [measure([row], [MetricSpec("m", rule)])[0].value for rule in CALLS]
+        assert got == pytest.approx(expected, abs=5.1e-7)
+
+
+def test_a_relation_is_a_list_too(make):
+    """Ranks 1, 2, 2, 4 as comparisons order the candidates as the ranks do."""
+    ranks = (1, 2, 2, 4)
+    edges = tuple(Edge(i, j, float(np.sign(ranks[j] - ranks[i]))) for i, j in itertools.combinations(range(4), 2))
+    model = (0.9, 0.4, 0.7, 0.1)
+    got = measure([make("r", model, size=4, edges=edges)], [MetricSpec("m", "list_kendall_b")])[0]
+    assert got.value == pytest.approx(stats.kendalltau([-r for r in ranks], model).statistic)
+
+
+def test_rows_of_one_item_join_into_lists(make):
+    rows = []
+    for name, (human, model) in zip("ab", LISTS, strict=True):
+        rows += [
+            ranked(make, f"{name}{k}", (h,), (m,), name) for k, (h, m) in enumerate(zip(human, model, strict=True))
+        ]
+    by_cluster = measure(rows, [MetricSpec("m", "list_kendall_b", join="cluster")])[0]
+    assert by_cluster.value == pytest.approx(np.mean([CALLS["list_kendall_b"](*one) for one in LISTS]))
+    alone = measure(rows, [MetricSpec("m", "list_kendall_b")])[0]
+    assert (alone.value, alone.flags) == (None, ("undefined_lists=11", "undefined"))
+    with pytest.raises(RmbenchError, match='has no group "prompt", which joins'):
+        measure(rows, [MetricSpec("m", "list_kendall_b", join="prompt")])

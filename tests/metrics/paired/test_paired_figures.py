@@ -1,0 +1,97 @@
+"""Two models compared on a figure that is no mean of rows: the same clusters drawn for both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rmbench.errors import RmbenchError
+from rmbench.metrics.paired.comparison import Beside, compare_rows, non_inferiority
+from rmbench.metrics.samples import Around, sample_of
+from rmbench.metrics.uncertainty.sample import draw_jointly
+from rmbench.types import Gold, Judged, Judgment, MetricSpec
+
+
+def rows(noise, n=120, seed=0, failed=()):
+    """Labelled items, two to a cluster; the score is the label blurred by `noise`, the same blur for equal seeds."""
+    generator = np.random.default_rng(seed)
+    labels, blur = generator.integers(0, 2, n), generator.normal(size=n)
+    out = []
+    for k in range(n):
+        rewards = None if k in failed else (float(labels[k] + noise * blur[k]),)
+        judgment = Judgment(str(k), rewards=rewards, status="failed" if k in failed else "ok")
+        gold = Gold(labels={"x": int(labels[k])})
+        out.append(Judged(str(k), 1, gold, judgment, {"g": "ab"[k % 2]}, str(k // 2)))
+    return out
+
+
+AUC = MetricSpec("auc", "auc")
+
+
+def test_the_difference_of_two_aucs():
+    a, b = rows(2.0), rows(0.7)
+    found = compare_rows(a, b, AUC)
+    values = [sample_of(side, AUC, Around()).value for side in (a, b)]
+    assert (found.value_a, found.value_b) == tuple(values)
+    assert found.difference == pytest.approx(values[1] - values[0])
+    assert 0 < found.low < found.difference < found.high
+    assert (found.method, found.p_midp, found.n, found.clusters) == ("cluster-bootstrap", None, 120, 60)
+    same = compare_rows(a, a, AUC)
+    assert (same.difference, same.low, same.high, same.method, same.discordant_clusters) == (0, None, None, "", 0)
+
+
+def test_both_sides_see_the_same_clusters():
+    """The draws of the difference by a plain loop over drawn rows."""
+    a, b = rows(2.0, 20), rows(0.7, 20)
+    sides = [sample_of(side, AUC, Around()) for side in (a, b)]
+    drawn = draw_jointly(sides, 50, np.random.default_rng(1))
+    generator = np.random.default_rng(1)
+    names = sides[0].clusters
+    picks = generator.integers(0, len(names), size=(50, len(names)))
+    for k, line in enumerate(picks):
+        for side, values in zip((a, b), drawn, strict=True):
+            of = [row for at in line for row in side if row.cluster == names[at]]
+            good, bad = ([r.judgment.rewards[0] for r in of if r.gold.labels["x"] == c] for c in (1, 0))
+            if good and bad:
+                assert values[k] == pytest.approx(np.mean([(g > h) + (g == h) / 2 for g in good for h in bad]))
+
+
+def test_rows_that_one_model_gave_no_score_for_are_left_out_for_both():
+    a, b = rows(2.0, failed=(3, 4)), rows(0.7, failed=(4, 9))
+    found = compare_rows(a, b, AUC)
+    assert found.n == 117
+    kept = [k for k in range(120) if k not in (3, 4, 9)]
+    assert found.value_a == pytest.approx(sample_of([a[k] for k in kept], AUC, Around()).value)
+
+
+def test_a_mean_of_metrics_needs_the_others():
+    parts = tuple(MetricSpec(name, "auc", where={"g": (name,)}) for name in "ab")
+    mean = MetricSpec("mean", "mean_of", of=("a", "b"))
+    a, b = rows(2.0), rows(0.7)
+    found = compare_rows(a, b, mean, beside=Beside((mean, *parts)))
+    each = [compare_rows(a, b, part) for part in parts]
+    assert found.difference == pytest.approx(np.mean([one.difference for one in each]))
+    assert found.low < found.difference < found.high
+    carried = MetricSpec("mean", "mean_of", of=("a", "b"), parts=parts)
+    assert compare_rows(a, b, carried) == found
+    with pytest.raises(RmbenchError, match='"a", which is no other metric'):
+        compare_rows(a, b, mean)
+
+
+def test_fitted_metrics_need_the_fit_rows_of_both():
+    spec = MetricSpec("acc", "threshold_accuracy")
+    a, b = rows(2.0), rows(0.7)
+    nothing = compare_rows(a, b, spec)
+    assert (nothing.difference, nothing.method) == (None, "")
+    beside = Beside((), rows(2.0, seed=1), rows(0.7, seed=1))
+    found = compare_rows(a, b, spec, beside=beside)
+    assert found.value_a == sample_of(a, spec, Around(fit=beside.fit_a)).value
+    assert 0 < found.low < found.difference
+
+
+def test_non_inferiority_of_a_figure():
+    a, b = rows(0.7), rows(0.8)
+    loose = non_inferiority(a, b, AUC, margin=0.2)
+    tight = non_inferiority(a, b, AUC, margin=0.001)
+    assert loose.p < 0.01 < tight.p
+    assert (loose.lower > -0.2, tight.lower > -0.001, loose.n_needed) == (True, False, None)

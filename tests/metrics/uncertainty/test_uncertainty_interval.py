@@ -1,0 +1,196 @@
+"""Intervals against published tables, scipy, statsmodels and plain loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.proportion import proportion_confint
+
+from rmbench.metrics.uncertainty.aggregate import nest
+from rmbench.metrics.uncertainty.interval import (
+    bootstrap_means,
+    cr1,
+    effective,
+    linear_interval,
+    percentile,
+    resample_counts,
+    wilson,
+)
+from rmbench.types import Gold, Judged, Judgment, Level
+
+WILSON = [
+    (81, 100, 0.722212, 0.874852),
+    (10, 10, 0.722467, 1),
+    (0, 10, 0, 0.277533),
+    (225, 358, 0.577321, 0.676934),
+    (2700, 2985, 0.893454, 0.914551),
+]
+SIZES = (3, 3, 2, 4, 1, 2)
+D = np.array([-1, -1, 0, 0, 1, 0, -1, 0, 0, 0, -1, -1, 1, 0, -1], dtype=float)
+CLUSTERS = np.repeat(np.arange(6), SIZES)
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def rows(groups, weights=None):
+    weights = weights or [1.0] * len(groups)
+    made = []
+    for k, (group, weight) in enumerate(zip(groups, weights, strict=True)):
+        made.append(Judged(str(k), 2, Gold(), Judgment(str(k)), {"g": group}, str(k), weight))
+    return made
+
+
+def flat(n):
+    return nest(rows(["a"] * n), ())
+
+
+@pytest.mark.parametrize("k, n, low, high", WILSON)
+def test_wilson_published(k, n, low, high):
+    assert wilson(k, n) == (pytest.approx(low, abs=5e-7), pytest.approx(high, abs=5e-7))
+    assert wilson(k, n) == pytest.approx(proportion_confint(k, n, method="wilson"), abs=1e-12)
+    theirs = stats.binomtest(k, n).proportion_ci(method="wilson")
+    assert wilson(k, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_wilson_ends_are_exact():
+    assert wilson(0, 7)[0] == 0.0
+    assert math.copysign(1, wilson(0, 7)[0]) == 1
+    assert wilson(7, 7)[1] == 1.0
+
+
+def test_cr1_published():
+    error, groups = cr1(D, CLUSTERS)
+    assert D.mean() == pytest.approx(-0.266667, abs=5e-7)
+    assert (error, groups) == (pytest.approx(0.201211, abs=5e-7), 6)
+    assert error * math.sqrt(5 / 6) == pytest.approx(0.183680, abs=5e-7)  # CR0
+    normal = D.mean() + stats.norm.ppf(0.975) * error * np.array([-1, 1])
+    assert normal == pytest.approx([-0.661033, 0.127700], abs=5e-7)
+    half = stats.t.ppf(0.975, 5) * error
+    assert (D.mean() - half, D.mean() + half) == (pytest.approx(-0.783896, abs=5e-7), pytest.approx(0.250563, abs=5e-7))
+    assert 2 * stats.t.sf(abs(D.mean()) / error, 5) == pytest.approx(0.242397, abs=5e-7)
+
+
+def test_cr1_with_singleton_clusters_is_the_plain_standard_error():
+    assert cr1(D, np.arange(15))[0] == pytest.approx(D.std(ddof=1) / math.sqrt(15))
+    assert D.std(ddof=1) / math.sqrt(15) == pytest.approx(0.181703, abs=5e-7)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 4), st.floats(-1, 1)), min_size=3, max_size=25))
+def test_cr1_is_statsmodels(pairs):
+    clusters, values = np.array([g for g, _ in pairs]), np.array([d for _, d in pairs])
+    if len(np.unique(clusters)) < 2:
+        assert math.isnan(cr1(values, clusters)[0])
+        return
+    fit = OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
+    assert cr1(values, clusters)[0] == pytest.approx(fit.bse[0], abs=1e-9)
+
+
+def test_effective_clusters():
+    assert effective(np.full(8, 1 / 8), np.arange(8)) == pytest.approx(8)
+    assert effective(np.full(8, 1 / 8), np.repeat([0, 1], 4)) == pytest.approx(2)
+    assert effective(np.array([0.5, 0.25, 0.25]), np.arange(3)) == pytest.approx(1 / 0.375)
+
+
+def test_which_interval():
+    binary = np.array([1.0, 0, 1, 1, 0, 1, 1, 0])
+    assert linear_interval(binary, flat(8), np.arange(8), 200, rng()).method == "wilson"
+    assert linear_interval(binary, flat(8), np.repeat(np.arange(4), 2), 200, rng()).method == "cr1-t"
+    assert linear_interval(binary / 2, flat(8), np.arange(8), 200, rng()).method == "cr1-t"
+    unequal = nest(rows("aaaaaabb"), (Level("g"),))
+    assert linear_interval(binary, unequal, np.arange(8), 200, rng()).method == "cluster-bootstrap"
+
+
+@pytest.mark.parametrize(
+    "values, clusters",
+    [
+        ([1.0], [0]),
+        ([0.5], [0]),
+        ([1.0] * 6, [0, 0, 1, 1, 2, 2]),
+        ([0.5] * 6, [0, 1, 2, 3, 4, 5]),
+        ([1.0, 0.0, 1.0], [0, 0, 0]),
+        ([1.0, 0.0, 1.0, 0.0], [0, 0, 1, 1]),
+    ],
+)
+def test_without_spread_the_interval_is_wide_not_a_point(values, clusters):
+    """One row, one cluster, rows or clusters that are all alike: Wilson over the clusters."""
+    got = linear_interval(np.array(values), flat(len(values)), np.array(clusters), 200, rng())
+    groups = len(set(clusters))
+    assert (got.low, got.high) == pytest.approx(wilson(np.mean(values) * groups, groups))
+    assert got.high - got.low > 0.2
+
+
+def test_an_oracle_under_unequal_weights_has_no_certain_interval():
+    nested = nest(rows("aaaaaabb"), (Level("g"),))
+    got = linear_interval(np.ones(8), nested, np.arange(8), 200, rng())
+    assert (got.high, got.method) == (1.0, "wilson-effective")
+    assert got.low < 0.75
+
+
+def test_leaves_of_one_row_are_resampled_together():
+    """Within leaves of one row nothing could vary: rows are then drawn over all leaves."""
+    nested = nest(rows("abcdefgg"), (Level("g"),))
+    values = np.array([1, 0, 1, 0, 1, 1, 0, 1.0])
+    got = linear_interval(values, nested, np.arange(8), 2000, rng())
+    assert got.method == "cluster-bootstrap"
+    assert got.high - got.low > 0.4
+
+
+def test_resample_counts_blocks_do_not_change_the_draws(monkeypatch):
+    whole = np.concatenate([counts for _, counts in resample_counts(7, 50, rng())])
+    monkeypatch.setattr("rmbench.metrics.uncertainty.interval._CELLS", 20)
+    blocks = [counts for _, counts in resample_counts(7, 50, rng())]
+    assert len(blocks) > 1
+    assert np.array_equal(np.concatenate(blocks), whole)
+    assert (whole.sum(axis=1) == 7).all()
+
+
+@pytest.mark.parametrize("crossing", [False, True])
+def test_bootstrap_means_by_a_plain_loop(crossing):
+    """The same spread as drawing clusters in a loop, within leaves or, where clusters cross leaves, over all rows."""
+    generator = np.random.default_rng(5)
+    groups = ["a"] * 30 + ["b"] * 60
+    values = generator.integers(0, 2, 90).astype(float)
+    clusters = np.arange(90) % 30 if crossing else np.arange(90) // 3
+    nested = nest(rows(groups), (Level("g", {"a": 1, "b": 3}),))
+    ours = bootstrap_means(values, nested, clusters, 4000, rng())
+    loop = []
+    in_b = np.array(groups) == "b"
+    pools = [np.unique(clusters)] if crossing else [np.unique(clusters[~in_b]), np.unique(clusters[in_b])]
+    for _ in range(1500):
+        drawn = np.concatenate([generator.choice(pool, len(pool)) for pool in pools])
+        picked = np.concatenate([np.flatnonzero(clusters == code) for code in drawn])
+        a, b = picked[~in_b[picked]], picked[in_b[picked]]
+        loop.append((values[a].mean() + 3 * values[b].mean()) / 4)
+    assert ours.mean() == pytest.approx(np.mean(loop), abs=0.01)
+    assert ours.std() == pytest.approx(np.std(loop), rel=0.1)
+    assert np.quantile(ours, [0.025, 0.975]) == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.02)
+
+
+def test_percentile_bootstrap_published():
+    """b 25, c 10, n 358 (scipy, 9,999 resamples): se .016359, percentile limits -.07542, -.01117."""
+    d = np.repeat([-1.0, 1.0, 0.0], [25, 10, 323])
+    draws = bootstrap_means(d, flat(358), np.arange(358), 9999, rng())
+    assert draws.std() == pytest.approx(0.016359, rel=0.03)
+    assert percentile(draws) == pytest.approx((-0.07542, -0.01117), abs=2 / 358)
+
+
+def test_percentile_bootstrap_published_with_three_discordant_rows():
+    d = np.repeat([-1.0, 0.0], [3, 97])
+    draws = bootstrap_means(d, flat(100), np.arange(100), 9999, rng())
+    assert percentile(draws) == pytest.approx((-0.07, 0), abs=1e-9)
+
+
+def test_percentile_needs_defined_draws():
+    draws = np.array([0.1] * 80 + [math.nan] * 20)
+    assert percentile(draws) is None
+    assert percentile(np.append(np.linspace(0, 1, 99), math.nan)) == pytest.approx((0.025, 0.975))
+    assert percentile(np.zeros(0)) is None

@@ -1,0 +1,144 @@
+"""What counts as an answer, what is asked for again, and where numbers in it are read."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from rmbench.models.servers.failures import AgainError, message_in, retry_after
+from rmbench.models.servers.generation import Grammar
+from rmbench.models.servers.replies import first_logprobs, integers, kept_to, prompt_logprobs, reply_of
+from rmbench.models.servers.usage import Usage
+
+
+def choice(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"finish_reason": "stop", "message": {"content": "[[A]]"}, **fields}]}
+
+
+@pytest.mark.parametrize("finish", ["abort", "error", "content_filter", "tool_calls", None, 3])
+def test_a_text_that_was_not_finished_is_none(finish: Any) -> None:
+    with pytest.raises(AgainError, match="not finished"):
+        reply_of(choice(finish_reason=finish))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        None,
+        {},
+        {"choices": []},
+        {"choices": "x"},
+        {"choices": [None]},
+        choice(message=None),
+        choice(message={"content": [{"type": "text"}]}),
+        choice(message={"content": None}),
+    ],
+)
+def test_what_has_no_text_is_asked_again(data: Any) -> None:
+    with pytest.raises(AgainError):
+        reply_of(data)
+
+
+def test_reasoning_is_kept_apart_under_both_of_its_names() -> None:
+    new = reply_of(choice(message={"content": "[[A]]", "reasoning": "hm"}))
+    old = reply_of(choice(message={"content": "[[A]]", "reasoning_content": "hm"}))
+    assert (new.text, new.reasoning) == (old.text, old.reasoning) == ("[[A]]", "hm")
+
+
+def test_an_answer_cut_while_thinking_has_an_empty_text() -> None:
+    reply = reply_of(choice(message={"content": None, "reasoning": "hm"}, finish_reason="length"))
+    assert (reply.text, reply.finish) == ("", "length")
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, "x"])
+def test_missing_counts_are_nought(usage: Any) -> None:
+    reply = reply_of({**choice(), "usage": usage})
+    assert (reply.prompt_tokens, reply.answer_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "asked", "text", "path"),
+    [
+        (Grammar(choices=("A", "B")), "choice", "A", "choice"),
+        (Grammar(choices=("A", "B")), "choice", "A.", "plain"),
+        (Grammar(regex="[AB]"), "regex", "B", "regex"),
+        (Grammar(regex="[AB]"), "regex", "BB", "plain"),
+        (Grammar(regex="["), "regex", "[", "plain"),
+        (Grammar(schema={}), "json", '{"a": 1}', "json"),
+        (Grammar(schema={}), "json", '{"a": 1', "plain"),
+        (Grammar(schema={}), "json", "[" * 100_000, "plain"),
+        (Grammar(), "plain", "A", "plain"),
+    ],
+)
+def test_a_constraint_counts_where_the_answer_keeps_to_it(grammar: Grammar, asked: Any, text: str, path: str) -> None:
+    assert kept_to(grammar, asked, text) == path
+
+
+def test_log_probabilities_are_read_at_the_first_place() -> None:
+    place = {"token": "A", "logprob": -1.0, "top_logprobs": [{"token": "B", "logprob": -2}, {"token": "C"}, None]}
+    assert first_logprobs({"logprobs": {"content": [place, {"token": "D", "logprob": 0}]}}) == {"A": -1.0, "B": -2.0}
+
+
+@pytest.mark.parametrize("told", [None, {}, {"content": None}, {"content": []}, {"content": ["x"]}, "x"])
+def test_no_log_probabilities_are_none(told: Any) -> None:
+    assert first_logprobs({"logprobs": told}) == {}
+
+
+def test_the_prompts_last_tokens_are_summed() -> None:
+    told = [None, {"5": {"logprob": -9.0}}, {"6": {"logprob": -1.0}, "9": {"logprob": -0.1}}, {"7": {"logprob": -2.0}}]
+    assert prompt_logprobs({"prompt_logprobs": told}, [4, 5, 6, 7], 2) == -3.0
+
+
+@pytest.mark.parametrize(
+    "told", [None, [None], [None, {"8": {"logprob": -1}}], [None, {"7": {"logprob": float("nan")}}]]
+)
+def test_a_missing_token_of_the_prompt_is_asked_again(told: Any) -> None:
+    with pytest.raises(AgainError):
+        prompt_logprobs({"prompt_logprobs": told}, [4, 7], 1)
+
+
+@pytest.mark.parametrize("data", [None, {}, {"tokens": "x"}, {"tokens": [1.5]}])
+def test_tokens_are_integers(data: Any) -> None:
+    with pytest.raises(AgainError):
+        integers(data, "tokens")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"error": {"message": "too\\nlong", "code": 400}}', "too long"),
+        ('{"error": {"error": {"message": "twice"}}}', "twice"),
+        ('{"error": "a text"}', "a text"),
+        ('{"detail": "Not Found"}', "Not Found"),
+        ('{"detail": [{"type": "json_invalid"}]}', "[{'type': 'json_invalid'}]"),
+        ("<html>oops</html>", "<html>oops</html>"),
+        ("", "no message"),
+        ("a\x1b[31mred", "a?[31mred"),
+        ("x" * 400, "x" * 300 + " ..."),
+    ],
+)
+def test_the_sentence_in_an_error(body: str, said: str) -> None:
+    assert message_in(body) == said
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert retry_after({"Retry-After": "7"}) == 7
+    assert retry_after({"retry-after": "1.5"}) == 1.5
+    assert retry_after({"Retry-After": formatdate(time.time() + 60, usegmt=True)}) == pytest.approx(60, abs=2)
+    assert retry_after({"Retry-After": formatdate(time.time() - 60, usegmt=True)}) == 0
+    for odd in ("", "soon", "-5", "1e9", "²"):
+        assert retry_after({"Retry-After": odd}) is None
+    assert retry_after({}) is None
+
+
+def test_cost_is_by_the_million() -> None:
+    usage = Usage(price_in=2.0, price_out=8.0)
+    for _ in range(3):
+        usage.add(reply_of({**choice(), "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 250_000}}))
+    assert usage.cost == 3 * (2.0 + 2.0)
+    assert usage.line(2) == "3 answers (2 sent again), 3,000,000 tokens read, 750,000 written, cost 12.0000"
+    assert Usage().cost is None
