@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.tasks.registry import declared
 from rmbench.tasks.task import Task
-from rmbench.types import MetricSpec
 
 __all__ = ["PAGE", "page", "ties"]
 

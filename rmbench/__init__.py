@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rmbench.evaluation.run import run
     from rmbench.evaluation.score import Scored, score_responses
     from rmbench.gate import compare, gate
+    from rmbench.metric_spec import MetricSpec
     from rmbench.models.card import cards
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
     from rmbench.records.record import Record
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
         Judged,
         Judgment,
         Message,
-        MetricSpec,
         Part,
         Value,
         Verdict,
@@ -60,7 +60,7 @@ _HOMES = {
     "Judged": "rmbench.types",
     "Judgment": "rmbench.types",
     "Message": "rmbench.types",
-    "MetricSpec": "rmbench.types",
+    "MetricSpec": "rmbench.metric_spec",
     "ModelFacts": "rmbench.models.protocols",
     "Part": "rmbench.types",
     "Record": "rmbench.records.record",

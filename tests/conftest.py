@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.records import record as schema
 from rmbench.records.store import folder_of, write
-from rmbench.types import Edge, Gold, Judged, Judgment, MetricSpec
+from rmbench.types import Edge, Gold, Judged, Judgment
 
 # Tests run in several processes; threads of one that wait for another's core cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from scipy import stats
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.votes import voted
 from rmbench.metrics.paired.comparison import Comparison, compare_rows
 from rmbench.metrics.uncertainty.discordance import holm
 from rmbench.records.store import read, read_rows
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["LARGEST", "RULE", "Pair", "ranges_of", "rank_ranges"]
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from rmbench.engine.judge import Judging
     from rmbench.evaluation.ensemble import Ensemble
+    from rmbench.metric_spec import MetricSpec
     from rmbench.models.protocols import Responder, Scorer
     from rmbench.tasks.task import Exclusion, Loaded, Task
-    from rmbench.types import Judged, Judgment, MetricSpec
+    from rmbench.types import Judged, Judgment
 
     Model: TypeAlias = Scorer | Responder | Ensemble
 

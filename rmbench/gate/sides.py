@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.votes import voted
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
 from rmbench.records.store import find, read, read_rows
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["Broken", "Pairing", "Side", "models_of", "notes", "pair"]
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.uncertainty.aggregate import row_weights
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["chance_of"]
 

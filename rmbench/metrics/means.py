@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.noise import noise_corrected
 from rmbench.metrics.rows.answers import answered_by, in_dimension, item_scores, margin
 from rmbench.metrics.rows.gold import compared, joined
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
 from rmbench.metrics.uncertainty.sample import Sample, mean_sample, nothing, trials
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["chunked_mean", "contexts_sample", "loss_sample", "mean_score_sample", "noise_sample"]
 

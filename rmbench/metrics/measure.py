@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.chance import chance_of
 from rmbench.metrics.correlation.coefficients import CORRELATIONS
 from rmbench.metrics.correlation.preference_strength import DELTAS, graded_dimensions
@@ -23,7 +24,7 @@ from rmbench.metrics.samples import RULES, Around, sample_of
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import Interval, linear_interval
 from rmbench.metrics.uncertainty.sample import Sample, interval_of
-from rmbench.types import Judged, MetricSpec, Value
+from rmbench.types import Judged, Value
 
 __all__ = ["Group", "groups_of", "is_linear", "kept", "measure"]
 

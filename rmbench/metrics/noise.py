@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.types import Judged, MetricSpec
+from rmbench.metric_spec import MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["by_propensity", "inverse_propensity_mean", "noise_corrected"]
 

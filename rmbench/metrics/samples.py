@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.classes.auc import auc_sample
 from rmbench.metrics.classes.confusion import macro_sample, threshold_sample
 from rmbench.metrics.correlation.coefficients import CORRELATIONS, correlation, correlation_draw
@@ -23,7 +24,7 @@ from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
 from rmbench.metrics.ties_sample import ties_sample
 from rmbench.metrics.uncertainty.aggregate import nest, weight_of
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, mean_sample, nothing
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["RULES", "STATISTICS", "Around", "sample_of", "usable"]
 

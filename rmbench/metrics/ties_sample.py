@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import answered_by, is_failed, item_scores
 from rmbench.metrics.rows.gold import compared
 from rmbench.metrics.ties.rewardbench2 import TiesRow, margin_term
 from rmbench.metrics.uncertainty.aggregate import Floats
 from rmbench.metrics.uncertainty.sample import Sample, nothing
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["ties_rows", "ties_sample"]
 

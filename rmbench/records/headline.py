@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import MetricSpec
 from rmbench.records.record import Record, ValueRecord
-from rmbench.types import MetricSpec
 
 __all__ = ["headline", "headline_spec", "specs"]
 

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.tasks.declaration.checks import check
 from rmbench.tasks.declaration.problems import first_problem
 from rmbench.tasks.declaration.schema import Declaration, MetricRule
 from rmbench.tasks.task import Task
-from rmbench.types import Level, MetricSpec
 
 __all__ = ["DeclaredTask", "declared", "get", "load_file", "load_folder", "select"]
 

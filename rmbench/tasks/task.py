@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from rmbench.types import Example, MetricSpec
+from rmbench.metric_spec import MetricSpec
+from rmbench.types import Example
 
 __all__ = ["DataFileFacts", "Exclusion", "Loaded", "Task"]
 

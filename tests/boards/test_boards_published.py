@@ -13,9 +13,9 @@ from rich.console import Console
 
 from rmbench.boards import build, show, tabulate
 from rmbench.boards.table import BoardTable
+from rmbench.metric_spec import MetricSpec
 from rmbench.records.record import Record, ValueRecord
 from rmbench.records.store import read, write_published
-from rmbench.types import MetricSpec
 
 Put = Callable[..., Path]
 Print = Callable[..., None]

@@ -100,7 +100,7 @@ def test_a_column_says_how_many_rows_were_judged(board: Callable[..., BoardTable
 
 
 def test_an_undefined_value_is_a_gap(board: Callable[..., BoardTable], root: Path, put_record: Put) -> None:
-    from rmbench.types import MetricSpec
+    from rmbench.metric_spec import MetricSpec
 
     tau = MetricSpec("tau", "kendall_b", chance=0.0)
     put_record(root, [1.0] * 9, task="a", spec=tau, ratings=[float(k) for k in range(9)])
@@ -172,7 +172,7 @@ def test_a_value_that_is_no_number_is_refused(board: Callable[..., BoardTable], 
 def test_one_version_one_data_one_metric_per_column(
     board: Callable[..., BoardTable], root: Path, put_record: Put
 ) -> None:
-    from rmbench.types import MetricSpec
+    from rmbench.metric_spec import MetricSpec
 
     for name in ("org/x", "org/y"):
         put_record(root, margins(5, 8), name=name, task="a", version=2)

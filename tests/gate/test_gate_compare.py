@@ -14,7 +14,7 @@ from rich.console import Console
 from rmbench.errors import RmbenchError
 from rmbench.gate import compare
 from rmbench.gate.report.words import difference, p_value
-from rmbench.types import MetricSpec
+from rmbench.metric_spec import MetricSpec
 
 Put = Callable[..., Path]
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rmbench.gate import gate
 from rmbench.gate.policy import GateError
 from rmbench.gate.report.markdown import escaped
-from rmbench.types import MetricSpec
+from rmbench.metric_spec import MetricSpec
 
 Put = Callable[..., Path]
 PAYLOADS: list[str] = json.loads((Path(__file__).parent.parent / "boards" / "payloads.json").read_text("utf-8"))

@@ -12,9 +12,9 @@ from types import ModuleType
 
 import pytest
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.tasks.declaration.schema import RULES
 from rmbench.tasks.registry import declared, select
-from rmbench.types import MetricSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = (ROOT / "docs" / "papers.md").read_text("utf-8")

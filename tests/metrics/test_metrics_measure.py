@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.measure import is_linear, measure
 from rmbench.metrics.uncertainty.interval import wilson
-from rmbench.types import Edge, Gold, Judged, Judgment, Level, MetricSpec, Verdict
+from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 
 PAIR = MetricSpec("accuracy", "pair", chance=0.5)
 RULES = ("pair", "all", "top", "two_order_majority", "two_order_mean", "both_orders")

@@ -10,8 +10,8 @@ import pytest
 
 from rmbench import resources
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import Level
 from rmbench.tasks.registry import declared, get, load_file, load_folder, select
-from rmbench.types import Level
 
 BUNDLED = {
     "reward-bench": ("pair", 2985, "section_mean"),

@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import item_scores
 from rmbench.metrics.rows.gold import label_of, qualities
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, nothing
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["auc_sample", "weighted_auc"]
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.agreement import first_answers
 from rmbench.metrics.rows.answers import in_dimension, is_failed, item_scores
 from rmbench.metrics.rows.gold import Compared, compared, label_of
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, nest
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, nothing, table_of, trials
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["Classed", "best_threshold", "classed", "cohen_kappa", "macro", "macro_sample", "threshold_sample"]
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.correlation.coefficients import correlation
 from rmbench.metrics.rows.answers import in_dimension, item_scores, scores
 from rmbench.metrics.rows.gold import figures, joined
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
 from rmbench.metrics.uncertainty.sample import Sample, mean_sample, nothing
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["LIST_RULES", "Listed", "list_sample", "lists_of"]
 

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.correlation.coefficients import correlation, correlation_draw
 from rmbench.metrics.rows.answers import in_dimension, margin
 from rmbench.metrics.rows.gold import MAJORITY
 from rmbench.metrics.uncertainty.aggregate import Floats
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, nothing
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["DELTAS", "delta_sample", "graded_dimensions", "mapped"]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import item_scores
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, cluster_codes
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["RatedItems", "dimension_of", "dimensions_of", "rated_items"]
 

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import Outcome, Said, answered_by, label_names, margin, outcomes
 from rmbench.metrics.rows.gold import Compared
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = [
     "agreement",

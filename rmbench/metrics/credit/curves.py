@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.listwise import curve
 from rmbench.metrics.rows.answers import in_dimension
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
 from rmbench.metrics.uncertainty.interval import Interval, linear_interval, percentile
 from rmbench.metrics.uncertainty.sample import Sample, draw_jointly, mean_sample
-from rmbench.types import Judged, MetricSpec, Value
+from rmbench.types import Judged, Value
 
 __all__ = ["curve_values"]
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import answered_by, outcomes, scores
 from rmbench.metrics.rows.gold import Compared
 from rmbench.metrics.uncertainty.aggregate import Floats
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["bradley_terry_fit", "bradley_terry_rewards", "cyclic_triples", "most_in_order", "scalar_ceiling", "triples"]
 

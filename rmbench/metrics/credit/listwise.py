@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.best_of_n import best_of_n
 from rmbench.metrics.rows.answers import is_failed, outcomes, scores
 from rmbench.metrics.rows.gold import Compared, qualities
 from rmbench.metrics.uncertainty.aggregate import Floats
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["best_of_k", "curve", "ndcg", "ndcg_of", "reciprocal_rank"]
 

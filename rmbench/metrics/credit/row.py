@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.agreement import (
     agreement,
     asked_first,
@@ -43,7 +44,7 @@ from rmbench.metrics.rows.answers import (
     scores,
 )
 from rmbench.metrics.rows.gold import Compared, compared, comparisons
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["LINEAR_RULES", "Credit", "comparisons", "credit"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import LINEAR_RULES
 from rmbench.metrics.judging.votes import Settings, vote_curve
 from rmbench.metrics.measure import measure
-from rmbench.types import Judged, MetricSpec, Value
+from rmbench.types import Judged, Value
 
 __all__ = ["judge_values"]
 

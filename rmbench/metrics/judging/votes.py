@@ -24,11 +24,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.selection import kept
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import linear_interval
-from rmbench.types import TIE, Judged, MetricSpec, Value, Verdict
+from rmbench.types import TIE, Judged, Value, Verdict
 
 __all__ = ["joined_votes", "vote_curve", "voted"]
 

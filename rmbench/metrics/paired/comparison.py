@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.measure import is_linear, kept
 from rmbench.metrics.paired.difference import (
     Differences,
@@ -28,7 +29,7 @@ from rmbench.metrics.uncertainty.discordance import mcnemar, n_for_non_inferiori
 from rmbench.metrics.uncertainty.interval import percentile
 from rmbench.metrics.uncertainty.sample import draw_jointly
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["Beside", "Comparison", "NonInferiority", "compare_rows", "non_inferiority"]
 

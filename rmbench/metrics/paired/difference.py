@@ -11,12 +11,13 @@ import numpy as np
 from scipy import stats
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import kept
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, cluster_codes, nest
 from rmbench.metrics.uncertainty.discordance import tango_limits
 from rmbench.metrics.uncertainty.interval import cr1, effective, strata
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = [
     "Differences",

@@ -24,12 +24,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.policies.ranking import idealised_margin
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import MAJORITY
 from rmbench.metrics.uncertainty.aggregate import nest
 from rmbench.metrics.uncertainty.sample import Sample, mean_sample, nothing
-from rmbench.types import Edge, Judged, MetricSpec
+from rmbench.types import Edge, Judged
 
 __all__ = ["LIKELIHOOD_RULES", "Preference", "idealised", "implicit_specs", "likelihood_sample", "preferences"]
 

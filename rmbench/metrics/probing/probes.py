@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.probing.accuracy import FAILED, probe_report
 from rmbench.metrics.probing.linear import ProbeKind, fit_probe
 from rmbench.metrics.probing.states import States
@@ -16,7 +17,7 @@ from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import label_of
 from rmbench.metrics.uncertainty.aggregate import Ints, nest
 from rmbench.metrics.uncertainty.sample import Sample, nothing, trials
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["HIDDEN", "probe_sample"]
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.types import Edge, Judged, MetricSpec
+from rmbench.metric_spec import MetricSpec
+from rmbench.types import Edge, Judged
 
 __all__ = ["MAJORITY", "Compared", "compared", "comparisons", "figures", "joined", "label_of", "qualities", "with_tags"]
 

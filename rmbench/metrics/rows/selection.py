@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.noise import by_propensity
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["Group", "groups_of", "kept"]
 

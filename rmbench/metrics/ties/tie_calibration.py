@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.correlation.groups import acc_eq, tie_calibration
 from rmbench.metrics.correlation.lists import lists_of
 from rmbench.metrics.rows.answers import in_dimension, margin
 from rmbench.metrics.rows.gold import compared
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, nest
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, mean_sample, nothing, trials
-from rmbench.types import Judged, MetricSpec
+from rmbench.types import Judged
 
 __all__ = ["calibrated_sample", "loop_accuracy", "loop_sample"]
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.types import Judged, Level, MetricSpec
+from rmbench.metric_spec import Level, MetricSpec
+from rmbench.types import Judged
 
 __all__ = [
     "Floats",

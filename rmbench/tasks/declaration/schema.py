@@ -248,7 +248,7 @@ class LevelRule(_Strict):
 
 
 class MetricRule(_Strict):
-    """`[[metric]]`: the fields of `rmbench.types.MetricSpec`. The first is the headline."""
+    """`[[metric]]`: the fields of `rmbench.metric_spec.MetricSpec`. The first is the headline."""
 
     name: MetricName
     rule: Rule

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.classes.auc import weighted_auc
 from rmbench.metrics.classes.confusion import best_threshold, cohen_kappa, macro
 from rmbench.metrics.measure import measure
-from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Level, MetricSpec, Verdict
+from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
 
 
 def plain_macro(rule, gold, predicted):

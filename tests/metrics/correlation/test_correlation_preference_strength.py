@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.correlation.preference_strength import mapped
 from rmbench.metrics.measure import measure
-from rmbench.types import Edge, Gold, Judged, Judgment, MetricSpec
+from rmbench.types import Edge, Gold, Judged, Judgment
 
 RULES = ("delta_pearson", "delta_spearman", "delta_kendall_b")
 

@@ -7,10 +7,11 @@ import itertools
 import pytest
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.metrics.rows.gold import compared, figures, label_of, qualities
-from rmbench.types import TIE, Edge, Gold, Judged, Judgment, MetricSpec, Verdict
+from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
 
 TIED = (Edge(0, 1, 0.0),)
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.best_of_n import best_of_n
 from rmbench.metrics.credit.listwise import ndcg
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
-from rmbench.types import Edge, MetricSpec, Verdict
+from rmbench.types import Edge, Verdict
 
 
 def worth(row, rule, **fields):

@@ -7,9 +7,10 @@ import math
 import pytest
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.answers import answered_by, is_failed, scores
-from rmbench.types import TIE, Edge, MetricSpec, Verdict
+from rmbench.types import TIE, Edge, Verdict
 
 CHOSEN_FIRST = (Edge(0, 1), Edge(0, 2), Edge(0, 3))
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.intransitive import Intransitive, circles, intransitive
 from rmbench.metrics.means import loss_sample
 from rmbench.metrics.rows.answers import in_dimension, margin
-from rmbench.types import Edge, Gold, Judged, Judgment, MetricSpec
+from rmbench.types import Edge, Gold, Judged, Judgment
 
 RING = ((0.0, 1.0, -1.0), (-1.0, 0.0, 1.0), (1.0, -1.0, 0.0))
 

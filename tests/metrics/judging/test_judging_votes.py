@@ -9,12 +9,13 @@ from random import Random
 
 import pytest
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.judging.summary import judge_values
 from rmbench.metrics.judging.votes import joined_votes, vote_curve, voted
 from rmbench.metrics.measure import measure
-from rmbench.types import TIE, Edge, Gold, Judged, Judgment, MetricSpec, Verdict
+from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
 
 ACCURACY = MetricSpec("accuracy", "pair", unparsed=0.5)
 MAJORITY = {"voting": "majority", "voting_unparsed": "abstain"}

@@ -11,12 +11,13 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.correlation.coefficients import correlation
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.paired.comparison import compare_rows, non_inferiority
 from rmbench.metrics.uncertainty.aggregate import row_weights
 from rmbench.metrics.uncertainty.discordance import mcnemar, tango_limits, tango_z
-from rmbench.types import Edge, Level, MetricSpec
+from rmbench.types import Edge
 
 PAIR = MetricSpec("accuracy", "pair")
 EDGES9 = tuple(Edge(i, j) for i in range(3) for j in range(3, 6))

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.paired.comparison import Beside, compare_rows, non_inferiority
 from rmbench.metrics.samples import Around, sample_of
 from rmbench.metrics.uncertainty.sample import draw_jointly
-from rmbench.types import Gold, Judged, Judgment, MetricSpec
+from rmbench.types import Gold, Judged, Judgment
 
 
 def rows(noise, n=120, seed=0, failed=()):

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.metrics.policies.idealised import Preference, idealised, implicit_specs, preferences
-from rmbench.types import Edge, Level, MetricSpec
+from rmbench.types import Edge
 
 PAIR = MetricSpec("accuracy", "pair", chance=0.5)
 

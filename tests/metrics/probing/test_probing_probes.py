@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.metrics.probing.accuracy import macro_f1
 from rmbench.metrics.probing.linear import fit_probe
-from rmbench.types import Gold, Judged, Judgment, MetricSpec
+from rmbench.types import Gold, Judged, Judgment
 
 HIDDEN = 6
 

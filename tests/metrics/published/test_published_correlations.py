@@ -8,10 +8,11 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.correlation.coefficients import pair_counts, pairwise_accuracy
 from rmbench.metrics.correlation.groups import acc_eq, mean_tau_b, tie_calibration
 from rmbench.metrics.measure import measure
-from rmbench.types import Gold, Judged, Judgment, MetricSpec
+from rmbench.types import Gold, Judged, Judgment
 
 UNIEVAL = {
     # file: dimension -> Pearson, Spearman, tau-b, tau-c

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.means import chunked_mean
 from rmbench.metrics.measure import is_linear, measure
 from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected
 from rmbench.metrics.samples import RULES, Around, sample_of
 from rmbench.metrics.ties.tie_calibration import loop_accuracy
 from rmbench.metrics.uncertainty.sample import draw_jointly
-from rmbench.types import Edge, Gold, Judged, Judgment, Level, MetricSpec, Verdict
+from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 
 
 def value_of(rows, spec, *more, **options):

@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.measure import measure
-from rmbench.types import Edge, Gold, Judged, Judgment, MetricSpec, Verdict
+from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 
 
 def lines(path):

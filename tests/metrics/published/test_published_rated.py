@@ -7,8 +7,9 @@ import json
 
 import pytest
 
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.measure import measure
-from rmbench.types import Gold, Judged, Judgment, MetricSpec
+from rmbench.types import Gold, Judged, Judgment
 
 RULES = ("pearson", "kendall_b", "spearman")
 

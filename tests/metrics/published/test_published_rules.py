@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.measure import measure
-from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Level, MetricSpec, Verdict
+from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
 
 
 def lines(path):

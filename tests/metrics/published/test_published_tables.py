@@ -7,9 +7,10 @@ import json
 
 import pytest
 
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.metrics.uncertainty.aggregate import section_mean_with_prior
-from rmbench.types import Edge, Gold, Judged, Judgment, Level, MetricSpec
+from rmbench.types import Edge, Gold, Judged, Judgment
 
 
 def averaged(values, weights=None, *, of_metrics=False):

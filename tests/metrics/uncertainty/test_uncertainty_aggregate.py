@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.metrics.uncertainty.aggregate import (
@@ -17,7 +18,7 @@ from rmbench.metrics.uncertainty.aggregate import (
     section_mean,
     section_mean_with_prior,
 )
-from rmbench.types import Edge, Gold, Judged, Judgment, Level, MetricSpec
+from rmbench.types import Edge, Gold, Judged, Judgment
 
 
 def row(name, groups=None, weight=1.0, right=True, cluster=""):

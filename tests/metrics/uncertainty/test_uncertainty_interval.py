@@ -12,6 +12,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
+from rmbench.metric_spec import Level
 from rmbench.metrics.uncertainty.aggregate import nest
 from rmbench.metrics.uncertainty.interval import (
     bootstrap_means,
@@ -22,7 +23,7 @@ from rmbench.metrics.uncertainty.interval import (
     resample_counts,
     wilson,
 )
-from rmbench.types import Gold, Judged, Judgment, Level
+from rmbench.types import Gold, Judged, Judgment
 
 WILSON = [
     (81, 100, 0.722212, 0.874852),

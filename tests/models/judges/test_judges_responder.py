@@ -11,11 +11,12 @@ import pytest
 
 from rmbench.engine.judge import MemoryLedger, judge
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.measure import measure
 from rmbench.models.judges.orders import pairs_of
 from rmbench.models.servers.generation import Question, Reply
-from rmbench.types import TIE, Edge, Example, Judged, MetricSpec
+from rmbench.types import TIE, Edge, Example, Judged
 
 STYLES = tuple(Edge(i, 3 + j) for i in range(3) for j in range(3))
 PICK = tuple(Edge(0, k) for k in range(1, 4))

@@ -8,9 +8,9 @@ import pytest
 
 import rmbench
 from rmbench.cli import main
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.policies.idealised import preferences
 from rmbench.records.store import read_rows, verify
-from rmbench.types import MetricSpec
 
 EXTRA = ["ranking_accuracy", "idealised_ranking_accuracy", "alignment_gap", "answer_tokens"]
 

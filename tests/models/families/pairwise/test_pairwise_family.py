@@ -10,12 +10,13 @@ import pytest
 
 from rmbench.engine.judge import judge
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.answers import outcomes, scores
 from rmbench.models.checkpoint.read import Checkpoint, Tensor, read_checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.types import Candidate, Edge, Example, Gold, Judged, Message, MetricSpec
+from rmbench.types import Candidate, Edge, Example, Gold, Judged, Message
 
 
 def made(config: dict[str, Any], *names: str, files: tuple[str, ...] = ()) -> Checkpoint:
