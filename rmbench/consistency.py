@@ -1,4 +1,5 @@
-"""Does a judgment agree with itself? Metrics use its numbers without looking; models and files are distrusted."""
+"""Consistency of rows and judgments: sizes, places and finite numbers, which metrics rely on. Models and files are
+distrusted."""
 
 from __future__ import annotations
 
@@ -6,19 +7,42 @@ import math
 from collections.abc import Iterator
 from typing import get_args
 
-from rmbench.types import TIE, Judgment, Status, Verdict
+from rmbench.types import TIE, Gold, Judged, Judgment, Status, Verdict
 
-__all__ = ["judgment_problem"]
+__all__ = ["judgment_problem", "row_problem"]
 
 _KINDS = ("pick", "ranking", "rating", "label")
 
 
+def row_problem(row: Judged) -> str:
+    """The first inconsistency of a row or of its judgment, or ""."""
+    return next(_row_problems(row), "") or judgment_problem(row.judgment, row.size)
+
+
 def judgment_problem(judgment: Judgment, size: int) -> str:
-    """What is wrong with the judgment of an example with so many candidates, or ""."""
-    return next(_problems(judgment, size), "")
+    """The first inconsistency of the judgment of an example with `size` candidates, or ""."""
+    return next(_judgment_problems(judgment, size), "")
 
 
-def _problems(judgment: Judgment, size: int) -> Iterator[str]:
+def _row_problems(row: Judged) -> Iterator[str]:
+    if row.size < 0:
+        yield f"size is {row.size}"
+    if not math.isfinite(row.weight) or row.weight < 0:
+        yield f"weight is {row.weight}"
+    yield from _gold_problems(row.gold, row.size)
+
+
+def _gold_problems(gold: Gold, size: int) -> Iterator[str]:
+    for edge in gold.relation:
+        if not (0 <= edge.i < size and 0 <= edge.j < size):
+            yield f"relation names candidates {edge.i} and {edge.j} of {size}"
+    if gold.ratings and len(gold.ratings) != size:
+        yield f"ratings has {len(gold.ratings)} rows for {size} candidates"
+    if any(len(rating) != len(gold.dimensions) for rating in gold.ratings):
+        yield f"ratings has not one column per dimension ({', '.join(gold.dimensions) or 'there are none'})"
+
+
+def _judgment_problems(judgment: Judgment, size: int) -> Iterator[str]:
     if judgment.status not in get_args(Status):
         yield f"status is {judgment.status!r}"
     sized = {"rewards": judgment.rewards, "directed": judgment.directed}

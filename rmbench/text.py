@@ -1,11 +1,13 @@
-"""Numbers, and untrusted names, as they are fit for one line of a terminal, a page or a file."""
+"""Text for one line of a terminal, a page or a file: numbers, footnote letters, and untrusted names made printable."""
 
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
+from collections.abc import Iterable
 
-__all__ = ["figure", "printable"]
+__all__ = ["figure", "letters_of", "printable"]
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LONGEST = 200
@@ -36,3 +38,14 @@ def figure(value: float | None, digits: int = 3) -> str:
     if not plain.strip("0."):
         sign = ""
     return sign + (plain[1:] if plain.startswith("0.") else plain)
+
+
+def letters_of(names: Iterable[str]) -> dict[str, str]:
+    """Name -> letter, in their order: a to z, then z1, z2 ...
+
+    >>> letters_of(["failed_rows", "sample"])
+    {'failed_rows': 'a', 'sample': 'b'}
+    """
+    names = list(names)
+    letters = [*string.ascii_lowercase, *(f"z{k}" for k in range(1, len(names)))]
+    return dict(zip(names, letters, strict=False))

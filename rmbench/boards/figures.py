@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterable, Mapping
 
-from rmbench.text import figure
+from rmbench.text import figure, letters_of
 
-__all__ = ["interval", "letters_of", "marks", "parameters", "rank_range"]
+__all__ = ["interval", "marks", "parameters", "rank_range"]
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -49,10 +48,3 @@ def marks(cells: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], Mapping[st
     common = frozenset.intersection(*sets) if sets else frozenset()
     others = sorted(frozenset().union(*sets) - common)
     return tuple(sorted(common)), letters_of(others)
-
-
-def letters_of(names: Iterable[str]) -> Mapping[str, str]:
-    """Name -> letter, in their order: a to z, then z1, z2 ..."""
-    found = list(names)
-    letters = [*string.ascii_lowercase, *(f"z{k}" for k in range(1, len(found)))]
-    return dict(zip(found, letters, strict=False))

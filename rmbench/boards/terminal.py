@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rmbench.boards.admission import grouped
-from rmbench.boards.figures import interval, letters_of, marks, rank_range
+from rmbench.boards.figures import interval, marks, rank_range
 from rmbench.boards.published import Published, PublishedCell
 from rmbench.boards.table import BoardTable, Cell, Column, Row
-from rmbench.text import figure, printable
+from rmbench.text import figure, letters_of, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rmbench.text import figure, printable
+from rmbench.records.headline import headline
+from rmbench.text import figure, letters_of, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ class Results:
     """The folder that holds the records."""
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{record.task.id}={_with_interval(official_value(record))}" for record in self.records)
+        values = ", ".join(f"{record.task.id}={_with_interval(headline(record))}" for record in self.records)
         return f"Results({self.model} on {self.source}: {values or 'nothing'})"
 
     @property
@@ -51,7 +52,7 @@ class Results:
         """The official overall value of a task. KeyError names the tasks there are."""
         for record in self.records:
             if record.task.id == task:
-                return official_value(record)
+                return headline(record)
         raise KeyError(f"no result for task {task!r}; there are {[record.task.id for record in self.records]}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,12 +124,11 @@ class Results:
         return sorted(shared)
 
     def _flags(self, record: Record) -> set[str]:
-        return {*record.flags, *official_value(record).flags} - set(self._common_flags())
+        return {*record.flags, *headline(record).flags} - set(self._common_flags())
 
     def _marks(self) -> dict[str, str]:
         """A letter for each flag that some of the records have and others have not."""
-        flags = sorted({flag for record in self.records for flag in self._flags(record)})
-        return {flag: chr(ord("a") + place) for place, flag in enumerate(flags)}
+        return letters_of(sorted({flag for record in self.records for flag in self._flags(record)}))
 
     def _table(self, marks: dict[str, str]) -> Table:
         from rich.table import Table
@@ -143,7 +143,7 @@ class Results:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("")
         for record in self.records:
-            value = official_value(record)
+            value = headline(record)
             table.add_row(
                 Text(printable(record.task.id)),
                 Text(value.metric),
@@ -154,12 +154,6 @@ class Results:
                 Text("".join(sorted(marks[flag] for flag in self._flags(record)))),
             )
         return table
-
-
-def official_value(record: Record) -> ValueRecord:
-    """The overall value of the record's first metric."""
-    name = record.task.metrics[0]["name"]
-    return next(value for value in record.results if value.metric == name and value.group is None)
 
 
 def asides_of(record: Record) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import asdict, is_dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -31,8 +32,24 @@ SCHEMA_VERSION = 1
 Scalar = str | int | float | bool | None
 
 
+def _plain(value: Any) -> Any:
+    """A dataclass as what its JSON reads back as: objects and lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _in_order(names: Any) -> Any:
+    """A set of names as a sorted list, so that equal records have equal bytes."""
+    return sorted(names) if isinstance(names, frozenset) else names
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A part of a record: read from JSON, or made by `model_validate` of an object that has its fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
 
 
 class TaskRecord(_Frozen):
@@ -52,14 +69,14 @@ class TaskRecord(_Frozen):
     render: str
     n: int
     """Rows of the whole task version."""
-    metrics: list[dict[str, Any]]
+    metrics: Annotated[list[dict[str, Any]], BeforeValidator(_plain)]
     """The metric declarations (`MetricSpec` as plain data); the first is the headline."""
     digest: str
     """sha256 of the declaration file."""
 
 
 class CheckRecord(_Frozen):
-    """What `rmbench check` said of the model."""
+    """The outcome of `rmbench check` for the model."""
 
     passed: bool
     failed: list[str]
@@ -76,7 +93,7 @@ class ModelRecord(_Frozen):
     family: str
     why: str
     answer_kind: Literal["reward", "verdict"]
-    modalities: list[str]
+    modalities: Annotated[list[str], BeforeValidator(_in_order)]
     parameters: int | None
     license: str | None
     trained_on: list[str]

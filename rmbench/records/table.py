@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.records.check import problem
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 
 __all__ = ["RATIONALE", "SCHEMA", "read_table", "write_table"]
@@ -160,9 +160,9 @@ def _pairs(path: Path, columns: Iterable[dict[str, Any]]) -> Iterable[tuple[Judg
             judged = _judged(row)
         except (ValueError, RecursionError) as error:
             raise RmbenchError(f"{where}: a verdict's value is not JSON ({error}).") from error
-        wrong = problem(judged)
-        if wrong:
-            raise RmbenchError(f"{where}: {wrong}.")
+        problem = row_problem(judged)
+        if problem:
+            raise RmbenchError(f"{where}: {problem}.")
         yield judged, row["credit"]
 
 

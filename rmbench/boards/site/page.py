@@ -18,13 +18,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from rmbench.boards.admission import grouped
-from rmbench.boards.figures import interval, letters_of, marks, parameters, rank_range
+from rmbench.boards.figures import interval, marks, parameters, rank_range
 from rmbench.boards.site.drawing import Scale, scale_of
 from rmbench.boards.table import BoardTable, Cell
 from rmbench.errors import RmbenchError
 from rmbench.records.slug import model_slug, task_slug
 from rmbench.records.store import RECORD_NAME
-from rmbench.text import figure, printable
+from rmbench.text import figure, letters_of, printable
 
 __all__ = ["render", "safe_link", "write"]
 
