@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from rmbench import resources
-from rmbench.tasks.registry import DeclaredTask, declared, get
+from rmbench.tasks.registry import declared, get
 from rmbench.tasks.sources import load
+from rmbench.tasks.task import Task
 from rmbench.types import Example, Part, text_of
 
 __all__ = ["draw", "main", "wanted"]
@@ -106,7 +107,7 @@ def clip(path: Path, frames: Sequence[Image.Image]) -> None:
         container.mux(stream.encode(None))
 
 
-def wanted(task: DeclaredTask) -> dict[str, tuple[str, float]]:
+def wanted(task: Task) -> dict[str, tuple[str, float]]:
     """Path below the sample's folder -> what to draw and its worth, a mean where several rows show one medium."""
     found: dict[str, list[tuple[str, float]]] = {}
     examples = load(task, "sample").examples
@@ -117,7 +118,7 @@ def wanted(task: DeclaredTask) -> dict[str, tuple[str, float]]:
     return {path: (asked[0][0], sum(worth for _, worth in asked) / len(asked)) for path, asked in found.items()}
 
 
-def _place(task: DeclaredTask, example: Example, part: Part) -> str:
+def _place(task: Task, example: Example, part: Part) -> str:
     """Below the first root, or the one that has a group of the row in its name."""
     roots = task.declaration.media.roots
     root = next((each for each in roots if any(value in each for value in example.groups.values())), roots[0])
@@ -163,7 +164,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=resources.tasks() / "samples")
     asked = parser.parse_args()
     for task in [get(name) for name in asked.tasks] or declared().values():
-        if task.modality == "text" or not isinstance(task, DeclaredTask):
+        if task.modality == "text":
             continue
         media = wanted(task)
         for path, (text, worth) in media.items():

@@ -38,4 +38,5 @@ def credited(task: Task, facts: ModelFacts) -> Task:
     credit = facts.settings.get("unparsed") if facts.family == "judge" else None
     if not isinstance(credit, int | float) or isinstance(credit, bool):
         return task
-    return replace(task, metrics=tuple(replace(metric, unparsed=float(credit)) for metric in task.metrics))
+    metrics = tuple(replace(metric, unparsed=float(credit)) for metric in task.metrics)
+    return task.model_copy(update={"metrics": metrics})

@@ -6,7 +6,6 @@ import fnmatch
 import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -18,21 +17,14 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import Level, MetricSpec
 from rmbench.tasks.declaration.checks import check
 from rmbench.tasks.declaration.problems import first_problem
-from rmbench.tasks.declaration.schema import Declaration, MetricRule
+from rmbench.tasks.declaration.schema import Declaration, MetricRule, TaskFacts
 from rmbench.tasks.task import Task
 
-__all__ = ["DeclaredTask", "declared", "get", "load_file", "load_folder", "select"]
+__all__ = ["declared", "get", "load_file", "load_folder", "select"]
 
 
 _PLAIN = ("join", "human_tie", "tie_within", "threshold", "positive_above", "flip_rate", "propensity", "clip")
 """Fields of a metric that its rule and its declaration spell alike."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredTask(Task):
-    """A task with the declaration it was read from, which says how its rows are read."""
-
-    declaration: Declaration = field(kw_only=True, repr=False, compare=False)
 
 
 @cache
@@ -153,29 +145,16 @@ def _users_own(task: Task) -> Task:
     return task
 
 
-def _task(declaration: Declaration, path: Path, digest: str) -> DeclaredTask:
+def _task(declaration: Declaration, path: Path, digest: str) -> Task:
     source = declaration.source
-    return DeclaredTask(
-        id=declaration.id,
-        version=declaration.version,
-        family=declaration.family,
-        modality=declaration.modality,
-        shape=declaration.shape,
-        title=declaration.title,
-        n=declaration.n,
+    return Task(
+        **declaration.model_dump(include=set(TaskFacts.model_fields)),
         metrics=tuple(map(_metric, declaration.metric)),
-        official=declaration.official,
-        render=declaration.render,
         hub=source.hub or next((part.hub for part in source.parts if part.hub), None),
         hub_revision=source.revision,
         git=source.git,
-        license=declaration.license,
-        paper=declaration.paper,
-        verified=declaration.verified,
-        quirks=tuple(declaration.quirks),
         path=path,
         digest=digest,
-        aliases=tuple(declaration.aliases),
         fit_split=declaration.fit.split if declaration.fit else None,
         max_tokens=declaration.rows.max_tokens,
         declaration=declaration,

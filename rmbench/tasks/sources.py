@@ -12,7 +12,6 @@ from typing import Literal
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.tasks.registry import DeclaredTask
 from rmbench.tasks.rows.column_check import check_columns
 from rmbench.tasks.rows.fields import ExcludedError, RawRow
 from rmbench.tasks.rows.files import expected, find, read_all
@@ -57,8 +56,6 @@ def load(
         RmbenchError: no rows can be had (the message says what to supply), a file is broken or changed, a column is
             missing or holds the wrong thing, two rows have one id, or there are more rows than the task has.
     """
-    if not isinstance(task, DeclaredTask):
-        raise RmbenchError(f'task "{task.id}" has no declaration that says how its rows are read.')
     # The declared digests are of upstream's files, and the bundled sample is ours.
     loaded = _read(task, str(source), allow_changed_data or str(source) == "sample")
     if images is not None:
@@ -105,7 +102,7 @@ def _plain(conversation: Conversation) -> list[list[object]]:
     return [[m.role, [[part.kind, part.text, part.name] for part in m.parts]] for m in conversation]
 
 
-def _read(task: DeclaredTask, source: str, allow_changed: bool) -> Loaded:
+def _read(task: Task, source: str, allow_changed: bool) -> Loaded:
     declared = task.declaration
     if declared.source.bundled and source != "sample":
         source = str(_sample_folder(task))
@@ -150,7 +147,7 @@ def _read(task: DeclaredTask, source: str, allow_changed: bool) -> Loaded:
 
 
 def _fit(
-    task: DeclaredTask, folder: Path | None, how_else: str, allow_changed: bool
+    task: Task, folder: Path | None, how_else: str, allow_changed: bool
 ) -> tuple[tuple[Example, ...], list[DataFileFacts], list[str]]:
     """The rows to fit on, with the files they are from; none, and a note that says so, where they are not there."""
     declared = task.declaration
@@ -201,9 +198,7 @@ def _sample_folder(task: Task) -> Path:
     raise RmbenchError(f"{task.id}: no sample is there; expected the folder {' or '.join(map(str, places))}.")
 
 
-def _examples(
-    task: DeclaredTask, rows: Sequence[RawRow]
-) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[str, ...]]:
+def _examples(task: Task, rows: Sequence[RawRow]) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[str, ...]]:
     """The examples that stay, the rows that a rule drops, and what was found odd."""
     declared = task.declaration
     made: list[tuple[RawRow, Example]] = []
@@ -220,13 +215,13 @@ def _examples(
     return inspected.examples, (*dropped, *inspected.excluded), inspected.notes
 
 
-def _where_from(task: DeclaredTask) -> str:
+def _where_from(task: Task) -> str:
     places = [f"hub {task.hub}"] if task.hub else []
     places += [f"git {task.git}"] if task.git else []
     return f" They come from {' or '.join(places)}."
 
 
-def _how_else(task: DeclaredTask) -> str:
+def _how_else(task: Task) -> str:
     source, files = task.declaration.source, task.declaration.files
     wanted = expected(source, files, Path("FOLDER"))
     return f"Supply the files with --source FOLDER or RMBENCH_DATA=FOLDER ({wanted}), or use --source sample."

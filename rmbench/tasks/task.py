@@ -6,48 +6,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from rmbench.metric_spec import MetricSpec
+from rmbench.tasks.declaration.schema import Declaration, TaskFacts
 from rmbench.types import Example
 
 __all__ = ["DataFileFacts", "Exclusion", "Loaded", "Task"]
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What the rest of the house needs to know of a benchmark; how its rows are read stays in this room."""
+class Task(TaskFacts):
+    """A benchmark as the rest of the package sees it; `declaration` says how its rows are read."""
 
-    id: str
-    version: int
-    family: str
-    """"text", "rag", "video", "image", "probing", "cyclic" or "personal"."""
-    modality: str
-    """"text", "image" or "video"."""
-    shape: str
-    """"pair", "pick", "styles", "ranked", "rated", "labelled" or "scored"."""
-    title: str
-    n: int
-    """Rows of the whole task version."""
     metrics: tuple[MetricSpec, ...]
     """The first is the headline."""
-    official: bool
-    """False: the benchmark defines no metric and the headline is ours."""
-    render: Literal["chat", "raw"]
     hub: str | None
     hub_revision: str | None
     git: str | None
-    license: str | None
-    paper: str | None
-    verified: bool
-    """True: rows of the real set were read by this very declaration."""
-    quirks: tuple[str, ...]
     path: Path
+    """The declaration file."""
     digest: str
     """sha256 of the declaration file."""
-    aliases: tuple[str, ...] = ()
-    fit_split: str | None = None
+    fit_split: str | None
     """What a probe or a threshold is fitted on, judged before the task's own rows; None: nothing is fitted."""
-    max_tokens: int | None = None
+    max_tokens: int | None
     """Longer rows, as the model counts, are excluded, from the fit split too; None: every length counts."""
+    declaration: Declaration = Field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

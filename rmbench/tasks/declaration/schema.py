@@ -41,6 +41,7 @@ __all__ = [
     "RowRules",
     "Shape",
     "SourceRule",
+    "TaskFacts",
     "TextRule",
     "VariantRule",
 ]
@@ -274,8 +275,8 @@ class MetricRule(_Strict):
     clip: float = Field(default=0.0, ge=0, le=1)
 
 
-class Declaration(_Strict):
-    """A whole TOML."""
+class TaskFacts(_Strict):
+    """What a TOML says of the benchmark itself, which its task holds too."""
 
     id: TaskId
     version: int = Field(ge=1)
@@ -287,11 +288,18 @@ class Declaration(_Strict):
     """Rows of the whole task version, those that a rule excludes among them."""
     render: Literal["chat", "raw"] = "chat"
     official: bool = True
+    """False: the benchmark defines no metric and the headline is ours."""
     verified: bool
+    """True: rows of the real set were read by this very declaration."""
     license: str | None = None
     paper: str | None = None
-    quirks: list[str] = []
-    aliases: list[TaskId] = []
+    quirks: tuple[str, ...] = Field(default=(), strict=False)
+    aliases: tuple[TaskId, ...] = Field(default=(), strict=False)
+
+
+class Declaration(TaskFacts):
+    """A whole TOML."""
+
     source: SourceRule
     files: list[LayoutRule] = Field(min_length=1)
     fit: FitRule | None = None
