@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject
+from rmbench.models.abilities import Closable
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.models.served.compare import compare
 
@@ -36,9 +37,8 @@ def against(subject: Subject, spec: str, open_other: Callable[[], Scorer | Respo
     try:
         theirs = subject.ask(subject.examples, other)
     finally:
-        close: Callable[[], None] | None = getattr(other, "close", None)
-        if close is not None:
-            close()
+        if isinstance(other, Closable):
+            other.close()
     allowed = max(subject.tolerance, _NEAR)
     found = compare(
         {judgment.id: judgment.rewards for judgment in subject.judgments},

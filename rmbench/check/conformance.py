@@ -31,6 +31,7 @@ from rmbench.check.truncation import truncation
 from rmbench.engine.compute import reason
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.options import open_options, options_of
+from rmbench.models.abilities import Closable
 from rmbench.models.checkpoint.read import digest_files, read_checkpoint
 from rmbench.models.open import Located, OpenOptions, is_asked, locate, open_model
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
@@ -119,9 +120,8 @@ def _without_servers(model: Model, options: OpenOptions) -> OpenOptions:
 
 
 def _let_go(model: Scorer | Responder) -> None:
-    close: Callable[[], None] | None = getattr(model, "close", None)
-    if close is not None:
-        close()
+    if isinstance(model, Closable):
+        model.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from rmbench.engine.interfaces import (
 from rmbench.engine.plan import PlanStatistics
 from rmbench.engine.respond import respond
 from rmbench.engine.score import Scoring, score
-from rmbench.engine.threads import LaneExecutor
+from rmbench.engine.threads import ThreadExecutor
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.types import Example, Judgment
@@ -109,7 +109,7 @@ def judge(
     if isinstance(model, Scorer):
         # Hidden states are as large as the rows themselves, and are read once.
         kept = cache if model.facts.fingerprint and "hidden" not in model.answers else None
-        run = Scoring(task_id, model, render, options, ledger, executor or LaneExecutor(), progress, kept)
+        run = Scoring(task_id, model, render, options, ledger, executor or ThreadExecutor(), progress, kept)
         judging = _score(run, examples)
     elif isinstance(model, Responder):
         judgments, resumed = respond(task_id, examples, model, options.window, ledger, progress)

@@ -12,6 +12,7 @@ from rmbench.engine.compute import reason
 from rmbench.engine.interfaces import Ledger, Progress
 from rmbench.engine.serialization import dump_judgment, load_judgments
 from rmbench.errors import RmbenchError
+from rmbench.models.abilities import Metered
 from rmbench.models.protocols import Responder
 from rmbench.types import Example, Judgment
 
@@ -56,8 +57,7 @@ def respond(
 
 def _spent(responder: Responder) -> tuple[int, float | None]:
     """Tokens that answers have taken until now, and their price, of a responder that counts them."""
-    spent = getattr(responder, "spent", None)
-    return (0, None) if spent is None else spent()
+    return responder.spent() if isinstance(responder, Metered) else (0, None)
 
 
 def _digest(task: str, examples: Sequence[Example], responder: Responder) -> str:

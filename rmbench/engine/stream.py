@@ -7,7 +7,7 @@ from typing import Literal
 
 from rmbench.engine.interfaces import EngineOptions, Executor, Progress, ScoreCache, SilentProgress
 from rmbench.engine.score import Scoring, score
-from rmbench.engine.threads import LaneExecutor
+from rmbench.engine.threads import ThreadExecutor
 from rmbench.models.protocols import Scorer
 from rmbench.types import Example, Judgment
 
@@ -50,7 +50,7 @@ def stream(
         render=render,
         options=options or EngineOptions(),
         ledger=_Forgetful(),
-        executor=executor or LaneExecutor(),
+        executor=executor or ThreadExecutor(),
         progress=progress or SilentProgress(),
         cache=cache if scorer.facts.fingerprint else None,
     )

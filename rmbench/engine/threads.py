@@ -9,27 +9,27 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from rmbench.engine.compute import compute
 from rmbench.engine.interfaces import Job, Side
 from rmbench.engine.serialization import RowResult
-from rmbench.models.protocols import Scorer
+from rmbench.models.protocols import ParallelScorer, Scorer
 
-__all__ = ["LaneExecutor"]
+__all__ = ["ThreadExecutor"]
 
 
-class LaneExecutor:
-    """As many threads as the scorer has `lanes`; without that attribute, the caller's own thread."""
+class ThreadExecutor:
+    """As many threads as a `ParallelScorer` has; for other scorers the caller's own thread."""
 
     def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
         """As `Executor` says. An exception of a job ends the run, as does Ctrl-C; jobs under way are waited for."""
-        lanes = min(int(getattr(scorer, "lanes", 1)), len(jobs))
-        if lanes <= 1:
+        threads = min(scorer.threads if isinstance(scorer, ParallelScorer) else 1, len(jobs))
+        if threads <= 1:
             for job in jobs:
                 yield job.index, compute(scorer, job.rows, side, job.groups)
             return
-        pool = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="lane")
+        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scorer")
         waiting = iter(jobs)
         under_way: dict[Future[list[RowResult]], int] = {}
         try:
             while True:
-                for job in itertools.islice(waiting, 2 * lanes - len(under_way)):
+                for job in itertools.islice(waiting, 2 * threads - len(under_way)):
                     under_way[pool.submit(compute, scorer, job.rows, side, job.groups)] = job.index
                 if not under_way:
                     return

@@ -149,9 +149,10 @@ def _work(pipe: Connection, opener: Opener, count: int) -> None:
 
 def _results(opened: Scorer | Responder, job: Job, side: Side, hidden: bool) -> list[RowResult] | RmbenchError:
     from rmbench.engine.batch import in_groups
+    from rmbench.models.abilities import HiddenStateScorer
     from rmbench.models.protocols import SharingScorer
 
-    scorer: Any = opened.with_hidden() if hidden and hasattr(opened, "with_hidden") else opened
+    scorer: Any = opened.with_hidden() if hidden and isinstance(opened, HiddenStateScorer) else opened
     groups = job.groups
     if groups and not (isinstance(scorer, SharingScorer) and scorer.sharing([in_groups(job.rows, groups)]).shares):
         return [result for row in job.rows for result in compute(scorer, [row], side)]

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Judging
-    from rmbench.evaluation.ensemble import Ensemble
+    from rmbench.evaluation.ensemble import Model
     from rmbench.metric_spec import MetricSpec
-    from rmbench.models.protocols import Responder, Scorer
     from rmbench.tasks.task import Exclusion, Loaded, Task
     from rmbench.types import Judged, Judgment
-
-    Model: TypeAlias = Scorer | Responder | Ensemble
 
 __all__ = ["cannot_read", "cannot_take", "for_task", "keep_short", "probes_of", "within_length", "without_states"]
 
 
-Taken = TypeVar("Taken", bound="Model")
-
-
 def cannot_take(model: Model, task: Task) -> str:
     """Why this model, or a member of this ensemble, cannot take this task, or ""."""
+    from rmbench.evaluation.ensemble import Ensemble
+    from rmbench.models.abilities import HiddenStateScorer, TaskBound
+
     facts = model.facts
-    for member in getattr(model, "members", ()):
-        why = cannot_take(member, task)
-        if why:
-            return f"{member.facts.name}: {why}"
-    tasks = getattr(model, "tasks", None)
-    if tasks is not None and task.id not in tasks:
+    if isinstance(model, Ensemble):
+        for member in model.members:
+            why = cannot_take(member, task)
+            if why:
+                return f"{member.facts.name}: {why}"
+    if isinstance(model, TaskBound) and task.id not in model.tasks:
         return f"{facts.name} has no rows of it"
-    if probes_of(task) and not hasattr(model, "with_hidden"):
+    if probes_of(task) and not isinstance(model, HiddenStateScorer):
         article = "an" if facts.family[:1] in "aeiou" else "a"
         return f"it probes hidden states, which {article} {facts.family} model does not give"
     if task.modality not in facts.modalities:
@@ -43,15 +40,18 @@ def cannot_take(model: Model, task: Task) -> str:
 
 def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
     """Why this model, or a member of this ensemble, has nothing to say of these rows, or ""."""
-    for member in getattr(model, "members", ()):
-        why = cannot_read(member, task, loaded)
-        if why:
-            return f"{member.facts.name}: {why}"
+    from rmbench.evaluation.ensemble import Ensemble
+    from rmbench.evaluation.replay import Recorded
+
+    if isinstance(model, Ensemble):
+        for member in model.members:
+            why = cannot_read(member, task, loaded)
+            if why:
+                return f"{member.facts.name}: {why}"
     if "text" not in model.facts.modalities and not _shows_media(loaded):
         return f"its candidates are texts, which a {model.facts.family} model does not score"
-    other_rows = getattr(model, "other_rows", None)
-    if other_rows is not None:
-        return str(other_rows(task, loaded))
+    if isinstance(model, Recorded):
+        return model.other_rows(task, loaded)
     without_gold = not any(
         example.gold.relation or example.gold.ratings or example.gold.labels for example in loaded.examples
     )
@@ -70,10 +70,11 @@ def probes_of(task: Task) -> tuple[MetricSpec, ...]:
     return tuple(metric for metric in task.metrics if metric.rule == "probe")
 
 
-def for_task(model: Taken, task: Task) -> Taken:
+def for_task(model: Model, task: Task) -> Model:
     """The model as the task needs it: with its hidden states where they are probed."""
-    with_hidden: Callable[[], Taken] | None = getattr(model, "with_hidden", None)
-    return with_hidden() if probes_of(task) and with_hidden is not None else model
+    from rmbench.models.abilities import HiddenStateScorer
+
+    return model.with_hidden() if probes_of(task) and isinstance(model, HiddenStateScorer) else model
 
 
 def within_length(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard, get_args
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, get_args
 
 from rmbench.engine.judge import Judging
 from rmbench.engine.plan import PlanStatistics
@@ -21,7 +21,7 @@ from rmbench.models.protocols import ModelFacts, Responder, Scorer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Combined", "Ensemble", "is_ensemble", "join", "open_ensemble"]
+__all__ = ["Combined", "Ensemble", "Model", "is_ensemble", "join", "members_of", "open_ensemble"]
 
 _PREFIX = "ensemble:"
 
@@ -38,6 +38,15 @@ class Ensemble:
     def names(self) -> list[str]:
         """`name@revision` of the members."""
         return [_called(member.facts) for member in self.members]
+
+
+Model: TypeAlias = Scorer | Responder | Ensemble
+"""What a run takes."""
+
+
+def members_of(model: Model) -> tuple[Scorer | Responder, ...]:
+    """The members of an ensemble; another model by itself."""
+    return model.members if isinstance(model, Ensemble) else (model,)
 
 
 @dataclass(frozen=True, slots=True)

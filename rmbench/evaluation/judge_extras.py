@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rmbench.models.protocols import ModelFacts
+    from rmbench.evaluation.ensemble import Model
+    from rmbench.models.protocols import ModelFacts, Responder, Scorer
     from rmbench.records.journal import Journal
     from rmbench.tasks.task import Task
     from rmbench.types import Example
 
-__all__ = ["credited", "expected_cost", "remembering"]
-
-Model = TypeVar("Model")
+__all__ = ["credited", "expected_cost", "with_reply_cache"]
 
 
-def remembering(model: Model, journal: Journal) -> Model:
-    """The model, which keeps every answer of a judge beside the journal as it comes; another model as it is."""
-    members: tuple[Any, ...] = getattr(model, "members", ())
-    if members:
-        kept = tuple(remembering(member, journal) for member in members)
-        return model if kept == members else replace(model, members=kept)  # type: ignore[type-var]
-    keep: Callable[..., Model] | None = getattr(model, "remembering", None)
-    return model if keep is None else keep(journal.replies)
+def with_reply_cache(model: Model, journal: Journal) -> Model:
+    """The model, each judge of it with a cache of its replies in the journal's folder; other models as they are."""
+    from rmbench.evaluation.ensemble import Ensemble
+
+    if isinstance(model, Ensemble):
+        return replace(model, members=tuple(_with_reply_cache(member, journal) for member in model.members))
+    return _with_reply_cache(model, journal)
 
 
-def expected_cost(model: object, examples: Sequence[Example]) -> str:
+def _with_reply_cache(model: Scorer | Responder, journal: Journal) -> Scorer | Responder:
+    from rmbench.models.abilities import ReplyCaching
+
+    return model.with_reply_cache(journal.replies) if isinstance(model, ReplyCaching) else model
+
+
+def expected_cost(model: Scorer | Responder, examples: Sequence[Example]) -> str:
     """What asking a judge about the rows takes, as a line; "" for other models, and where there is no row."""
-    estimate: Callable[..., object] | None = getattr(model, "estimate", None)
-    return "" if estimate is None or not examples else str(estimate(examples))
+    from rmbench.models.abilities import CostEstimating
+
+    return str(model.estimate(examples)) if examples and isinstance(model, CostEstimating) else ""
 
 
 def credited(task: Task, facts: ModelFacts) -> Task:

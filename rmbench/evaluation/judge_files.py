@@ -5,32 +5,35 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.results import Results, Skipped
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
+    from rmbench.evaluation.ensemble import Model
     from rmbench.tasks.task import Loaded, Task
 
 __all__ = ["closing", "write_requests"]
 
 
 @contextlib.contextmanager
-def closing(model: object, *, ours: bool) -> Iterator[None]:
+def closing(model: Model, *, ours: bool) -> Iterator[None]:
     """Let go of connections and servers at the end, Ctrl-C included; of those that are not `ours` their maker does."""
+    from rmbench.evaluation.ensemble import members_of
+    from rmbench.models.abilities import Closable
+
     try:
         yield
     finally:
-        for one in getattr(model, "members", (model,)) if ours else ():
-            close: Callable[[], None] | None = getattr(one, "close", None)
-            if close is not None:
-                close()
+        for member in members_of(model) if ours else ():
+            if isinstance(member, Closable):
+                member.close()
 
 
 def write_requests(
-    model: Any,
+    model: Model,
     chosen: Sequence[Task],
     rows: Callable[[Task], Loaded | str],
     file: Path,
@@ -54,11 +57,12 @@ def write_requests(
         RmbenchError: the model is no judge, a question fits no batch, or the file cannot be written.
     """
     from rmbench.models.judges.prompt import CannotAskError
+    from rmbench.models.judges.responder import JudgeResponder
     from rmbench.models.servers.batch_files import BatchRequests, Unasked
 
-    backend = getattr(model, "backend", None)
-    if not isinstance(backend, Unasked):
+    if not isinstance(model, JudgeResponder) or not isinstance(model.backend, Unasked):
         raise RmbenchError("--requests-out goes with one judge: --model openai:NAME or vllm:NAME.")
+    backend = model.backend
     skipped: list[Skipped] = []
     with BatchRequests(file, backend.model, backend.constraints) as requests:
         for task in chosen:

@@ -17,11 +17,11 @@ from rmbench.evaluation.run import judge_all, load_rows, named_in, split_rows
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
+    from rmbench.evaluation.ensemble import Model
     from rmbench.evaluation.results import Results
     from rmbench.evaluation.session import Work
     from rmbench.metrics.probing.centroids import Centroids
     from rmbench.metrics.probing.states import States
-    from rmbench.models.protocols import Responder, Scorer
     from rmbench.records.record import ProbingFacts
     from rmbench.tasks.task import Loaded, Task
     from rmbench.types import Judged
@@ -84,7 +84,7 @@ def _probing_task(name: str) -> Task:
     return found[0]
 
 
-def _fit_reader(task: Task, model: Scorer | Responder, work: Work) -> Callable[[Sequence[Judged]], ProbingFacts]:
+def _fit_reader(task: Task, model: Model, work: Work) -> Callable[[Sequence[Judged]], ProbingFacts]:
     """Centroids of the probing task's fit split, held against its own rows, as what reads any other rows."""
     loaded = load_rows(task, work.settings)
     if not loaded.fit:

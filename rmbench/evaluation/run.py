@@ -20,7 +20,7 @@ from rmbench.evaluation.compatibility import (
     within_length,
     without_states,
 )
-from rmbench.evaluation.judge_extras import credited, expected_cost, remembering
+from rmbench.evaluation.judge_extras import credited, expected_cost, with_reply_cache
 from rmbench.evaluation.judge_files import closing, write_requests
 from rmbench.evaluation.objectives import direction_in
 from rmbench.evaluation.options import RunOptions, open_options, options_of
@@ -29,13 +29,12 @@ from rmbench.evaluation.session import Work, work_with
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Judging, Progress
-    from rmbench.evaluation.ensemble import Ensemble
+    from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
     from rmbench.records.record import ProbingFacts, Record
     from rmbench.tasks.task import Loaded, Task
     from rmbench.types import Example, Judged, Value
 
-    Model = Scorer | Responder | Ensemble
     Reader = Callable[[Sequence[Judged]], ProbingFacts]
 
 __all__ = ["RunOptions", "judge_all", "load_rows", "named_in", "run", "split_rows"]
@@ -115,7 +114,7 @@ def judge_all(
         work_with(settings, journal, telling, opener) as work,
     ):
         read = fit_reader(work) if fit_reader else None
-        opened = remembering(opened, journal)
+        opened = with_reply_cache(opened, journal)
         for task in chosen:
             loaded = _rows_for(opened, task, settings, task.id in named)
             if isinstance(loaded, str):
@@ -154,6 +153,7 @@ def _rows_for(opened: Model, task: Task, settings: RunOptions, named: bool) -> L
 def judge_task(task: Task, loaded: Loaded, model: Model, work: Work, read: Reader | None = None) -> Record:
     """One task, from its rows to its written record, with what `read` says of the rows."""
     from rmbench.evaluation.build_record import make_record, now
+    from rmbench.evaluation.ensemble import members_of
     from rmbench.metrics.credit.row import credit
     from rmbench.metrics.judging.summary import judge_values
     from rmbench.metrics.judging.votes import voted
@@ -182,8 +182,8 @@ def judge_task(task: Task, loaded: Loaded, model: Model, work: Work, read: Reade
     record = make_record(task, loaded, _facts(model, settings), judging, _flagged(values, loaded), settings, started)
     if read is not None:
         record = record.model_copy(update={"probing": read(rows)})
-    for one in getattr(model, "members", (model,)):
-        unused = one.unused(task.id) if isinstance(one, Precomputed) else ()
+    for member in members_of(model):
+        unused = member.unused(task.id) if isinstance(member, Precomputed) else ()
         if unused:
             progress.note(f"{task.id}: {len(unused)} scored ids are not among the rows: {', '.join(unused[:5])}")
     return write(settings.out, record, [without_states(row) for row in rows], row_credits)
@@ -236,6 +236,7 @@ def _ask(
 ) -> Judging:
     """What one model says of the rows, in the direction that the user gives its objectives."""
     from rmbench.engine.judge import EngineOptions, judge
+    from rmbench.models.protocols import Scorer
 
     settings = work.settings
     cost = expected_cost(model, examples)
@@ -245,7 +246,7 @@ def _ask(
     if settings.window is not None:
         engine = replace(engine, window=settings.window)
     # A batch that was judged without hidden states is of no use where they are read.
-    states = "/hidden" if "hidden" in getattr(model, "answers", ()) else ""
+    states = "/hidden" if isinstance(model, Scorer) and "hidden" in model.answers else ""
     ledger = work.journal.scoped(f"{task.id}@{task.version}", f"{scope}/{task.render}{states}")
     judging = judge(
         task.id,

@@ -1,4 +1,5 @@
-"""The two things a model can be: a Scorer, whose work the engine plans, or a Responder, which answers whole rows.
+"""The two things a model can be: a Scorer, whose work the engine plans, or a Responder, which answers whole rows. What
+either may be able to do besides stands in `rmbench.models.abilities`.
 
 B is the number of rows of a batch, T its longest row in tokens, K the candidates of an example, H the hidden size.
 """
@@ -22,6 +23,7 @@ __all__ = [
     "Group",
     "IntArray",
     "ModelFacts",
+    "ParallelScorer",
     "PieceScorer",
     "Request",
     "Responder",
@@ -181,13 +183,18 @@ class Sharing:
 
 
 @runtime_checkable
-class SharingScorer(Scorer, Protocol):
-    """A Scorer that can take batches in groups."""
+class ParallelScorer(Scorer, Protocol):
+    """A Scorer that may compute several batches at once."""
 
     @property
-    def lanes(self) -> int:
-        """Batches it may be given at the same time, from as many threads."""
+    def threads(self) -> int:
+        """How many threads may call `forward` at the same time."""
         ...
+
+
+@runtime_checkable
+class SharingScorer(ParallelScorer, Protocol):
+    """A Scorer that can take batches in groups."""
 
     @property
     def chunk_tokens(self) -> int:

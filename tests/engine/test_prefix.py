@@ -104,7 +104,7 @@ def test_the_shared_plan(drawn: list[tuple[int, int, list[int]]], budget: int, m
 class SharingToy:
     """A toy scorer, seen through the protocol of models that share; it checks what it is given."""
 
-    lanes = 1
+    threads = 1
     chunk_tokens = 64
 
     def __init__(self, toy: object, agrees: bool = True) -> None:

@@ -21,7 +21,7 @@ from rmbench.models.protocols import Encoded, ModelFacts, Sharing
 class Toy:
     answers = frozenset({"reward"})
     pad_id = 0
-    lanes = 1
+    threads = 1
     chunk_tokens = 64
     facts = ModelFacts("toy", "0", "scalar", fingerprint="toy")
 

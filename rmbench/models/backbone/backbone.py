@@ -48,7 +48,7 @@ class Backbone:
         return found
 
     @property
-    def lanes(self) -> int:
+    def threads(self) -> int:
         """Batches that pay to be computed at once: one per core of a CPU, since threads inside an operation wait for
         their slowest; one on a GPU."""
         return len(os.sched_getaffinity(0)) if self.device.type == "cpu" and hasattr(os, "sched_getaffinity") else 1
@@ -60,8 +60,8 @@ class Backbone:
 
     def states(self, batch: Batch, wanted: Sequence[Sequence[int]]) -> Tensor:
         """[W, H] of the last layer: the states of row b at the indices `wanted[b]` of its own tokens, row by row."""
-        if threading.current_thread() is not threading.main_thread() and self.lanes > 1:
-            torch.set_num_threads(1)  # of this thread alone; the other lanes have the other cores
+        if threading.current_thread() is not threading.main_thread() and self.threads > 1:
+            torch.set_num_threads(1)  # of this thread alone; the other threads have the other cores
         if not batch.groups:
             return padded_states(self.model, batch, wanted)
         if self.way is None:

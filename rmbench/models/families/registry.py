@@ -66,10 +66,30 @@ class ModelFamily(Protocol):
 
 
 @runtime_checkable
-class _Telling(Protocol):
-    """A family that can say why a layout which somebody or config.json names does not fit; it need not."""
+class ExplainingFamily(ModelFamily, Protocol):
+    """A family that can say why a layout does not fit."""
 
-    def lacks(self, checkpoint: Checkpoint, layout: str | None) -> str: ...
+    def lacks(self, checkpoint: Checkpoint, layout: str | None) -> str:
+        """Explain why a checkpoint does not fit.
+
+        Args:
+            checkpoint: what its files say.
+            layout: the layout that somebody named; None: the one that config.json names.
+
+        Returns:
+            A sentence, or "" where there is nothing to say.
+        """
+        ...
+
+
+@runtime_checkable
+class TensorLayouts(ModelFamily, Protocol):
+    """A family some of whose layouts cannot be recognised by their tensors."""
+
+    @property
+    def tensor_layouts(self) -> Sequence[str]:
+        """The layouts that can be: those that the family's bare name may stand for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +171,8 @@ def _fits(checkpoint: Checkpoint, asked: str | None, known: Mapping[str, ModelFa
     if asked is None:
         return [(family, fit) for family in known.values() for fit in family.fits(checkpoint, None)]
     family, layout = adapters(known)[asked]
-    layouts = [layout] if layout else getattr(family, "told_by_tensors", family.layouts)
+    recognisable = family.tensor_layouts if isinstance(family, TensorLayouts) else family.layouts
+    layouts = [layout] if layout else recognisable
     named = [(family, fit) for name in layouts for fit in family.fits(checkpoint, name)]
     sure = [(family, fit) for fit in family.fits(checkpoint, None)]
     # A family's name settles the family; which of its layouts it is, the configuration may still tell.
@@ -173,7 +194,7 @@ def _refusal(
     if len(fits) > 1:
         ways = "; ".join(f"{fit.layout} ({fit.why})" for _, fit in fits)
         return start + f"It could be read in {len(fits)} ways, so it is ambiguous: {ways}. Pass --adapter with one."
-    told = [family.lacks(checkpoint, asked) for family in known.values() if isinstance(family, _Telling)]
+    told = [family.lacks(checkpoint, asked) for family in known.values() if isinstance(family, ExplainingFamily)]
     start += "".join(f"{one} " for one in told if one)
     if asked is not None:
         return start + f"{by} {asked} does not fit: the tensors of that layout are not there."

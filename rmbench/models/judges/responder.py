@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
+from rmbench.models.abilities import Replies
 from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.orders import shown_orders
 from rmbench.models.judges.parsers import PARSERS
@@ -16,7 +17,7 @@ from rmbench.models.judges.prompt import CannotAskError, Prompt
 from rmbench.models.judges.verdict import Read, Reader, answers_allowed
 from rmbench.models.protocols import ModelFacts
 from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling
-from rmbench.models.servers.reply_cache import Remembering, Replies
+from rmbench.models.servers.reply_cache import Remembering
 from rmbench.types import TIE, Example, Judgment, Status, Verdict
 
 __all__ = ["Estimate", "JudgeResponder", "JudgeSettings"]
@@ -79,7 +80,7 @@ class JudgeResponder:
         usage = getattr(self.backend, "usage", None)
         return (0, None) if usage is None else (usage.tokens, usage.cost)
 
-    def remembering(self, replies: Replies) -> JudgeResponder:
+    def with_reply_cache(self, replies: Replies) -> JudgeResponder:
         """The same judge, which keeps every answer there and asks for none that is kept."""
         return replace(self, backend=Remembering(self.backend, replies, self.facts.fingerprint))
 

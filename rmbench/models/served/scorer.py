@@ -32,7 +32,7 @@ class ServedScorer:
     stop: Callable[[], None] | None = None
     """Ends a server that was started for this model alone."""
     answers: frozenset[Answer] = field(default=frozenset({"reward"}))
-    lanes: int = 4
+    threads: int = 4
     """Batches under way at once; the server makes batches of its own."""
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:

@@ -6,24 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.models.abilities import Replies
 from rmbench.models.servers.generation import Backend, Question, Reply
 
-__all__ = ["Remembering", "Replies", "key_of"]
-
-
-class Replies(Protocol):
-    """Somewhere to keep texts by key. Called from several threads at once."""
-
-    def get(self, key: str) -> str | None:
-        """What is kept, or None."""
-        ...
-
-    def put(self, key: str, name: str, text: str) -> None:
-        """Keep a text before returning; `name` is for people who look into the file."""
-        ...
+__all__ = ["Remembering", "key_of"]
 
 
 @dataclass(frozen=True, slots=True)

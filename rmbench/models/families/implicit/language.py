@@ -39,9 +39,9 @@ class LanguageModel:
         return "wanted positions" if self.backbone is not None else "whole batch"
 
     @property
-    def lanes(self) -> int:
+    def threads(self) -> int:
         """Batches that it may be given at once."""
-        return 1 if self.backbone is None else self.backbone.lanes
+        return 1 if self.backbone is None else self.backbone.threads
 
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
         """Whether rows that begin alike are computed with their beginning once, as `SharingScorer` says."""

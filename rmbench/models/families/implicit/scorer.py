@@ -41,9 +41,9 @@ class ImplicitScorer:
     answers: frozenset[Answers] = frozenset({"reward"})
 
     @property
-    def lanes(self) -> int:
+    def threads(self) -> int:
         """As `SharingScorer` says."""
-        return min(model.lanes for model in self._models)
+        return min(model.threads for model in self._models)
 
     @property
     def chunk_tokens(self) -> int:

@@ -44,9 +44,9 @@ class DeclaredScorer:
         return replace(self, answers=self.answers | {"hidden"})
 
     @property
-    def lanes(self) -> int:
+    def threads(self) -> int:
         """As `SharingScorer` says."""
-        return self.backbone.lanes
+        return self.backbone.threads
 
     @property
     def chunk_tokens(self) -> int:

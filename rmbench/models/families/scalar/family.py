@@ -56,7 +56,7 @@ class ScalarFamily:
         return (*STOCK, *layouts())
 
     @property
-    def told_by_tensors(self) -> Sequence[str]:
+    def tensor_layouts(self) -> Sequence[str]:
         """The layouts that the family's name may stand for; a twin has to be named, or to have its class."""
         return (*STOCK, *(name for name, declared in layouts().items() if not declared.data.get("twin", False)))
 

@@ -47,9 +47,9 @@ class ScalarScorer:
         return replace(self, answers=self.answers | {"hidden"})
 
     @property
-    def lanes(self) -> int:
+    def threads(self) -> int:
         """As `SharingScorer` says."""
-        return 1 if self.backbone is None else self.backbone.lanes
+        return 1 if self.backbone is None else self.backbone.threads
 
     @property
     def chunk_tokens(self) -> int:

@@ -35,9 +35,9 @@ class LocalJudge:
     answers: frozenset[Answer] = frozenset({"pair"})
 
     @property
-    def lanes(self) -> int:
+    def threads(self) -> int:
         """As `SharingScorer` says."""
-        return self.language.lanes
+        return self.language.threads
 
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
         """As `SharingScorer` says."""

@@ -230,7 +230,7 @@ def test_one_model_that_cannot_share_keeps_all_from_it(pair, opened, tiny):
     grouped = Batch(rows, none, none, np.zeros(2, dtype=np.int64), groups=(Group(1, 2),))
     assert scorer.sharing([grouped]).shares
     assert not whole.sharing([grouped]).shares
-    assert whole.lanes == 1
+    assert whole.threads == 1
 
 
 def test_it_answers_rewards_and_no_hidden_states(pair, opened):

@@ -1,0 +1,102 @@
+"""Optional abilities of a model, each a protocol that callers test with isinstance.
+
+Those of a Scorer alone that the engine makes use of (pieces, threads, prefix sharing) stand beside it, in
+`rmbench.models.protocols`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Protocol, runtime_checkable
+
+from rmbench.models.protocols import Responder, Scorer
+from rmbench.types import Example
+
+__all__ = ["Closable", "CostEstimating", "HiddenStateScorer", "Metered", "Replies", "ReplyCaching", "TaskBound"]
+
+
+@runtime_checkable
+class HiddenStateScorer(Scorer, Protocol):
+    """A Scorer that can also give the hidden states that a probe reads."""
+
+    def with_hidden(self) -> Scorer:
+        """Returns the same model with "hidden" among its `answers`. Raises RmbenchError where it has no such state."""
+        ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A model that holds connections, or a server that it started."""
+
+    def close(self) -> None:
+        """Release them. The model is not used afterwards."""
+        ...
+
+
+@runtime_checkable
+class TaskBound(Protocol):
+    """A model that answers for certain tasks alone, such as a score file."""
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """The ids of these tasks."""
+        ...
+
+
+@runtime_checkable
+class CostEstimating(Protocol):
+    """A model whose answers cost money or much time."""
+
+    def estimate(self, examples: Iterable[Example]) -> object:
+        """What judging the examples will take, without asking anything.
+
+        Args:
+            examples: the rows of a task, none of them judged yet.
+
+        Returns:
+            An estimate whose `str()` is one line for the user.
+        """
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A model that counts what its answers have used."""
+
+    def spent(self) -> tuple[int, float | None]:
+        """Returns the tokens read and written so far, and their price where prices are known."""
+        ...
+
+
+class Replies(Protocol):
+    """Keeps replies by key. Called from several threads at once."""
+
+    def get(self, key: str) -> str | None:
+        """Returns the stored text, or None."""
+        ...
+
+    def put(self, key: str, name: str, text: str) -> None:
+        """Store a text before returning.
+
+        Args:
+            key: what `get` finds it by.
+            name: the question's, for people who look into the file.
+            text: the reply.
+        """
+        ...
+
+
+@runtime_checkable
+class ReplyCaching(Protocol):
+    """A model whose replies can be stored, so that an interrupted run asks no question twice."""
+
+    def with_reply_cache(self, replies: Replies) -> Responder:
+        """The same model with a cache.
+
+        Args:
+            replies: where each reply is stored as it comes, and looked up before a question is asked.
+
+        Returns:
+            A model that answers as this one does.
+        """
+        ...
