@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 __all__ = [
     "TIE",
@@ -21,6 +21,7 @@ __all__ = [
     "Judgment",
     "Message",
     "Part",
+    "Setting",
     "Status",
     "Value",
     "Verdict",
@@ -29,6 +30,9 @@ __all__ = [
 
 Status = Literal["ok", "unparsed", "failed"]
 """`unparsed`: the model answered and no verdict is in it. `failed`: crash, NaN, time-out, rejected media."""
+
+Setting: TypeAlias = str | int | float | bool | None
+"""A resolved value that stands in a record: a setting of a model, a count of the engine, a figure of a check."""
 
 TIE = -1
 """Value of a pick verdict that calls the candidates equal."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rmbench.models.protocols import ModelFacts
+from rmbench.types import Setting
 
-__all__ = ["CheckReport", "CheckResult", "Figure", "Outcome", "failed", "not_run", "passed"]
+__all__ = ["CheckReport", "CheckResult", "Outcome", "failed", "not_run", "passed"]
 
-Figure = str | int | float | bool | None
 Outcome = Literal["pass", "fail", "not run"]
 
 
@@ -23,7 +23,7 @@ class CheckResult:
     status: Outcome
     line: str
     """One sentence with the figure, and the reason where the check failed or was not run."""
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[str, Setting] = field(default_factory=dict)
     """The numbers behind the line; None where one is not finite."""
     text: str = ""
     """What a person should look at: the rendered text of a probe."""
@@ -35,12 +35,12 @@ class CheckResult:
         return plain | ({"text": self.text} if self.text else {})
 
 
-def passed(name: str, line: str, figures: Mapping[str, Figure] | None = None, text: str = "") -> CheckResult:
+def passed(name: str, line: str, figures: Mapping[str, Setting] | None = None, text: str = "") -> CheckResult:
     """A check that holds."""
     return CheckResult(name, "pass", line, figures or {}, text)
 
 
-def failed(name: str, line: str, figures: Mapping[str, Figure] | None = None, text: str = "") -> CheckResult:
+def failed(name: str, line: str, figures: Mapping[str, Setting] | None = None, text: str = "") -> CheckResult:
     """A check that does not hold."""
     return CheckResult(name, "fail", line, figures or {}, text)
 
@@ -103,5 +103,5 @@ class CheckReport:
         }
 
 
-def _finite(value: Figure) -> Figure:
+def _finite(value: Setting) -> Setting:
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -23,7 +23,7 @@ from rmbench.engine.score import Scoring, score
 from rmbench.engine.threads import ThreadExecutor
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Responder, Scorer
-from rmbench.types import Example, Judgment
+from rmbench.types import Example, Judgment, Setting
 
 __all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "SilentProgress", "judge"]
 
@@ -51,7 +51,7 @@ class Judging:
     remarks: Mapping[str, int] = field(default_factory=dict)
     """How many requests carry each remark, e.g. "pool_index_mismatch"."""
 
-    def facts(self) -> dict[str, str | int | float | bool | None]:
+    def facts(self) -> dict[str, Setting]:
         """How the work was cut up, for the record; the same for a resumed run as for an undisturbed one."""
         counts = self.statistics
         return {

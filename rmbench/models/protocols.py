@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from rmbench.types import Conversation, Example, Judgment
+from rmbench.types import Conversation, Example, Judgment, Setting
 
 __all__ = [
     "Answer",
@@ -62,7 +62,7 @@ class ModelFacts:
     """Task ids or data-set names the model saw in training; a task named here gets the flag `contaminated`."""
     flags: tuple[str, ...] = ()
     """"demo" (the bundled model), "fake", "baseline"."""
-    settings: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
     """Resolved values that change a number: dtype, device, attention, max_length, truncation side, template hash ..."""
     fingerprint: str = ""
     """sha256 over everything above that changes a number, weights included."""

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from rmbench.types import Setting
+
 __all__ = [
     "SCHEMA_VERSION",
     "CheckRecord",
@@ -29,7 +31,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-Scalar = str | int | float | bool | None
 
 
 def _plain(value: Any) -> Any:
@@ -98,7 +99,7 @@ class ModelRecord(_Frozen):
     license: str | None
     trained_on: list[str]
     flags: list[str]
-    settings: dict[str, Scalar]
+    settings: dict[str, Setting]
     fingerprint: str
     check: CheckRecord | None = None
     """None where this model, opened in this way, was not checked."""
@@ -182,7 +183,7 @@ class RunFacts(_Frozen):
     seconds: float
     resumed: bool
     """True where a resumed run could not keep the first run's batches, so scores may differ by 1e-4."""
-    engine: dict[str, Scalar]
+    engine: dict[str, Setting]
     versions: dict[str, str]
     """Python, rmbench, torch, transformers, tokenizers, numpy."""
     platform: str

@@ -29,11 +29,11 @@ from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.selection import kept
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import linear_interval
-from rmbench.types import TIE, Judged, Value, Verdict
+from rmbench.types import TIE, Judged, Setting, Value, Verdict
 
 __all__ = ["joined_votes", "vote_curve", "voted"]
 
-Settings = Mapping[str, str | int | float | bool | None]
+Settings = Mapping[str, Setting]
 """A model's settings; "voting" and "voting_unparsed" of them name the rules."""
 
 

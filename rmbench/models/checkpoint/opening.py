@@ -16,6 +16,7 @@ from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.registry import Family
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
+from rmbench.types import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Opening"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
-Setting = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
