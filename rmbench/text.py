@@ -1,13 +1,21 @@
-"""Text for one line of a terminal, a page or a file: numbers, footnote letters, and untrusted names made printable."""
+"""Text for terminals, pages and files: numbers, footnote letters, untrusted names made printable, and plain tables."""
 
 from __future__ import annotations
 
 import re
 import string
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 
-__all__ = ["figure", "letters_of", "printable"]
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = ["ColumnLayout", "figure", "letters_of", "printable", "text_table"]
+
+ColumnLayout = Literal["left", "right", "fold"] | int
+"""One line flushed left or right; several lines where the text is long; or several lines of so many characters."""
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LONGEST = 200
@@ -49,3 +57,37 @@ def letters_of(names: Iterable[str]) -> dict[str, str]:
     names = list(names)
     letters = [*string.ascii_lowercase, *(f"z{k}" for k in range(1, len(names)))]
     return dict(zip(names, letters, strict=False))
+
+
+def text_table(
+    columns: Sequence[tuple[str, ColumnLayout]],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    title: str = "",
+    gap: int = 1,
+) -> Table:
+    """A table without lines, for `rich.print`. Cells are text, never markup.
+
+    Args:
+        columns: header and layout of each.
+        rows: a cell per column.
+        title: a line above.
+        gap: spaces between columns.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, padding=(0, gap, 0, 0)
+    )
+    for header, layout in columns:
+        table.add_column(
+            Text(header),
+            justify="right" if layout == "right" else "left",
+            no_wrap=layout in ("left", "right"),
+            overflow="fold",
+            width=layout if isinstance(layout, int) else None,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return table

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.text import ColumnLayout, text_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from rmbench.models.card import Card
     from rmbench.tasks.task import Task
 
@@ -42,7 +45,10 @@ def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None) 
     if as_json:
         echo_json(rows)
         return
-    print_rich(_table("benchmarks", ("id", "family", "shape", "metric", "n", "chance", "verified"), rows))
+    columns: list[tuple[str, ColumnLayout]] = [(name, "left") for name in ("id", "family", "shape", "metric")]
+    columns += [("n", "right"), ("chance", "right"), ("verified", "left")]
+    cells = [[_cell(row[name]) for name, _ in columns] for row in rows]
+    print_rich(text_table(columns, cells, title=f"{len(rows)} benchmarks"))
     click.echo("chance: of a reward / of a verdict where they differ; 1/K: the mean over rows of K candidates.")
 
 
@@ -106,19 +112,11 @@ def _has_words(card: Card, words: tuple[str, ...]) -> bool:
     return all(word.lower() in said for word in words)
 
 
-def _card_table(family: str, shown: list[Card]) -> Any:
+def _card_table(family: str, shown: list[Card]) -> Table:
     """One family's cards; names are whole at 80 columns, licenses fold."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"{len(shown)} {family}", title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("name", "layout", "size", "license"):
-        folds = name == "license"
-        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold", no_wrap=not folds)
-    for card in shown:
-        cells = (card.name, card.layout or "-", _size(card.parameters), card.license or "-")
-        table.add_row(*map(Text, cells))
-    return table
+    columns: list[tuple[str, ColumnLayout]] = [("name", "left"), ("layout", "left"), ("size", "right")]
+    rows = [(card.name, card.layout or "-", _size(card.parameters), card.license or "-") for card in shown]
+    return text_table([*columns, ("license", "fold")], rows, title=f"{len(shown)} {family}")
 
 
 def _size(parameters: int | None) -> str:
@@ -155,21 +153,6 @@ def validate(files: tuple[Path, ...]) -> None:
     lines = [validate_file(path) for path in files] if files else validate_all()
     for line in lines:
         click.echo(line)
-
-
-def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"{len(rows)} {title}", title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in columns:
-        folds = name in ("hub", "license")
-        table.add_column(
-            name, justify="right" if name in ("n", "chance") else "left", overflow="fold", no_wrap=not folds
-        )
-    for row in rows:
-        table.add_row(*(Text(_cell(row[name])) for name in columns))
-    return table
 
 
 def _cell(value: Any) -> str:

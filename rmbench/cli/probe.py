@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.cli.options import model_option, model_options, parse_pairs
-from rmbench.text import figure, printable
+from rmbench.text import ColumnLayout, figure, printable, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -79,22 +79,15 @@ def _plain(results: Results) -> dict[str, Any]:
 
 def _table(results: Results) -> Table:
     """A line per task and dimension: the share of its candidates, the largest first."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("task", no_wrap=True)
-    table.add_column("relies on", overflow="fold")
-    for name in ("share", "low confidence", "candidates"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns: list[tuple[str, ColumnLayout]] = [("task", "left"), ("relies on", "fold")]
+    columns += [(name, "right") for name in ("share", "low confidence", "candidates")]
+    rows = []
     for record in results.records:
-        found = record.probing
-        if found is None:
+        probing = record.probing
+        if probing is None:
             continue
-        head = (Text(printable(record.task.id)), Text(figure(found.low_share)), Text(f"{found.n:,}"))
-        if not found.shares:
-            table.add_row(head[0], "-", "-", *head[1:])
-        for name, share in sorted(found.shares.items(), key=lambda item: -item[1]):
-            table.add_row(head[0], Text(printable(name)), Text(figure(share)), *head[1:])
-            head = (Text(""), Text(""), Text(""))
-    return table
+        shares = sorted(probing.shares.items(), key=lambda item: -item[1])
+        for place, (dimension, share) in enumerate(shares or [("-", None)]):
+            task, *rest = ("", "", "") if place else (record.task.id, figure(probing.low_share), f"{probing.n:,}")
+            rows.append((printable(task), printable(dimension), figure(share), *rest))
+    return text_table(columns, rows, gap=2)

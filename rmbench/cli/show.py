@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmbench.text import printable
+from rmbench.text import ColumnLayout, printable, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -100,20 +100,12 @@ def _head(place: Path, record: Record) -> str:
 
 
 def _values(record: Record) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("metric", "group"):
-        table.add_column(name, overflow="fold")
-    for name in ("value", "95% interval", "n", "comparisons"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns: list[tuple[str, ColumnLayout]] = [("metric", "fold"), ("group", "fold")]
+    columns += [(name, "right") for name in ("value", "95% interval", "n", "comparisons")]
+    rows = []
     for value in record.results:
         interval = "-" if value.low is None or value.high is None else f"{value.low:.4f}, {value.high:.4f}"
-        shown = "-" if value.value is None else f"{value.value:.4f}"
-        table.add_row(
-            *(Text(cell) for cell in (value.metric, value.group or "overall", shown, interval)),
-            f"{value.n:,}",
-            f"{value.comparisons:,}",
-        )
-    return table
+        number = "-" if value.value is None else f"{value.value:.4f}"
+        counts = (f"{value.n:,}", f"{value.comparisons:,}")
+        rows.append((value.metric, value.group or "overall", number, interval, *counts))
+    return text_table(columns, rows, gap=2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rmbench.records.headline import headline
-from rmbench.text import figure, letters_of, printable
+from rmbench.text import ColumnLayout, figure, letters_of, printable, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,29 +131,15 @@ class Results:
         return letters_of(sorted({flag for record in self.records for flag in self._flags(record)}))
 
     def _table(self, marks: dict[str, str]) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        title = Text(printable(f"{self.model} on {self.source}"))
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        table.add_column("task", no_wrap=True)
-        table.add_column("metric", overflow="fold")
-        table.add_column("value [95%]", no_wrap=True)
-        for name in ("n", "cover", "chance"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("")
+        columns: list[tuple[str, ColumnLayout]] = [("task", "left"), ("metric", "fold"), ("value [95%]", "left")]
+        columns += [("n", "right"), ("cover", "right"), ("chance", "right"), ("", "left")]
+        rows = []
         for record in self.records:
             value = headline(record)
-            table.add_row(
-                Text(printable(record.task.id)),
-                Text(value.metric),
-                Text(_with_interval(value)),
-                Text(f"{value.n:,}"),
-                Text(f"{value.coverage:.0%}"),
-                Text(figure(value.chance)),
-                Text("".join(sorted(marks[flag] for flag in self._flags(record)))),
-            )
-        return table
+            letters = "".join(sorted(marks[flag] for flag in self._flags(record)))
+            figures = (f"{value.n:,}", f"{value.coverage:.0%}", figure(value.chance))
+            rows.append((printable(record.task.id), value.metric, _with_interval(value), *figures, letters))
+        return text_table(columns, rows, title=printable(f"{self.model} on {self.source}"))
 
 
 def asides_of(record: Record) -> dict[str, str]:
