@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import RULES, MetricSpec
 from rmbench.tasks.registry import declared
 from rmbench.tasks.task import Task
 
@@ -40,23 +40,6 @@ _FAMILIES = {
     "personal": "Whose preference",
 }
 _CREDITS = {0.0: "wrong", 0.5: "half right", 1.0: "right"}
-_COEFFICIENT = "as the coefficient has it"
-_TIES = {
-    "top": "share the credit",
-    "reciprocal_rank": "rank below",
-    "two_order_majority": "undecided, so wrong",
-    "two_order_mean": "half right",
-    "both_orders": "wrong",
-    "order_agreement": "disagree",
-    "two_order_agreement": "a class of its own",
-    "tie_kind_agreement": "two classes of their own",
-    "ties": "counted as closeness",
-    "auc": "half right",
-    "mean_score": "no comparison",
-    "probe": "no comparison",
-    "tie_loop_accuracy": "calibrated on the labels",
-    "tie_calibrated_accuracy": "calibrated on the labels",
-}
 
 
 def page() -> str:
@@ -82,15 +65,11 @@ def ties(spec: MetricSpec, among: Mapping[str, MetricSpec]) -> str:
     """What equal scores are worth under a metric; `among` has the task's metrics by name."""
     if spec.rule == "mean_of":
         return "; ".join(dict.fromkeys(ties(among[name], among) for name in spec.of))
-    if spec.rule in _TIES:
-        return _TIES[spec.rule]
     if spec.rule == "agreement":
         if not spec.tie and not spec.human_tie:
             return "a class of its own"
         return f"{_credit(spec.tie)}; people's tie against a choice: {_credit(spec.human_tie)}"
-    if any(word in spec.rule for word in ("kendall", "spearman", "pearson")):
-        return _COEFFICIENT
-    return _credit(spec.tie)
+    return RULES[spec.rule].ties or _credit(spec.tie)
 
 
 def _credit(worth: float) -> str:

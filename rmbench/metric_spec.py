@@ -1,12 +1,16 @@
-"""How a benchmark turns judgments into a number: the declaration of a metric."""
+"""How a benchmark turns judgments into a number: the declaration of a metric, and the table of rules it may name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["Chance", "Level", "MetricSpec"]
+from rmbench.errors import RmbenchError, did_you_mean
+
+__all__ = ["RULES", "Chance", "Kind", "Level", "MetricSpec", "Rule", "is_linear", "of_kind", "rule_of"]
 
 Chance = float | Mapping[str, float] | Literal["one_over_k"] | None
 """A level that guessing reaches: one number; one per kind of answer, {"reward": .5, "verdict": .25}; `one_over_k`, the
@@ -27,29 +31,12 @@ class MetricSpec:
 
     A linear metric is a credit per row (`rule`, `tie`, `unparsed`) averaged up the `levels`, outermost first; no levels
     means the plain mean of rows. Any other metric is a figure of all rows together; with `levels` it is taken in each
-    leaf and averaged up. `rmbench.metrics` documents every rule where it is written.
+    leaf and averaged up.
     """
 
     name: str
     rule: str
-    """Linear, over comparisons that people decided: "pair" (mean credit), "all" (every comparison right), "top" (1 /
-    number at the maximum if the best one is there), "reciprocal_rank", "ndcg", "best_of_k", "two_order_majority"
-    (JudgeBench), "two_order_mean", "both_orders", "order_agreement", "first_order", "second_order" (LLMBar),
-    "inverse_propensity" ("pair" with rows weighted by 1 / `propensity`).
-    Linear, where a human tie is a class: "agreement", "two_order_agreement", "order_consistency" (Auto-J),
-    "tie_kind_agreement" (GenAI-Bench).
-    Linear, of relations that go round: "scalar_ceiling", "cyclic_triples", "bradley_terry_fit".
-    Linear, of a judge's picks alone: "first_position". Linear, lower is better: "attack_success", the share of answers
-    that prefer what people do not.
-    Correlation with ratings: "kendall_a", "kendall_b", "kendall_c", "spearman", "pearson"; mean over lists:
-    "list_kendall_b", "list_kendall_c", "list_spearman"; of differences with graded labels: "delta_pearson",
-    "delta_spearman", "delta_kendall_b".
-    Classes: "macro_f1", "macro_precision", "macro_recall", "cohen_kappa", "threshold_accuracy", "threshold_macro_f1",
-    "auc", "probe".
-    Of policies' likelihoods (`rmbench.metrics.policies.idealised`; such models get them beside a task's own metrics):
-    "ranking_accuracy", "idealised_ranking_accuracy", "alignment_gap", "answer_tokens".
-    Others: "ties" (RewardBench 2), "mean_of", "mean_score", "bradley_terry_loss", "noise_corrected", "both_contexts",
-    "tie_calibrated_accuracy", "tie_loop_accuracy" (VideoGen-RewardBench)."""
+    """The name of a row of `RULES`."""
     tie: float = 0.0
     """Credit of a comparison that people decided and the model ties (equal scores)."""
     human_tie: float = 0.0
@@ -93,3 +80,186 @@ class MetricSpec:
     """"inverse_propensity": propensities under this are raised to it."""
     probe: str = ""
     """Probing: "upstream" (the benchmark's own settings) or "logistic" (regularised regression to convergence)."""
+
+
+Kind = Literal[
+    "comparisons",
+    "orders",
+    "human ties",
+    "candidates",
+    "intransitive",
+    "correlation",
+    "list correlation",
+    "difference correlation",
+    "classes",
+    "likelihoods",
+    "others",
+]
+"""What a rule is about; `docs/metrics.md` has a section for each."""
+
+_COMPARISONS = frozenset({"comparisons"})
+_RATINGS = frozenset({"ratings"})
+_EITHER = _COMPARISONS | _RATINGS
+_LABELS = frozenset({"labels"})
+_PAIRS_OR_LABELS = _COMPARISONS | _LABELS
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A way to turn judgments into a number. `rmbench.metrics` holds the function of each."""
+
+    name: str
+    summary: str
+    """One line for people."""
+    source: str
+    """The paper, the upstream file or the library that defines it."""
+    kind: Kind
+    needs: frozenset[str] = _COMPARISONS
+    """What of the gold it can be computed from, any one of "comparisons", "ratings", "labels"; empty: no gold."""
+    linear: bool = False
+    """Whether the metric is a mean of rows, so that each row has a credit; any other is a figure of all together."""
+    two_orders: bool = False
+    """Whether each pair has to be judged in both orders."""
+    human_ties: bool = False
+    """Whether comparisons that people tied count; else they are left out."""
+    better: Literal["higher", "lower", "neither"] = "higher"
+    low: float | None = 0.0
+    high: float | None = 1.0
+    """The ends of its range; None where the model's scores or other settings decide."""
+    ties: str = ""
+    """What equal scores of the model are worth; "" stands for the declared `tie`."""
+    equal_rows: bool = False
+    """Whether every row counts alike: a weight by comparisons says nothing of a figure of a row's candidates."""
+    skips_unscored: bool = False
+    """Whether a row without a usable score is left out, with the flag "incomplete": the rule has no credit to give."""
+
+
+_LLMBAR = "LLMBar (arXiv:2310.07641), evaluate.py"
+_AUTO_J = "Auto-J (arXiv:2310.05470), pairwise_eval.py"
+_PANDALM = "PandaLM (arXiv:2306.05087)"
+_RAGCHECKER = "RAGChecker (arXiv:2408.08067), meta_eval.py"
+_OURS = "rmbench"
+_SCIPY = "scipy.stats"
+
+_credit = partial(Rule, kind="comparisons", linear=True)
+_order = partial(Rule, kind="orders", linear=True, two_orders=True)
+_tied = partial(Rule, kind="human ties", human_ties=True, linear=True)
+_calibrated = partial(Rule, kind="human ties", human_ties=True, ties="calibrated on the labels")
+_ranked = partial(Rule, kind="candidates", linear=True, needs=_EITHER)
+_cyclic = partial(Rule, kind="intransitive", linear=True, source="GPM (arXiv:2410.02197)")
+_coefficient = partial(Rule, low=-1.0, ties="as the coefficient has it")
+_pooled = partial(_coefficient, kind="correlation", needs=_RATINGS, skips_unscored=True)
+_listed = partial(_coefficient, kind="list correlation", needs=_EITHER, human_ties=True, skips_unscored=True)
+_graded = partial(_coefficient, kind="difference correlation", human_ties=True, source=_RAGCHECKER)
+_classes = partial(Rule, kind="classes", needs=_PAIRS_OR_LABELS, human_ties=True)
+_labels = partial(Rule, kind="classes", needs=_LABELS)
+_likelihood = partial(Rule, kind="likelihoods", source="arXiv:2405.19534", ties="wrong")
+
+# fmt: off
+_TABLE = (
+    _credit("pair", "Mean credit of the comparisons that people decided.", "RewardBench (arXiv:2403.13787)"),
+    _credit("all", "Share of rows with every comparison right.", "RMB best-of-n (arXiv:2410.09893)"),
+    _credit("top", "Whether the best candidate has the highest score; candidates at the maximum share the credit.",
+            "RewardBench 2 (arXiv:2506.01937)", ties="share the credit"),
+    _credit("inverse_propensity", "As pair, each row weighted by 1 / `propensity`, its chance of having been sampled.",
+            "arXiv:1909.03601"),
+    _credit("attack_success", "Share of answers that prefer what people do not prefer.", _OURS, better="lower"),
+    Rule("noise_corrected", "Accuracy on true labels, where a stated share `flip_rate` of the labels is wrong.",
+         "robust DPO's model of noise (arXiv:2403.00409)", "comparisons", low=None, high=None),
+    Rule("both_contexts", "Share of pairs that are right under every context, rows joined by `join`.",
+         "RPR (arXiv:2407.14916)", "comparisons"),
+    Rule("bradley_terry_loss", "Mean of -log sigmoid(margin of the candidate people prefer), in nats.",
+         "WorldPM (arXiv:2505.10527)", "comparisons", better="lower", high=None, skips_unscored=True),
+
+    _order("two_order_majority", "Share of pairs right in more orders than wrong.",
+           "JudgeBench (arXiv:2410.12784), utils/metrics.py", ties="undecided, so wrong"),
+    _order("two_order_mean", "Mean accuracy over both orders.", _LLMBAR, ties="half right"),
+    _order("both_orders", "Share of pairs right in both orders.", _LLMBAR, ties="wrong"),
+    _order("order_agreement", "Share of pairs with one answer in both orders.", _LLMBAR, ties="disagree"),
+    _order("first_order", "Accuracy in the order asked first.", _LLMBAR),
+    _order("second_order", "Accuracy in the other order.", _LLMBAR),
+
+    _tied("agreement", "Share of comparisons given people's class: one, the other or a tie.", _AUTO_J),
+    _tied("tie_kind_agreement", "As agreement, and a tie must be of people's kind, of two good or of two bad.",
+          "GenAI-Bench (arXiv:2406.04485), inference.py", ties="two classes of their own"),
+    _tied("two_order_agreement", "Share of comparisons given people's class in both orders.", _AUTO_J,
+          two_orders=True, ties="a class of its own"),
+    _tied("order_consistency", "Share of comparisons with one readable answer in both orders, right or wrong.", _AUTO_J,
+          two_orders=True),
+    _tied("first_position", "Share of a judge's picks that name the candidate shown first; .5 is unbiased.", _OURS,
+          better="neither"),
+    _calibrated("tie_calibrated_accuracy", "Share of pairs in people's order, ties too, at the best tie threshold.",
+                "Ties matter (arXiv:2305.14324)", needs=_EITHER),
+    _calibrated("tie_loop_accuracy", "As tie_calibrated_accuracy, by upstream's loop over single pairs.",
+                "VideoGen-RewardBench (arXiv:2501.13918), calc_accuracy.py"),
+
+    _ranked("best_of_k", "Quality of the candidate picked among k, at every k.", "PPE (arXiv:2410.14872)",
+            equal_rows=True),
+    _ranked("ndcg", "Normalised discounted cumulative gain of the model's order.", "Järvelin and Kekäläinen 2002",
+            equal_rows=True),
+    _ranked("reciprocal_rank", "1 / rank of the first good candidate.", "RewardMATH (arXiv:2410.01729), eval.py",
+            ties="rank below"),
+    Rule("ties", "The Ties score: right answers above wrong ones, and close together.",
+         "RewardBench 2 (arXiv:2506.01937), rewardbench/utils.py", "candidates", low=-0.01, high=1.01,
+         ties="counted as closeness"),
+
+    _cyclic("scalar_ceiling", "Accuracy of the best scalar there could be, whatever the model answers.",
+            needs=_EITHER, better="neither"),
+    _cyclic("cyclic_triples", "Share of triples of candidates on which the model is intransitive.", better="neither"),
+    _cyclic("bradley_terry_fit", "Accuracy of the Bradley-Terry fit to the model's own margins."),
+
+    _pooled("kendall_a", "Kendall's tau-a with ratings, all rows pooled.", "Kendall 1938"),
+    _pooled("kendall_b", "Kendall's tau-b with ratings, all rows pooled.", _SCIPY),
+    _pooled("kendall_c", "Stuart's tau-c with ratings, all rows pooled.", _SCIPY),
+    _pooled("spearman", "Spearman's rho with ratings, all rows pooled.", _SCIPY),
+    _pooled("pearson", "Pearson's r with ratings, all rows pooled.", _SCIPY),
+    _listed("list_kendall_b", "Kendall's tau-b within each list, averaged over lists.", _SCIPY),
+    _listed("list_kendall_c", "Stuart's tau-c within each list, averaged over lists.", _SCIPY),
+    _listed("list_spearman", "Spearman's rho within each list, averaged over lists.", _SCIPY),
+    _graded("delta_pearson", "Pearson's r of score differences with graded preferences."),
+    _graded("delta_spearman", "Spearman's rho of score differences with graded preferences."),
+    _graded("delta_kendall_b", "Kendall's tau-b of score differences with graded preferences."),
+
+    _classes("macro_f1", "Mean of the classes' F1.", _PANDALM),
+    _classes("macro_precision", "Mean of the classes' precision.", _PANDALM),
+    _classes("macro_recall", "Mean of the classes' recall.", _PANDALM),
+    _classes("cohen_kappa", "Agreement of classes beyond chance.", "Cohen 1960", low=-1.0),
+    _labels("threshold_accuracy", "Accuracy of rewards cut at the threshold that is best on the fit split.", _OURS),
+    _labels("threshold_macro_f1", "Macro F1 of rewards cut at the threshold that is best on the fit split.",
+            "AttributionBench (arXiv:2402.15089)"),
+    _labels("auc", "How often a good item is above a bad one, all items pooled.", "Mann and Whitney 1947",
+            needs=_PAIRS_OR_LABELS | _RATINGS, ties="half right", skips_unscored=True),
+    _labels("probe", "Accuracy of a linear probe of hidden states that is fitted on the fit split.",
+            "MRMBench (arXiv:2511.12464)", ties="no comparison", equal_rows=True),
+
+    _likelihood("ranking_accuracy", "Share of pairs whose preferred answer is more likely under the policy."),
+    _likelihood("idealised_ranking_accuracy", "Ranking accuracy of the policy that solves the DPO objective exactly."),
+    _likelihood("alignment_gap", "Idealised less actual ranking accuracy.", better="lower", low=-1.0),
+    _likelihood("answer_tokens", "Mean number of tokens of the compared answers.", better="neither", high=None,
+                ties="no comparison"),
+
+    Rule("mean_of", "Plain mean of the metrics that `of` names.", _OURS, "others", _NOTHING, low=None, high=None),
+    Rule("mean_score", "Mean of the model's own scores.", "HPSv2 (arXiv:2306.09341), evaluation.py", "others", _NOTHING,
+         low=None, high=None, ties="no comparison", skips_unscored=True),
+)
+# fmt: on
+RULES: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in _TABLE})
+"""Every rule by name."""
+
+
+def of_kind(kind: Kind) -> tuple[str, ...]:
+    """The names of the rules of one kind."""
+    return tuple(rule.name for rule in _TABLE if rule.kind == kind)
+
+
+def rule_of(spec: MetricSpec) -> Rule:
+    """The rule of a metric. Raises RmbenchError where there is none of its name."""
+    if spec.rule not in RULES:
+        raise RmbenchError(f'metric "{spec.name}": unknown rule "{spec.rule}".{did_you_mean(spec.rule, RULES)}')
+    return RULES[spec.rule]
+
+
+def is_linear(spec: MetricSpec) -> bool:
+    """Whether the metric is a mean of rows, so that each row has a credit; any other is a figure of all together."""
+    return rule_of(spec).linear

@@ -31,6 +31,7 @@ def show(what: str, as_json: bool) -> None:
         _show_records(path.parent if path.name == "record.json" else path, as_json)
         return
     from rmbench.errors import RmbenchError, did_you_mean
+    from rmbench.metric_spec import RULES
     from rmbench.models.card import cards
     from rmbench.tasks.registry import declared
 
@@ -39,6 +40,8 @@ def show(what: str, as_json: bool) -> None:
     for task in known_tasks.values():
         if name in (task.id, *task.aliases):
             click.echo(f"# {task.path}\n{task.path.read_text('utf-8')}", nl=False)
+            for rule in dict.fromkeys(RULES[metric.rule] for metric in task.metrics):
+                click.echo(f"# {rule.name}: {rule.summary} Source: {rule.source}.")
             return
     if what in known_cards:
         card = known_cards[what]

@@ -60,8 +60,8 @@ def rescore(
 
 def _rescored(place: Path, record: Record, weights: Weights, out: Path, command: str) -> Record:
     from rmbench.evaluation.build_record import counts_of, now
+    from rmbench.metric_spec import is_linear
     from rmbench.metrics.credit.row import credit
-    from rmbench.metrics.measure import is_linear
     from rmbench.records.headline import headline_spec
     from rmbench.records.store import read_rows, write
 

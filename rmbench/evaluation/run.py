@@ -154,10 +154,11 @@ def judge_task(task: Task, loaded: Loaded, model: Model, work: Work, read: Reade
     """One task, from its rows to its written record, with what `read` says of the rows."""
     from rmbench.evaluation.build_record import make_record, now
     from rmbench.evaluation.ensemble import members_of
+    from rmbench.metric_spec import is_linear
     from rmbench.metrics.credit.row import credit
     from rmbench.metrics.judging.summary import judge_values
     from rmbench.metrics.judging.votes import voted
-    from rmbench.metrics.measure import is_linear, measure
+    from rmbench.metrics.measure import measure
     from rmbench.metrics.policies.idealised import implicit_specs
     from rmbench.models.scores.scorer import Precomputed
     from rmbench.records.store import write

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.gate.sides import Pairing, models_of, notes, pair
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, is_linear
 from rmbench.metrics.credit.row import comparisons, credit
-from rmbench.metrics.measure import is_linear, kept
+from rmbench.metrics.measure import kept
 from rmbench.metrics.paired.comparison import Comparison, compare_rows
 from rmbench.types import Judged
 

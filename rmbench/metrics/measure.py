@@ -9,24 +9,22 @@ from typing import Literal
 
 import numpy as np
 
-from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, is_linear, rule_of
 from rmbench.metrics.chance import chance_of
-from rmbench.metrics.correlation.coefficients import CORRELATIONS
-from rmbench.metrics.correlation.preference_strength import DELTAS, graded_dimensions
+from rmbench.metrics.correlation.preference_strength import graded_dimensions
 from rmbench.metrics.correlation.rated import dimension_of, dimensions_of
 from rmbench.metrics.credit.curves import curve_values
-from rmbench.metrics.credit.row import LINEAR_RULES, Credit, credit
+from rmbench.metrics.credit.row import Credit, credit
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import with_tags
 from rmbench.metrics.rows.selection import Group, groups_of, kept
-from rmbench.metrics.samples import RULES, Around, sample_of
+from rmbench.metrics.samples import Around, sample_of
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import Interval, linear_interval
 from rmbench.metrics.uncertainty.sample import Sample, interval_of
 from rmbench.types import Judged, Value
 
-__all__ = ["Group", "groups_of", "is_linear", "kept", "measure"]
+__all__ = ["Group", "groups_of", "kept", "measure"]
 
 AnswerKind = Literal["reward", "verdict"]
 
@@ -75,16 +73,9 @@ def measure(
     for spec in specs:
         if is_linear(spec):
             values += _means(kept(rows, spec), spec, asked)
-        elif spec.rule in RULES:
-            values += _figures(kept(rows, spec), spec, asked)
         else:
-            raise RmbenchError(f'metric "{spec.name}": unknown rule "{spec.rule}".{did_you_mean(spec.rule, RULES)}')
+            values += _figures(kept(rows, spec), spec, asked)
     return values
-
-
-def is_linear(spec: MetricSpec) -> bool:
-    """Whether the metric is a mean of rows, so that each row has a credit; any other is a figure of all together."""
-    return spec.rule in LINEAR_RULES
 
 
 def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, asked: _Asked) -> float:
@@ -155,9 +146,10 @@ def _figures(rows: list[Judged], spec: MetricSpec, asked: _Asked) -> list[Value]
 
 def _dimensions(rows: Sequence[Judged], spec: MetricSpec) -> list[tuple[str, str]]:
     """The dimensions beside the overall one that a correlation reports: (name, dimension)."""
-    if spec.rule in CORRELATIONS:
+    kind = rule_of(spec).kind
+    if kind == "correlation":
         overall, known = dimension_of(rows, spec), dimensions_of(rows)
-    elif spec.rule in DELTAS:
+    elif kind == "difference correlation":
         overall, known = spec.dimension, graded_dimensions(rows)
     else:
         return []

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, of_kind, rule_of
 from rmbench.metrics.classes.auc import auc_sample
 from rmbench.metrics.classes.confusion import macro_sample, threshold_sample
-from rmbench.metrics.correlation.coefficients import CORRELATIONS, correlation, correlation_draw
-from rmbench.metrics.correlation.lists import LIST_RULES, list_sample
-from rmbench.metrics.correlation.preference_strength import DELTAS, delta_sample
+from rmbench.metrics.correlation.coefficients import correlation, correlation_draw
+from rmbench.metrics.correlation.lists import list_sample
+from rmbench.metrics.correlation.preference_strength import delta_sample
 from rmbench.metrics.correlation.rated import dimension_of, rated_items
-from rmbench.metrics.credit.row import LINEAR_RULES, credit
+from rmbench.metrics.credit.row import credit
 from rmbench.metrics.means import contexts_sample, loss_sample, mean_score_sample, noise_sample
-from rmbench.metrics.policies.idealised import LIKELIHOOD_RULES, likelihood_sample
+from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
 from rmbench.metrics.rows.selection import kept
 from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
@@ -26,7 +26,7 @@ from rmbench.metrics.uncertainty.aggregate import nest, weight_of
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, mean_sample, nothing
 from rmbench.types import Judged
 
-__all__ = ["RULES", "STATISTICS", "Around", "sample_of", "usable"]
+__all__ = ["FIGURES", "Around", "sample_of", "usable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ def _correlated(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
 
 
 _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
-    **dict.fromkeys(sorted(CORRELATIONS), _correlated),
-    **dict.fromkeys(sorted(DELTAS), delta_sample),
-    **dict.fromkeys(sorted(LIST_RULES), list_sample),
-    **dict.fromkeys(LIKELIHOOD_RULES, likelihood_sample),
+    **dict.fromkeys(of_kind("correlation"), _correlated),
+    **dict.fromkeys(of_kind("difference correlation"), delta_sample),
+    **dict.fromkeys(of_kind("list correlation"), list_sample),
+    **dict.fromkeys(of_kind("likelihoods"), likelihood_sample),
     "macro_f1": macro_sample,
     "macro_precision": macro_sample,
     "macro_recall": macro_sample,
@@ -86,10 +86,8 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "tie_loop_accuracy": loop_sample,
 }
 _FITTED = ("threshold_accuracy", "threshold_macro_f1", "probe")
-STATISTICS = frozenset({*_PLAIN, *_FITTED, "mean_of"})
-"""Rules whose metric is a figure of all rows together."""
-RULES = LINEAR_RULES | STATISTICS
-"""Every rule."""
+FIGURES = frozenset({*_PLAIN, *_FITTED, "mean_of"})
+"""The rules that have a function here."""
 
 
 def sample_of(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample:
@@ -98,11 +96,10 @@ def sample_of(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sampl
     With levels a rule that is no mean of rows is taken in each leaf and averaged up by the levels' weights; it is null
     where a leaf has none. Raises RmbenchError for an unknown rule, or what the rule itself refuses.
     """
-    if spec.rule not in RULES:
-        raise RmbenchError(f'metric "{spec.name}": unknown rule "{spec.rule}".{did_you_mean(spec.rule, RULES)}')
+    linear = rule_of(spec).linear
     if not rows:
         return nothing(("undefined",))
-    if spec.rule in LINEAR_RULES:
+    if linear:
         return _linear(rows, spec)
     if spec.levels and spec.rule != "mean_of":
         return _leveled(rows, spec, around)
@@ -175,8 +172,7 @@ def _probed(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample:
 
 def usable(row: Judged, spec: MetricSpec) -> bool:
     """Whether the model's answer counts at all where a rule leaves rows without a score out ("incomplete")."""
-    if spec.rule in CORRELATIONS:
-        return not rated_items([row], dimension_of([row], spec)).left_out
-    if spec.rule in ("auc", "mean_score", "bradley_terry_loss") or (spec.rule in LIST_RULES and not spec.join):
-        return "incomplete" not in _PLAIN[spec.rule]([row], spec).flags
-    return True
+    rule = rule_of(spec)
+    if not rule.skips_unscored or (rule.kind == "list correlation" and spec.join):
+        return True
+    return "incomplete" not in _PLAIN[spec.rule]([row], spec).flags

@@ -10,21 +10,20 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metric_spec import Level, MetricSpec
+from rmbench.metric_spec import MetricSpec
 from rmbench.tasks.declaration.checks import check
 from rmbench.tasks.declaration.problems import first_problem
-from rmbench.tasks.declaration.schema import Declaration, MetricRule, TaskFacts
+from rmbench.tasks.declaration.schema import Declaration, TaskFacts
 from rmbench.tasks.task import Task
 
 __all__ = ["declared", "get", "load_file", "load_folder", "select"]
 
 
-_PLAIN = ("join", "human_tie", "tie_within", "threshold", "positive_above", "flip_rate", "propensity", "clip")
-"""Fields of a metric that its rule and its declaration spell alike."""
+_SPEC: TypeAdapter[MetricSpec] = TypeAdapter(MetricSpec)
 
 
 @cache
@@ -149,7 +148,7 @@ def _task(declaration: Declaration, path: Path, digest: str) -> Task:
     source = declaration.source
     return Task(
         **declaration.model_dump(include=set(TaskFacts.model_fields)),
-        metrics=tuple(map(_metric, declaration.metric)),
+        metrics=tuple(_SPEC.validate_python(metric.model_dump()) for metric in declaration.metric),
         hub=source.hub or next((part.hub for part in source.parts if part.hub), None),
         hub_revision=source.revision,
         git=source.git,
@@ -158,23 +157,4 @@ def _task(declaration: Declaration, path: Path, digest: str) -> Task:
         fit_split=declaration.fit.split if declaration.fit else None,
         max_tokens=declaration.rows.max_tokens,
         declaration=declaration,
-    )
-
-
-def _metric(rule: MetricRule) -> MetricSpec:
-    return MetricSpec(
-        name=rule.name,
-        rule=rule.rule,
-        tie=rule.tie,
-        unparsed=rule.unparsed,
-        levels=tuple(Level(level.group, level.weights) for level in rule.levels),
-        where={name: tuple(values) for name, values in rule.where.items()},
-        report=tuple(map(tuple, rule.report)),
-        dimension=rule.dimension,
-        chance=rule.chance,
-        of=tuple(rule.of),
-        annotator=rule.annotator,
-        probe=rule.probe,
-        **{name: getattr(rule, name) for name in _PLAIN},
-        classes=tuple(rule.classes),
     )

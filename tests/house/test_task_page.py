@@ -12,8 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from rmbench.metric_spec import MetricSpec
-from rmbench.tasks.declaration.schema import RULES
+from rmbench.metric_spec import RULES, MetricSpec
 from rmbench.tasks.registry import declared, select
 
 ROOT = Path(__file__).resolve().parents[2]

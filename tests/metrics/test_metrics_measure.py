@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rmbench.errors import RmbenchError
-from rmbench.metric_spec import Level, MetricSpec
-from rmbench.metrics.measure import is_linear, measure
+from rmbench.metric_spec import Level, MetricSpec, is_linear
+from rmbench.metrics.measure import measure
 from rmbench.metrics.uncertainty.interval import wilson
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 

@@ -17,7 +17,6 @@ from rmbench.metrics.uncertainty.aggregate import Floats, Ints
 from rmbench.metrics.uncertainty.interval import resample_counts
 
 __all__ = [
-    "CORRELATIONS",
     "PairCounts",
     "bootstrap_correlation",
     "correlation",
@@ -113,12 +112,10 @@ _COEFFICIENTS: dict[str, Callable[[Floats, Floats], float | None]] = {
     "spearman": lambda human, model: float(stats.spearmanr(human, model).statistic),
     "pearson": lambda human, model: float(stats.pearsonr(human, model).statistic),
 }
-CORRELATIONS = frozenset(_COEFFICIENTS)
-"""Names of the rules that pool all rows."""
 
 
 def correlation(rule: str, human: Floats, model: Floats) -> float | None:
-    """The coefficient `rule` (one of CORRELATIONS) of two [n] figures; None where either is constant or n < 2.
+    """The coefficient `rule` of kind "correlation" of two [n] figures; None where either is constant or n < 2.
 
     tau-b and tau-c are scipy's; tau-a comes from the counts of pairs.
     """

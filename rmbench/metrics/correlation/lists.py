@@ -16,9 +16,7 @@ from rmbench.metrics.uncertainty.aggregate import Floats, nest
 from rmbench.metrics.uncertainty.sample import Sample, mean_sample, nothing
 from rmbench.types import Judged
 
-__all__ = ["LIST_RULES", "Listed", "list_sample", "lists_of"]
-
-LIST_RULES = frozenset({"list_kendall_b", "list_kendall_c", "list_spearman"})
+__all__ = ["Listed", "list_sample", "lists_of"]
 
 Listed = tuple[Judged, Floats, Floats]
 """(first row of the list, human figures [k], model scores [k])."""

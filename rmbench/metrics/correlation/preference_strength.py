@@ -22,9 +22,7 @@ from rmbench.metrics.uncertainty.aggregate import Floats
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, nothing
 from rmbench.types import Judged
 
-__all__ = ["DELTAS", "delta_sample", "graded_dimensions", "mapped"]
-
-DELTAS = frozenset({"delta_pearson", "delta_spearman", "delta_kendall_b"})
+__all__ = ["delta_sample", "graded_dimensions", "mapped"]
 
 
 def mapped(differences: Floats) -> Floats:

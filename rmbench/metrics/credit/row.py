@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.credit.agreement import (
     agreement,
     asked_first,
@@ -46,7 +46,7 @@ from rmbench.metrics.rows.answers import (
 from rmbench.metrics.rows.gold import Compared, compared, comparisons
 from rmbench.types import Judged
 
-__all__ = ["LINEAR_RULES", "Credit", "comparisons", "credit"]
+__all__ = ["CREDITED", "Credit", "comparisons", "credit"]
 
 Pair = tuple[int, int]
 """(candidate people prefer, the other)."""
@@ -211,7 +211,7 @@ _COMPARED: dict[str, Callable[[Judged, Sequence[Compared], MetricSpec], float]] 
     "scalar_ceiling": scalar_ceiling,
     "bradley_terry_fit": bradley_terry_fit,
 }
-"""Rules over all comparisons; those that leave human ties out stand in `_WITHOUT_TIES`."""
+"""Rules over comparisons, human ties among them where the rule counts them."""
 _WHOLE: dict[str, Callable[[Judged, MetricSpec], float | None]] = {
     "best_of_k": best_of_k,
     "ndcg": ndcg_of,
@@ -219,13 +219,8 @@ _WHOLE: dict[str, Callable[[Judged, MetricSpec], float | None]] = {
     "first_position": lambda row, spec: first_position(row),
 }
 """Rules over the row's candidates."""
-LINEAR_RULES = frozenset(_DECIDED.keys() | _COMPARED.keys() | _WHOLE.keys())
-"""Rules whose metric is a mean of rows."""
-_WITHOUT_TIES = frozenset(_DECIDED.keys() | {"reciprocal_rank", "scalar_ceiling", "bradley_terry_fit"})
-_ORDER_RULES = frozenset(
-    (_DECIDED.keys() - {"pair", "inverse_propensity", "all", "top", "attack_success"})
-    | {"two_order_agreement", "order_consistency"}
-)
+CREDITED = frozenset(_DECIDED.keys() | _COMPARED.keys() | _WHOLE.keys())
+"""The rules that have a function here."""
 
 
 def _has_one_order(row: Judged, found: Sequence[Compared]) -> bool:
@@ -237,10 +232,10 @@ def credit(row: Judged, spec: MetricSpec, tags: Sequence[str] = ()) -> Credit:
 
     A failed row has credit 0 (and none where the figure describes the model's answer, as "cyclic_triples"). A row that
     the model answered without any verdict has credit `spec.unparsed`.
-    Raises RmbenchError for a rule that is not one of LINEAR_RULES.
+    Raises RmbenchError for a rule that is not linear.
     """
-    if spec.rule not in LINEAR_RULES:
-        hint = did_you_mean(spec.rule, LINEAR_RULES)
+    if spec.rule not in CREDITED:
+        hint = did_you_mean(spec.rule, CREDITED)
         raise RmbenchError(f'metric "{spec.name}": "{spec.rule}" is no rule that gives a row a credit.{hint}')
     row = in_dimension(row, spec.dimension)
     answered = answered_by(row)
@@ -248,14 +243,15 @@ def credit(row: Judged, spec: MetricSpec, tags: Sequence[str] = ()) -> Credit:
         value = _WHOLE[spec.rule](row, spec)
         return Credit(value, 0 if value is None else row.size, answered)
     found = compared(row, spec, tags)
-    if spec.rule in _WITHOUT_TIES:
+    rule = rule_of(spec)
+    if not rule.human_ties:
         found = [one for one in found if not one.tie]
     if not found:
         return Credit(None, 0, answered)
     if answered == "none" and spec.rule != "scalar_ceiling":
         return Credit(_unanswered(row, spec), len(found), answered)
     ties = sum(any(said.outcome == "tie" for said in outcomes(row, one.i, one.j)) for one in found)
-    one_order = spec.rule in _ORDER_RULES and answered == "verdict" and _has_one_order(row, found)
+    one_order = rule.two_orders and answered == "verdict" and _has_one_order(row, found)
     if spec.rule in _DECIDED:
         value = _DECIDED[spec.rule](row, [(one.i, one.j) for one in found], spec)
     else:

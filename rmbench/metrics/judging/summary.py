@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.credit.row import LINEAR_RULES
+from rmbench.metric_spec import MetricSpec, is_linear
 from rmbench.metrics.judging.votes import Settings, vote_curve
 from rmbench.metrics.measure import measure
 from rmbench.types import Judged, Value
@@ -39,7 +38,7 @@ def judge_values(
     curved = [metric for metric in metrics if metric.name in ({head.name} if not head.of else set(head.of))]
     overall = {value.metric: value for value in values if value.group is None}
     for spec in curved:
-        if spec.rule in LINEAR_RULES and spec.name in overall:
+        if is_linear(spec) and spec.name in overall:
             found += vote_curve(rows, spec, overall[spec.name], settings, seed=seed)
     return found
 

@@ -55,7 +55,7 @@ def vote_curve(
 
     Args:
         rows: with every vote.
-        spec: one of LINEAR_RULES.
+        spec: of a linear rule.
         end: what metric, coverage and chance are taken from.
         settings: the model's.
         seed: of the intervals.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.measure import is_linear, kept
+from rmbench.metric_spec import MetricSpec, is_linear
+from rmbench.metrics.measure import kept
 from rmbench.metrics.paired.difference import (
     Differences,
     Method,

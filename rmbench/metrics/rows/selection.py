@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.noise import by_propensity
 from rmbench.types import Judged
 
 __all__ = ["Group", "groups_of", "kept"]
-
-_ALIKE = ("best_of_k", "ndcg", "probe")
-"""Rules over a row's candidates, which a weight by its comparisons says nothing of: every row counts alike."""
 
 Group = tuple[str, list[int], tuple[str, ...]]
 """(label "a=x,b=y", row numbers, tags that comparisons must carry)."""
@@ -22,7 +19,7 @@ Group = tuple[str, list[int], tuple[str, ...]]
 def kept(rows: Sequence[Judged], spec: MetricSpec) -> list[Judged]:
     """The rows that count by `spec.where`, with the weights that the rule gives them."""
     counting = [row for row in rows if all(row.groups.get(name) in among for name, among in spec.where.items())]
-    if spec.rule in _ALIKE:
+    if rule_of(spec).equal_rows:
         return [row if row.weight == 1 else replace(row, weight=1.0) for row in counting]
     return by_propensity(counting, spec) if spec.rule == "inverse_propensity" else counting
 

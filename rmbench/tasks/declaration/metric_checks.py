@@ -6,36 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rmbench.errors import did_you_mean
+from rmbench.metric_spec import RULES
 from rmbench.tasks.declaration.problems import problem
-from rmbench.tasks.declaration.schema import CORRELATIONS, RULES, Declaration, MetricRule
+from rmbench.tasks.declaration.schema import Declaration, MetricRule
 
 __all__ = ["check_metrics"]
 
 _TAGS = {"styles": ("level", "cell")}
-_TWO_ORDERS = (
-    "two_order_majority",
-    "two_order_mean",
-    "both_orders",
-    "order_agreement",
-    "first_order",
-    "second_order",
-    "two_order_agreement",
-    "order_consistency",
-)
-_EITHER = frozenset({"comparisons", "ratings"})
-_CLASSES = frozenset({"comparisons", "labels"})
-_NEEDS: dict[str, frozenset[str]] = {
-    **dict.fromkeys(RULES, frozenset({"comparisons"})),
-    **dict.fromkeys(CORRELATIONS, frozenset({"ratings"})),
-    **dict.fromkeys(("list_kendall_b", "list_kendall_c", "list_spearman", "tie_calibrated_accuracy"), _EITHER),
-    **dict.fromkeys(("best_of_k", "ndcg", "scalar_ceiling", "reciprocal_rank"), _EITHER),
-    **dict.fromkeys(("macro_f1", "macro_precision", "macro_recall"), _CLASSES),
-    **dict.fromkeys(("threshold_accuracy", "threshold_macro_f1", "probe"), frozenset({"labels"})),
-    "auc": frozenset({"comparisons", "ratings", "labels"}),
-    "mean_of": frozenset(),
-    "mean_score": frozenset(),
-}
-"""Rule -> what of the gold it can be computed from, any one of them; empty: from no gold at all."""
 
 
 def check_metrics(declared: Declaration, path: Path) -> None:
@@ -61,11 +38,11 @@ def _has(declared: Declaration) -> set[str]:
 
 
 def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:
-    needs = _NEEDS[metric.rule]
-    if needs and not needs & _has(declared):
+    rule = RULES[metric.rule]
+    if rule.needs and not rule.needs & _has(declared):
         what = f'rule "{metric.rule}" does not measure a task of shape "{declared.shape}".'
         raise problem(path, f"{key}.rule", what)
-    if metric.rule in _TWO_ORDERS and declared.shape != "pair":
+    if rule.two_orders and declared.shape != "pair":
         raise problem(path, f"{key}.rule", f'rule "{metric.rule}" needs a task of shape "pair".')
     if (metric.rule == "probe") != bool(metric.probe):
         raise problem(path, f"{key}.probe", 'rule "probe" goes with `probe = "upstream"` or "logistic", and no other.')
@@ -81,9 +58,10 @@ def _check_dimension(declared: Declaration, metric: MetricRule, key: str, path: 
     known = list(dict.fromkeys([*columns.ratings, *columns.labels, *ofgold]))
     if metric.dimension and any(name.startswith("@") for name in columns.labels):
         return  # a group's values, which only the rows have
-    if metric.rule in CORRELATIONS:
+    of_ratings = RULES[metric.rule].kind == "correlation"
+    if of_ratings:
         known = list(columns.ratings)
-    if metric.dimension not in known and (metric.dimension or metric.rule in CORRELATIONS):
+    if metric.dimension not in known and (metric.dimension or of_ratings):
         if not known:
             raise problem(path, f"{key}.dimension", f'rule "{metric.rule}" has no dimension.')
         near = did_you_mean(metric.dimension, known)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from rmbench.metric_spec import RULES
 from rmbench.tasks.declaration.columns import (
     ColumnRule,
     Columns,
@@ -20,8 +21,6 @@ from rmbench.tasks.declaration.columns import (
 from rmbench.tasks.declaration.strict import STRICT, Chance, Label, MetricName, Sha256, TaskId
 
 __all__ = [
-    "CORRELATIONS",
-    "RULES",
     "ColumnRule",
     "Columns",
     "Declaration",
@@ -48,58 +47,10 @@ __all__ = [
 
 Family = Literal["text", "rag", "video", "image", "probing", "cyclic", "personal"]
 Shape = Literal["pair", "pick", "styles", "ranked", "rated", "labelled", "scored"]
-Rule = Literal[
-    "pair",
-    "all",
-    "top",
-    "two_order_majority",
-    "two_order_mean",
-    "both_orders",
-    "order_agreement",
-    "first_order",
-    "second_order",
-    "agreement",
-    "tie_kind_agreement",
-    "two_order_agreement",
-    "order_consistency",
-    "first_position",
-    "attack_success",
-    "reciprocal_rank",
-    "ndcg",
-    "inverse_propensity",
-    "noise_corrected",
-    "both_contexts",
-    "bradley_terry_loss",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "ties",
-    "mean_of",
-    "best_of_k",
-    "auc",
-    "mean_score",
-    "threshold_accuracy",
-    "threshold_macro_f1",
-    "delta_pearson",
-    "delta_spearman",
-    "delta_kendall_b",
-    "list_kendall_b",
-    "list_kendall_c",
-    "list_spearman",
-    "tie_calibrated_accuracy",
-    "tie_loop_accuracy",
-    "probe",
-    "scalar_ceiling",
-    "cyclic_triples",
-    "bradley_terry_fit",
-    "kendall_a",
-    "kendall_b",
-    "kendall_c",
-    "spearman",
-    "pearson",
-]
-RULES: tuple[str, ...] = get_args(Rule)
-CORRELATIONS = ("kendall_a", "kendall_b", "kendall_c", "spearman", "pearson")
+if TYPE_CHECKING:
+    Rule = str
+else:
+    Rule = Literal[tuple(RULES)]
 
 
 class _Strict(BaseModel):

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rmbench.metric_spec import of_kind
 from rmbench.metrics.correlation import coefficients as module
 from rmbench.metrics.correlation.coefficients import (
-    CORRELATIONS,
     PairCounts,
     bootstrap_correlation,
     correlation,
@@ -81,7 +81,7 @@ def test_constant_is_undefined_and_the_rest_is_the_formula(pairs):
     human, model = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
     n = plain_counts(human, model)
     if len(set(human)) == 1 or len(set(model)) == 1:
-        assert all(correlation(rule, human, model) is None for rule in CORRELATIONS)
+        assert all(correlation(rule, human, model) is None for rule in of_kind("correlation"))
         return
     difference, untied = n.concordant - n.discordant, n.concordant + n.discordant
     fewer, size = min(len(set(human)), len(set(model))), len(human)
@@ -112,7 +112,7 @@ def test_fewer_than_two_items_are_undefined():
     assert pairwise_accuracy(nothing) is None
 
 
-@pytest.mark.parametrize("rule", sorted(CORRELATIONS))
+@pytest.mark.parametrize("rule", of_kind("correlation"))
 @pytest.mark.parametrize("matrix", [True, False])
 def test_each_bootstrap_draw_is_the_coefficient_of_the_drawn_rows(rule, matrix, monkeypatch):
     """Both ways of computing give, draw by draw, what the plain coefficient gives on the repeated rows."""
@@ -129,7 +129,7 @@ def test_each_bootstrap_draw_is_the_coefficient_of_the_drawn_rows(rule, matrix, 
         assert value == pytest.approx(correlation(rule, human[rows], model[rows]), abs=1e-9)
 
 
-@pytest.mark.parametrize("rule", sorted(CORRELATIONS))
+@pytest.mark.parametrize("rule", of_kind("correlation"))
 def test_constant_draws_are_nan(rule):
     """Two clusters, each constant: a draw that repeats one has no correlation."""
     human, model = np.array([1, 1, 2, 2.0]), np.array([3, 3, 4, 4.0])

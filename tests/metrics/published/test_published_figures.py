@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
-from rmbench.metric_spec import Level, MetricSpec
+from rmbench.metric_spec import RULES, Level, MetricSpec, is_linear
 from rmbench.metrics.means import chunked_mean
-from rmbench.metrics.measure import is_linear, measure
+from rmbench.metrics.measure import measure
 from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected
-from rmbench.metrics.samples import RULES, Around, sample_of
+from rmbench.metrics.samples import Around, sample_of
 from rmbench.metrics.ties.tie_calibration import loop_accuracy
 from rmbench.metrics.uncertainty.sample import draw_jointly
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
@@ -373,7 +373,7 @@ def test_the_published_losses_of_margins(make):
 
 def test_every_rule_says_what_it_is():
     rows = [Judged("r", 2, Gold((Edge(0, 1),)), Judgment("r", rewards=(1.0, 0.0)))]
-    for rule in sorted(RULES - {"mean_of", "ties", "probe", "inverse_propensity"}):
+    for rule in sorted(RULES.keys() - {"mean_of", "ties", "probe", "inverse_propensity"}):
         values = measure(rows, [MetricSpec("m", rule)], resamples=20)
         assert values[0].group is None, rule
         assert values[0].value is not None or "undefined" in values[0].flags, rule
