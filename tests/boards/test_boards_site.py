@@ -205,7 +205,7 @@ def test_drawings_stay_inside() -> None:
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page was not opened in a browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="need Chromium, to open the built pages in")
 QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --virtual-time-budget=3000 --window-size=1280,900 --dump-dom"

@@ -21,7 +21,7 @@ from PIL import Image
 import rmbench
 from rmbench.records.store import find, read_rows
 
-pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="open_clip is not installed")
+pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
 TINY = {
     "embed_dim": 32,

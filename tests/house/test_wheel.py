@@ -7,6 +7,7 @@ import os
 import site
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,24 +16,38 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def build(kind: str, source: Path, out: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return next(out.glob("*.whl" if kind == "wheel" else "*.tar.gz"))
+
+
+def names_in(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    return next(out.glob("*.whl"))
+    return build("wheel", ROOT, tmp_path_factory.mktemp("dist"))
 
 
 def test_declarations_samples_boards_and_the_model_travel(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
+    names = names_in(wheel)
     for folder, place in (("tasks", ROOT / "tasks"), ("leaderboards", ROOT / "leaderboards")):
         here = {f"rmbench/_declared/{folder}/{path.relative_to(place)}" for path in place.rglob("*") if path.is_file()}
         assert here
         assert here <= names
-    bundled = ROOT / "rmbench" / "bundled"
-    assert {f"rmbench/bundled/{path.relative_to(bundled)}" for path in bundled.rglob("*") if path.is_file()} <= names
+    package = {str(path.relative_to(ROOT)) for path in (ROOT / "rmbench").rglob("*") if path.is_file()}
+    assert {name for name in package if "__pycache__" not in name} <= names
     assert "rmbench/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "tasks/"))]
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", ROOT, tmp_path)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert names_in(build("wheel", source, tmp_path)) == names_in(wheel)
 
 
 def test_the_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
@@ -55,6 +70,10 @@ def test_the_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert {row["task"] for row in json.loads(done.stdout)["results"]} == {"rm-bench", "llmbar"}
     where = subprocess.run(
-        [str(python), "-c", "import rmbench; print(rmbench.__file__)"], cwd=empty, capture_output=True, text=True
+        [str(python), "-c", "import rmbench; print(rmbench.__file__)"],
+        cwd=empty,
+        env=clean,
+        capture_output=True,
+        text=True,
     )
     assert str(environment) in where.stdout

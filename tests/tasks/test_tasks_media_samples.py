@@ -74,7 +74,7 @@ def drawing() -> Any:
     """The script that drew the samples."""
     path = resources.tasks().parent / "examples" / "draw_samples.py"
     if not path.is_file():
-        pytest.skip("the examples are not beside the package")
+        pytest.skip("need the examples of a checkout")
     spec = importlib.util.spec_from_file_location("draw_samples", path)
     assert spec is not None
     assert spec.loader is not None

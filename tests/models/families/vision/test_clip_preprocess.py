@@ -18,7 +18,7 @@ from rmbench.media import open_image
 from rmbench.models.families.vision.clip.tokens import ClipTokens, bundled_tokens
 from rmbench.models.families.vision.preprocess import CLIP_MEAN, CLIP_STD, Preprocess, from_open_clip, from_transformers
 
-pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="open_clip is not installed")
+pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
 SIZES = [(40, 32), (32, 32), (33, 70), (90, 41), (31, 20), (300, 301), (7, 5), (224, 224), (225, 226)]
 

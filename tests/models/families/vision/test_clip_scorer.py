@@ -22,7 +22,7 @@ from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import PieceScorer
 from rmbench.types import Candidate, Message, Part
 
-pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="open_clip is not installed")
+pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
 PROMPTS = ["A cat with two horns on its head", "two red dogs", "x " * 120, "Ein Fluß &amp; ein 🌉!"]
 

@@ -19,7 +19,7 @@ from rmbench.models.families.vision.clip.architecture import named_config
 from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.open import OpenOptions, open_model
 
-pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="open_clip is not installed")
+pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
 NAMES = {"hpsv2", "hpsv2.1", "pickscore", "clipscore", "laion-aesthetic", "imagereward"}
 
