@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.validation import read_toml, validated
 
 __all__ = ["GUARDED", "Board", "boards", "check_flags", "load_board"]
 
@@ -93,14 +93,7 @@ def load_board(path: Path) -> Board:
     Raises:
         RmbenchError: unreadable file, unknown key, wrong type, an id unlike the file's name; by file and key.
     """
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RmbenchError(f"{path}: not a readable TOML file: {error}") from error
-    try:
-        board = Board.model_validate(raw)
-    except ValidationError as error:
-        raise RmbenchError(f"{path}: {_first_problem(error)}") from error
+    board = validated(Board, read_toml(path), path)
     if board.id != path.stem:
         raise RmbenchError(f'{path}: id: "{board.id}" was found where the file\'s own name "{path.stem}" was expected.')
     return board
@@ -121,22 +114,3 @@ def check_flags(given: tuple[str, ...]) -> frozenset[str]:
                 f'"{flag}" is no flag of records. Known: {", ".join(GUARDED)}.{did_you_mean(flag, GUARDED)}'
             )
     return frozenset(given)
-
-
-def _first_problem(error: ValidationError) -> str:
-    """One sentence with the key; a misspelt key explains a missing one, so unknown keys come first."""
-    problems: list[Any] = list(error.errors(include_url=False))
-    first = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = list(Board.model_fields)
-        return f"{key}: unknown key. Known: {', '.join(known)}.{did_you_mean(key, known)}"
-    if first["type"] == "missing":
-        return f"{key}: this key is missing."
-    if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}." if key else f"{first['ctx']['error']}."
-    if first["type"] == "literal_error":
-        words = re.findall(r"'([^']*)'", str(first["ctx"]["expected"]))
-        near = did_you_mean(str(first["input"]), words)
-        return f"{key}: expected one of {', '.join(words)}; found {first['input']!r}.{near}"
-    return f"{key}: {first['msg']}; found {first['input']!r}."

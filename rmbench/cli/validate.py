@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
+from rmbench.validation import read_toml
 
 __all__ = ["validate_all", "validate_file"]
 
@@ -58,10 +58,7 @@ def validate_file(path: Path) -> str:
 
 def _kind(path: Path) -> str:
     """Task, board or card, told apart by the keys that only one of them has."""
-    try:
-        keys = set(tomllib.loads(path.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RmbenchError(f"{path} is not TOML: {error}") from error
+    keys = set(read_toml(path))
     if keys & {"metric", "source", "columns", "shape"}:
         return "task"
     return "board" if "tasks" in keys else "card"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from rmbench import resources
-from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.errors import RmbenchError
+from rmbench.validation import problem, read_toml, validated
 
 __all__ = ["Card", "card_for", "cards", "load_card"]
 
@@ -74,26 +74,14 @@ class Card(BaseModel):
         return pooling
 
 
-_KEYS = tuple(name for name in Card.model_fields if name != "path")
-
-
 def load_card(path: Path) -> Card:
     """One card; raises RmbenchError that names the file, the key and the nearest right spelling."""
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RmbenchError(f"{path} is not readable TOML: {error}") from error
-    for key in data:
-        if key not in _KEYS:
-            raise RmbenchError(f'{path}: unknown key "{key}".{did_you_mean(key, _KEYS)}')
-    try:
-        card = Card(**data, path=path)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise RmbenchError(f'{path}: key "{key}": {problem["msg"]}.{_near(problem)}') from error
+    data = read_toml(path)
+    if "path" in data:
+        raise problem(path, "path", "unknown key.")
+    card = validated(Card, {**data, "path": path}, path)
     if card.name != path.stem:
-        raise RmbenchError(f'{path}: key "name": "{card.name}" must be the file\'s name, "{path.stem}".')
+        raise problem(path, "name", f'"{card.name}" must be the file\'s name, "{path.stem}".')
     return card
 
 
@@ -107,7 +95,7 @@ def cards() -> Mapping[str, Card]:
             continue
         first = hubs.setdefault((card.hub.lower(), card.weights), card)
         if first is not card:
-            raise RmbenchError(f'{card.path}: key "hub": {card.hub} has a card already, {first.path}.')
+            raise problem(card.path, "hub", f"{card.hub} has a card already, {first.path}.")
     return found
 
 
@@ -121,12 +109,3 @@ def card_for(hub: str) -> Card | None:
     if len(own) > 1:
         raise RmbenchError(f"{hub} holds several checkpoints; name the card: {', '.join(card.name for card in own)}.")
     return own[0] if own else None
-
-
-def _near(problem: Mapping[str, object]) -> str:
-    """The nearest allowed value where a key takes one of a few."""
-    context, given = problem.get("ctx"), problem.get("input")
-    expected = context.get("expected") if isinstance(context, dict) else None
-    if not isinstance(expected, str) or not isinstance(given, str):
-        return ""
-    return did_you_mean(given, [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")])

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec
 from rmbench.records.record import Record, ValueRecord
+from rmbench.validation import validated
 
 __all__ = ["headline", "headline_spec", "specs"]
-
-_SPEC: TypeAdapter[MetricSpec] = TypeAdapter(MetricSpec)
 
 
 def headline_spec(record: Record) -> MetricSpec:
@@ -45,12 +42,7 @@ def _spec(record: Record, place: int) -> MetricSpec:
         if key not in MetricSpec.__dataclass_fields__:
             near = did_you_mean(key, MetricSpec.__dataclass_fields__)
             raise RmbenchError(f"{where}.{key}: unknown key.{near}")
-    try:
-        return _SPEC.validate_python(declared)
-    except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in found["loc"])
-        raise RmbenchError(f"{where}.{key}: {found['msg']}.") from error
+    return validated(MetricSpec, declared, where)
 
 
 def headline(record: Record) -> ValueRecord:

@@ -9,15 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.records import record as schema
+from rmbench.errors import RmbenchError
 from rmbench.records.digest import sha256_file
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
 from rmbench.records.slug import model_slug, task_slug
 from rmbench.records.table import read_table, write_table
 from rmbench.types import Judged
+from rmbench.validation import validated
 
 __all__ = [
     "JUDGMENTS_NAME",
@@ -173,18 +171,7 @@ def _parse(path: Path, data: Any) -> Record:
             f"{path}: schema_version {data['schema_version']} is newer than {SCHEMA_VERSION}, which this rmbench "
             "reads. Install a newer rmbench."
         )
-    try:
-        return Record.model_validate(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        near = did_you_mean(str(first["loc"][-1]), _all_keys()) if first["type"] == "extra_forbidden" else ""
-        raise RmbenchError(f"{path}: {key}: {first['msg']}.{near}") from error
-
-
-def _all_keys() -> set[str]:
-    models = [getattr(schema, name) for name in schema.__all__ if name != "SCHEMA_VERSION"]
-    return {key for model in models for key in model.model_fields}
+    return validated(Record, data, path, strict=True)
 
 
 def _checked_table(folder: Path, record: Record) -> list[tuple[Judged, float | None]]:

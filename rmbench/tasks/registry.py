@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec
 from rmbench.tasks.declaration.checks import check
-from rmbench.tasks.declaration.problems import first_problem
 from rmbench.tasks.declaration.schema import Declaration, TaskFacts
 from rmbench.tasks.task import Task
+from rmbench.validation import read_toml, validated
 
 __all__ = ["declared", "get", "load_file", "load_folder", "select"]
 
@@ -56,19 +55,9 @@ def load_file(path: str | Path) -> Task:
         RmbenchError: no such file, no TOML, or a key that is unknown, missing, or of the wrong type or value.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-        raw = tomllib.loads(content.decode())
-    except OSError as error:
-        raise RmbenchError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RmbenchError(f"{path}: is not TOML: {error}.") from None
-    try:
-        declaration = Declaration.model_validate(raw)
-    except ValidationError as error:
-        raise first_problem(path, Declaration, error) from None
+    declaration = validated(Declaration, read_toml(path), path)
     check(declaration, path)
-    return _task(declaration, path, hashlib.sha256(content).hexdigest())
+    return _task(declaration, path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def get(task_id: str) -> Task:

@@ -168,17 +168,17 @@ class TestCards:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (MINIMAL + 'licence = "MIT"\n', r'some-model.toml: unknown key "licence".*Did you mean "license"'),
-            (MINIMAL + 'bos = "on"\n', r'key "bos": .*Did you mean "one"'),
-            (MINIMAL + "max_length = 0\n", 'key "max_length"'),
-            (MINIMAL + 'max_length = "1"\n', 'key "max_length"'),
-            (MINIMAL + 'trained_on = "x"\n', 'key "trained_on"'),
-            (MINIMAL.replace("false", '"no"'), 'key "verified"'),
-            (MINIMAL.replace("verified = false\n", ""), 'key "verified": Field required'),
-            (MINIMAL.replace("org/Some-Model", "Some-Model"), 'key "hub"'),
+            (MINIMAL + 'licence = "MIT"\n', r'some-model.toml: licence: unknown key.*Did you mean "license"'),
+            (MINIMAL + 'bos = "on"\n', r'toml: bos: .*Did you mean "one"'),
+            (MINIMAL + "max_length = 0\n", "toml: max_length: "),
+            (MINIMAL + 'max_length = "1"\n', "toml: max_length: "),
+            (MINIMAL + 'trained_on = "x"\n', "toml: trained_on: expected a list"),
+            (MINIMAL.replace("false", '"no"'), "toml: verified: expected true or false"),
+            (MINIMAL.replace("verified = false\n", ""), "toml: verified: this key is missing"),
+            (MINIMAL.replace("org/Some-Model", "Some-Model"), "toml: hub: "),
             (MINIMAL.replace("some-model", "other-model"), 'must be the file\'s name, "some-model"'),
-            (MINIMAL + 'path = "/etc/passwd"\n', 'unknown key "path"'),
-            ("name = ", "not readable TOML"),
+            (MINIMAL + 'path = "/etc/passwd"\n', "toml: path: unknown key"),
+            ("name = ", "is not TOML"),
         ],
     )
     def test_a_wrong_card(self, text: str, message: str, shelf: Path) -> None:

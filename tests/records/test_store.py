@@ -135,7 +135,7 @@ def test_every_flipped_byte_is_seen(written: Path) -> None:
         ({"schema_version": True}, "no schema_version"),
         ({"model__nmae": "x"}, r'model\.nmae: .*Did you mean "name"\?'),
         ({"task__version": "2"}, r"task\.version: "),
-        ({"results": [{"metric": "m"}]}, r"results\.0\."),
+        ({"results": [{"metric": "m"}]}, r"results\[0\]\.group: this key is missing"),
         ({"judgments__file": "../../../etc/passwd"}, "not a plain file name"),
         ({"judgments__file": ".."}, "not a plain file name"),
         ({"judgments__file": "record\u0000.json"}, "not a plain file name"),

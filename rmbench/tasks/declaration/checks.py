@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rmbench.errors import did_you_mean
 from rmbench.tasks.declaration.metric_checks import check_metrics
-from rmbench.tasks.declaration.problems import problem
 from rmbench.tasks.declaration.schema import Declaration, GoldRule, LayoutRule, TextRule
 from rmbench.tasks.rows.adapt import ADAPTERS
 from rmbench.tasks.rows.gold import GOLD_FORMS
 from rmbench.tasks.rows.paths import captured_names
+from rmbench.validation import problem
 
 __all__ = ["check"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rmbench.errors import did_you_mean
 from rmbench.metric_spec import RULES
-from rmbench.tasks.declaration.problems import problem
 from rmbench.tasks.declaration.schema import Declaration, MetricRule
+from rmbench.validation import problem
 
 __all__ = ["check_metrics"]
 
