@@ -31,7 +31,7 @@ from rmbench.metrics.uncertainty.sample import draw_jointly
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
 from rmbench.types import Judged
 
-__all__ = ["Beside", "Comparison", "NonInferiority", "compare_rows", "non_inferiority"]
+__all__ = ["Beside", "Comparison", "NonInferiority", "Paired", "compare_rows", "non_inferiority", "pair_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,84 @@ class NonInferiority:
     design effect (at least 1); None without credits."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """A figure of both models over the rows that both gave usable scores for."""
+
+    value_a: float | None
+    value_b: float | None
+    draws: Floats
+    """[resamples] differences, the same clusters drawn for both; empty where either value is undefined."""
+    rows: int
+    clusters: int
+    differing: int
+    """Clusters in which the two models' answers differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Both models' rows under one metric, aligned and credited (or resampled) once, for limits at any level."""
+
+    spec: MetricSpec
+    seed: int
+    differences: Differences | None
+    """Credits by row; None where people compared nothing in these rows, or the metric is no mean of rows."""
+    resampled: Resampled | None
+    """The metric over resampled clusters, where it is no mean of rows."""
+
+    def limits(self, level: float) -> tuple[float | None, float | None, Method]:
+        """Two-sided limits of the difference, and their method; None and "" where the rows have no spread."""
+        if self.differences is not None:
+            return limits(self.differences, level)
+        between = percentile(self.resampled.draws, level) if self.resampled is not None else None
+        # Draws that are all alike say nothing of the spread.
+        return (*between, "cluster-bootstrap") if between and between[1] - between[0] > 1e-12 else (None, None, "")
+
+    def compare(self, level: float = 0.95) -> Comparison:
+        """The whole comparison, its limits at `level`."""
+        low, high, method = self.limits(level)
+        of = self.resampled or Resampled(None, None, np.zeros(0), 0, 0, 0)
+        whole = Comparison(
+            metric=self.spec.name,
+            value_a=of.value_a,
+            value_b=of.value_b,
+            difference=None if of.value_a is None or of.value_b is None else of.value_b - of.value_a,
+            low=low,
+            high=high,
+            level=level,
+            method=method,
+            p_midp=None,
+            p_exact=None,
+            n=of.rows,
+            clusters=of.clusters,
+            b=0,
+            c=0,
+            ties=0,
+            psi=0.0,
+            discordant_clusters=of.differing,
+            design_effect=None,
+        )
+        return whole if self.differences is None else _with_credits(whole, self.differences, self.seed)
+
+
+def pair_rows(
+    a: Sequence[Judged],
+    b: Sequence[Judged],
+    spec: MetricSpec,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    beside: Beside = _ALONE,
+) -> Paired:
+    """The rows of the baseline `a` and the candidate `b`, aligned by id.
+
+    Both hold the same rows (RmbenchError otherwise); a failed row has credit 0. Every draw comes from `seed`.
+    """
+    if is_linear(spec):
+        return Paired(spec, seed, differences(a, b, spec), None)
+    return Paired(spec, seed, None, _resampled(a, b, spec, seed, resamples, beside))
+
+
 def compare_rows(
     a: Sequence[Judged],
     b: Sequence[Judged],
@@ -115,28 +193,17 @@ def compare_rows(
     resamples: int = 2000,
     beside: Beside = _ALONE,
 ) -> Comparison:
-    """The candidate `b` against the baseline `a` on `spec`'s overall value.
-
-    Both hold the same rows (RmbenchError otherwise); a failed row has credit 0. Every draw comes from `seed`.
-    """
-    if not is_linear(spec):
-        return _compare_figures(a, b, spec, seed, level, resamples, beside)
-    of = differences(a, b, spec)
-    return _nothing(spec, level) if of is None else _compare_credits(of, spec, seed, level)
+    """The candidate `b` against the baseline `a` on `spec`'s overall value; errors and draws as in `pair_rows`."""
+    return pair_rows(a, b, spec, seed=seed, resamples=resamples, beside=beside).compare(level)
 
 
-def _compare_credits(of: Differences, spec: MetricSpec, seed: int, level: float) -> Comparison:
-    low, high, method = limits(of, level)
+def _with_credits(whole: Comparison, of: Differences, seed: int) -> Comparison:
     (worse, better), (exact, midp) = of.discordant, _p_of_none(of, seed)
-    return Comparison(
-        metric=spec.name,
+    return replace(
+        whole,
         value_a=of.nested.mean_of_rows(of.a),
         value_b=of.nested.mean_of_rows(of.b),
         difference=of.mean,
-        low=low,
-        high=high,
-        level=level,
-        method=method,
         p_midp=midp,
         p_exact=exact,
         n=len(of.a),
@@ -158,23 +225,9 @@ def _p_of_none(of: Differences, seed: int) -> tuple[float, float]:
     return sign_flip(sums, np.random.default_rng(seed))
 
 
-@dataclass(frozen=True, slots=True)
-class _Resampled:
-    """A figure of both models over the rows that both gave usable scores for."""
-
-    value_a: float | None
-    value_b: float | None
-    draws: Floats
-    """[resamples] differences, the same clusters drawn for both; empty where either value is undefined."""
-    rows: int
-    clusters: int
-    differing: int
-    """Clusters in which the two models' answers differ."""
-
-
 def _resampled(
     a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec, seed: int, resamples: int, beside: Beside
-) -> _Resampled:
+) -> Resampled:
     pairs = aligned(kept(a, spec), kept(b, spec))
     both = [(row, other) for row, other in pairs if usable(row, spec) and usable(other, spec)]
     named = {one.name: one for one in beside.specs}
@@ -188,49 +241,7 @@ def _resampled(
         drawn = draw_jointly([mine, theirs], resamples, np.random.default_rng(seed))
         draws = drawn[1] - drawn[0]
     differing = len({row.cluster or row.id for row, other in both if row.judgment != other.judgment})
-    return _Resampled(mine.value, theirs.value, draws, len(both), clusters, differing)
-
-
-def _compare_figures(
-    a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec, seed: int, level: float, resamples: int, beside: Beside
-) -> Comparison:
-    of = _resampled(a, b, spec, seed, resamples, beside)
-    if of.value_a is None or of.value_b is None:
-        return _nothing(spec, level, of)
-    between = percentile(of.draws, level)
-    # Draws that are all alike say nothing of the spread.
-    spread = between if between is not None and between[1] - between[0] > 1e-12 else None
-    return replace(
-        _nothing(spec, level, of),
-        difference=of.value_b - of.value_a,
-        low=spread[0] if spread else None,
-        high=spread[1] if spread else None,
-        method="cluster-bootstrap" if spread else "",
-    )
-
-
-def _nothing(spec: MetricSpec, level: float, of: _Resampled | None = None) -> Comparison:
-    """A comparison without a difference."""
-    return Comparison(
-        metric=spec.name,
-        value_a=of.value_a if of else None,
-        value_b=of.value_b if of else None,
-        difference=None,
-        low=None,
-        high=None,
-        level=level,
-        method="",
-        p_midp=None,
-        p_exact=None,
-        n=of.rows if of else 0,
-        clusters=of.clusters if of else 0,
-        b=0,
-        c=0,
-        ties=0,
-        psi=0.0,
-        discordant_clusters=of.differing if of else 0,
-        design_effect=None,
-    )
+    return Resampled(mine.value, theirs.value, draws, len(both), clusters, differing)
 
 
 def _p_of_loss(of: Differences, margin: float) -> float:
@@ -261,15 +272,15 @@ def non_inferiority(
     The limits are those of `compare_rows` at level 1 - 2 alpha, so each is one-sided at `alpha`. Without credits
     p is the share of draws with a loss of `margin` or more.
     """
-    found = compare_rows(a, b, spec, seed=seed, level=1 - 2 * alpha, resamples=resamples, beside=beside)
+    paired = pair_rows(a, b, spec, seed=seed, resamples=resamples, beside=beside)
+    found = paired.compare(1 - 2 * alpha)
     p: float | None = None
-    if not is_linear(spec):
-        draws = _resampled(a, b, spec, seed, resamples, beside).draws
+    if paired.resampled is not None:
+        draws = paired.resampled.draws
         lost = int((draws <= -margin).sum())
         p = (lost + 1) / (len(draws) + 1) if len(draws) else None
-    else:
-        of = differences(a, b, spec)
-        p = None if of is None else _p_of_loss(of, margin)
+    elif paired.differences is not None:
+        p = _p_of_loss(paired.differences, margin)
     needed: int | None = None
     if is_linear(spec) and found.n:
         effect = max(1.0, found.design_effect or 1.0)

@@ -60,6 +60,8 @@ def aligned(a: Sequence[Judged], b: Sequence[Judged]) -> list[tuple[Judged, Judg
 class Differences:
     """Credits of two models on the rows that count, and how the rows are weighted and clustered."""
 
+    ids: tuple[str, ...]
+    """[n] of the rows."""
     a: Floats
     """[n] the baseline's credits."""
     b: Floats
@@ -113,6 +115,7 @@ def differences(a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec) -> D
         return None
     rows = [row for row, _, _ in counted]
     return Differences(
+        ids=tuple(row.id for row in rows),
         a=np.array([x for _, x, _ in counted]),
         b=np.array([y for _, _, y in counted]),
         nested=nest(rows, spec.levels),
