@@ -1,5 +1,5 @@
-"""Baseline against candidate: `compare` lays two models side by side, `gate` decides pass, regression, inconclusive or
-broken.
+"""Baseline against candidate: `compare` reports the differences of two models, `gate` decides pass, regression,
+inconclusive or broken.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rmbench.gate.comparison import Compared
-    from rmbench.gate.verdicts import GateResult
+    from rmbench.gate.outcomes import GateResult
 
 __all__ = ["compare", "gate"]
 
@@ -19,7 +19,7 @@ def compare(a: Path | str, b: Path | str, *, seed: int = 0) -> Compared:
 
     Args:
         a: a model's folder of records, or one task's.
-        b: the other's.
+        b: the same for the other model.
         seed: of resampled intervals and tests.
 
     Returns:
@@ -52,21 +52,22 @@ def gate(
         candidate: the same for the new model or checkpoint.
         margin_points: the loss that is tolerated, in percentage points.
         alpha: one-sided error rate.
-        min_discordant_clusters: clusters with a row on which the models differ that a verdict needs; see `decide`.
+        min_discordant_clusters: clusters with a row on which the models differ, under which no regression is declared;
+            see `decide`.
         min_coverage: rows not failed / rows judged, under which a task is broken.
-        inconclusive: whether an inconclusive whole ends with exit code 2 ("fail") or 0 ("pass").
+        inconclusive: whether an inconclusive gate ends with exit code 2 ("fail") or 0 ("pass").
         seed: of resampled intervals.
 
     Returns:
-        A verdict per task of the baseline, with `.verdict` (the worst), `.exit_code` (0 pass, 1 regression,
+        An outcome per task of the baseline, with `.verdict` (the worst outcome), `.exit_code` (0 pass, 1 regression,
         2 inconclusive, 3 broken), `.render()`, `.to_dict()` and `.to_markdown()`. A task that the candidate lacks, or
         whose records must not be compared, is broken. Regressions are corrected over the tasks by Holm.
 
     Raises:
         GateError: bad settings, no records in a folder, or records of several models in one; its exit code is 3.
     """
+    from rmbench.gate.outcomes import gate_folders
     from rmbench.gate.policy import Policy
-    from rmbench.gate.verdicts import judge
 
     policy = Policy(margin_points, alpha, min_discordant_clusters, min_coverage, inconclusive, seed)
-    return judge(Path(baseline), Path(candidate), policy)
+    return gate_folders(Path(baseline), Path(candidate), policy)

@@ -1,8 +1,9 @@
-"""The decision on one task, as a pure function of what the rows say."""
+"""The decision on one task, as a pure function of its comparison; the outcome and the exit code of several."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,26 +13,27 @@ from rmbench.gate.policy import Policy
 from rmbench.metrics.paired.comparison import Comparison
 from rmbench.metrics.uncertainty.discordance import n_for_non_inferiority
 
-__all__ = ["SEVERITY", "Decision", "Verdict", "decide", "rows_needed", "worst"]
+__all__ = ["Decision", "Outcome", "decide", "exit_code", "rows_needed", "worst"]
 
-Verdict = Literal["pass", "regression", "inconclusive", "broken"]
-SEVERITY: tuple[Verdict, ...] = ("pass", "inconclusive", "regression", "broken")
+Outcome = Literal["pass", "regression", "inconclusive", "broken"]
+_SEVERITY: tuple[Outcome, ...] = ("pass", "inconclusive", "regression", "broken")
 """Mildest first."""
+_EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 2, "broken": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, and why."""
+    """An outcome and its reason."""
 
-    verdict: Verdict
+    verdict: Outcome
     reason: str
     n_needed: int | None = None
-    """Of an inconclusive task: rows with which an unchanged candidate would pass with power .8; None where the rows at
-    hand do not tell."""
+    """Of an inconclusive task: rows with which an unchanged candidate would pass with power .8; None where the present
+    rows do not determine it."""
 
 
-def decide(found: Comparison, policy: Policy, *, identical: bool = False) -> Decision:
-    """The three-way verdict on a comparison made at level 1 - 2 alpha, so that each limit is one-sided at alpha.
+def decide(comparison: Comparison, policy: Policy, *, identical: bool = False) -> Decision:
+    """The outcome of a comparison at level 1 - 2 alpha, so that each limit is one-sided at alpha.
 
     - pass: the lower limit is above minus the margin, or both models judged every row alike.
     - regression: else, the upper limit is below 0.
@@ -42,53 +44,62 @@ def decide(found: Comparison, policy: Policy, *, identical: bool = False) -> Dec
     """
     if identical:
         return Decision("pass", "identical: both models judged every row alike")
-    if found.low is None or found.high is None:
+    if comparison.low is None or comparison.high is None:
         return Decision("inconclusive", "the rows leave no spread to make an interval from")
-    few = _few(found, policy)
-    safe = found.low > -policy.margin
-    if safe and (not few or found.method == "tango"):
-        return Decision("pass", _passed(found, policy))
-    worse = found.high < 0 and not safe
+    few = _few(comparison, policy)
+    safe = comparison.low > -policy.margin
+    if safe and (not few or comparison.method == "tango"):
+        return Decision("pass", _passed(comparison, policy))
+    worse = comparison.high < 0 and not safe
     if worse and not few:
         return Decision("regression", "worse: the upper limit is below 0")
-    needed = rows_needed(found, policy)
-    if few and (worse or found.method != "tango"):
+    needed = rows_needed(comparison, policy)
+    if few and (worse or comparison.method != "tango"):
         return Decision("inconclusive", few, needed)
     return Decision("inconclusive", f"a loss of {policy.points} is neither shown nor excluded", needed)
 
 
-def rows_needed(found: Comparison, policy: Policy) -> int | None:
+def rows_needed(comparison: Comparison, policy: Policy) -> int | None:
     """Rows with which an unchanged candidate would pass with power .8 at this spread, clusters allowed for."""
-    if found.method == "cluster-bootstrap":
-        if found.low is None or found.high is None:
+    if comparison.method == "cluster-bootstrap":
+        if comparison.low is None or comparison.high is None:
             return None
         z = float(stats.norm.ppf(1 - policy.alpha))
-        error = (found.high - found.low) / (2 * z)
-        return math.ceil(found.n * ((z + float(stats.norm.ppf(0.8))) * error / policy.margin) ** 2)
-    if not found.n:
+        error = (comparison.high - comparison.low) / (2 * z)
+        return math.ceil(comparison.n * ((z + float(stats.norm.ppf(0.8))) * error / policy.margin) ** 2)
+    if not comparison.n:
         return None
-    rows = n_for_non_inferiority(max(found.psi, 1 / found.n), policy.margin, policy.alpha)
-    return math.ceil(rows * max(1.0, found.design_effect or 1.0))
+    rows = n_for_non_inferiority(max(comparison.psi, 1 / comparison.n), policy.margin, policy.alpha)
+    return math.ceil(rows * max(1.0, comparison.design_effect or 1.0))
 
 
-def worst(verdicts: list[Verdict]) -> Verdict:
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """The most severe of at least one."""
-    return max(verdicts, key=SEVERITY.index)
+    return max(outcomes, key=_SEVERITY.index)
 
 
-def _few(found: Comparison, policy: Policy) -> str:
+def exit_code(outcome: Outcome, policy: Policy) -> int:
+    """0 pass, 1 regression, 2 inconclusive (0 where the policy says so), 3 broken."""
+    if outcome == "inconclusive" and policy.inconclusive == "pass":
+        return 0
+    return _EXIT_CODES[outcome]
+
+
+def _few(comparison: Comparison, policy: Policy) -> str:
     """Why the clusters are too few, or ""."""
     least = policy.min_discordant_clusters
-    if found.method == "cluster-bootstrap":
+    if comparison.method == "cluster-bootstrap":
         # A correlation has no discordant rows; its resampling has the clusters.
-        return f"only {found.clusters} clusters, of the {least} that a verdict needs" if found.clusters < least else ""
-    there = found.discordant_clusters
-    what, needs = ("rows", "regression") if found.method == "tango" else ("clusters", "verdict")
-    return f"only {there} discordant {what}, of the {least} that a {needs} needs" if there < least else ""
+        count, unit, needs = comparison.clusters, "clusters", "a decision"
+    elif comparison.method == "tango":
+        count, unit, needs = comparison.discordant_clusters, "discordant rows", "a regression"
+    else:
+        count, unit, needs = comparison.discordant_clusters, "discordant clusters", "a decision"
+    return f"only {count} {unit}, and {needs} needs {least}" if count < least else ""
 
 
-def _passed(found: Comparison, policy: Policy) -> str:
+def _passed(comparison: Comparison, policy: Policy) -> str:
     within = f"any loss is under {policy.points}"
-    if found.high is not None and found.high < 0:
+    if comparison.high is not None and comparison.high < 0:
         return f"{within}, though there is one: the upper limit is below 0"
     return within

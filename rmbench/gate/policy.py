@@ -1,4 +1,4 @@
-"""What a gate asks for: the margin, the error rate, and how little evidence is too little."""
+"""The settings of a gate: the margin, the error rate, and the least evidence that a decision needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["GateError", "Policy"]
 
 
 class GateError(RmbenchError):
-    """Bad arguments to a gate, or folders it cannot judge: its exit code is 3, because 2 means inconclusive here."""
+    """Bad arguments to a gate, or folders it cannot compare: its exit code is 3, because 2 means inconclusive here."""
 
     exit_code = 3
 
@@ -35,14 +35,14 @@ class Policy:
     min_coverage: float = 1.0
     """Rows not failed / rows judged, on either side, under which a task is broken."""
     inconclusive: Literal["fail", "pass"] = "fail"
-    """"pass": an inconclusive whole ends with exit code 0; the verdict keeps its name."""
+    """"pass": an inconclusive gate ends with exit code 0; the outcome keeps its name."""
     seed: int = 0
     """Of resampled intervals."""
 
     def __post_init__(self) -> None:
-        for name, given, wanted, fits in self._checks():
-            if not fits:
-                raise GateError(f"{name} must be {wanted}, not {given}.")
+        for name, value, expected, valid in self._checks():
+            if not valid:
+                raise GateError(f"{name} must be {expected}, not {value}.")
 
     def _checks(self) -> Iterator[tuple[str, object, str, bool]]:
         margin = self.margin_points
@@ -64,10 +64,10 @@ class Policy:
         return "1 point" if self.margin_points == 1 else f"{self.margin_points:g} points"
 
     def remarks(self) -> list[str]:
-        """What looks like a slip of units."""
+        """Warnings of a margin that looks like a slip of units."""
         if self.margin_points < 0.1:
-            meant = f"Where the fraction {self.margin_points:g} was meant, write {self.margin_points * 100:g}."
-            return [f"No benchmark is large enough to resolve a margin of {self.margin_points:g} points. {meant}"]
+            fraction = f"If the fraction {self.margin_points:g} was meant, write {self.margin_points * 100:g}."
+            return [f"No benchmark is large enough to resolve a margin of {self.margin_points:g} points. {fraction}"]
         if self.margin_points > 20:
             return [f"A margin of {self.margin_points:g} points lets almost any candidate pass."]
         return []

@@ -1,4 +1,4 @@
-"""Two folders of records, task by task: what belongs together, and what must not be compared."""
+"""The records of two folders paired by task, and the reasons against a comparison."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmbench.records.record import Record
 from rmbench.records.store import find, read, read_rows
 from rmbench.types import Judged
 
-__all__ = ["Broken", "Pairing", "Side", "models_of", "notes", "pair"]
+__all__ = ["Pairing", "Side", "Unreadable", "models_of", "notes", "pair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """A folder under which a record ought to be but cannot be read."""
+class Unreadable:
+    """A folder whose record cannot be read."""
 
     folder: Path
-    why: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Pairing:
     """A task's records on both sides, A the baseline and B the candidate; None where a side has none."""
 
     task: str
-    a: Side | Broken | None
-    b: Side | Broken | None
+    a: Side | Unreadable | None
+    b: Side | Unreadable | None
 
     @property
     def version(self) -> int | None:
@@ -56,8 +56,8 @@ class Pairing:
         for name, side in (("A", self.a), ("B", self.b)):
             if side is None:
                 return f"{name} has no record of this task"
-            if isinstance(side, Broken):
-                return f"{name}'s record cannot be read: {side.why}"
+            if isinstance(side, Unreadable):
+                return f"{name}'s record cannot be read: {side.error}"
             if side.record.kind == "published":
                 return f"{name}'s record holds published figures alone: without rows there is nothing to compare"
         return _other_question(*self.records())
@@ -88,25 +88,25 @@ def pair(a: Path, b: Path) -> list[Pairing]:
     Raises:
         RmbenchError: a folder without records, of several models, or with two records of one task.
     """
-    of_a, of_b = _side(a), _side(b)
-    return [Pairing(task, of_a.get(task), of_b.get(task)) for task in sorted({*of_a, *of_b})]
+    side_a, side_b = _side(a), _side(b)
+    return [Pairing(task, side_a.get(task), side_b.get(task)) for task in sorted({*side_a, *side_b})]
 
 
 def models_of(pairings: list[Pairing]) -> tuple[str, str]:
     """The `name@revision` of A and of B; "" for a side without a readable record."""
-    a = next((one.a.model for one in pairings if isinstance(one.a, Side)), "")
-    b = next((one.b.model for one in pairings if isinstance(one.b, Side)), "")
+    a = next((pairing.a.model for pairing in pairings if isinstance(pairing.a, Side)), "")
+    b = next((pairing.b.model for pairing in pairings if isinstance(pairing.b, Side)), "")
     return a, b
 
 
 def notes(a: Record, b: Record) -> Iterator[str]:
-    """What differs in how two records were made: nothing that forbids a comparison, all that may explain it."""
+    """The differences in how two records were produced: none forbids a comparison, each may explain its result."""
     if a.model.family != b.model.family:
         yield f"family: {a.model.family} -> {b.model.family}"
     for old, new in ((a.model.settings, b.model.settings), (a.run.versions, b.run.versions)):
         for key in sorted({*old, *new}):
             if old.get(key) != new.get(key):
-                yield f"{key}: {_told(old.get(key))} -> {_told(new.get(key))}"
+                yield f"{key}: {_text(old.get(key))} -> {_text(new.get(key))}"
     if a.run.platform != b.run.platform:
         yield f"platform: {a.run.platform} -> {b.run.platform}"
     for name, record in (("A", a), ("B", b)):
@@ -114,21 +114,21 @@ def notes(a: Record, b: Record) -> Iterator[str]:
             yield f"{name} was resumed with other batches, so its scores may differ by 1e-4"
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     return "unset" if value is None else str(value)
 
 
-def _side(root: Path) -> dict[str, Side | Broken]:
+def _side(root: Path) -> dict[str, Side | Unreadable]:
     folders = find(root)
     if not folders:
         raise RmbenchError(f"{root} holds no record.json.")
-    found = [_opened(folder) for folder in folders]
-    models = sorted({side.model for side in found if isinstance(side, Side)})
+    records = [_read(folder) for folder in folders]
+    models = sorted({side.model for side in records if isinstance(side, Side)})
     if len(models) > 1:
         raise RmbenchError(f"{root} holds records of several models ({', '.join(models)}). Name one model's folder.")
-    sides: dict[str, Side | Broken] = {}
-    for side in found:
-        # An unreadable record is known by its folder alone, `<task>@<version>`.
+    sides: dict[str, Side | Unreadable] = {}
+    for side in records:
+        # The task of an unreadable record is in the name of its folder, `<task>@<version>`.
         task = side.record.task.id if isinstance(side, Side) else side.folder.name.partition("@")[0]
         if task in sides:
             raise RmbenchError(f"{root} holds two records of {task}: {sides[task].folder} and {side.folder}. Name one.")
@@ -136,11 +136,11 @@ def _side(root: Path) -> dict[str, Side | Broken]:
     return sides
 
 
-def _opened(folder: Path) -> Side | Broken:
+def _read(folder: Path) -> Side | Unreadable:
     try:
         return Side(folder, read(folder))
     except RmbenchError as error:
-        return Broken(folder, str(error))
+        return Unreadable(folder, str(error))
 
 
 def _other_question(a: Record, b: Record) -> str:
@@ -149,9 +149,9 @@ def _other_question(a: Record, b: Record) -> str:
     if a.data.digest != b.data.digest:
         return f"A and B judged different data (digests {a.data.digest[:8]} and {b.data.digest[:8]})"
     try:
-        # As specs, so that a setting which an older record does not know has its default there.
-        first, second = (asdict(headline_spec(record)) for record in (a, b))
+        # As specs, so that a setting which an older record lacks has its default.
+        spec_a, spec_b = (asdict(headline_spec(record)) for record in (a, b))
     except RmbenchError as error:
         return str(error)
-    changed = [key for key in first if first[key] != second[key]]
+    changed = [key for key in spec_a if spec_a[key] != spec_b[key]]
     return f"the task's first metric is declared differently ({', '.join(changed)})" if changed else ""

@@ -43,7 +43,7 @@ def test_values_counts_and_tests_of_a_known_table(tmp_path: Path, put_record: Pu
     base = margins(240, 358)
     result = compare(*two(tmp_path, put_record, base, flipped(base, 25, 10)))
     (task,) = result.tasks
-    found = task.found
+    found = task.comparison
     assert found is not None
     assert (result.a, result.b, task.task, task.version) == ("org/a@0123abcd", "org/b@0123abcd", "pairs", 1)
     assert (found.b, found.c, found.n, found.method) == (25, 10, 358, "tango")
@@ -96,7 +96,7 @@ def test_other_questions_are_refused_by_name(
     a = put_record(tmp_path, margins(5, 8), name="org/a").parent
     b = put_record(tmp_path, margins(5, 8), name="org/b", **change).parent
     (task,) = compare(a, b).tasks
-    assert task.found is None
+    assert task.comparison is None
     assert said in task.refused
 
 
@@ -128,7 +128,7 @@ def test_tasks_of_one_side_are_listed(tmp_path: Path, put_record: Put) -> None:
 def test_single_tasks_can_be_named(tmp_path: Path, put_record: Put) -> None:
     a = put_record(tmp_path, margins(5, 8), name="org/a")
     b = put_record(tmp_path, margins(6, 8), name="org/b")
-    assert compare(a, b).tasks[0].found is not None
+    assert compare(a, b).tasks[0].comparison is not None
 
 
 def test_folders_that_cannot_be_meant(tmp_path: Path, put_record: Put) -> None:
@@ -180,7 +180,7 @@ def test_a_flip_within_rounding_is_not_identical(tmp_path: Path, put_record: Put
 def test_clusters_change_the_method(tmp_path: Path, put_record: Put) -> None:
     base = margins(40, 60)
     clusters = [f"c{k // 3}" for k in range(60)]
-    found = compare(*two(tmp_path, put_record, base, flipped(base, 9, 3), clusters=clusters)).tasks[0].found
+    found = compare(*two(tmp_path, put_record, base, flipped(base, 9, 3), clusters=clusters)).tasks[0].comparison
     assert found is not None
     assert (found.method, found.clusters, found.n) == ("cr1-t", 20, 60)
 
@@ -190,9 +190,9 @@ def test_correlations_are_resampled_and_have_no_flips(tmp_path: Path, put_record
     human = [float(k % 5) for k in range(40)]
     noisy = [value + (3.0 if k % 4 == 0 else 0.0) for k, value in enumerate(human)]
     (task,) = compare(*two(tmp_path, put_record, noisy, human, spec=tau, ratings=human)).tasks
-    assert task.found is not None
-    assert task.found.method == "cluster-bootstrap"
-    assert task.found.value_b == pytest.approx(1.0)
+    assert task.comparison is not None
+    assert task.comparison.method == "cluster-bootstrap"
+    assert task.comparison.value_b == pytest.approx(1.0)
     assert (task.flips, task.identical) == ((), False)
 
 

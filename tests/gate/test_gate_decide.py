@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rmbench.gate.decide import Verdict, decide, rows_needed, worst
+from rmbench.gate.decide import Outcome, decide, rows_needed, worst
 from rmbench.gate.policy import GateError, Policy
 from rmbench.metrics.paired.comparison import Comparison
 from rmbench.metrics.uncertainty.discordance import tango_limits
@@ -53,7 +53,7 @@ def of_counts(b: int, c: int, n: int) -> Comparison:
 
 
 @cache
-def verdict(b: int, c: int, n: int, margin: float, least: int) -> Verdict:
+def verdict(b: int, c: int, n: int, margin: float, least: int) -> Outcome:
     return decide(of_counts(b, c, n), Policy(margin_points=100 * margin, min_discordant_clusters=least)).verdict
 
 
@@ -113,7 +113,7 @@ def test_three_lost_rows_are_no_alarm() -> None:
     assert lost.high < 0
     decision = decide(lost, Policy())
     assert decision.verdict == "inconclusive"
-    assert decision.reason == "only 3 discordant rows, of the 8 that a regression needs"
+    assert decision.reason == "only 3 discordant rows, and a regression needs 8"
     assert decide(of_counts(8, 0, 100), Policy()).verdict == "regression"
 
 

@@ -95,7 +95,7 @@ def test_compare_and_gate_refuse_it(tmp_path: Path, record: MakeRecord) -> None:
     store.write_published(tmp_path / "b", published(record(rows=0)))
     said = "B's record holds published figures alone: without rows there is nothing to compare"
     (task,) = compare(tmp_path / "a", tmp_path / "b").tasks
-    assert task.found is None
+    assert task.comparison is None
     assert task.refused == said
     result = gate(tmp_path / "a", tmp_path / "b")
     assert (result.verdict, result.exit_code) == ("broken", 3)

@@ -1,22 +1,23 @@
-"""Comparisons and verdicts as GitHub Markdown; whatever a name holds, it stays text in its cell."""
+"""Comparisons and outcomes as GitHub Markdown; names are escaped, so that each stays text in its cell."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from rmbench.gate.comparison import Compared, TaskComparison
-from rmbench.gate.report.words import difference, flip_lines, lost_won, method, notes, p_value, percent, task_name
-from rmbench.gate.verdicts import GateResult
-from rmbench.text import figure, printable
+from rmbench.gate.decide import worst
+from rmbench.gate.policy import Policy
+from rmbench.gate.report.words import cells, flip_lines, method, notes, percent, task_name
+from rmbench.gate.task import TaskComparison, TaskOutcome
+from rmbench.text import printable
 
-__all__ = ["comparison", "escaped", "verdicts"]
+__all__ = ["comparison", "escaped", "outcomes"]
 
 _MARKED = re.compile(r"([\\`*_\[\]#|~$])")
 _LIST = re.compile(r"^([-+]|[0-9]+(?=[.)]))")
 _MENTION = re.compile(r"(?<![A-Za-z0-9_])@|(?<=:)//")
 _BREAK = "&#8203;"
-"""A zero-width space: behind "@", or inside "://", it keeps services from making a mention or a link."""
+"""A zero-width space: after "@", or inside "://", it keeps services from creating a mention or a link."""
 
 
 def escaped(text: str) -> str:
@@ -25,12 +26,12 @@ def escaped(text: str) -> str:
     >>> print(escaped("a|b <c> [x](y)"), escaped("- @all"), escaped("rm-bench@1"))
     a\|b &lt;c&gt; \[x\](y) \- @&#8203;all rm-bench@1
     """
-    marked = _LIST.sub(lambda found: _item(found[0]), _MARKED.sub(r"\\\1", _entities(text)))
-    return _MENTION.sub(lambda found: found[0][0] + _BREAK + found[0][1:], marked)
+    marked = _LIST.sub(lambda match: _item(match[0]), _MARKED.sub(r"\\\1", _entities(text)))
+    return _MENTION.sub(lambda match: match[0][0] + _BREAK + match[0][1:], marked)
 
 
 def _item(start: str) -> str:
-    """The start of what would be a list item, as text."""
+    """The marker of a list item, as text."""
     return f"\\{start}" if start in "-+" else f"{start}\\"
 
 
@@ -39,95 +40,74 @@ def _entities(text: str) -> str:
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def comparison(result: Compared) -> str:
+def comparison(a: str, b: str, tasks: Sequence[TaskComparison]) -> str:
     """A table, then a section per task with its notes and flipped rows."""
     lines = [
-        f"**A** {escaped(result.a)}, **B** {escaped(result.b)}",
+        f"**A** {escaped(a)}, **B** {escaped(b)}",
         "",
-        *_table(["task", "A", "B", "B - A, points [95%]", "p (mid-p)", "lost/won", "n"], map(_compared, result.tasks)),
+        *_table(
+            ["task", "A", "B", "B - A, points [95%]", "p (mid-p)", "lost/won", "n"],
+            ([escaped(task_name(task)), *cells(task, p=True)] for task in tasks),
+        ),
     ]
-    shared, own = notes(result.tasks)
+    shared, others = notes(tasks)
     lines += _shared(shared)
-    for task in result.tasks:
-        lines += _details(task, own.get(task.task, []))
+    for task in tasks:
+        lines += _details(task, others.get(task.task, []))
     return "\n".join(lines) + "\n"
 
 
-def verdicts(result: GateResult) -> str:
-    """The verdict first, then a table, then reasons and flipped rows."""
-    policy = result.policy
+def outcomes(
+    baseline: str, candidate: str, policy: Policy, tasks: Sequence[TaskOutcome], remarks: Sequence[str]
+) -> str:
+    """The outcome of the gate first, then a table, then reasons and flipped rows."""
+    change = f"change, points [{percent(1 - 2 * policy.alpha)}]"
     lines = [
-        f"### rmbench gate: {result.verdict}",
+        f"### rmbench gate: {worst(task.decision.verdict for task in tasks)}",
         "",
-        f"{escaped(result.candidate)} against the baseline {escaped(result.baseline)}.",
+        f"{escaped(candidate)} against the baseline {escaped(baseline)}.",
         f"Margin in percentage points: {policy.margin_points:g}; one-sided alpha {policy.alpha:g}.",
         "",
-        *_table(
-            [
-                "task",
-                "baseline",
-                "candidate",
-                f"change, points [{percent(1 - 2 * policy.alpha)}]",
-                "lost/won",
-                "n",
-                "verdict",
-            ],
-            ([*_figures(task.compared), task.decision.verdict] for task in result.tasks),
-        ),
+        *_table(["task", "baseline", "candidate", change, "lost/won", "n", "outcome"], map(_row, tasks)),
         "",
     ]
-    for task in result.tasks:
+    for task in tasks:
         needed = task.decision.n_needed
         more = "" if needed is None else f"; {needed:,} rows would let an unchanged model pass"
         lines.append(
             f"- {escaped(task_name(task.compared))}: **{task.decision.verdict}**, {escaped(task.decision.reason)}{more}"
         )
-    lines += [f"- {escaped(remark)}" for remark in result.remarks]
-    shared, own = notes([task.compared for task in result.tasks])
+    lines += [f"- {escaped(remark)}" for remark in remarks]
+    shared, others = notes([task.compared for task in tasks])
     lines += _shared(shared)
-    for task in result.tasks:
-        told = own.get(task.compared.task, [])
-        if task.decision.verdict != "pass" or told:
-            lines += _details(task.compared, told)
+    for task in tasks:
+        task_notes = others.get(task.compared.task, [])
+        if task.decision.verdict != "pass" or task_notes:
+            lines += _details(task.compared, task_notes)
     return "\n".join(lines) + "\n"
 
 
-def _figures(task: TaskComparison) -> list[str]:
-    found = task.found
-    if found is None:
-        return [escaped(task_name(task)), "-", "-", "-", "-", "-"]
-    told = difference(found.difference, found.low, found.high)
-    return [
-        escaped(task_name(task)),
-        figure(found.value_a),
-        figure(found.value_b),
-        told,
-        lost_won(found),
-        f"{found.n:,}",
-    ]
+def _row(task: TaskOutcome) -> list[str]:
+    return [escaped(task_name(task.compared)), *cells(task.compared, p=False), task.decision.verdict]
 
 
-def _compared(task: TaskComparison) -> list[str]:
-    cells = _figures(task)
-    return [*cells[:4], p_value(task.found.p_midp) if task.found is not None else "-", *cells[4:]]
-
-
-def _table(names: Sequence[str], rows: Iterator[list[str]] | map[list[str]]) -> list[str]:
-    lines = ["| " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) - 1)]
-    return lines + ["| " + " | ".join(cells) + " |" for cells in rows]
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _shared(shared: Sequence[str]) -> list[str]:
     return ["", f"The records differ in {escaped(', '.join(shared))}."] if shared else []
 
 
-def _details(task: TaskComparison, own: Sequence[str]) -> list[str]:
-    if task.found is None:
+def _details(task: TaskComparison, task_notes: Sequence[str]) -> list[str]:
+    comparison = task.comparison
+    if comparison is None:
         return ["", f"{escaped(task_name(task))}: not compared: {escaped(task.refused)}"]
-    head = f"{_entities(task_name(task))}: {_entities(task.found.metric)}; {_entities(method(task.found.method))}"
+    head = f"{_entities(task_name(task))}: {_entities(comparison.metric)}; {_entities(method(comparison.method))}"
     lines = ["", f"<details><summary>{head}</summary>", ""]
-    lines += [f"- {escaped(note)}" for note in own]
+    lines += [f"- {escaped(note)}" for note in task_notes]
     if task.identical:
         lines.append("- identical: both models judged every row alike")
-    lines += [f"- {escaped(row)}: {told}" if row else f"- {told}" for row, told in flip_lines(task.flips)]
+    lines += [f"- {escaped(row)}: {change}" if row else f"- {change}" for row, change in flip_lines(task.flips)]
     return [*lines, "", "</details>"]

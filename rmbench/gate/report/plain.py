@@ -1,43 +1,48 @@
-"""Comparisons and verdicts as plain data for JSON: fractions, null where there is no number, never NaN."""
+"""Comparisons and outcomes as plain data for JSON: fractions, null where there is no number, never NaN."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rmbench.gate.comparison import Compared, TaskComparison
-from rmbench.gate.verdicts import GateResult
+from rmbench.gate.decide import exit_code, worst
+from rmbench.gate.policy import Policy
+from rmbench.gate.task import TaskComparison, TaskOutcome
 
-__all__ = ["comparison", "verdicts"]
+__all__ = ["comparison", "outcomes"]
 
 
-def comparison(result: Compared) -> dict[str, Any]:
+def comparison(a: str, b: str, tasks: Sequence[TaskComparison]) -> dict[str, Any]:
     """`{"a", "b", "tasks": [...]}`; a refused task has `refused` and a null `comparison`."""
-    return {"a": result.a, "b": result.b, "tasks": [_task(task) for task in result.tasks]}
+    return {"a": a, "b": b, "tasks": [_task(task) for task in tasks]}
 
 
-def verdicts(result: GateResult) -> dict[str, Any]:
+def outcomes(
+    baseline: str, candidate: str, policy: Policy, tasks: Sequence[TaskOutcome], remarks: Sequence[str]
+) -> dict[str, Any]:
     """`{"verdict", "exit_code", "baseline", "candidate", "policy", "tasks": [...], "remarks"}`; a task's limits are
     one-sided at alpha each."""
+    outcome = worst(task.decision.verdict for task in tasks)
     return {
-        "verdict": result.verdict,
-        "exit_code": result.exit_code,
-        "baseline": result.baseline,
-        "candidate": result.candidate,
-        "policy": asdict(result.policy),
-        "tasks": [{**asdict(task.decision), **_task(task.compared)} for task in result.tasks],
-        "remarks": list(result.remarks),
+        "verdict": outcome,
+        "exit_code": exit_code(outcome, policy),
+        "baseline": baseline,
+        "candidate": candidate,
+        "policy": asdict(policy),
+        "tasks": [{**asdict(task.decision), **_task(task.compared)} for task in tasks],
+        "remarks": list(remarks),
     }
 
 
 def _task(task: TaskComparison) -> dict[str, Any]:
-    found = asdict(task.found) if task.found is not None else None
+    fields = asdict(task.comparison) if task.comparison is not None else None
     return {
         "task": task.task,
         "version": task.version,
         "refused": task.refused or None,
-        "comparison": found and {key: _finite(value) for key, value in found.items()},
+        "comparison": fields and {key: _finite(value) for key, value in fields.items()},
         "identical": task.identical,
         "flips": [asdict(flip) for flip in task.flips],
         "notes": list(task.notes),

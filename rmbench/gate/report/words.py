@@ -1,14 +1,14 @@
-"""How differences and levels are written, the same in every report."""
+"""The wording of differences, p values, methods and flips, the same in every report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmbench.gate.comparison import Flip, TaskComparison
+from rmbench.gate.task import Flip, TaskComparison
 from rmbench.metrics.paired.comparison import Comparison
 from rmbench.text import figure, printable
 
-__all__ = ["difference", "flip_lines", "lost_won", "method", "notes", "p_value", "percent", "task_name"]
+__all__ = ["cells", "difference", "flip_lines", "lost_won", "method", "notes", "p_value", "percent", "task_name"]
 
 _LISTED = 5
 
@@ -68,24 +68,39 @@ def method(name: str) -> str:
 
 
 def flip_lines(flips: Sequence[Flip]) -> list[tuple[str, str]]:
-    """(id, what happened) of the worst losses, then ("", the number of other changes); plain data lists every row."""
+    """(id, change of credit) of the worst losses, then ("", the number of other changes); JSON lists every row."""
     lost = [flip for flip in flips if flip.b < flip.a]
     lines = []
     for flip in lost[:_LISTED]:
         margin = "" if flip.margin is None else f", margin {flip.margin:+.4g}"
         lines.append((flip.id, f"credit {figure(flip.a, 2)} to {figure(flip.b, 2)}{margin}"))
-    rest, gained = len(lost) - len(lines), len(flips) - len(lost)
-    told = [f"{rest:,} more lost"] * bool(rest) + [f"{gained:,} gained"] * bool(gained)
-    return lines + [("", ", ".join(told))] * bool(told)
+    more, gained = len(lost) - len(lines), len(flips) - len(lost)
+    counts = [f"{more:,} more lost"] * bool(more) + [f"{gained:,} gained"] * bool(gained)
+    return lines + [("", ", ".join(counts))] * bool(counts)
 
 
-def lost_won(found: Comparison) -> str:
+def lost_won(comparison: Comparison) -> str:
     """Rows on which only the first, or only the second model has the higher credit; correlations have none."""
-    return "-" if found.p_midp is None else f"{found.b}/{found.c}"
+    return "-" if comparison.p_midp is None else f"{comparison.b}/{comparison.c}"
+
+
+def cells(task: TaskComparison, *, p: bool) -> list[str]:
+    """The figures of a task's row in a table: A, B, their difference, p (if asked for), lost/won, n."""
+    comparison = task.comparison
+    if comparison is None:
+        return ["-"] * (6 if p else 5)
+    return [
+        figure(comparison.value_a),
+        figure(comparison.value_b),
+        difference(comparison.difference, comparison.low, comparison.high),
+        *([p_value(comparison.p_midp)] if p else []),
+        lost_won(comparison),
+        f"{comparison.n:,}",
+    ]
 
 
 def notes(tasks: Sequence[TaskComparison]) -> tuple[list[str], dict[str, list[str]]]:
-    """What differs in the making of every compared task's records, and task -> what differs in its alone."""
-    compared = [task for task in tasks if task.found is not None]
+    """The notes that all compared tasks share, and task -> its other notes."""
+    compared = [task for task in tasks if task.comparison is not None]
     shared = [note for note in compared[0].notes if all(note in task.notes for task in compared)] if compared else []
     return shared, {task.task: [note for note in task.notes if note not in shared] for task in compared}
