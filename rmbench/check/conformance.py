@@ -33,7 +33,8 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.options import open_options, options_of
 from rmbench.models.abilities import Closable
 from rmbench.models.checkpoint.read import digest_files, read_checkpoint
-from rmbench.models.open import Located, OpenOptions, is_asked, locate, open_model
+from rmbench.models.locate import Located, is_external, locate
+from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
 from rmbench.models.scores.scorer import Precomputed
 from rmbench.types import Example
@@ -116,7 +117,7 @@ def _settings(options: Mapping[str, Any]) -> OpenOptions:
 
 def _without_servers(model: Model, options: OpenOptions) -> OpenOptions:
     """The options of the model itself, where those about servers are meant for what it is compared with."""
-    return options if is_asked(model) else replace(options, base_url=(), vllm_bin=None, api_key_env=None)
+    return options if is_external(model) else replace(options, base_url=(), vllm_bin=None, api_key_env=None)
 
 
 def _let_go(model: Scorer | Responder) -> None:

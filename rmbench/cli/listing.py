@@ -76,7 +76,7 @@ def task_facts(task: Task) -> dict[str, Any]:
 def models(words: tuple[str, ...], family: str | None, as_json: bool) -> None:
     """List the models that have a card: all, or those with every WORD in their name or hub id."""
     from rmbench.cli.output import echo_json, print_rich
-    from rmbench.models.baselines import BASELINES
+    from rmbench.models.baselines.surface import BASELINES
     from rmbench.models.card import cards
 
     known = cards()

@@ -66,12 +66,13 @@ def run(
     """
     from rmbench.engine.judge import SilentProgress
     from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
-    from rmbench.models.open import is_asked, open_model
+    from rmbench.models.locate import is_external
+    from rmbench.models.open import open_model
     from rmbench.tasks.registry import select
 
     settings = options_of(options)
     chosen = select(tasks)
-    if settings.workers > 1 and is_asked(model):
+    if settings.workers > 1 and is_external(model):
         raise RmbenchError(f"--workers: {model} is computed by others; judges take --window, the rows asked at once.")
     opening = open_options(settings)
     telling, named = progress or SilentProgress(), named_in(tasks)

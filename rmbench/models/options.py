@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rmbench.errors import RmbenchError, did_you_mean
 
-__all__ = ["ASKING", "OpenOptions"]
+__all__ = ["OpenOptions"]
 
-ASKING = ("base_url", "vllm_bin", "api_key_env", "requests_out", "responses_in")
+_SERVER_OPTIONS = ("base_url", "vllm_bin", "api_key_env", "requests_out", "responses_in")
 """The options of models that servers or files answer for."""
 
 
@@ -57,6 +57,10 @@ class OpenOptions:
     seed: int = 0
     note: Callable[[str], None] = field(default=_silent, compare=False, repr=False)
     """Told what takes long or goes wrong while servers are started and asked; from any thread."""
+
+    def of_servers(self) -> list[str]:
+        """The options that were given and have a meaning only for models behind servers or files."""
+        return [name for name in _SERVER_OPTIONS if getattr(self, name)]
 
     def check_model_args(self, family: str, known: tuple[str, ...]) -> None:
         """Raise RmbenchError for a model argument that the family does not have."""

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
-from rmbench.models.fakes import FAKES
+from rmbench.models.fakes import FAKES, levels
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import Batch, Responder, Scorer
-from rmbench.models.relation import levels
 from rmbench.types import Candidate, Edge, Example, Gold, Judgment
 
 

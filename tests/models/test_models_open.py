@@ -11,8 +11,8 @@ import pytest
 
 from rmbench import resources
 from rmbench.errors import RmbenchError
-from rmbench.models import hub, opening
 from rmbench.models.card import Card, card_for, cards, load_card
+from rmbench.models.checkpoint import hub, opening
 from rmbench.models.checkpoint.hub import Download
 from rmbench.models.open import OpenOptions, open_model
 

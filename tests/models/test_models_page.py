@@ -14,9 +14,8 @@ from pydantic import BaseModel
 
 from rmbench import resources
 from rmbench.engine.judge import judge
-from rmbench.models.baselines import BASELINES
 from rmbench.models.baselines.relevance import RelevanceSettings
-from rmbench.models.baselines.surface import SURFACES
+from rmbench.models.baselines.surface import BASELINES, SURFACES
 from rmbench.models.card import Card, load_card
 from rmbench.models.checkpoint import hub
 from rmbench.models.checkpoint.hub import Download

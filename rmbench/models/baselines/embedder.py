@@ -7,22 +7,17 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
-
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.positions import to_the_left
 from rmbench.models.baselines.relevance import EmbeddedText, Pooling, RelevanceScorer, RelevanceSettings
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
-from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.opening import Family, Opening
 from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint, read_json
-from rmbench.models.families.registry import Family
 from rmbench.models.options import OpenOptions
-from rmbench.models.protocols import Batch, FloatArray
 from rmbench.models.text.open import own_length, pad_id, placement_facts, throwaway
 from rmbench.models.text.tokens import affixes
 
-__all__ = ["embed", "open_relevance"]
+__all__ = ["open_relevance"]
 
 _POOLER = r"(.*\.)?pooler\..*"
 """A layer for classifiers, which many embedders' checkpoints lack; its output is not read."""
@@ -35,22 +30,6 @@ _MODES: dict[str, Pooling] = {
 """Keys of sentence-transformers' 1_Pooling/config.json."""
 
 _PLAIN_MODULES = ("Transformer", "Pooling", "Normalize")
-
-
-def embed(model: Any, batch: Batch, pooling: Pooling) -> FloatArray:
-    """[B, H] float32 embeddings of a batch of texts: the mean of the real tokens' states, the first one or the last."""
-    device = next(model.parameters()).device
-    ids, mask = to_the_left(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
-    with torch.inference_mode():
-        states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # [B, T, H]
-        counts = mask.sum(-1)  # [B]
-        if pooling == "mean":
-            pooled = (states * mask[..., None]).sum(1) / counts[:, None]
-        else:
-            column = counts - 1 if pooling == "last" else torch.zeros_like(counts)
-            pooled = states[torch.arange(len(states), device=device), column]
-    array: FloatArray = pooled.cpu().numpy()
-    return array
 
 
 def open_relevance(wanted: RelevanceSettings, options: OpenOptions) -> RelevanceScorer:
@@ -87,7 +66,7 @@ def open_relevance(wanted: RelevanceSettings, options: OpenOptions) -> Relevance
 
 def _opening(wanted: RelevanceSettings, options: OpenOptions) -> tuple[Opening, str, Pooling]:
     """The embedder's files as what is opened, its name, and how its states are pooled."""
-    from rmbench.models.open import locate
+    from rmbench.models.locate import locate
 
     found = locate(wanted.embedder, options)
     if found is None:

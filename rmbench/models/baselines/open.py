@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.models.baselines.surface import SURFACES, SurfaceBaseline
+from rmbench.models.baselines.surface import BASELINES, RELEVANCE, SURFACES, SurfaceBaseline
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
 
 if TYPE_CHECKING:
     from rmbench.models.baselines.relevance import RelevanceScorer
 
-__all__ = ["BASELINES", "open_baseline"]
-
-RELEVANCE = "relevance"
-BASELINES = (*SURFACES, RELEVANCE)
+__all__ = ["open_baseline"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

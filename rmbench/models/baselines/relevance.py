@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from rmbench.models.baselines.words import distinct_trigrams, word_punct
+from rmbench.models.backbone.positions import to_the_left
+from rmbench.models.baselines.surface import distinct_trigrams, word_punct
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.types import text_of
 
@@ -57,6 +59,22 @@ class Terms:
     """Tokens / 100."""
     repetition: float
     """Distinct trigrams / trigrams, in (0, 1]."""
+
+
+def embed(model: Any, batch: Batch, pooling: Pooling) -> FloatArray:
+    """[B, H] float32 embeddings of a batch of texts: the mean of the real tokens' states, the first one or the last."""
+    device = next(model.parameters()).device
+    ids, mask = to_the_left(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+    with torch.inference_mode():
+        states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # [B, T, H]
+        counts = mask.sum(-1)  # [B]
+        if pooling == "mean":
+            pooled = (states * mask[..., None]).sum(1) / counts[:, None]
+        else:
+            column = counts - 1 if pooling == "last" else torch.zeros_like(counts)
+            pooled = states[torch.arange(len(states), device=device), column]
+    array: FloatArray = pooled.cpu().numpy()
+    return array
 
 
 def terms_of(answer: str) -> Terms:
@@ -121,8 +139,6 @@ class RelevanceScorer:
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"embedding": [B, H]} of texts."""
-        from rmbench.models.baselines.embedder import embed
-
         return {"embedding": embed(self.model, batch, self.pooling)}
 
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.registry import Family
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
 from rmbench.types import Setting
@@ -21,9 +20,29 @@ from rmbench.types import Setting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Opening"]
+__all__ = ["CARD_ARGS", "Family", "Fit", "Opening"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One way to read a checkpoint."""
+
+    layout: str
+    """Which of the family's layouts."""
+    why: str
+    """What was found, e.g. "the checkpoint holds score.weight [1, 64]"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The decision and its ground."""
+
+    name: str
+    layout: str
+    why: str
+    """One line."""
 
 
 @dataclass(frozen=True, slots=True)

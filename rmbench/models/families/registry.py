@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.card import Card
+from rmbench.models.checkpoint.opening import Family, Fit, Opening
+from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
+from rmbench.models.locate import Located
+from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Responder, Scorer
 
-if TYPE_CHECKING:
-    from rmbench.models.checkpoint.opening import Opening
-    from rmbench.models.protocols import Responder, Scorer
-
-__all__ = ["Family", "Fit", "ModelFamily", "adapters", "decide", "families"]
+__all__ = ["Family", "Fit", "ModelFamily", "adapters", "decide", "families", "opening_of"]
 
 ENTRY_POINTS = "rmbench.models"
 """The group of entry points in which other packages declare families of their own."""
@@ -29,16 +29,6 @@ _BUILT_IN = {
     "judge": "rmbench.models.judges.local.family:LOCAL_JUDGE",
 }
 """Name -> where the family is; it is imported when a checkpoint is looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """One way to read a checkpoint."""
-
-    layout: str
-    """Which of the family's layouts."""
-    why: str
-    """What was found, e.g. "the checkpoint holds score.weight [1, 64]"."""
 
 
 @runtime_checkable
@@ -90,16 +80,6 @@ class TensorLayouts(ModelFamily, Protocol):
     def tensor_layouts(self) -> Sequence[str]:
         """The layouts that can be: those that the family's bare name may stand for."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """The decision and its ground."""
-
-    name: str
-    layout: str
-    why: str
-    """One line."""
 
 
 def families() -> Mapping[str, ModelFamily]:
@@ -217,3 +197,44 @@ def _refusal(
             f"{', '.join(sorted(set(others)))}."
         )
     return start + "No layout known here has these tensors; a new one is declared in a TOML file, see docs/models.md."
+
+
+def opening_of(found: Located, options: OpenOptions) -> Opening:
+    """A folder as the family that its content shows. A hub commit pins the files; without one they are hashed.
+
+    Raises:
+        RmbenchError: the files are broken, fit no family, or contradict the card or an option.
+    """
+    from rmbench.models.families.scalar.family import family_of_card
+
+    folder, card = found.folder, found.card
+    weights = card.weights if card else None
+    checkpoint = read_checkpoint(folder, allow_pickle=options.allow_pickle, weights=weights)
+    known = families()
+    asked, by = _named_family(card, options)
+    if card is not None and card.head is not None and asked is None:
+        family = family_of_card(card, checkpoint)
+    else:
+        family = decide(checkpoint, asked, by, known)
+    if card is not None and card.family != family.name:
+        raise RmbenchError(
+            f'{card.path}: key "family" says "{card.family}", but the checkpoint is {family.name}: {family.why}.'
+        )
+    if options.ref_model is not None and family.name != "implicit":
+        raise RmbenchError(f"--ref-model {options.ref_model}: a {family.name} model has no reference, {family.why}.")
+    digest = found.commit or digest_files(folder)
+    card = card or Card(name="none", family=family.name, verified=False)
+    return Opening(found.name, found.commit or digest[:8], digest, checkpoint, family, card, options)
+
+
+def _named_family(card: Card | None, options: OpenOptions) -> tuple[str | None, str]:
+    """The family or layout that an option or the card names, and which of them does."""
+    if options.adapter is not None:
+        return options.adapter, "--adapter"
+    if options.ref_model is not None:
+        return "implicit", "--ref-model asks for"
+    if card is not None and card.layout is not None:
+        return card.layout, f'{card.path.name}: key "layout"'
+    if card is not None and card.family == "implicit":  # which no checkpoint shows by itself
+        return "implicit", f'{card.path.name}: key "family"'
+    return None, "--adapter"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rmbench.models.card import Card
     from rmbench.models.checkpoint.opening import Opening
     from rmbench.models.judges.responder import JudgeResponder
-    from rmbench.models.open import Located
+    from rmbench.models.locate import Located
     from rmbench.models.served.scorer import ServedScorer
 
 __all__ = ["open_checkpoint"]
@@ -37,7 +37,8 @@ def open_checkpoint(asked: Asked) -> JudgeResponder | ServedScorer:
     Raises:
         RmbenchError: there is no such model or no `vllm`, or the server does not start; with the end of its log.
     """
-    from rmbench.models.open import locate, opening_of
+    from rmbench.models.families.registry import opening_of
+    from rmbench.models.locate import locate
     from rmbench.models.served.open_scalar import is_classifier
 
     found = locate(asked.rest, asked.options)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.models.baselines import BASELINES, SurfaceBaseline, open_baseline
+from rmbench.models.baselines.open import open_baseline
+from rmbench.models.baselines.surface import BASELINES, SurfaceBaseline
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.types import Candidate, Example, Gold, Message
 

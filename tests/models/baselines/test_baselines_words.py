@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmbench.models.baselines.words import distinct_trigrams, lexical_overlap, type_token_ratio, word_punct, words
+from rmbench.models.baselines.surface import distinct_trigrams, lexical_overlap, type_token_ratio, word_punct, words
 
 TEXT = st.text(alphabet="abcAB .,!é1\n", max_size=40)
 

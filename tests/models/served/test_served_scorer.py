@@ -179,7 +179,7 @@ def entries(*values: Any) -> Any:
         {"data": [{"index": 0, "probs": ["x"]}, {"index": 1, "probs": [2.0]}]},
     ],
 )
-def test_half_an_answer_is_asked_again_and_then_fails(stubs: Any, client: Any, body: Any) -> None:
+def test_half_an_answer_is_external_again_and_then_fails(stubs: Any, client: Any, body: Any) -> None:
     with pytest.raises(AgainError):
         classify(client(lambda _: stubs.Answer(body)), "rm", [(1,), (2,)])
 

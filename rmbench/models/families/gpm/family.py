@@ -5,32 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.registry import Fit
+from rmbench.models.families.gpm.marks import LINEAR, MLP, PROMPT_HEAD, VALUE_HEAD, weights_of
+from rmbench.models.protocols import Scorer
 
-if TYPE_CHECKING:
-    from rmbench.models.checkpoint.opening import Opening
-    from rmbench.models.protocols import Scorer
-
-__all__ = ["GPM", "LINEAR", "MLP", "PROMPT_HEAD", "VALUE_HEAD", "weights_of"]
-
-VALUE_HEAD, PROMPT_HEAD = "value_head", "prompt_head"
-LINEAR, MLP = "gpm-linear", "gpm-mlp"
+__all__ = ["GPM"]
 
 _CAUSAL_CLASS = re.compile(r"\w+ForCausalLM")
 _OWN_CLASS = "CustomRewardModel"
 """What general_preference/models/rw_model_general_preference.py calls the class that it makes of a causal one."""
-
-
-def weights_of(checkpoint: Checkpoint, head: str, layout: str) -> list[str]:
-    """The names of a head's weights, first layer first: `<head>.weight`, or `<head>.net.0.weight`, `.net.2.weight` ...
-    of the nonlinear variant (deep-alignment/DeepRLHF), whose odd places are ReLUs. Empty where there are none."""
-    if layout == LINEAR:
-        return [name for name in (f"{head}.weight",) if name in checkpoint.tensors]
-    numbers = [re.fullmatch(rf"{head}\.net\.(\d+)\.weight", name) for name in checkpoint.tensors]
-    return [f"{head}.net.{number}.weight" for number in sorted(int(found[1]) for found in numbers if found)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, read_tensors, torch_dtype, warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.gpm.family import PROMPT_HEAD, VALUE_HEAD, weights_of
 from rmbench.models.families.gpm.heads import Gate, Head
+from rmbench.models.families.gpm.marks import PROMPT_HEAD, VALUE_HEAD, weights_of
 from rmbench.models.families.gpm.scorer import GpmScorer
 from rmbench.models.families.gpm.text import GpmText
 from rmbench.models.protocols import Batch

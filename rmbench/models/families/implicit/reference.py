@@ -47,7 +47,7 @@ def find_references(given: str | None, options: OpenOptions) -> tuple[Reference,
 
 
 def _found(name: str, options: OpenOptions) -> Reference:
-    from rmbench.models.open import locate
+    from rmbench.models.locate import locate
 
     try:
         located = locate(name, options)

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.registry import Fit
+from rmbench.models.families.pairwise.marks import BACKBONE, HEAD, PAIRRM, PREFIX_KEYS, SLIC, STEAMSHP
+from rmbench.models.protocols import Scorer
 
-if TYPE_CHECKING:
-    from rmbench.models.checkpoint.opening import Opening
-    from rmbench.models.protocols import Scorer
-
-__all__ = ["BACKBONE", "HEAD", "PAIRRM", "PAIRWISE", "PREFIX_KEYS", "SLIC", "STEAMSHP"]
-
-PAIRRM, SLIC, STEAMSHP = "pairrm", "slic", "steamshp"
-
-HEAD = ("head_layer.1.weight", "head_layer.1.bias", "head_layer.4.weight", "head_layer.4.bias")
-"""W1 [H, 2H], b1 [H], W2 [tasks, H], b2 [tasks] of PairRM; dropout and tanh stand at the other places."""
-BACKBONE = "pretrained_model."
-"""What PairRM's backbone stands under."""
-PREFIX_KEYS = ("source_prefix_id", "cand1_prefix_id", "cand2_prefix_id")
-"""Keys of PairRM's config.json: the tokens whose states the head reads."""
+__all__ = ["PAIRWISE"]
 
 _OWN_CLASS = "DebertaV2PairRM"
 _TREE = "decision_tree.pkl"

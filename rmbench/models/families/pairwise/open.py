@@ -19,8 +19,8 @@ from rmbench.models.checkpoint.loading import (
     warm,
 )
 from rmbench.models.checkpoint.opening import Opening
-from rmbench.models.families.pairwise.family import BACKBONE, HEAD, PAIRRM, PREFIX_KEYS, SLIC
 from rmbench.models.families.pairwise.letters import LetterScorer, decoder_logits, encoder_decoder_logits, letters_of
+from rmbench.models.families.pairwise.marks import BACKBONE, HEAD, PAIRRM, PREFIX_KEYS, SLIC
 from rmbench.models.families.pairwise.pairrm import Head, PairRmScorer, PairRmText, marks_of
 from rmbench.models.families.pairwise.spelling import Dialogue, slic_question, steamshp_question
 from rmbench.models.text.open import (

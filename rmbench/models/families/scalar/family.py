@@ -5,42 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
+from rmbench.models.checkpoint.opening import Family, Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.registry import Family, Fit
 from rmbench.models.families.scalar.heads.declarations import CARD, Declaration, declaration_of, layouts
 from rmbench.models.families.scalar.heads.matching import agrees, begun, lacking, shown, unwanted
 from rmbench.models.families.scalar.heads.schema import Layout
+from rmbench.models.families.scalar.marks import STOCK
+from rmbench.models.protocols import Scorer
 
-if TYPE_CHECKING:
-    from rmbench.models.checkpoint.opening import Opening
-    from rmbench.models.protocols import Scorer
-
-__all__ = ["SCALAR", "STOCK", "Stock", "family_of_card"]
+__all__ = ["SCALAR", "family_of_card"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stock:
-    """A sequence classifier of the library, which needs no declaration of its own."""
-
-    head: str
-    """A regular expression over the whole name of the head's weight, [labels, H]."""
-    pooling: str
-    """"last token" by the engine's mask, or "own", as the model's class does it (encoders)."""
-
-    def head_of(self, checkpoint: Checkpoint) -> str:
-        """The head's weight; "" where the checkpoint has none or several."""
-        found = [name for name in checkpoint.tensors if re.fullmatch(self.head, name)]
-        return found[0] if len(found) == 1 else ""
-
-
-STOCK = {
-    "stock": Stock(r"score\.weight", "last token"),
-    "stock-encoder": Stock(r"classifier(\.out_proj)?\.weight", "own"),
-}
 _STOCK_CLASS = re.compile(r"\w+ForSequenceClassification")
 
 

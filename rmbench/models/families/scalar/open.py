@@ -13,7 +13,7 @@ from rmbench.models.card import Card
 from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, torch_dtype, warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.scalar.family import STOCK
+from rmbench.models.families.scalar.marks import STOCK
 from rmbench.models.families.scalar.pooling import BoundPooling, Pooling
 from rmbench.models.families.scalar.segments import PairEncoder, pair_encoder
 from rmbench.models.families.scalar.stock import ScalarScorer

@@ -13,7 +13,8 @@ from rmbench.engine.judge import judge
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
 from rmbench.models.families.scalar.declared import DeclaredScorer
-from rmbench.models.open import Located, OpenOptions, _open_checkpoint, open_model
+from rmbench.models.locate import Located
+from rmbench.models.open import OpenOptions, _open_checkpoint, open_model
 from rmbench.types import Candidate, Example, Gold, Message
 
 ONE_PER_FORMULA = ("openbmb, UltraRM", "beaver-reward", "grm", "qrm-gemma2", "oasst", "ideal-point")

@@ -11,7 +11,8 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
 from rmbench.models.families.scalar.remote import RemoteScorer
-from rmbench.models.open import Located, OpenOptions, _open_checkpoint, open_model
+from rmbench.models.locate import Located
+from rmbench.models.open import OpenOptions, _open_checkpoint, open_model
 
 CODE = '''
 import torch

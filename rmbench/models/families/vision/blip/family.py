@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.registry import Fit
-
-if TYPE_CHECKING:
-    from rmbench.models.checkpoint.opening import Opening
-    from rmbench.models.protocols import Scorer
+from rmbench.models.protocols import Scorer
 
 __all__ = ["BLIP"]
 

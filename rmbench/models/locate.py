@@ -1,0 +1,117 @@
+"""Where the files of a model lie: a folder, a bundled model, a model card's repository or a hub id."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rmbench import resources
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.fakes import FAKES
+from rmbench.models.options import OpenOptions
+
+if TYPE_CHECKING:
+    from rmbench.models.card import Card
+
+__all__ = ["EXTERNAL_KINDS", "Located", "is_external", "locate"]
+
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?")
+EXTERNAL_KINDS = ("openai", "vllm", "served", "judge-file")
+"""Kinds whose answers come from a server or from a file of answers."""
+_KINDS = ("scores", "baseline", "fake", *EXTERNAL_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where the files of a model lie."""
+
+    folder: Path
+    name: str
+    """As people call the model."""
+    commit: str | None
+    """The hub commit, which pins the files; None: they are hashed."""
+    card: Card | None
+
+
+def locate(spec: str, options: OpenOptions) -> Located | None:
+    """The files that `spec` names, downloaded where they are on the hub; None: it names no checkpoint but a kind of
+    model and what that kind takes (`scores:FILE`, `openai:NAME` ...).
+
+    Raises:
+        RmbenchError: nothing is called so, or the hub does not give it.
+    """
+    if spec.startswith("ensemble:"):
+        raise RmbenchError(f"{spec!r}: an ensemble combines judgments of whole tasks, so only `rmbench run` takes it.")
+    kind, colon, _ = spec.partition(":")
+    if colon and kind.replace("_", "-") in _KINDS:
+        return None
+    if spec and Path(spec).is_dir() and ("/" in spec or not _is_ours(spec)):
+        return _in_folder(Path(spec), options)
+    return _by_name(spec, options)
+
+
+def is_external(spec: object) -> bool:
+    """Whether the answers of what `--model` names come from a server or a file."""
+    return isinstance(spec, str) and ":" in spec and spec.partition(":")[0].replace("_", "-") in EXTERNAL_KINDS
+
+
+def _bundled() -> list[str]:
+    folder = resources.bundled_models()
+    return sorted(path.parent.name for path in folder.glob("*/config.json")) if folder.is_dir() else []
+
+
+def _is_ours(spec: str) -> bool:
+    from rmbench.models.card import cards
+
+    name = spec.replace("_", "-")
+    return name in _bundled() or name in cards()
+
+
+def _in_folder(folder: Path, options: OpenOptions) -> Located:
+    if options.revision:
+        raise RmbenchError(f"--revision {options.revision}: {folder} is a folder, and folders have no revisions.")
+    return Located(folder, folder.resolve().name, None, None)
+
+
+def _by_name(spec: str, options: OpenOptions) -> Located:
+    """A bundled model, a card's name or a hub id."""
+    from rmbench.models.card import card_for, cards
+
+    known = cards()
+    name = spec.replace("_", "-")
+    if name in _bundled():
+        return Located(resources.bundled_models() / name, name, None, known.get(name))
+    if name in known:
+        card = known[name]
+        if card.hub is None:
+            raise RmbenchError(f"The model {name} has a card, {card.path}, but is not bundled in this installation.")
+        return _on_hub(card.hub, options.revision or card.revision, card, options)
+    hub = _HUB_ID.fullmatch(spec)
+    if hub is None:
+        raise RmbenchError(_unknown(spec, [*known, *_bundled()]))
+    card_of_hub = card_for(hub[1])
+    if options.revision and hub[2] and options.revision != hub[2]:
+        raise RmbenchError(f"--revision {options.revision} contradicts {spec}.")
+    pinned = card_of_hub.revision if card_of_hub else None
+    return _on_hub(hub[1], options.revision or hub[2] or pinned, card_of_hub, options)
+
+
+def _unknown(spec: str, names: list[str]) -> str:
+    from rmbench.models.baselines.surface import BASELINES
+
+    kinds = ["scores:FILE", *(f"baseline:{kind}" for kind in BASELINES), *(f"fake:{kind}" for kind in FAKES)]
+    near = did_you_mean(spec.replace("_", "-"), [*names, *kinds])
+    return (
+        f"{spec!r} is no folder, bundled model, model card or hub id (org/name), nor scores:FILE, "
+        f"baseline:{'|'.join(BASELINES)} or fake:{'|'.join(FAKES)}.{near}"
+    )
+
+
+def _on_hub(hub: str, revision: str | None, card: Card | None, options: OpenOptions) -> Located:
+    from rmbench.models.checkpoint.hub import download
+
+    weights = card.weights if card else None
+    found = download(hub, revision, code=options.trust_remote_code, weights=weights)
+    return Located(found.folder, f"{hub}/{weights}" if weights else hub, found.commit, card)
