@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 
-from rmbench.models.servers.capabilities import Abilities
+from rmbench.models.servers.backend import ServerBackend
+from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.generation import Question
-from rmbench.models.servers.key import Key
-from rmbench.models.servers.openai import ServerBackend
+from rmbench.models.servers.key import ApiKey
 
 SECONDS, REQUESTS, WINDOW, LIMIT = 0.5, 640, 64, 1.3
 ANSWER = json.dumps(
@@ -61,8 +61,8 @@ def serve(told: Connection) -> None:
 
 def measure(port: int) -> float:
     """Seconds for all requests at the window, of answers of about 3,500 letters of prompt each."""
-    client = Client([f"http://127.0.0.1:{port}/v1"], Key("OPENAI_API_KEY"))
-    backend = ServerBackend(client, "stub", Abilities(), "stub")
+    client = Client([f"http://127.0.0.1:{port}/v1"], ApiKey("OPENAI_API_KEY"))
+    backend = ServerBackend(client, "stub", Capabilities(), "stub")
     text = "Which of these two answers is better? " * 92
     questions = [
         Question("window", str(number), (0, 1), 0, ({"role": "user", "content": f"{number} {text}"},))

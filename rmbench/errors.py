@@ -18,7 +18,7 @@ class RmbenchError(Exception):
 
 
 class UnreachableError(RmbenchError):
-    """Nobody is left who could answer, so going on would make a failed row of every row that is left."""
+    """No server is reachable; stopping rather than marking every remaining row failed."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

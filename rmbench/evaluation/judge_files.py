@@ -56,15 +56,15 @@ def write_requests(
     Raises:
         RmbenchError: the model is no judge, a question fits no batch, or the file cannot be written.
     """
-    from rmbench.models.judges.prompt import CannotAskError
+    from rmbench.models.judges.prompt import PromptError
     from rmbench.models.judges.responder import JudgeResponder
-    from rmbench.models.servers.batch_files import BatchRequests, Unasked
+    from rmbench.models.servers.batch_files import BatchRequests, BatchWriterBackend
 
-    if not isinstance(model, JudgeResponder) or not isinstance(model.backend, Unasked):
+    if not isinstance(model, JudgeResponder) or not isinstance(model.backend, BatchWriterBackend):
         raise RmbenchError("--requests-out goes with one judge: --model openai:NAME or vllm:NAME.")
     backend = model.backend
     skipped: list[Skipped] = []
-    with BatchRequests(file, backend.model, backend.constraints) as requests:
+    with BatchRequests(file, backend.model, backend.capabilities) as requests:
         for task in chosen:
             loaded = rows(task)
             if isinstance(loaded, str):
@@ -72,7 +72,7 @@ def write_requests(
                 continue
             progress.start(task.id, len(loaded.examples), 0)
             for example in loaded.examples:
-                with contextlib.suppress(CannotAskError):  # the row will fail, with this reason, when it is judged
+                with contextlib.suppress(PromptError):  # the row will fail, with this reason, when it is judged
                     for question in model.questions(task.id, example):
                         requests.add(question)
                 progress.advance(1, 0)

@@ -68,9 +68,9 @@ def _open_kind(kind: str, rest: str, options: OpenOptions) -> Scorer | Responder
 
         return open_scores(Path(rest), options)
     if is_external(f"{kind}:"):
-        from rmbench.models.served.open import open_asked
+        from rmbench.models.served.open import open_served
 
-        return open_asked(kind.replace("_", "-"), rest, options)
+        return open_served(kind.replace("_", "-"), rest, options)
     if kind == "fake":
         return open_fake(rest.replace("_", "-"), options)
     from rmbench.models.baselines.open import open_baseline

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rmbench.errors import RmbenchError, did_you_mean
 
-__all__ = ["OpenOptions"]
+__all__ = ["OpenOptions", "silent"]
 
 _SERVER_OPTIONS = ("base_url", "vllm_bin", "api_key_env", "requests_out", "responses_in")
 """The options of models that servers or files answer for."""
 
 
-def _silent(_: str) -> None:
-    """Tell nobody."""
+def silent(_: str) -> None:
+    """Discard a note."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class OpenOptions:
     responses_in: Path | None = None
     """A file of answers to such questions."""
     seed: int = 0
-    note: Callable[[str], None] = field(default=_silent, compare=False, repr=False)
+    note: Callable[[str], None] = field(default=silent, compare=False, repr=False)
     """Told what takes long or goes wrong while servers are started and asked; from any thread."""
 
     def of_servers(self) -> list[str]:

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rmbench.models.protocols import Batch, Encoded, Request
-from rmbench.models.servers.pool import Patience
+from rmbench.models.servers.pool import RetryPolicy
 from rmbench.types import Message
 
 TEXTS = [
@@ -221,7 +221,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-FAST = Patience(
+FAST = RetryPolicy(
     timeout=1.0,
     connect=1.0,
     attempts=3,

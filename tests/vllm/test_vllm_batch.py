@@ -11,8 +11,9 @@ import pytest
 from rmbench.engine.judge import judge
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.servers.batch_files import BatchRequests, Constraints
-from rmbench.models.servers.key import Key
+from rmbench.models.servers.batch_files import BatchRequests
+from rmbench.models.servers.capabilities import Capabilities
+from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.vllm_command import Machine, serve_environment
 from rmbench.types import Candidate, Example
 
@@ -25,7 +26,7 @@ def test_a_batch_is_written_answered_and_read(
     """The answers are those of the live server; a row that is too long for the model fails, alone."""
     long = replace(pairs[4], candidates=(Candidate.of("word " * 40_000), Candidate.of("word")))
     rows = [*pairs[:4], long]
-    with BatchRequests(tmp_path / "in.jsonl", "judge", Constraints(structured=True)) as requests:
+    with BatchRequests(tmp_path / "in.jsonl", "judge", Capabilities.of_batch(structured=True)) as requests:
         for example in rows:
             for question in llama.questions("rm-bench", example):
                 requests.add(question)
@@ -33,7 +34,7 @@ def test_a_batch_is_written_answered_and_read(
     command = [str(program), "run-batch", "-i", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]
     command += ["--model", str(llama_folder), "--served-model-name", "judge", "--dtype", "float32"]
     command += ["--max-model-len", "16384", "--enforce-eager"]
-    environment = dict(serve_environment(Machine(0), Key("OPENAI_API_KEY")))
+    environment = dict(serve_environment(Machine(0), ApiKey("OPENAI_API_KEY")))
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     asked = replace(

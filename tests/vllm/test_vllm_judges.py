@@ -17,8 +17,8 @@ from rmbench.engine.judge import EngineOptions, judge
 from rmbench.errors import UnreachableError
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.servers.backend import ServerBackend
 from rmbench.models.servers.generation import Grammar, Question, Sampling
-from rmbench.models.servers.openai import ServerBackend
 from rmbench.types import Example
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
@@ -163,7 +163,7 @@ def test_a_killed_server_is_one_error_and_a_stopped_one_leaves_no_process(
         group = backend_of(model).stop.__self__.group  # type: ignore[union-attr]
         os.killpg(group, signal.SIGKILL)
         began = time.monotonic()
-        with pytest.raises(UnreachableError, match="No server is left to ask") as caught:
+        with pytest.raises(UnreachableError, match="No server is reachable") as caught:
             judge("rm-bench", pairs, model, options=EngineOptions(window=8))
         assert "The end of the server's log" in str(caught.value)
         assert time.monotonic() - began < 60

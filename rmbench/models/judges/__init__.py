@@ -1,1 +1,1 @@
-"""Generative judges: a language model is shown the candidates and writes a verdict."""
+"""Judges: generative models that read the candidates and write a verdict, by declared protocols."""

@@ -1,4 +1,4 @@
-"""From a backend and what the user says to a judge that answers whole examples."""
+"""Builds a judge from a backend, a protocol and the user's settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rmbench.models.judges.prompt import Prompt
 from rmbench.models.judges.responder import JudgeResponder, JudgeSettings
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
-from rmbench.models.servers.generation import Backend, Sampling
+from rmbench.models.servers.generation import Backend, Sampling, Setting
 
 __all__ = ["DEFAULT_PROTOCOL", "JUDGE_ARGS", "make_judge"]
 
@@ -37,7 +37,7 @@ JUDGE_ARGS = (
     "tournament",
     "unparsed",
 )
-"""What `--model-args` may say of any judge; `protocol` is a bundled protocol's name or a TOML file."""
+"""`--model-args` of every judge; `protocol` is a bundled protocol's name or a TOML file."""
 
 
 def make_judge(
@@ -47,26 +47,26 @@ def make_judge(
     *,
     why: str = "it writes verdicts",
 ) -> JudgeResponder:
-    """The judge that asks `backend` by a protocol.
+    """The judge that asks `backend` questions by a protocol.
 
     Args:
-        backend: what answers questions; it stays the caller's to close.
-        protocol: a bundled protocol's name or a TOML file; `protocol=` among the model arguments goes before it.
-        options: `seed` and `model_args`, of which those in JUDGE_ARGS are read and the others left to the backend.
+        backend: answers the questions.
+        protocol: a bundled protocol's name or a TOML file; `protocol=` among the model arguments overrides it.
+        options: `seed` and `model_args`, of which those in JUDGE_ARGS are used and the others left to the backend.
         why: one line for the record: what decided that this is a judge.
 
     Raises:
         RmbenchError: an unknown protocol, or an argument that does not fit it.
     """
     options = options or OpenOptions()
-    given = {key: value for key, value in options.model_args.items() if key in JUDGE_ARGS}
-    declared = load_protocol(given.get("protocol", protocol))
-    files: dict[str, Path] = {kind: Path(given[kind]) for kind in ("prompt", "system") if kind in given}
-    declared = declared.worded(files)
-    settings = _settings(declared, given, options.seed)
-    prompt = Prompt.of(declared, quoted=settings.marks == "quoted", rubric=_rubric(given))
-    shown = _shown(backend, declared, settings, prompt)
-    whole = json.dumps([backend.name, shown, options.seed], sort_keys=True).encode()
+    args = {key: value for key, value in options.model_args.items() if key in JUDGE_ARGS}
+    declared = load_protocol(args.get("protocol", protocol))
+    files: dict[str, Path] = {kind: Path(args[kind]) for kind in ("prompt", "system") if kind in args}
+    declared = declared.with_templates(files)
+    settings = _settings(declared, args, options.seed)
+    prompt = Prompt.of(declared, quoted=settings.marks == "quoted", rubric=_rubric(args))
+    recorded = _record_settings(backend, declared, settings, prompt)
+    whole = json.dumps([backend.name, recorded, options.seed], sort_keys=True).encode()
     fingerprint = hashlib.sha256(whole).hexdigest()
     facts = ModelFacts(
         name=backend.name,
@@ -74,15 +74,15 @@ def make_judge(
         family="judge",
         why=why,
         answer_kind="verdict",
-        settings=shown,
+        settings=recorded,
         fingerprint=fingerprint,
     )
     return JudgeResponder(facts, declared, backend, settings, prompt)
 
 
-def _shown(
+def _record_settings(
     backend: Backend, declared: JudgeProtocol, settings: JudgeSettings, prompt: Prompt
-) -> dict[str, str | int | float | bool | None]:
+) -> dict[str, Setting]:
     """Everything that changes a verdict, for the record."""
     sampling = settings.sampling
     several = settings.votes > 1
@@ -107,24 +107,24 @@ def _shown(
     }
 
 
-def _settings(declared: JudgeProtocol, given: Mapping[str, str], seed: int) -> JudgeSettings:
+def _settings(declared: JudgeProtocol, args: Mapping[str, str], seed: int) -> JudgeSettings:
     sampling = Sampling(
-        temperature=_number(given, "temperature", declared.sampling.temperature, 0.0),
-        top_p=_number(given, "top_p", declared.sampling.top_p, 0.0),
-        max_tokens=_whole(given, "max_tokens", declared.sampling.max_tokens),
+        temperature=_number(args, "temperature", declared.sampling.temperature, 0.0),
+        top_p=_number(args, "top_p", declared.sampling.top_p, 0.0),
+        max_tokens=_whole(args, "max_tokens", declared.sampling.max_tokens),
         repetition_penalty=declared.sampling.repetition_penalty,
         stop=declared.sampling.stop,
     )
     settings = JudgeSettings(
         seed=seed,
-        orders=_choice(given, "orders", declared.orders, ("both", "single")),
-        votes=_whole(given, "votes", 1),
-        voting=_choice(given, "voting", "majority", ("majority", "mean", "each")),
-        voting_unparsed=_choice(given, "voting_unparsed", "abstain", ("abstain", "count")),
-        marks=_choice(given, "marks", "quoted", ("quoted", "raw")),
-        parser=_parser(given, declared),
-        tournament=_choice(given, "tournament", "false", ("true", "false")) == "true",
-        unparsed=_credit(given, declared),
+        orders=_choice(args, "orders", declared.orders, ("both", "single")),
+        votes=_whole(args, "votes", 1),
+        voting=_choice(args, "voting", "majority", ("majority", "mean", "each")),
+        voting_unparsed=_choice(args, "voting_unparsed", "abstain", ("abstain", "count")),
+        marks=_choice(args, "marks", "quoted", ("quoted", "raw")),
+        parser=_parser(args, declared),
+        tournament=_choice(args, "tournament", "false", ("true", "false")) == "true",
+        unparsed=_credit(args, declared),
         sampling=sampling,
     )
     if settings.votes > 1 and sampling.temperature == 0 and not declared.verdict.options:
@@ -138,35 +138,35 @@ def _settings(declared: JudgeProtocol, given: Mapping[str, str], seed: int) -> J
     return settings
 
 
-def _choice(given: Mapping[str, str], key: str, default: str, known: tuple[str, ...]) -> Any:
-    value = given.get(key, default)
+def _choice(args: Mapping[str, str], key: str, default: str, known: tuple[str, ...]) -> Any:
+    value = args.get(key, default)
     if value not in known:
         raise RmbenchError(f"--model-args {key}={value}: expected {' or '.join(known)}.{did_you_mean(value, known)}")
     return value
 
 
-def _whole(given: Mapping[str, str], key: str, default: int) -> int:
-    if key not in given:
+def _whole(args: Mapping[str, str], key: str, default: int) -> int:
+    if key not in args:
         return default
-    if not (given[key].isascii() and given[key].isdecimal() and int(given[key]) >= 1):
-        raise RmbenchError(f"--model-args {key}={given[key]}: expected a whole number of at least 1.")
-    return int(given[key])
+    if not (args[key].isascii() and args[key].isdecimal() and int(args[key]) >= 1):
+        raise RmbenchError(f"--model-args {key}={args[key]}: expected a whole number of at least 1.")
+    return int(args[key])
 
 
-def _number(given: Mapping[str, str], key: str, default: float, low: float) -> float:
-    if key not in given:
+def _number(args: Mapping[str, str], key: str, default: float, low: float) -> float:
+    if key not in args:
         return default
     try:
-        value = float(given[key])
+        value = float(args[key])
     except ValueError:
         value = float("nan")
     if not low <= value <= 100:
-        raise RmbenchError(f"--model-args {key}={given[key]}: expected a number of at least {low:g}.")
+        raise RmbenchError(f"--model-args {key}={args[key]}: expected a number of at least {low:g}.")
     return value
 
 
-def _parser(given: Mapping[str, str], declared: JudgeProtocol) -> str:
-    name = given.get("parser", "rmbench")
+def _parser(args: Mapping[str, str], declared: JudgeProtocol) -> str:
+    name = args.get("parser", "rmbench")
     if name == "rmbench":
         return ""
     if name not in PARSERS:
@@ -178,19 +178,19 @@ def _parser(given: Mapping[str, str], declared: JudgeProtocol) -> str:
     return name
 
 
-def _credit(given: Mapping[str, str], declared: JudgeProtocol) -> float | str:
-    if "unparsed" not in given or given["unparsed"] == "task":
-        return given.get("unparsed", declared.unparsed)
-    value = _number(given, "unparsed", 0.0, 0.0)
+def _credit(args: Mapping[str, str], declared: JudgeProtocol) -> float | str:
+    if "unparsed" not in args or args["unparsed"] == "task":
+        return args.get("unparsed", declared.unparsed)
+    value = _number(args, "unparsed", 0.0, 0.0)
     if value > 1:
-        raise RmbenchError(f"--model-args unparsed={given['unparsed']}: expected task or a credit from 0 to 1.")
+        raise RmbenchError(f"--model-args unparsed={args['unparsed']}: expected task or a credit from 0 to 1.")
     return value
 
 
-def _rubric(given: Mapping[str, str]) -> str:
-    if "rubric" not in given:
+def _rubric(args: Mapping[str, str]) -> str:
+    if "rubric" not in args:
         return ""
     try:
-        return Path(given["rubric"]).read_text("utf-8").strip()
+        return Path(args["rubric"]).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise RmbenchError(f"--model-args rubric={given['rubric']}: cannot be read ({error}).") from error
+        raise RmbenchError(f"--model-args rubric={args['rubric']}: cannot be read ({error}).") from error

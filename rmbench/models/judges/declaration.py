@@ -1,8 +1,7 @@
-"""A judge protocol as data: what a judge is shown, in which orders, and where its verdict stands.
+"""Judge protocols as data: the prompt, the position orders, and the format of the verdict.
 
-A protocol is one TOML file beside its Jinja templates; those in the folder `protocols` travel with the package. The
-wording of the bundled ones is this project's own; the layout and the verdict's form follow the judge that they are for,
-since a judge was trained on them.
+A protocol is one TOML file next to its Jinja templates; those in the folder `protocols` are bundled. The wording of the
+bundled ones is this project's own; layout and verdict format are those that the judge in question was trained on.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = [
     "DeclaredSampling",
     "JudgeProtocol",
     "PromptMessage",
-    "Reading",
+    "VerdictFormat",
     "load_protocol",
     "protocol_names",
 ]
@@ -46,13 +45,13 @@ class PromptMessage(_Declared):
     """One message of the prompt."""
 
     role: Literal["system", "user", "assistant", "raw"]
-    """"assistant": the beginning of the judge's own answer, last. "raw": the whole prompt, no chat template around."""
+    """"assistant": the beginning of the judge's own reply, last. "raw": the whole prompt, no chat template around."""
     template: str
     """The template's file, beside the declaration."""
 
 
-class Reading(_Declared):
-    """Where the verdict stands and how it is spelled; see `rmbench.models.judges.grammar`."""
+class VerdictFormat(_Declared):
+    """Where the verdict is in a reply and how it is spelled; see `rmbench.models.judges.grammar`."""
 
     reads: Literal["pick", "rating", "ranking"] = "pick"
     place: Place = "last"
@@ -65,34 +64,38 @@ class Reading(_Declared):
     """Literal text with one placeholder: {label}, {value}, {number}, {numbers} (one for each candidate shown) or
     {ranking} (labels joined by ">", best first)."""
     labels: Literal["letters", "numbers"] = "letters"
-    """What candidates are called: A, B ... or 1, 2 ..., in the order shown."""
+    """How candidates are labelled: A, B ... or 1, 2 ..., in the order shown."""
     tie: str = ""
-    """The whole mark that calls the candidates equal."""
+    """The whole mark of a tie."""
     values: Mapping[str, int | float | Literal["tie"]] = Field(default={})
-    """{value}: the text -> the place of the better candidate, counted from 0, "tie", or a rating."""
+    """{value}: the text -> the position of the better candidate, counted from 0, "tie", or a rating."""
     low: float = 1.0
     high: float = 10.0
-    """Limits of a rating; a number outside is no verdict."""
+    """Range of a rating; a number outside is no verdict."""
     integer: bool = True
     compare: bool = False
-    """{numbers}: the higher one is picked; equal ones are a tie."""
+    """{numbers}: the candidate with the highest one is picked; equal ones are a tie."""
     ignore_case: bool = False
     """Of ASCII letters alone."""
     cut: bool = False
-    """A text cut by length may hold a verdict all the same, where its place is complete."""
+    """Whether a reply cut off by its length may hold a verdict, where the declared place is complete."""
     options: bool = False
-    """Asked as probabilities of the texts in `values`; the mark is read where the server gives none."""
+    """Request the probabilities of the texts in `values`; the mark is parsed where the server returns none."""
     constrain: Literal["none", "choices", "json"] = "none"
-    """What a server that can is held to: the marks alone, or JSON with a reason and the field."""
+    """Structured output, where the server supports it: the marks alone, or JSON with a reason and the field."""
 
     @property
     def form(self) -> str:
         """The mark's placeholder."""
-        found = PLACEHOLDER.search(self.mark)
-        return found[1] if found else ""
+        match = PLACEHOLDER.search(self.mark)
+        return match[1] if match else ""
+
+    def label(self, place: int) -> str:
+        """The label of the candidate at a position, counted from 0."""
+        return chr(ord("A") + place) if self.labels == "letters" else str(place + 1)
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Reading:
+    def _fits_together(self) -> VerdictFormat:
         if len(PLACEHOLDER.findall(self.mark)) != 1:
             raise ValueError("mark: needs one placeholder: {label}, {value}, {number}, {numbers} or {ranking}")
         if (self.form == "value" or self.options) != bool(self.values):
@@ -113,7 +116,7 @@ class Reading(_Declared):
 
 
 class DeclaredSampling(_Declared):
-    """How the judge's text is drawn unless the user says otherwise."""
+    """Default sampling parameters."""
 
     temperature: float = Field(default=0.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -129,26 +132,26 @@ class JudgeProtocol(_Declared):
     version: int = Field(ge=1)
     title: str
     follows: str = ""
-    """Whose layout and verdict form these are, and how far that was checked."""
+    """Whose layout and verdict format these are, and how far that was checked."""
     notes: tuple[str, ...] = Field(default=(), strict=False)
     shape: Shape
     most: int = Field(default=2, ge=1, le=26)
-    """Candidates that one question may show."""
+    """Most candidates that one question may show."""
     orders: Literal["both", "single"] = "both"
-    """Of pairs; where a question shows more, a seeded permutation and its reverse, or the permutation alone."""
+    """Position orders of pairs; of more candidates, a seeded permutation and its reverse, or the permutation alone."""
     message: tuple[PromptMessage, ...] = Field(min_length=1, strict=False)
-    verdict: Reading
+    verdict: VerdictFormat
     think: tuple[tuple[str, str], ...] = Field(default=(("<think>", "</think>"),), strict=False)
-    """Opening and closing tags of thought, which is never read for a verdict."""
+    """Opening and closing tags of reasoning, which is never parsed for a verdict."""
     sampling: DeclaredSampling = DeclaredSampling()
     unparsed: float | Literal["task"] = "task"
-    """Credit of a verdict that cannot be read: the task's own rule, or what this judge's authors gave."""
+    """Credit of an unparsed verdict: the task's own rule, or what this judge's authors gave."""
     parsers: tuple[str, ...] = Field(default=(), strict=False)
-    """Upstream's own parsers that fit, by name; never the default."""
+    """Names of upstream's own parsers that fit; never the default."""
     needs: tuple[str, ...] = Field(default=(), strict=False)
     """Context without which a row fails: "rubric", "reference", "passages"."""
     reserved: tuple[str, ...] = Field(default=(), strict=False)
-    """Delimiters of the templates, so that no candidate can forge one; {letter} and {number} stand for any."""
+    """Delimiters of the templates, quoted so that no candidate can forge one; {letter} and {number} stand for any."""
     template_texts: tuple[str, ...] = Field(default=(), exclude=True, strict=False)
     """The templates' text, in the order of the messages."""
 
@@ -180,12 +183,12 @@ class JudgeProtocol(_Declared):
         whole = [self.model_dump(mode="json"), list(self.template_texts)]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
-    def worded(self, replaced: Mapping[str, Path]) -> JudgeProtocol:
-        """The protocol with templates from the user's files: "system" for the system message, "prompt" for the last one
-        before the judge's own answer. Raises RmbenchError where a file cannot be read or there is no such message."""
+    def with_templates(self, files: Mapping[str, Path]) -> JudgeProtocol:
+        """The protocol with the user's templates: "system" replaces the system message, "prompt" the last one before
+        the judge's own reply. Raises RmbenchError where a file cannot be read or there is no such message."""
         texts = list(self.template_texts)
         roles = [message.role for message in self.message]
-        for kind, path in replaced.items():
+        for kind, path in files.items():
             places = [k for k, role in enumerate(roles) if (role == "system") == (kind == "system")]
             places = [k for k in places if roles[k] != "assistant"]
             if not places:
@@ -250,6 +253,8 @@ def _text_of(path: Path) -> str:
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    known = {name for kind in (JudgeProtocol, Reading, DeclaredSampling, PromptMessage) for name in kind.model_fields}
+    known = {
+        name for kind in (JudgeProtocol, VerdictFormat, DeclaredSampling, PromptMessage) for name in kind.model_fields
+    }
     near = did_you_mean(str(first["loc"][-1]), known) if first["type"] == "extra_forbidden" else ""
     return f"{key + ': ' if key else ''}{first['msg']}.{near}"

@@ -1,12 +1,11 @@
-"""The place where a verdict stands in a judge's text.
+"""Finds the verdict's text in a judge's reply.
 
-Nothing here knows what a verdict means: from a text it takes the judge's thought away, finds the one place that the
-protocol declares, and gives the pieces of text there that have the verdict's form. `rmbench.models.judges.verdict`
-reads them.
+It strips the reasoning, finds the one place that the protocol declares, and returns the strings there that have the
+verdict's form. What they mean is up to `rmbench.models.judges.verdict`.
 
-Thought is what stands before the last closing tag, whether the text begins with the opening one or a template wrote it
-for the judge. A text that begins with an opening tag and never closes it is thought to its end. An opening tag anywhere
-else is text: a judge may quote a candidate that holds one.
+Reasoning is everything before the last closing think tag, whether the reply or the prompt's template holds the opening
+one. A reply that begins with an opening tag and never closes it is all reasoning. An opening tag anywhere else is text:
+a judge may quote a candidate that contains one.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rmbench.models.judges.declaration import PLACEHOLDER, Reading
+from rmbench.models.judges.declaration import PLACEHOLDER, VerdictFormat
 
-__all__ = ["found_at", "is_object", "outside_thought", "pattern_of"]
+__all__ = ["extract_verdicts", "strip_reasoning", "verdict_pattern"]
 
 _FORMS = {
     "letters": "[A-Z]",
@@ -27,42 +26,42 @@ _FORMS = {
 }
 _BOXED = "\\boxed{"
 _NONE = "\0"
-"""A piece that is no verdict of any form: the place is there, and what stands in it cannot be read."""
+"""Stands for a place that exists and holds no verdict of any form."""
 
 
-def pattern_of(reading: Reading) -> re.Pattern[str]:
-    """The mark as a pattern whose one group is the verdict. Every class in it is ASCII: no look-alike matches."""
-    before, _, after = PLACEHOLDER.split(reading.mark)
-    label = _FORMS[reading.labels]
+def verdict_pattern(verdict_format: VerdictFormat) -> re.Pattern[str]:
+    """The mark as a regular expression whose one group is the verdict. It is ASCII only: no look-alike matches."""
+    before, _, after = PLACEHOLDER.split(verdict_format.mark)
+    label = _FORMS[verdict_format.labels]
     number = _FORMS["number"]
     form = {
         "label": label,
         "number": number,
         "numbers": rf"{number}(?:[ \t]*,[ \t]*|[ \t]+){number}(?:(?:[ \t]*,[ \t]*|[ \t]+){number})*",
         "ranking": rf"{label}(?:[ \t]*>[ \t]*{label})+",
-        "value": "|".join(re.escape(value) for value in sorted(reading.values, key=len, reverse=True)),
-    }[reading.form]
+        "value": "|".join(re.escape(value) for value in sorted(verdict_format.values, key=len, reverse=True)),
+    }[verdict_format.form]
     text = f"{_guard(before, behind=True)}{_literal(before)}({form}){_literal(after)}{_guard(after, behind=False)}"
-    if reading.tie:
-        text = f"{re.escape(reading.tie)}|{text}"  # a tie's mark may look like a label's
-    return re.compile(text, re.ASCII | (re.IGNORECASE if reading.ignore_case else 0))
+    if verdict_format.tie:
+        text = f"{re.escape(verdict_format.tie)}|{text}"  # first, because a tie's mark may look like a label's
+    return re.compile(text, re.ASCII | (re.IGNORECASE if verdict_format.ignore_case else 0))
 
 
 def _literal(text: str) -> str:
-    """The text as it stands, but for how many blanks part its words."""
+    """The literal text, with any number of blanks between words."""
     return re.escape(text).replace(r"\ ", r"[ \t]*")
 
 
-def _guard(beside: str, *, behind: bool) -> str:
-    """Where nothing stands beside the placeholder the verdict is no part of a longer word or number, nor one of several
-    joined by a stroke, as in "Response 1 / Response 2"."""
-    if beside.strip():
+def _guard(neighbour: str, *, behind: bool) -> str:
+    """With no literal text next to the placeholder, the verdict must not be part of a longer word or number, nor one of
+    several joined by a slash, as in "Response 1 / Response 2"."""
+    if neighbour.strip():
         return ""
     return r"(?<![0-9A-Za-z./])" if behind else r"(?![0-9A-Za-z]|\.[0-9]|\s*/)"
 
 
-def outside_thought(text: str, think: Sequence[tuple[str, str]]) -> str | None:
-    """The text without the judge's thought; None where the thought does not end."""
+def strip_reasoning(text: str, think: Sequence[tuple[str, str]]) -> str | None:
+    """The text without the judge's reasoning; None where the reasoning does not end."""
     begins = text.lstrip()
     for opening, closing in think:
         end = text.rfind(closing)
@@ -73,29 +72,29 @@ def outside_thought(text: str, think: Sequence[tuple[str, str]]) -> str | None:
     return text
 
 
-def found_at(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
-    """The verdicts at the declared place, as they are spelled; none where the place is empty or not there.
+def extract_verdicts(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
+    """The verdicts at the declared place, as they are spelled; [] where the place is empty or missing.
 
     Args:
-        text: without thought.
-        reading: what is declared.
-        pattern: `pattern_of(reading)`.
+        text: without reasoning.
+        verdict_format: the protocol's.
+        pattern: `verdict_pattern(verdict_format)`.
     """
-    return _PLACES[reading.place](text, reading, pattern)
+    return _PLACES[verdict_format.place](text, verdict_format, pattern)
 
 
-def _spelled(found: re.Match[str]) -> str:
+def _spelled(match: re.Match[str]) -> str:
     """The group, or the whole mark of a tie."""
-    return found[0] if found[1] is None else found[1]
+    return match[0] if match[1] is None else match[1]
 
 
 def _whole(text: str, pattern: re.Pattern[str]) -> list[str]:
-    """The verdict that is all of a place; what else stands there is no verdict."""
-    found = pattern.fullmatch(text.strip(" \t\r\n"))
-    return [_spelled(found) if found else _NONE]
+    """The verdict that fills a place; any other text there is no verdict."""
+    match = pattern.fullmatch(text.strip(" \t\r\n"))
+    return [_spelled(match) if match else _NONE]
 
 
-def _last(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
+def _last(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     for line in reversed(text.split("\n")):
         found = [_spelled(one) for one in pattern.finditer(line)]
         if found:
@@ -103,31 +102,31 @@ def _last(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
     return []
 
 
-def _first_line(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
+def _first_line(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     return _whole(text.lstrip(" \t\r\n").split("\n", 1)[0], pattern)
 
 
-def _all(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
+def _all(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     return _whole(text, pattern)
 
 
-def _end(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
+def _end(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     """The last mark of the last line, where nothing but punctuation follows it."""
     line = text.rstrip(" \t\r\n").rsplit("\n", 1)[-1]
     found = list(pattern.finditer(line))
     return [_spelled(found[-1])] if found and not re.search(r"\w", line[found[-1].end() :]) else []
 
 
-def _tag(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
-    opening, closing = f"<{reading.tag}>", f"</{reading.tag}>"
+def _tag(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
+    opening, closing = f"<{verdict_format.tag}>", f"</{verdict_format.tag}>"
     start = text.rfind(opening)
     end = text.find(closing, start)
-    if start < 0 or end < 0:  # a tag that stays open may be the end of a longer one
+    if start < 0 or end < 0:  # an unclosed tag may be the end of a longer one
         return []
     return [_spelled(one) for one in pattern.finditer(text[start + len(opening) : end])]
 
 
-def _boxed(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
+def _boxed(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     start = text.rfind(_BOXED)
     if start < 0:
         return []
@@ -140,8 +139,8 @@ def _boxed(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
 
 
 def _balanced(text: str, start: int) -> str:
-    """The text up to the brace that closes the one before `start`, without LaTeX's text{...} or brackets around it;
-    what never closes is no verdict."""
+    """The text up to the brace that closes the one before `start`, without LaTeX's text{...} or brackets around it; no
+    verdict where it is never closed."""
     depth = 1
     for place in range(start, len(text)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)
@@ -152,25 +151,16 @@ def _balanced(text: str, start: int) -> str:
     return _NONE
 
 
-def _json(text: str, reading: Reading, pattern: re.Pattern[str]) -> list[str]:
+def _json(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     objects, end = _objects(text)
-    if not objects or "{" in text[end:]:  # one that was begun and never ended is the last
+    if not objects or "{" in text[end:]:  # the last object is unfinished
         return []
-    values = [value for name, value in objects[-1] if name == reading.tag]
+    values = [value for name, value in objects[-1] if name == verdict_format.tag]
     return [piece for value in values for piece in _whole(_as_text(value), pattern)]
 
 
-def is_object(text: str) -> bool:
-    """Whether the text is one JSON object and nothing else."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict)
-
-
 def _objects(text: str) -> tuple[list[list[tuple[str, Any]]], int]:
-    """The text's outermost JSON objects as pairs, a key that stands twice kept twice; and where the last one ends."""
+    """The text's outermost JSON objects as pairs, duplicate keys included, and where the last one ends."""
     decoder = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=str)
     found: list[list[tuple[str, Any]]] = []
     end = 0
@@ -186,11 +176,11 @@ def _objects(text: str) -> tuple[list[list[tuple[str, Any]]], int]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object's pairs, told from a JSON list."""
+    """An object's pairs, as distinct from a JSON list."""
 
 
 def _as_text(value: object) -> str:
-    """A JSON value as the mark spells it: a list as a ranking; what no verdict can be as nothing."""
+    """A JSON value as the mark spells it, a list as a ranking."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | _Pairs):
@@ -202,7 +192,7 @@ def _as_text(value: object) -> str:
     return _NONE
 
 
-_PLACES: dict[str, Callable[[str, Reading, re.Pattern[str]], list[str]]] = {
+_PLACES: dict[str, Callable[[str, VerdictFormat, re.Pattern[str]], list[str]]] = {
     "last": _last,
     "first-line": _first_line,
     "whole": _all,

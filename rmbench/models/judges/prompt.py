@@ -1,4 +1,4 @@
-"""What a judge is shown: an example's texts in a protocol's templates.
+"""Renders a protocol's prompt for an example.
 
 A template is Jinja in a sandbox. It may use:
 
@@ -8,8 +8,8 @@ A template is Jinja in a sandbox. It may use:
 - `rubric`, `reference`, `passages`: from the example's context or the user's file; "" where there is none.
 - `context`: all of the example's context by name.
 
-All of these are text from a benchmark, and are quoted as `rmbench.models.judges.quoting` says unless the user, or the
-example's own context `marks`, asks for raw ones. What a candidate says is never rendered again.
+All of these are text from a benchmark and are quoted (`rmbench.models.judges.quoting`) unless the user, or the
+example's own context `marks`, asks for raw text. A candidate's text is never rendered as a template.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.quoting import Quoting, reserved_marks
 from rmbench.types import Conversation, Example
 
-__all__ = ["CannotAskError", "Prompt"]
+__all__ = ["Prompt", "PromptError"]
 
 Quote = Callable[[str], str]
 _CONTEXT = {
@@ -34,28 +34,28 @@ _CONTEXT = {
     "reference": ("reference", "reference_answer", "answer"),
     "passages": ("passages", "documents", "knowledge", "context"),
 }
-"""What templates call a context, and what tasks call it, the first that is there."""
+"""Template variable -> names of the context in tasks; the first that exists is used."""
 
 
-class CannotAskError(Exception):
-    """The protocol cannot ask about this example; the text says why."""
+class PromptError(Exception):
+    """The protocol has no prompt for this example; the message says why."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Writes one protocol's prompts."""
+    """The prompt of one protocol."""
 
     protocol: JudgeProtocol
     templates: tuple[Template, ...]
     quoting: Quoting
     quoted: bool
-    """Whether marks are quoted where the example does not say: its context `marks` is "quoted" or "raw"."""
+    """Whether marks are quoted, unless the example's context `marks` says "quoted" or "raw"."""
     rubric: str
-    """The user's own, which goes before the example's; "" where there is none."""
+    """The user's own, which replaces the example's; "" where there is none."""
 
     @classmethod
     def of(cls, protocol: JudgeProtocol, *, quoted: bool = True, rubric: str = "") -> Prompt:
-        """The protocol's prompt; raises RmbenchError where a template is no Jinja."""
+        """The protocol's prompt; raises RmbenchError where a template is not valid Jinja."""
         # Prompts are plain text for a model: nothing in them is markup to escape.
         environment = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
@@ -67,29 +67,29 @@ class Prompt:
         return cls(protocol, templates, Quoting.of(reserved_marks(protocol)), quoted, rubric)
 
     def messages(self, example: Example, shown: Sequence[int]) -> tuple[Mapping[str, str], ...]:
-        """The messages that show candidates in this order.
+        """The messages that show the candidates in this order.
 
         Raises:
-            CannotAskError: too many candidates, a context that is missing, or a template that fails on this example.
+            PromptError: too many candidates, a missing context, or a template that fails on this example.
         """
         if len(shown) > self.protocol.most:
-            raise CannotAskError(f"{len(shown)} candidates; {self.protocol.name} shows {self.protocol.most} at most")
-        given = self._given(example, shown)
+            raise PromptError(f"{len(shown)} candidates; {self.protocol.name} shows {self.protocol.most} at most")
+        variables = self._variables(example, shown)
         for name in self.protocol.needs:
-            if not given[name]:
-                raise CannotAskError(f"{self.protocol.name} needs a {name}, and the row has none")
+            if not variables[name]:
+                raise PromptError(f"{self.protocol.name} needs a {name}, and the row has none")
         roles = [message.role for message in self.protocol.message]
         try:
-            texts = [template.render(given) for template in self.templates]
+            texts = [template.render(variables) for template in self.templates]
         except Exception as error:  # a template may be the user's, and fail in any way
-            raise CannotAskError(f"a template of {self.protocol.name} fails: {error}") from error
+            raise PromptError(f"a template of {self.protocol.name} fails: {error}") from error
         return tuple(
             {"role": "user" if role == "raw" else role, "content": text}
             for role, text in zip(roles, texts, strict=True)
             if text or role != "system"
         )
 
-    def _given(self, example: Example, shown: Sequence[int]) -> dict[str, Any]:
+    def _variables(self, example: Example, shown: Sequence[int]) -> dict[str, Any]:
         quoted = example.context.get("marks", "quoted" if self.quoted else "raw") == "quoted"
         quote: Quote = self.quoting.quote if quoted else str
         context = {name: quote(text) for name, text in example.context.items()}
@@ -98,7 +98,7 @@ class Prompt:
         for place, k in enumerate(shown):
             candidate = example.candidates[k]
             own = question if candidate.prompt is None else _text(candidate.prompt, quote)
-            label = chr(ord("A") + place) if self.protocol.verdict.labels == "letters" else str(place + 1)
+            label = self.protocol.verdict.label(place)
             text = _text(candidate.messages, quote, bare="assistant")
             answers.append({"label": label, "number": place + 1, "text": text, "question": own})
         named = {name: next((context[key] for key in keys if context.get(key)), "") for name, keys in _CONTEXT.items()}
@@ -107,7 +107,7 @@ class Prompt:
 
 
 def _text(conversation: Conversation, quote: Quote, bare: str = "user") -> str:
-    """A conversation's text; a single turn of the role `bare` goes without its name."""
+    """A conversation's text; a single turn of the role `bare` without its role."""
     if len(conversation) == 1 and conversation[0].role == bare:
         return quote(conversation[0].text)
     return "\n\n".join(f"[{message.role}]\n{quote(message.text)}" for message in conversation)

@@ -1,12 +1,12 @@
-"""Reserved marks inside text that a judge is shown: quoted so that no candidate can forge one, and back again.
+"""Quotes reserved marks in the text of candidates, so that none can forge a verdict or a delimiter, and unquotes them.
 
-A mark is a piece of text that means something to the prompt, the parser or a chat template: the verdict's own mark, a
-delimiter, a think tag, a chat template's special token. Quoting writes a tilde behind the first character of each:
+A mark is a string with a meaning to the prompt, the parser or a chat template: the verdict's own mark, a delimiter, a
+think tag, a chat template's special token. Quoting inserts a tilde after the first character of each:
 
     [[A]] -> [~[A]]        </think> -> <~/think>        <|im_start|> -> <~|im_start|>
 
-A mark that holds tildes already gets one more, so quoting can be undone exactly, whatever the text. ASCII case is
-ignored. Look-alikes in other scripts are left alone: no parser here reads them, and no tokenizer takes them for its
+A mark that already contains tildes gets one more, so quoting is exactly invertible, whatever the text. ASCII case is
+ignored. Look-alikes in other scripts are not quoted: no parser here reads them, and no tokenizer takes them for its
 special tokens.
 """
 
@@ -50,56 +50,56 @@ _WILD = {
     "number": "[0-9.~]+",
     "ranking": r"[A-Za-z0-9>\s~]+",
     "numbers": r"[0-9.,\s~]+",
-    # No mark's beginning can stand inside, so a search stays linear in the text.
+    # No mark can begin inside it, so a search stays linear in the text.
     "word": "[^<>|\uff5c\n]+",
 }
 _WILD_NAME = re.compile(r"\{(" + "|".join(_WILD) + r")\}")
-_PREFIX = 4  # characters from which the text before a placeholder is a mark by itself
+_PREFIX = 4  # characters that make the text before a placeholder a mark by itself
 
 
 def reserved_marks(protocol: JudgeProtocol) -> tuple[str, ...]:
-    """What no text shown may hold unquoted: the protocol's own marks, then `CHAT_MARKS`."""
-    reading = protocol.verdict
-    # The common think tags too where the protocol has none: a server may take out what stands between them.
+    """What is quoted in every text shown: the protocol's own marks, then `CHAT_MARKS`."""
+    verdict_format = protocol.verdict
+    # The common think tags even where the protocol has none: a server may remove the text between them.
     marks = [*protocol.reserved, *(tag for pair in protocol.think for tag in pair), "<think>", "</think>"]
-    marks += [reading.tie] if reading.tie else []
-    if reading.place == "tag":
-        marks += [f"<{reading.tag}>", f"</{reading.tag}>"]
-    if reading.place == "json":
-        marks.append(f'"{reading.tag}"')
-    if reading.place == "boxed":
+    marks += [verdict_format.tie] if verdict_format.tie else []
+    if verdict_format.place == "tag":
+        marks += [f"<{verdict_format.tag}>", f"</{verdict_format.tag}>"]
+    if verdict_format.place == "json":
+        marks.append(f'"{verdict_format.tag}"')
+    if verdict_format.place == "boxed":
         marks.append("\\boxed{")
-    elif reading.place in ("last", "end", "tag") or PLACEHOLDER.sub("", reading.mark).strip():
+    elif verdict_format.place in ("last", "end", "tag") or PLACEHOLDER.sub("", verdict_format.mark).strip():
         marks += _verdict_marks(protocol)
     return tuple(dict.fromkeys([*marks, *CHAT_MARKS]))
 
 
 def _verdict_marks(protocol: JudgeProtocol) -> list[str]:
-    """The verdict's mark by the text before its placeholder, where that says enough, else whole."""
-    reading = protocol.verdict
-    before = reading.mark[: reading.mark.index("{" + reading.form + "}")].strip()
+    """The verdict's mark up to its placeholder where that is long enough, else whole."""
+    verdict_format = protocol.verdict
+    before = verdict_format.mark[: verdict_format.mark.index("{" + verdict_format.form + "}")].strip()
     if len(before) >= _PREFIX:
         return [before]
-    if reading.form == "value":
-        return [reading.mark.replace("{value}", value) for value in reading.values]
-    return [reading.mark] if PLACEHOLDER.sub("", reading.mark).strip() else []
+    if verdict_format.form == "value":
+        return [verdict_format.mark.replace("{value}", value) for value in verdict_format.values]
+    return [verdict_format.mark] if PLACEHOLDER.sub("", verdict_format.mark).strip() else []
 
 
 @dataclass(frozen=True)
 class Quoting:
-    """Quotes some marks."""
+    """Quotes a set of marks."""
 
     pattern: re.Pattern[str]
 
     @classmethod
     def of(cls, marks: Iterable[str]) -> Quoting:
-        """Quoting of marks, in which {letter}, {label}, {number}, {numbers}, {ranking} and {word} stand for any."""
-        # A mark matches with tildes anywhere in it, so that quoting one never hides or makes another.
+        """The quoting of marks, in which {letter}, {label}, {number}, {numbers}, {ranking} and {word} stand for any."""
+        # A mark matches with tildes anywhere in it, so that quoting one never hides or creates another.
         alternatives = "|".join(_tolerant(mark) for mark in sorted(marks, key=len, reverse=True))
         return cls(re.compile(f"(?=(?:{alternatives}))", re.IGNORECASE | re.ASCII))
 
     def quote(self, text: str) -> str:
-        """The text with every mark broken."""
+        """The text with every mark quoted."""
         out, last = [], 0
         for found in self.pattern.finditer(text):
             out += [text[last : found.start() + 1], "~"]
@@ -107,7 +107,7 @@ class Quoting:
         return "".join([*out, text[last:]])
 
     def unquote(self, text: str) -> str:
-        """What `quote` was given."""
+        """The inverse of `quote`."""
         out, last = [], 0
         for found in self.pattern.finditer(text):
             behind = found.start() + 1
@@ -118,10 +118,10 @@ class Quoting:
 
 
 def _tolerant(mark: str) -> str:
-    pieces, last = [], 0
+    parts, last = [], 0
     for found in _WILD_NAME.finditer(mark):
-        pieces += [re.escape(char) for char in mark[last : found.start()]]
-        pieces.append(_WILD[found[1]])
+        parts += [re.escape(char) for char in mark[last : found.start()]]
+        parts.append(_WILD[found[1]])
         last = found.end()
-    pieces += [re.escape(char) for char in mark[last:]]
-    return _TILDES.join(pieces)
+    parts += [re.escape(char) for char in mark[last:]]
+    return _TILDES.join(parts)

@@ -1,4 +1,4 @@
-"""A judge: a protocol, a backend that answers its questions, and the verdicts that come of it."""
+"""A judge as a Responder: questions by a protocol, asked through a backend, and verdicts parsed from the replies."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from typing import Literal
 
 from rmbench.models.abilities import Replies
 from rmbench.models.judges.declaration import JudgeProtocol
-from rmbench.models.judges.orders import shown_orders
+from rmbench.models.judges.orders import position_orders
 from rmbench.models.judges.parsers import PARSERS
-from rmbench.models.judges.prompt import CannotAskError, Prompt
-from rmbench.models.judges.verdict import Read, Reader, answers_allowed
+from rmbench.models.judges.prompt import Prompt, PromptError
+from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, allowed_replies
 from rmbench.models.protocols import ModelFacts
 from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling
-from rmbench.models.servers.reply_cache import Remembering
+from rmbench.models.servers.replies import FINISHED
+from rmbench.models.servers.reply_cache import CachingBackend
 from rmbench.types import TIE, Example, Judgment, Status, Verdict
 
 __all__ = ["Estimate", "JudgeResponder", "JudgeSettings"]
 
 _CHARACTERS_PER_TOKEN = 4
-"""Of English text, roughly; for estimates alone."""
+"""Of English text, roughly; for estimates only."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeSettings:
-    """How a protocol is run."""
+    """How a protocol is applied."""
 
     seed: int = 0
     orders: Literal["both", "single"] = "both"
     votes: int = 1
     voting: Literal["majority", "mean", "each"] = "majority"
-    """How votes make one verdict when metrics are taken; see `rmbench.metrics.judging.votes`."""
+    """How votes become one verdict in metrics; see `rmbench.metrics.judging.votes`."""
     voting_unparsed: Literal["abstain", "count"] = "abstain"
     marks: Literal["quoted", "raw"] = "quoted"
     parser: str = ""
-    """Upstream's parser by name; "" is this project's."""
+    """An upstream parser's name; "" is this project's."""
     tournament: bool = False
     unparsed: float | str = "task"
     sampling: Sampling = field(default_factory=Sampling)
@@ -46,11 +47,11 @@ class JudgeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What judging some examples will cost."""
+    """The cost of judging some examples."""
 
     calls: int
     prompt_tokens: int
-    """About, from the number of characters."""
+    """Estimated from the number of characters."""
     answer_tokens: int
     """At most."""
 
@@ -72,29 +73,28 @@ class JudgeResponder:
     prompt: Prompt
 
     def close(self) -> None:
-        """Let go of the backend."""
+        """Close the backend."""
         self.backend.close()
 
     def spent(self) -> tuple[int, float | None]:
-        """Tokens read and written until now, and what they cost where prices are known."""
-        usage = getattr(self.backend, "usage", None)
-        return (0, None) if usage is None else (usage.tokens, usage.cost)
+        """Tokens used so far, and their cost where prices are known."""
+        return self.backend.usage.tokens, self.backend.usage.cost
 
     def with_reply_cache(self, replies: Replies) -> JudgeResponder:
-        """The same judge, which keeps every answer there and asks for none that is kept."""
-        return replace(self, backend=Remembering(self.backend, replies, self.facts.fingerprint))
+        """The same judge, which stores every reply there and asks no question whose reply is stored."""
+        return replace(self, backend=CachingBackend(self.backend, replies, self.facts.fingerprint))
 
     def estimate(self, examples: Iterable[Example]) -> Estimate:
-        """What judging the examples costs where nothing was answered yet. Asks nothing."""
+        """The cost of judging the examples with an empty reply cache. Asks nothing."""
         calls, tokens, votes = 0, 0, self.settings.votes
         for example in examples:
             try:
                 for shown in self._orders(example):
-                    written = sum(len(message["content"]) for message in self.prompt.messages(example, shown))
+                    characters = sum(len(message["content"]) for message in self.prompt.messages(example, shown))
                     calls += votes
-                    tokens += votes * math.ceil(written / _CHARACTERS_PER_TOKEN)
-            except CannotAskError:
-                continue  # the row fails, and asks nothing
+                    tokens += votes * math.ceil(characters / _CHARACTERS_PER_TOKEN)
+            except PromptError:
+                continue  # the row fails without a question
         most = 1 if self.protocol.verdict.options else self.settings.sampling.max_tokens
         return Estimate(calls, tokens, calls * most)
 
@@ -102,7 +102,7 @@ class JudgeResponder:
         """The questions about an example, every vote of an order before the next order.
 
         Raises:
-            CannotAskError: the protocol cannot ask about this example.
+            PromptError: the protocol cannot ask about this example.
         """
         for shown in self._orders(example):
             messages = self.prompt.messages(example, shown)
@@ -113,24 +113,24 @@ class JudgeResponder:
                 yield replace(question, sampling=sampling)
 
     def judge(self, task: str, example: Example) -> Judgment:
-        """The verdicts on an example, with what the judge wrote beside each.
+        """The verdicts on an example, with the judge's text for each.
 
-        A question without an answer is a failed verdict; the judgment is failed where all are, unparsed where none can
-        be read. Raises RmbenchError where the backend will never answer.
+        A question without a reply is a failed verdict; the judgment is failed where all are, unparsed where none is
+        ok. Raises RmbenchError where the backend can answer no question.
         """
         try:
-            asked = [(question, self.backend.ask(question)) for question in self.questions(task, example)]
-        except CannotAskError as error:
+            replies = [(question, self.backend.ask(question)) for question in self.questions(task, example)]
+        except PromptError as error:
             return Judgment(id=example.id, status="failed", error=str(error))
         verdicts: list[Verdict] = []
         rationale: list[str] = []
         errors: list[str] = []
-        for question, reply in asked:
-            read = self._read(reply, len(question.shown))
-            given = _verdicts(question, read, self.protocol)
-            verdicts += given
-            rationale += [_written(reply), *[""] * (len(given) - 1)]
-            errors += [read.why] if read.status == "failed" else []
+        for question, reply in replies:
+            parsed = self._parse(reply, len(question.shown))
+            of_question = _verdicts(question, parsed, self.protocol)
+            verdicts += of_question
+            rationale += [_rationale(reply), *[""] * (len(of_question) - 1)]
+            errors += [parsed.why] if parsed.status == "failed" else []
         status = _status(verdicts)
         return Judgment(
             id=example.id,
@@ -138,78 +138,80 @@ class JudgeResponder:
             rationale=tuple(rationale),
             status=status,
             error=errors[0] if status == "failed" and errors else "",
-            remarks=tuple(_remarks(reply for _, reply in asked)),
+            remarks=tuple(_remarks(reply for _, reply in replies)),
         )
 
     @cached_property
-    def _reader(self) -> Reader:
-        return Reader.of(self.protocol)
+    def _parser(self) -> VerdictParser:
+        return VerdictParser.of(self.protocol)
 
     def _orders(self, example: Example) -> list[tuple[int, ...]]:
         settings = self.settings
-        return shown_orders(example, self.protocol, settings.orders, tournament=settings.tournament, seed=settings.seed)
+        return position_orders(
+            example, self.protocol, settings.orders, tournament=settings.tournament, seed=settings.seed
+        )
 
-    def _read(self, reply: Reply, size: int) -> Read:
+    def _parse(self, reply: Reply, size: int) -> ParsedVerdict:
         if reply.error:
-            return Read(None, "failed", reply.error)
-        if reply.finish not in ("stop", "length"):
-            return Read(None, "failed", f"the server ended the answer with {reply.finish!r}")
+            return ParsedVerdict(None, "failed", reply.error)
+        if reply.finish not in FINISHED:
+            return ParsedVerdict(None, "failed", f"the server ended the answer with {reply.finish!r}")
         if reply.options is not None and self.protocol.verdict.options:
-            return self._reader.read_options(reply.options)
+            return self._parser.parse_options(reply.options)
         if self.settings.parser:
             return PARSERS[self.settings.parser](reply.text, size, self.protocol.verdict.reads)
-        return self._reader.read(reply.text, reply.finish, size)
+        return self._parser.parse(reply.text, reply.finish, size)
 
     def _grammar(self, size: int) -> Grammar:
-        reading = self.protocol.verdict
-        if reading.options:
-            return Grammar(options=tuple(reading.values))
-        if reading.constrain == "choices":
-            return Grammar(choices=answers_allowed(reading, size))
-        if reading.constrain == "json":
-            return Grammar(schema=_schema(reading.tag, answers_allowed(reading, size)))
+        verdict_format = self.protocol.verdict
+        if verdict_format.options:
+            return Grammar(options=tuple(verdict_format.values))
+        if verdict_format.constrain == "choices":
+            return Grammar(choices=allowed_replies(verdict_format, size))
+        if verdict_format.constrain == "json":
+            return Grammar(schema=_schema(verdict_format.tag, allowed_replies(verdict_format, size)))
         return Grammar()
 
     def _seed(self, name: str) -> int:
-        """The request's own seed, in 31 bits."""
+        """The seed of one question, in 31 bits."""
         digest = hashlib.sha256(f"{self.settings.seed}/{name}".encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _verdicts(question: Question, read: Read, protocol: JudgeProtocol) -> list[Verdict]:
-    """What was read of places, as verdicts on candidates; where each shown candidate is rated, one for each."""
+def _verdicts(question: Question, parsed: ParsedVerdict, protocol: JudgeProtocol) -> list[Verdict]:
+    """A verdict on positions as verdicts on candidates: one per candidate where each is rated, else one."""
     shown, reads = question.shown, protocol.verdict.reads
     rates_all = reads == "rating" and len(shown) > 1
-    seen = [(k,) for k in shown] if rates_all else [shown]
-    if read.status != "ok" or read.value is None:
-        return [Verdict(one, reads, None, read.status, question.vote) for one in seen]
-    value = read.value
+    orders = [(k,) for k in shown] if rates_all else [shown]
+    if parsed.status != "ok" or parsed.value is None:
+        return [Verdict(one, reads, None, parsed.status, question.vote) for one in orders]
+    value = parsed.value
     if isinstance(value, tuple):
         if rates_all:
-            rated = zip(seen, value, strict=True)
+            rated = zip(orders, value, strict=True)
             return [Verdict(one, "rating", rating, vote=question.vote) for one, rating in rated]
         return [Verdict(shown, "ranking", tuple(shown[int(place)] for place in value), vote=question.vote)]
     if reads == "pick":
         picked = TIE if value == TIE else shown[int(value)]
-        return [Verdict(shown, "pick", picked, vote=question.vote, logprob=read.logprob)]
-    return [Verdict(shown, "rating", value, vote=question.vote, logprob=read.logprob)]
+        return [Verdict(shown, "pick", picked, vote=question.vote, logprob=parsed.logprob)]
+    return [Verdict(shown, "rating", value, vote=question.vote, logprob=parsed.logprob)]
 
 
 def _status(verdicts: Sequence[Verdict]) -> Status:
-    found = {verdict.status for verdict in verdicts}
-    if "ok" in found:
+    statuses = {verdict.status for verdict in verdicts}
+    if "ok" in statuses:
         return "ok"
-    return "unparsed" if "unparsed" in found else "failed"
+    return "unparsed" if "unparsed" in statuses else "failed"
 
 
-def _written(reply: Reply) -> str:
-    """What the judge wrote, its thought before it; half surrogate pairs, which no file holds, replaced."""
-    thought = f"<think>\n{reply.reasoning}\n</think>\n" if reply.reasoning else ""
-    return (thought + reply.text).encode("utf-8", "replace").decode("utf-8")
+def _rationale(reply: Reply) -> str:
+    """The judge's text after its reasoning; lone surrogates, which no file can store, replaced."""
+    reasoning = f"<think>\n{reply.reasoning}\n</think>\n" if reply.reasoning else ""
+    return (reasoning + reply.text).encode("utf-8", "replace").decode("utf-8")
 
 
 def _remarks(replies: Iterable[Reply]) -> Iterator[str]:
-    """What of the answers is counted in the record: which way each came, and which were cut."""
+    """What the record counts of the replies: the path of each, and those that were cut off."""
     for reply in replies:
         if reply.error:
             yield "answers_failed"
@@ -220,7 +222,7 @@ def _remarks(replies: Iterable[Reply]) -> Iterator[str]:
 
 
 def _schema(field_name: str, allowed: Sequence[str]) -> Mapping[str, object]:
-    """A reason, then the verdict, so that the judge reasons before it decides."""
+    """The reason before the verdict, so that the judge reasons before it decides."""
     verdict: dict[str, object] = {"type": "string"}
     if allowed:
         verdict["enum"] = list(allowed)

@@ -1,1 +1,1 @@
-"""Scalar reward models that vLLM's pooling endpoints compute."""
+"""Models computed by servers or read from batch files: judges, and scalar models behind a pooling endpoint."""

@@ -1,4 +1,4 @@
-"""Two ways to compute one model's rewards, held against each other on the same rows."""
+"""The rewards of one model from two backends, compared on the same rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Comparison", "compare"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far two backends are apart."""
+    """The differences between two backends."""
 
     rewards: int
-    """Rewards that both give."""
+    """Rewards that both computed."""
     largest: float
     """Largest absolute difference of a reward; 0 where there is none to compare."""
     at: str
@@ -22,14 +22,14 @@ class Comparison:
     pairs: int
     """Pairs of candidates of one row that were compared."""
     flips: int
-    """Pairs that the two put in opposite orders, a tie on one side included."""
+    """Pairs that the two order differently, a tie on one side included."""
     flipped: tuple[str, ...]
     """The rows of these pairs, each once."""
     missing: tuple[str, ...]
     """Rows that one of them did not score."""
 
     def line(self) -> str:
-        """All of it as one line."""
+        """All of it in one line."""
         where = f" (row {self.at})" if self.at else ""
         lost = f"; {len(self.missing)} rows were not scored by both" if self.missing else ""
         return (
@@ -44,12 +44,12 @@ def compare(
     *,
     within: float = 0.0,
 ) -> Comparison:
-    """Rewards of the same rows from two backends.
+    """Compare the rewards of the same rows from two backends.
 
     Args:
         ours: row id -> [K] rewards of its candidates; None for a row that failed.
         theirs: the same from the other backend; a row may be missing.
-        within: margins that differ by so little are the same, so that rounding does not turn a tie.
+        within: margins that differ by no more than this are equal, so that rounding does not break a tie.
 
     Raises:
         ValueError: a row has another number of candidates on the other side.
@@ -60,7 +60,7 @@ def compare(
     missing = [row for row in theirs if row not in ours]
     for row, one in ours.items():
         other = theirs.get(row)
-        if not _whole(one) or not _whole(other):
+        if not _complete(one) or not _complete(other):
             missing.append(row)
             continue
         if len(one or ()) != len(other or ()):
@@ -70,18 +70,18 @@ def compare(
         for mine, yours in values:
             if abs(mine - yours) > largest:
                 largest, at = abs(mine - yours), row
-        turned = 0
+        changed = 0
         for first, (mine, yours) in enumerate(values):
             for mine_next, yours_next in values[first + 1 :]:
                 pairs += 1
                 here, there = mine - mine_next, yours - yours_next
-                turned += _sign(here) != _sign(there) and abs(here - there) > within
-        flips += turned
-        flipped += [row] if turned else []
+                changed += _sign(here) != _sign(there) and abs(here - there) > within
+        flips += changed
+        flipped += [row] if changed else []
     return Comparison(rewards, largest, at, pairs, flips, tuple(flipped), tuple(missing))
 
 
-def _whole(values: Sequence[float] | None) -> bool:
+def _complete(values: Sequence[float] | None) -> bool:
     return values is not None and all(math.isfinite(value) for value in values)
 
 

@@ -1,27 +1,29 @@
-"""A scalar model behind `/classify`: our tokens go there, raw logits come back."""
+"""A scalar model behind /classify: token ids are sent, raw logits come back."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
-from rmbench.models.servers.client import AgainError, Client
+from rmbench.models.servers.client import Client
+from rmbench.models.servers.pool import Server
+from rmbench.models.servers.replies import parse_labels
+from rmbench.models.servers.requests import CLASSIFY, classify_body
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["ServedScorer", "check_raw", "classify"]
 
-_EQUAL = 1e-3
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class ServedScorer:
-    """A Scorer whose forward is a request. It sends token ids, never text, before which a server puts a second BOS."""
+    """A Scorer whose forward pass is a request. It sends token ids, because a server puts a second BOS before text."""
 
     client: Client
     model: str
@@ -30,10 +32,10 @@ class ServedScorer:
     facts: ModelFacts
     pad_id: int
     stop: Callable[[], None] | None = None
-    """Ends a server that was started for this model alone."""
+    """Stops a server that was started for this model alone."""
     answers: frozenset[Answer] = field(default=frozenset({"reward"}))
     threads: int = 4
-    """Batches under way at once; the server makes batches of its own."""
+    """Batches in flight at once; the server makes batches of its own."""
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render and tokenise, one entry per request."""
@@ -45,7 +47,7 @@ class ServedScorer:
         return {"reward": np.asarray(logits, dtype=np.float32).reshape(-1, 1)}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the model answers rewards alone."""
+        """Not available: the model returns rewards only."""
 
     def close(self) -> None:
         """Break off requests, then stop the server, if it is ours."""
@@ -55,76 +57,55 @@ class ServedScorer:
 
 
 def classify(
-    client: Client, model: str, rows: Sequence[Sequence[int]], *, activation: bool = False, **to: Any
+    client: Client,
+    model: str,
+    rows: Sequence[Sequence[int]],
+    *,
+    activation: bool = False,
+    server: Server | None = None,
 ) -> list[float]:
-    """[B] what a one-label classifier says of rows of token ids.
+    """[B] outputs of a classifier with one label.
 
     Args:
-        client: whom to ask.
+        client: sends the request.
         model: as the server calls it.
         rows: [B] rows of token ids.
-        activation: whether the server puts its activation (a sigmoid) on the logits.
-        to: `server=` of `Client.post`.
+        activation: whether the server applies its activation (a sigmoid) to the logits.
+        server: see `Client.post`.
 
     Raises:
-        RmbenchError: the model has another number of labels.
-        AgainError, RefusedError: as `Client.post` says.
+        RmbenchError: the model has another number of labels; or see `Client.post`.
     """
-
-    def read(data: Any) -> list[float]:
-        entries = data.get("data") if isinstance(data, dict) else None
-        if not isinstance(entries, list) or len(entries) != len(rows):
-            raise AgainError(f"the answer has not the {len(rows)} rows that were asked for")
-        found: dict[int, float] = {}
-        for entry in entries:
-            values = entry.get("probs") if isinstance(entry, dict) else None
-            if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
-                raise AgainError("a row of the answer holds no numbers")
-            if len(values) != 1:
-                raise RmbenchError(f"{model} has {len(values)} labels; a scalar reward model has exactly one.")
-            found[entry.get("index", -1)] = float(values[0])
-        if set(found) != set(range(len(rows))):
-            raise AgainError("the answer's rows are not those that were asked for")
-        return [found[index] for index in range(len(rows))]
-
-    body = {"model": model, "input": [list(row) for row in rows], "use_activation": activation}
-    return client.post("/classify", body, read, **to)
+    body = classify_body(model, rows, activation=activation)
+    return client.post(CLASSIFY, body, lambda data: parse_labels(data, len(rows), model), server)
 
 
 def check_raw(client: Client, model: str, rows: Sequence[Sequence[int]]) -> None:
-    """Make sure that every server gives logits. Servers accept switches that they do not know, and a sigmoid that
-    stays on keeps the order of rows and spoils their margins.
+    """Make sure that every server returns logits. Servers accept fields that they do not know, and a sigmoid that stays
+    on keeps the order of rows and spoils their margins.
 
     Args:
-        client: its servers are asked one after the other.
+        client: each of its servers is checked.
         model: as they call it.
         rows: a few rows of token ids.
 
     Raises:
-        RmbenchError: what is called a logit is a sigmoid, or neither.
+        RmbenchError: a server's logits are those after a sigmoid, or neither.
     """
-    for server in client.servers:
-        if server.dropped:
-            continue
-        try:
-            raw = classify(client, model, rows, server=server)
-            squashed = classify(client, model, rows, activation=True, server=server)
-        except RmbenchError:
-            if server.dropped and any(not other.dropped for other in client.servers):
-                continue
-            raise
-        except Exception as error:
-            raise RmbenchError(f"{server.api} does not classify rows of {model}: {error}") from error
+
+    def check(server: Server) -> None:
+        raw = classify(client, model, rows, server=server)
+        squashed = classify(client, model, rows, activation=True, server=server)
         same = all(abs(one - other) < 1e-9 for one, other in zip(raw, squashed, strict=True))
         if same and all(0 < value < 1 for value in raw):
             raise RmbenchError(
                 f"{server.api} gives the same numbers between 0 and 1 with the activation and without it, so it does "
                 "not know `use_activation`; logits are needed."
             )
-        near = [abs(_sigmoid(one) - other) < _EQUAL for one, other in zip(raw, squashed, strict=True)]
-        if not same and not all(near):
+        sigmoids = [0.5 + 0.5 * math.tanh(logit / 2) for logit in raw]
+        near = all(abs(one - other) < _TOLERANCE for one, other in zip(sigmoids, squashed, strict=True))
+        if not same and not near:
             raise RmbenchError(f"{server.api}: the numbers without the activation are not the logits of those with it.")
 
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+    for _ in client.ask_each(check, f"does not classify rows of {model}"):
+        pass

@@ -1,4 +1,4 @@
-"""Requests to one or several servers: sent again where that may help, shared out, and broken off at once on demand."""
+"""A client of one or several servers: retries with back-off, load balancing, fail-over, and immediate cancellation."""
 
 from __future__ import annotations
 
@@ -8,63 +8,60 @@ import json
 import logging
 import random
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from rmbench.errors import RmbenchError, UnreachableError
-from rmbench.models.servers.failures import AgainError, GoneError, RefusedError
-from rmbench.models.servers.key import Key
-from rmbench.models.servers.pool import Patience, Pool, Server, is_here, server_at
-from rmbench.models.servers.wire import Sent, Wire
+from rmbench.models.options import silent
+from rmbench.models.servers.errors import ConnectError, RejectedError, RetryableError
+from rmbench.models.servers.key import ApiKey
+from rmbench.models.servers.pool import RetryPolicy, Server, ServerPool, is_local, parse_base_url
+from rmbench.models.servers.transport import HttpRequest, Transport
 
-__all__ = ["AgainError", "Client", "Patience", "RefusedError", "StoppedError"]
+__all__ = ["Client", "ClientClosedError"]
 
 Result = TypeVar("Result")
-Read = Callable[[Any], Result]
-"""Takes parsed JSON. Raises AgainError where it is not what was asked for."""
+Parse = Callable[[Any], Result]
+"""Takes parsed JSON. Raises RetryableError where it is not what was requested."""
 
 
-class StoppedError(Exception):
-    """The client was closed while the request was under way."""
-
-
-def _silent(_: str) -> None:
-    """Tell nobody."""
+class ClientClosedError(Exception):
+    """The client was closed while the request was in flight."""
 
 
 class Client:
-    """Sends requests for as many threads as like to call it. Each waits for its own; all are carried by one thread."""
+    """Sends requests for any number of threads. Each waits for its own; one event loop in a thread carries them all."""
 
     def __init__(
         self,
         base_urls: Sequence[str],
-        key: Key,
+        key: ApiKey,
         *,
-        patience: Patience | None = None,
-        note: Callable[[str], None] = _silent,
-        explain: Callable[[], str] = str,
+        policy: RetryPolicy | None = None,
+        note: Callable[[str], None] = silent,
+        diagnostics: Callable[[], str] = str,
     ) -> None:
         """
         Args:
-            base_urls: at least one; see `server_at`.
+            base_urls: at least one; see `parse_base_url`.
             key: sent to every one of them.
-            patience: time limits.
-            note: told when a server is dropped. Called from another thread.
-            explain: what more there is to say when no server is left, such as the end of a log.
+            policy: time-outs and retries.
+            note: called with a line when a server is dropped, from another thread.
+            diagnostics: returns more for the error when no server is left, such as the end of a log.
 
         Raises:
-            RmbenchError: an address is none, or the packages of the extra `judge` are missing.
+            RmbenchError: an address is invalid, or the packages of the extra `judge` are missing.
         """
-        _require_retries()
-        self.patience = patience or Patience()
+        _require_stamina()
+        self.policy = policy or RetryPolicy()
         self.key = key
-        self.sent_again = 0
+        self.retries = 0
         """Attempts after the first ones, of all requests."""
-        servers = tuple(server_at(url) for url in dict.fromkeys(base_urls))
-        self._pool = Pool(servers, self.patience)
-        self._wire = Wire(key, self.patience, proxies=not all(map(is_here, servers)))
-        self._note, self._explain = note, explain
+        servers = tuple(parse_base_url(url) for url in dict.fromkeys(base_urls))
+        self._pool = ServerPool(servers, self.policy)
+        self._transport = Transport(key, self.policy, proxies=not all(map(is_local, servers)))
+        self._note, self._diagnostics = note, diagnostics
         self._closed = False
         self._closing = threading.Lock()
         self._loop = asyncio.new_event_loop()
@@ -80,33 +77,60 @@ class Client:
         self,
         path: str,
         body: Mapping[str, Any],
-        read: Read[Result],
+        parse: Parse[Result],
         server: Server | None = None,
         attempts: int | None = None,
     ) -> Result:
-        """What `read` makes of the answer to a POST of JSON.
+        """The parsed response to a POST of JSON.
 
         Args:
             path: "/v1/chat/completions", or a route of the server's own such as "/tokenize".
             body: plain data.
-            read: takes the parsed answer; it may ask for another attempt.
-            server: the one to ask; None: whichever has the least to do.
-            attempts: another number than the client's own.
+            parse: takes the response's JSON; a RetryableError of it makes another attempt.
+            server: the one to send to; None: the one with the least load.
+            attempts: overrides the policy's number.
 
         Raises:
-            AgainError: every attempt failed; the last reason.
-            RefusedError: the server will not answer this request.
+            RetryableError: every attempt failed; the last reason.
+            RejectedError: the server will not answer this request.
             RmbenchError: no request will ever be answered: a wrong key, an unknown model, no server left.
-            StoppedError: the client was closed.
+            ClientClosedError: the client was closed.
         """
-        return self._wait(self._retried(Sent("POST", path, json.dumps(body).encode()), read, server, attempts))
+        return self._wait(self._retried(HttpRequest("POST", path, json.dumps(body).encode()), parse, server, attempts))
 
-    def get(self, path: str, read: Read[Result], server: Server) -> Result:
-        """What `read` makes of the answer to a GET; raises as `post` does."""
-        return self._wait(self._retried(Sent("GET", path), read, server, None))
+    def get(self, path: str, parse: Parse[Result], server: Server) -> Result:
+        """The parsed response to a GET; raises as `post` does."""
+        return self._wait(self._retried(HttpRequest("GET", path), parse, server, None))
+
+    def ask_each(self, ask: Callable[[Server], Result], failure: str) -> Iterator[Result]:
+        """The result of `ask` for one server after the other, without those that are dropped meanwhile.
+
+        Args:
+            ask: sends requests to the server that it is given.
+            failure: what it means when one fails, for the message, e.g. "does not list its models".
+
+        Raises:
+            RmbenchError: a server that is not dropped fails, or every server is dropped.
+        """
+        problem = RmbenchError("There is no server to ask: pass --base-url.")
+        answered = False
+        for server in self.servers:
+            try:
+                result = ask(server)
+            except (RetryableError, RejectedError, ClientClosedError) as error:
+                raise RmbenchError(f"{server.api} {failure}: {error}") from error
+            except RmbenchError as error:
+                if not server.dropped:
+                    raise
+                problem = error
+            else:
+                answered = True
+                yield result
+        if not answered:
+            raise problem
 
     def close(self) -> None:
-        """Break off what is under way and let go of all connections; a second call does nothing."""
+        """Break off what is in flight and close all connections; a second call does nothing."""
         with self._closing:
             if self._closed:
                 return
@@ -122,13 +146,13 @@ class Client:
         with self._closing:
             if self._closed:
                 work.close()
-                raise StoppedError("the client was closed")
+                raise ClientClosedError("the client was closed")
             future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except CancelledError as error:
-            raise StoppedError("the client was closed") from error
-        except BaseException:  # Ctrl-C in the thread that waits
+            raise ClientClosedError("the client was closed") from error
+        except BaseException:  # Ctrl-C in the waiting thread
             future.cancel()
             raise
 
@@ -137,68 +161,68 @@ class Client:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._wire.close()
+        self._transport.close()
 
-    async def _retried(self, sent: Sent, read: Read[Result], only: Server | None, most: int | None) -> Result:
+    async def _retried(
+        self, request: HttpRequest, parse: Parse[Result], only: Server | None, attempts: int | None
+    ) -> Result:
         import stamina
 
-        attempts = stamina.retry_context(
-            on=AgainError,
-            attempts=most or self.patience.attempts,
+        async for attempt in stamina.retry_context(
+            on=RetryableError,
+            attempts=attempts or self.policy.attempts,
             timeout=None,
-            wait_initial=self.patience.first_wait,
-            wait_max=self.patience.longest_wait,
-            wait_jitter=self.patience.first_wait,
-        )
-        async for attempt in attempts:
+            wait_initial=self.policy.first_wait,
+            wait_max=self.policy.longest_wait,
+            wait_jitter=self.policy.first_wait,
+        ):
             with attempt:
-                self.sent_again += attempt.num > 1
-                return await self._attempt(sent, read, only)
+                self.retries += attempt.num > 1
+                return await self._attempt(request, parse, only)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, sent: Sent, read: Read[Result], only: Server | None) -> Result:
-        """Send it until a server takes it. Neither looking for one that can be reached nor waiting where a server asks
-        for it is an attempt."""
+    async def _attempt(self, request: HttpRequest, parse: Parse[Result], only: Server | None) -> Result:
+        """Send it until a server takes it. Failing to connect and pausing for `Retry-After` are no attempts."""
         began = self._loop.time()
         while True:
             server = await self._choose(only)
             try:
-                return read(await self._counted(server, sent))
-            except GoneError as error:
-                self._pool.unreachable(server, str(error))
-                self._tell(server)
+                return parse(await self._send(server, request))
+            except ConnectError as error:
+                self._pool.connect_failed(server, str(error))
+                self._report_drop(server)
                 if not server.dropped:
-                    await asyncio.sleep(min(self.patience.first_wait, self.patience.unreachable))
-            except AgainError as error:
+                    await asyncio.sleep(min(self.policy.first_wait, self.policy.unreachable))
+            except RetryableError as error:
                 if error.pause is None:
                     raise
-                if self._loop.time() - began + error.pause > self.patience.longest_pause:
-                    raise RefusedError(f"{error}; it asks to be left alone for {error.pause:,.0f} s more") from None
-                server.begin_pause(max(error.pause, self.patience.first_wait))
-                self.sent_again += 1
+                if self._loop.time() - began + error.pause > self.policy.longest_pause:
+                    raise RejectedError(f"{error}; it asks to be left alone for {error.pause:,.0f} s more") from None
+                server.begin_pause(max(error.pause, self.policy.first_wait))
+                self.retries += 1
 
     async def _choose(self, only: Server | None) -> Server:
-        """A server that may be asked now; raises RmbenchError where none is left."""
+        """A server that is ready; raises UnreachableError where none is left."""
         while True:
             if not self._pool.alive or (only is not None and only.dropped):
-                raise UnreachableError(self._nobody())
+                raise UnreachableError(self._unreachable_message())
             server, pause = self._pool.next(only)
             if pause <= 0:
                 return server
-            # Not all at the very moment at which the server is ready again.
-            await asyncio.sleep(pause + random.random() * self.patience.first_wait)
+            # Jitter, so that not all requests are sent at the moment the pause ends.
+            await asyncio.sleep(pause + random.random() * self.policy.first_wait)
 
-    async def _counted(self, server: Server, sent: Sent) -> Any:
-        """The answer, the server's figures kept."""
+    async def _send(self, server: Server, request: HttpRequest) -> Any:
+        """The response's JSON; updates the server's state."""
         server.in_flight += 1
         try:
-            data = await self._wire.send(server, sent)
-        except AgainError as error:
+            data = await self._transport.send(server, request)
+        except RetryableError as error:
             if error.pause is None:
-                self._pool.broke(server, str(error))
-                self._tell(server)
+                self._pool.request_failed(server, str(error))
+                self._report_drop(server)
             raise
-        except (RefusedError, RmbenchError):
+        except (RejectedError, RmbenchError):
             server.succeeded()
             raise
         finally:
@@ -206,20 +230,20 @@ class Client:
         server.succeeded()
         return data
 
-    def _tell(self, server: Server) -> None:
-        if server.dropped and not server.told:
-            server.told = True
+    def _report_drop(self, server: Server) -> None:
+        if server.dropped and not server.drop_reported:
+            server.drop_reported = True
             left = len(self._pool.alive)
             self._note(f"{server.api} is dropped: {server.dropped}; {left} of {len(self.servers)} servers left")
 
-    def _nobody(self) -> str:
-        why = "; ".join(f"{server.api}: {server.dropped}" for server in self.servers if server.dropped)
-        more = self._explain()
-        return f"No server is left to ask. {why}" + (f"\n{more}" if more else "")
+    def _unreachable_message(self) -> str:
+        reasons = "; ".join(f"{server.api}: {server.dropped}" for server in self.servers if server.dropped)
+        more = self._diagnostics()
+        return f"No server is reachable. {reasons}" + (f"\n{more}" if more else "")
 
 
-def _require_retries() -> None:
-    """Raise RmbenchError where the library that retries is missing, and keep it from printing a line per retry."""
+def _require_stamina() -> None:
+    """Raise RmbenchError where the retry library is missing, and keep it from printing a line per retry."""
     try:
         import stamina  # noqa: F401
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""One connection to a server, by the standard library: a blocking exchange that another thread can break off."""
+"""One HTTP connection by the standard library: a blocking exchange that another thread can abort."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from rmbench.models.servers.failures import AgainError, GoneError
+from rmbench.models.servers.errors import ConnectError, RetryableError
 
 __all__ = ["Connection", "Response", "Route", "route_to"]
 
-_LARGEST_ANSWER = 64 * 2**20
+_LARGEST_RESPONSE = 64 * 2**20
 """Bytes. Servers are not trusted to stop."""
-_PIECE = 2**16
+_CHUNK = 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back."""
+    """An HTTP response, read whole."""
 
     status: int
     headers: Mapping[str, str]
@@ -35,7 +35,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a server is reached."""
+    """How a server is reached, directly or through a proxy."""
 
     secure: bool
     host: str
@@ -44,7 +44,7 @@ class Route:
     proxy_headers: tuple[tuple[str, str], ...] = ()
 
     def target(self, path: str) -> str:
-        """What stands in the request line: a proxy without a tunnel wants the whole address."""
+        """The request line's target: a proxy without a tunnel needs the whole address."""
         if self.proxy is None or self.secure:
             return path
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -52,23 +52,23 @@ class Route:
 
 
 def route_to(address: str, *, proxies: bool) -> Route:
-    """The route to an http or https address; `proxies`: by the one that the environment names for it, if any."""
+    """The route to an http or https address; `proxies`: through the environment's proxy for it, if any."""
     parts = urlsplit(address)
     secure, host = parts.scheme == "https", parts.hostname or ""
     port = parts.port or (443 if secure else 80)
-    named = urllib.request.getproxies().get(parts.scheme) if proxies else None
-    if not named or urllib.request.proxy_bypass(f"{host}:{port}"):
+    proxy_url = urllib.request.getproxies().get(parts.scheme) if proxies else None
+    if not proxy_url or urllib.request.proxy_bypass(f"{host}:{port}"):
         return Route(secure, host, port)
-    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    proxy = urlsplit(proxy_url if "://" in proxy_url else f"http://{proxy_url}")
     headers: tuple[tuple[str, str], ...] = ()
     if proxy.username is not None:
-        known = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        headers = (("Proxy-Authorization", f"Basic {base64.b64encode(known.encode()).decode()}"),)
+        credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        headers = (("Proxy-Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}"),)
     return Route(secure, host, port, (proxy.hostname or "", proxy.port or 80), headers)
 
 
 class Connection:
-    """Used by one request after the other."""
+    """A connection that is reused by one request after the other."""
 
     def __init__(self, route: Route, tls: ssl.SSLContext, *, connect: float, timeout: float) -> None:
         """`connect` and `timeout` are seconds, for the connection and for each wait after it."""
@@ -87,7 +87,7 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether it is open and nothing has come on it: what comes on an idle connection is its end."""
+        """Whether it is open and idle; an idle connection that becomes readable was closed by the server."""
         sock = self._http.sock
         if sock is None or self._aborted:
             return False
@@ -96,11 +96,11 @@ class Connection:
         return not waiting.poll(0)
 
     def exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
-        """Send a request and read its answer, waiting for both.
+        """Send a request and read its response, blocking for both.
 
         Raises:
-            GoneError: no connection could be made.
-            AgainError: it broke, was too slow, or is too long.
+            ConnectError: no connection could be made.
+            RetryableError: it broke, timed out, or the response is too large.
         """
         try:
             if self._http.sock is None:
@@ -111,16 +111,16 @@ class Connection:
             return self._read(self._http.getresponse())
         except TimeoutError:
             self.close()
-            raise AgainError(f"no answer within {self._timeout:g} s") from None
+            raise RetryableError(f"no answer within {self._timeout:g} s") from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise AgainError(_said(error)) from None
+            raise RetryableError(_describe(error)) from None
         except BaseException:
             self.close()
             raise
 
     def abort(self) -> None:
-        """Break off what another thread waits for."""
+        """Break off the exchange that another thread is blocked on."""
         with self._lock:
             self._aborted = True
             if self._http.sock is not None:
@@ -128,7 +128,7 @@ class Connection:
                     socket.socket.shutdown(self._http.sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of it; the next exchange makes a new connection."""
+        """Close it; the next exchange makes a new connection."""
         with self._lock:
             self._http.close()
 
@@ -136,27 +136,27 @@ class Connection:
         try:
             self._http.connect()
         except (OSError, http.client.HTTPException) as error:
-            raise GoneError(_said(error)) from None
+            raise ConnectError(_describe(error)) from None
         with self._lock:
             if self._aborted:
-                raise AgainError("broken off")
+                raise RetryableError("broken off")
             self._http.sock.settimeout(self._timeout)
 
     def _read(self, response: http.client.HTTPResponse) -> Response:
-        """The body piece by piece, so that an endless one is not read to its end."""
-        pieces, size = [], 0
-        while piece := response.read(_PIECE):
-            pieces.append(piece)
-            size += len(piece)
-            if size > _LARGEST_ANSWER:
-                raise AgainError(f"the answer is larger than {_LARGEST_ANSWER:,} bytes")
+        """The body in chunks, so that an endless one is not read to its end."""
+        chunks, size = [], 0
+        while chunk := response.read(_CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _LARGEST_RESPONSE:
+                raise RetryableError(f"the answer is larger than {_LARGEST_RESPONSE:,} bytes")
         if response.length:
-            raise AgainError(f"the answer was cut off {response.length:,} bytes before its end")
+            raise RetryableError(f"the answer was cut off {response.length:,} bytes before its end")
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.will_close:
             self.close()
-        return Response(response.status, headers, b"".join(pieces).decode("utf-8", "replace"))
+        return Response(response.status, headers, b"".join(chunks).decode("utf-8", "replace"))
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")

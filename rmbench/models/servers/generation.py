@@ -1,5 +1,4 @@
-"""What a judge is asked and what comes back: the seam between protocols, which know verdicts, and backends, which know
-servers."""
+"""Questions to a judge and their replies: the interface between judge protocols and the backends that generate text."""
 
 from __future__ import annotations
 
@@ -7,15 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-__all__ = ["Backend", "Grammar", "Question", "Reply", "Sampling"]
+from rmbench.models.servers.usage import Usage
+
+__all__ = ["Backend", "Grammar", "Question", "Reply", "Sampling", "Setting"]
+
+Setting = str | int | float | bool | None
+"""A value of a model's settings, as a record holds it."""
 
 Path = Literal["plain", "choice", "regex", "json", "logprobs"]
-"""Which way a verdict came: free text; text under a constraint of the server; probabilities of options."""
+"""How a verdict was obtained: free text, structured output of one kind, or log-probabilities of options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How text is drawn. Hashed into the record."""
+    """Sampling parameters. Hashed into the record and into the keys of the reply cache."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -23,26 +27,26 @@ class Sampling:
     repetition_penalty: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    """The request's own: the run's seed, the row, the order and the vote decide it."""
+    """The request's own: a function of the run's seed, the row, the order and the vote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What of an answer a server can be held to. A backend takes what it can and says what it took."""
+    """A constraint on the reply. A backend applies what its server supports, and `Reply.path` says what was applied."""
 
     choices: tuple[str, ...] = ()
-    """The whole answer is one of these."""
+    """The whole reply is one of these."""
     regex: str = ""
-    """The whole answer matches."""
+    """The whole reply matches."""
     schema: Mapping[str, object] | None = None
-    """The whole answer is JSON of this schema."""
+    """The whole reply is JSON of this schema."""
     options: tuple[str, ...] = ()
-    """Instead of text: the log-probabilities that the answer begins with each of these."""
+    """Instead of text: the log-probabilities that the reply begins with each of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request to a judge."""
+    """One question to a judge. Its field names are part of the reply cache's keys."""
 
     task: str
     example: str
@@ -51,7 +55,7 @@ class Question:
     """Candidate indices in the order shown."""
     vote: int
     messages: tuple[Mapping[str, str], ...]
-    """{"role", "content"}; the last may be the beginning of the judge's own answer (role "assistant")."""
+    """{"role", "content"}; the last may be the beginning of the judge's own reply (role "assistant")."""
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar = field(default_factory=Grammar)
     raw: bool = False
@@ -59,26 +63,26 @@ class Question:
 
     @property
     def name(self) -> str:
-        """What tells it from every other question of a run; also the custom id in batch files."""
+        """Unique in a run; also the `custom_id` in batch files."""
         return f"{self.task}/{self.example}/{'-'.join(map(str, self.shown))}/{self.vote}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back."""
+    """A backend's reply to a question. Stored by its field names in the reply cache."""
 
     text: str = ""
-    """The answer without reasoning that the server kept apart."""
+    """Without reasoning that the server returned separately."""
     reasoning: str = ""
     finish: str = "stop"
-    """"stop", "length", or what the server said; only these two are answers."""
+    """The finish reason: "stop", "length", or another one, whose text is not used."""
     options: Mapping[str, float] | None = None
-    """Option -> natural log of its probability, where probabilities were asked and given."""
+    """Option -> natural log of its probability, where they were requested and returned."""
     path: Path = "plain"
     prompt_tokens: int = 0
     answer_tokens: int = 0
     error: str = ""
-    """Why there is no answer; "" otherwise. Never holds a key or a header."""
+    """Why there is no reply; "" otherwise. Never holds a key or a header."""
 
 
 class Backend(Protocol):
@@ -90,18 +94,23 @@ class Backend(Protocol):
         ...
 
     @property
-    def settings(self) -> Mapping[str, str | int | float | bool | None]:
-        """Resolved values that change an answer, for the record: server kind and version, dtype, what it supports."""
+    def settings(self) -> Mapping[str, Setting]:
+        """Resolved values that change a reply, for the record: server kind and version, dtype, capabilities."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """What the replies have used so far; nothing where no server is asked."""
         ...
 
     def ask(self, question: Question) -> Reply:
-        """The reply; what goes wrong with one question is a reply with `error`, after whatever retries make sense.
+        """The reply; a failure of one question is a reply with `error`, after the retries that make sense.
 
         Raises:
-            RmbenchError: nothing will ever be answered: no server, a wrong key, an unknown model.
+            RmbenchError: no question can ever be answered: no server, a wrong key, an unknown model.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections and of a server that it started."""
+        """Close connections, and stop a server that was started for this backend."""
         ...

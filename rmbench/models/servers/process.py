@@ -1,4 +1,4 @@
-"""A local server, started and stopped: its own process group, its log, and the wait until it is ready."""
+"""A local server process: started in its own process group, waited for until it is ready, and stopped."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
+from rmbench.models.options import silent
 
 __all__ = ["LocalServer", "free_port"]
 
-_TELL_EVERY = 30.0
+_NOTE_EVERY = 30.0
 _GRACE = 5.0
-"""Seconds between SIGTERM and SIGKILL: a server that is told to stop may hang for ever."""
+"""Seconds between SIGTERM and SIGKILL: a server may hang for ever while it stops."""
 _TAIL = 40
 
-# Ends the server's group and removes its log once we are gone, however we went: the pipe that is its input then breaks.
-_WATCH = f"""
+# A watchdog process: once this process has ended, however it ended, the watchdog's standard input closes; it then stops
+# the server's process group and removes the log.
+_WATCHDOG = f"""
 import os, shutil, signal, sys, time
 sys.stdin.read()
 for number, pause in ((signal.SIGTERM, {_GRACE}), (signal.SIGKILL, 0)):
@@ -39,7 +41,7 @@ shutil.rmtree(sys.argv[2], ignore_errors=True)
 
 
 class LocalServer:
-    """A running server. `start` gives one that is ready."""
+    """A running server; `start` returns one that is ready."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], port: int) -> None:
         self.port = port
@@ -47,7 +49,7 @@ class LocalServer:
         self._log = Path(self._folder.name) / "server.log"
         with self._log.open("wb") as log:
             try:
-                self._process = subprocess.Popen(  # noqa: S603 (the program that the user names)
+                self._process = subprocess.Popen(  # noqa: S603 (the program that the user chose)
                     list(command),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -58,8 +60,8 @@ class LocalServer:
             except OSError as error:
                 self._folder.cleanup()
                 raise RmbenchError(f"{command[0]} cannot be started: {error}") from error
-        self._watch = subprocess.Popen(  # noqa: S603 (this interpreter)
-            [sys.executable, "-c", _WATCH, str(self._process.pid), self._folder.name],
+        self._watchdog = subprocess.Popen(  # noqa: S603 (this interpreter)
+            [sys.executable, "-c", _WATCHDOG, str(self._process.pid), self._folder.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -75,16 +77,16 @@ class LocalServer:
         port: int,
         *,
         seconds: float = 600.0,
-        note: Callable[[str], None] = lambda _: None,
+        note: Callable[[str], None] = silent,
     ) -> LocalServer:
         """Start a server and wait until /health answers 200.
 
         Args:
-            command: the program and its arguments, which bind it to 127.0.0.1 and the port.
+            command: the program and its arguments, which make it listen on 127.0.0.1 and the port.
             environment: all of its environment.
             port: where it will answer.
             seconds: how long to wait.
-            note: told every 30 s that it is still starting.
+            note: called every 30 s with a line while it is still starting.
 
         Raises:
             RmbenchError: it ends, or is not ready in time; the message holds the end of its log.
@@ -128,12 +130,12 @@ class LocalServer:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._watch.kill()
-        self._watch.communicate()
+        self._watchdog.kill()
+        self._watchdog.communicate()
         self._folder.cleanup()
 
     def _wait(self, seconds: float, note: Callable[[str], None]) -> None:
-        began = told = time.monotonic()
+        began = noted = time.monotonic()
         while not self._healthy():
             waited = time.monotonic() - began
             if self._process.poll() is not None:  # whatever the status: a dead engine ends with 0
@@ -141,22 +143,22 @@ class LocalServer:
                 raise RmbenchError(f"The server ended before it was ready (exit status {code}).\n{self.tail()}")
             if waited > seconds:
                 raise RmbenchError(f"The server was not ready within {seconds:.0f} s.\n{self.tail()}")
-            if time.monotonic() - told > _TELL_EVERY:
-                told = time.monotonic()
+            if time.monotonic() - noted > _NOTE_EVERY:
+                noted = time.monotonic()
                 note(f"waiting for the server to start: {waited:.0f} s")
             time.sleep(0.5)
 
     def _healthy(self) -> bool:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"{self.url}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
+            with opener.open(f"{self.url}/health", timeout=5) as response:
+                return bool(response.status == 200)
         except (OSError, urllib.error.URLError):
             return False
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on right now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Answers of the OpenAI protocol as replies; whatever is not one whole answer is asked for again."""
+"""Responses of the OpenAI protocol and of vLLM's own routes, parsed; an incomplete one is a RetryableError."""
 
 from __future__ import annotations
 
@@ -8,49 +8,171 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from rmbench.models.servers.failures import AgainError
+from rmbench.errors import RmbenchError
+from rmbench.models.servers.errors import RetryableError
 from rmbench.models.servers.generation import Grammar, Path, Reply
 
-__all__ = ["choice_of", "first_logprobs", "integers", "kept_to", "prompt_logprobs", "reply_of", "tokens_used"]
+__all__ = [
+    "FINISHED",
+    "applied_path",
+    "is_json_object",
+    "parse_first_logprobs",
+    "parse_labels",
+    "parse_models",
+    "parse_option_logprobs",
+    "parse_prompt_logprobs",
+    "parse_reply",
+    "parse_tokens",
+]
 
-ANSWERS = frozenset({"stop", "length"})
-"""Finish reasons of an answer. Others (vLLM's "abort", "error", a filter's) leave a text that is none."""
-
-
-def choice_of(data: Any) -> Mapping[str, Any]:
-    """The first choice of an answer.
-
-    Raises:
-        AgainError: there is none, or it did not come to its end.
-    """
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise AgainError("the answer has no choices")
-    finish = choices[0].get("finish_reason")
-    if finish not in ANSWERS:
-        raise AgainError(f"the answer was not finished: finish reason {str(finish)[:40]!r}")
-    return cast("Mapping[str, Any]", choices[0])
+FINISHED = frozenset({"stop", "length"})
+"""Finish reasons of a usable reply; not those of others (vLLM's "abort" and "error", a content filter's)."""
 
 
-def reply_of(data: Any) -> Reply:
-    """A chat's or a completion's answer as free text; raises AgainError as `choice_of` does."""
-    choice = choice_of(data)
+def parse_reply(data: Any) -> Reply:
+    """A chat's or a completion's reply as free text; raises RetryableError where there is none or it is unfinished."""
+    choice = _choice(data)
     if "message" in choice:
         message = choice["message"]
         if not isinstance(message, dict):
-            raise AgainError("the answer's choice has no message")
+            raise RetryableError("the answer's choice has no message")
         text, reasoning = message.get("content"), message.get("reasoning") or message.get("reasoning_content") or ""
-        text = "" if text is None and reasoning else text  # cut while it was thinking
+        text = "" if text is None and reasoning else text  # cut off during its reasoning
     else:
         text, reasoning = choice.get("text"), ""
     if not isinstance(text, str) or not isinstance(reasoning, str):
-        raise AgainError("the answer's choice has no text")
-    asked, answered = tokens_used(data)
-    return Reply(text, reasoning, str(choice["finish_reason"]), prompt_tokens=asked, answer_tokens=answered)
+        raise RetryableError("the answer's choice has no text")
+    read, written = _token_counts(data)
+    return Reply(text, reasoning, str(choice["finish_reason"]), prompt_tokens=read, answer_tokens=written)
 
 
-def tokens_used(data: Any) -> tuple[int, int]:
-    """Tokens read and tokens written, as the server counts them; 0 where it does not say."""
+def applied_path(grammar: Grammar, requested: Path, text: str) -> Path:
+    """The path of a reply that was requested under a constraint: "plain" where its text violates the constraint,
+    because servers silently accept constraints that they do not support."""
+    satisfied = (
+        (requested == "choice" and text in grammar.choices)
+        or (requested == "regex" and _matches(grammar.regex, text))
+        or (requested == "json" and is_json_object(text))
+    )
+    return requested if satisfied else "plain"
+
+
+def is_json_object(text: str) -> bool:
+    """Whether the text is one JSON object and nothing else."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def parse_option_logprobs(data: Any, labels: Mapping[str, str]) -> Reply | None:
+    """The log-probabilities that a chat's reply begins with each option; None where one is missing.
+
+    Args:
+        data: the response.
+        labels: option -> how its token is spelled there: its text, or "token_id:7".
+    """
+    logprobs = parse_first_logprobs(data)
+    if any(label not in logprobs for label in labels.values()):
+        return None
+    reply = parse_reply(data)
+    return Reply(
+        reply.text,
+        reply.reasoning,
+        "stop",  # one token is the whole of it
+        {option: logprobs[label] for option, label in labels.items()},
+        "logprobs",
+        reply.prompt_tokens,
+        reply.answer_tokens,
+    )
+
+
+def parse_first_logprobs(data: Any) -> dict[str, float]:
+    """Token -> natural log of the probability that a chat's reply begins with it, for the tokens that the response
+    lists; {} without any."""
+    logprobs = _choice(data).get("logprobs")
+    positions = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if not isinstance(positions, list) or not positions or not isinstance(positions[0], dict):
+        return {}
+    entries = [positions[0], *(positions[0].get("top_logprobs") or [])]
+    return {
+        entry["token"]: float(entry["logprob"])
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("token"), str) and _is_finite(entry.get("logprob"))
+    }
+
+
+def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str, Sequence[int]]) -> Reply:
+    """The log-probabilities that a prompt continues with each option: sums over the option's tokens, from a response
+    to the prompts `prompt + option`.
+
+    Raises:
+        RetryableError: a choice or the log-probability of a token is missing.
+    """
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not isinstance(choices, list) or len(choices) != len(options):
+        raise RetryableError(f"the answer has not the {len(options)} choices that were asked for")
+    by_index = {choice.get("index"): choice for choice in choices if isinstance(choice, dict)}
+    sums = {
+        option: _sum_of_last(by_index.get(index, {}), [*prompt, *ids], len(ids))
+        for index, (option, ids) in enumerate(options.items())
+    }
+    read, written = _token_counts(data)
+    return Reply(finish="stop", options=sums, path="logprobs", prompt_tokens=read, answer_tokens=written)
+
+
+def parse_tokens(data: Any) -> tuple[int, ...]:
+    """Token ids of /tokenize; raises RetryableError where there are none."""
+    tokens = data.get("tokens") if isinstance(data, dict) else None
+    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+        raise RetryableError("the answer has no list 'tokens'")
+    return tuple(tokens)
+
+
+def parse_models(data: Any) -> dict[str, int | None]:
+    """Model -> the most tokens a row may have, as /v1/models lists them; None where it does not say."""
+    listed = data.get("data", []) if isinstance(data, dict) else []
+    entries = [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    lengths = {entry["id"]: entry.get("max_model_len") for entry in entries}
+    return {name: length if isinstance(length, int) else None for name, length in lengths.items()}
+
+
+def parse_labels(data: Any, count: int, model: str) -> list[float]:
+    """[B] the one label's value of each of `count` rows, from /classify.
+
+    Raises:
+        RmbenchError: the model has another number of labels.
+        RetryableError: a row or its value is missing.
+    """
+    entries = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(entries, list) or len(entries) != count:
+        raise RetryableError(f"the answer has not the {count} rows that were asked for")
+    by_index: dict[int, float] = {}
+    for entry in entries:
+        values = entry.get("probs") if isinstance(entry, dict) else None
+        if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+            raise RetryableError("a row of the answer holds no numbers")
+        if len(values) != 1:
+            raise RmbenchError(f"{model} has {len(values)} labels; a scalar reward model has exactly one.")
+        by_index[entry.get("index", -1)] = float(values[0])
+    if set(by_index) != set(range(count)):
+        raise RetryableError("the answer's rows are not those that were asked for")
+    return [by_index[index] for index in range(count)]
+
+
+def _choice(data: Any) -> Mapping[str, Any]:
+    """The first choice of a response; raises RetryableError where there is none or it is unfinished."""
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise RetryableError("the answer has no choices")
+    finish = choices[0].get("finish_reason")
+    if finish not in FINISHED:
+        raise RetryableError(f"the answer was not finished: finish reason {str(finish)[:40]!r}")
+    return cast("Mapping[str, Any]", choices[0])
+
+
+def _token_counts(data: Any) -> tuple[int, int]:
+    """Prompt and completion tokens, as the server counts them; 0 where it does not say."""
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return 0, 0
@@ -58,64 +180,26 @@ def tokens_used(data: Any) -> tuple[int, int]:
     return (read if isinstance(read, int) else 0), (written if isinstance(written, int) else 0)
 
 
-def kept_to(grammar: Grammar, asked: Path, text: str) -> Path:
-    """The way an answer came that was asked for under a constraint. Servers accept constraints that they do not know,
-    so one that the answer breaks was not in force."""
-    if asked == "choice":
-        return asked if text in grammar.choices else "plain"
-    if asked == "regex":
-        try:
-            return asked if re.fullmatch(grammar.regex, text) else "plain"
-        except re.error:
-            return "plain"
-    if asked == "json":
-        try:
-            return asked if isinstance(json.loads(text), dict) else "plain"
-        except (ValueError, RecursionError):
-            return "plain"
-    return "plain"
-
-
-def first_logprobs(choice: Mapping[str, Any]) -> dict[str, float]:
-    """Token -> natural log of the probability that the answer begins with it, for the tokens that a chat's choice
-    tells; {} where it tells none."""
-    told = choice.get("logprobs")
-    places = told.get("content") if isinstance(told, dict) else None
-    if not isinstance(places, list) or not places or not isinstance(places[0], dict):
-        return {}
-    entries = [places[0], *(places[0].get("top_logprobs") or [])]
-    return {
-        entry["token"]: float(entry["logprob"])
-        for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("token"), str) and _is_log(entry.get("logprob"))
-    }
-
-
-def prompt_logprobs(choice: Mapping[str, Any], ids: Sequence[int], count: int) -> float:
-    """Natural log of the probability of a prompt's last `count` tokens, given those before.
-
-    Raises:
-        AgainError: the choice does not tell every one of them.
-    """
-    told = choice.get("prompt_logprobs")
-    if not isinstance(told, list) or len(told) != len(ids):
-        raise AgainError("the answer has no log-probabilities of the prompt's tokens")
+def _sum_of_last(choice: Mapping[str, Any], ids: Sequence[int], count: int) -> float:
+    """Natural log of the probability of a prompt's last `count` tokens, given those before."""
+    logprobs = choice.get("prompt_logprobs")
+    if not isinstance(logprobs, list) or len(logprobs) != len(ids):
+        raise RetryableError("the answer has no log-probabilities of the prompt's tokens")
     total = 0.0
-    for token, place in zip(ids[-count:], told[-count:], strict=True):
-        entry = place.get(str(token)) if isinstance(place, dict) else None
-        if not isinstance(entry, dict) or not _is_log(entry.get("logprob")):
-            raise AgainError("the answer lacks the log-probability of a token of the prompt")
+    for token, position in zip(ids[-count:], logprobs[-count:], strict=True):
+        entry = position.get(str(token)) if isinstance(position, dict) else None
+        if not isinstance(entry, dict) or not _is_finite(entry.get("logprob")):
+            raise RetryableError("the answer lacks the log-probability of a token of the prompt")
         total += float(entry["logprob"])
     return total
 
 
-def integers(data: Any, key: str) -> tuple[int, ...]:
-    """The list of integers under a key; raises AgainError where there is none."""
-    found = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(found, list) or not all(isinstance(one, int) for one in found):
-        raise AgainError(f"the answer has no list {key!r}")
-    return tuple(found)
+def _matches(regex: str, text: str) -> bool:
+    try:
+        return re.fullmatch(regex, text) is not None
+    except re.error:
+        return False
 
 
-def _is_log(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)

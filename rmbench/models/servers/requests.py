@@ -1,26 +1,45 @@
-"""Questions as bodies of requests in the OpenAI protocol."""
+"""Bodies of requests in the OpenAI protocol and on vLLM's own routes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from rmbench.errors import RmbenchError
+from rmbench.models.servers.capabilities import Capabilities, LimitField, SchemaField
 from rmbench.models.servers.generation import Grammar, Path, Question
 
-__all__ = ["LimitField", "Schema", "chat_body", "constraint_of", "raw_body"]
+__all__ = [
+    "CHAT",
+    "CLASSIFY",
+    "COMPLETIONS",
+    "MODELS",
+    "MOST_LOGPROBS",
+    "TOKENIZE",
+    "chat_body",
+    "classify_body",
+    "completion_body",
+    "first_token_fields",
+    "prompt_logprobs_body",
+    "raw_prompt",
+    "schema_field",
+    "structured_output",
+    "tokenize_chat_body",
+    "tokenize_text_body",
+]
 
-LimitField = Literal["max_tokens", "max_completion_tokens"]
-"""What the server calls the largest number of tokens of an answer."""
+CHAT, COMPLETIONS, MODELS = "/v1/chat/completions", "/v1/completions", "/v1/models"
+TOKENIZE, CLASSIFY = "/tokenize", "/classify"
 
-Schema = Literal["", "structured_outputs", "response_format"]
-"""The field in which the server takes a JSON schema; "" where it takes none."""
+MOST_LOGPROBS = 20
+"""Most probable tokens that servers return per position by default."""
 
 
 def chat_body(model: str, question: Question, limit: LimitField = "max_tokens") -> dict[str, Any]:
-    """The body for /v1/chat/completions, without a constraint.
+    """The body for chat completions, without a constraint.
 
-    A last message of the assistant's is continued, by fields that servers of the vLLM kind know; others refuse them,
-    which is better than an answer to another question.
+    A last message of the assistant is continued, by fields that vLLM-like servers know; others reject them, which is
+    better than a reply to another question.
     """
     messages = [dict(message) for message in question.messages]
     body = {"model": model, "messages": messages, **_sampling(question, limit)}
@@ -29,34 +48,73 @@ def chat_body(model: str, question: Question, limit: LimitField = "max_tokens") 
     return body
 
 
-def raw_body(model: str, prompt: str | list[int], question: Question) -> dict[str, Any]:
-    """The body for /v1/completions: a whole prompt, as text or as token ids."""
+def completion_body(model: str, prompt: str | list[int], question: Question) -> dict[str, Any]:
+    """The body for completions: a whole prompt, as text or as token ids."""
     return {"model": model, "prompt": prompt, **_sampling(question, "max_tokens")}
 
 
-def constraint_of(grammar: Grammar, choice: bool, schema: Schema) -> tuple[Path, Mapping[str, Any]]:
-    """What of a grammar a server can be held to, and the fields that ask for it; ("plain", {}) for nothing.
+def raw_prompt(question: Question) -> str:
+    """The text of a raw question; raises RmbenchError where it has several messages."""
+    if len(question.messages) != 1:
+        raise RmbenchError(f"{question.name}: a raw question has one message, not {len(question.messages)}.")
+    return question.messages[0]["content"]
 
-    Args:
-        grammar: at most one of its kinds is asked for: vLLM refuses two.
-        choice: whether the server takes vLLM's `structured_outputs`.
-        schema: the field in which it takes a JSON schema.
+
+def structured_output(grammar: Grammar, capabilities: Capabilities) -> tuple[Path, Mapping[str, Any]]:
+    """The fields that apply as much of a grammar as the server supports; ("plain", {}) for nothing.
+
+    At most one kind of constraint is requested: vLLM rejects two.
     """
-    if grammar.choices and choice:
+    if grammar.choices and capabilities.choice:
         return "choice", {"structured_outputs": {"choice": list(grammar.choices)}}
-    if grammar.regex and choice:
+    if grammar.regex and capabilities.choice:
         return "regex", {"structured_outputs": {"regex": grammar.regex}}
-    if grammar.schema is not None and schema:
-        return "json", schema_field(grammar.schema, schema)
+    if grammar.schema is not None and capabilities.schema:
+        return "json", schema_field(grammar.schema, capabilities.schema)
     return "plain", {}
 
 
-def schema_field(wanted: Mapping[str, object], schema: Schema) -> dict[str, Any]:
-    """The field that asks for JSON of a schema."""
-    if schema == "structured_outputs":
-        return {"structured_outputs": {"json": dict(wanted)}}
-    named = {"name": "verdict", "strict": True, "schema": dict(wanted)}
+def schema_field(schema: Mapping[str, object], field: SchemaField) -> dict[str, Any]:
+    """The field that requests JSON of a schema."""
+    if field == "structured_outputs":
+        return {"structured_outputs": {"json": dict(schema)}}
+    named = {"name": "verdict", "strict": True, "schema": dict(schema)}
     return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def first_token_fields(limit: LimitField, *, tokens: Sequence[int] = (), most: int = MOST_LOGPROBS) -> dict[str, Any]:
+    """Fields that make a chat return log-probabilities of its reply's first token.
+
+    Args:
+        limit: the field that limits the length, which becomes 1.
+        tokens: the ids to return them of (`logprob_token_ids`, vLLM); (): of the most probable tokens.
+        most: how many of the most probable ones.
+    """
+    if tokens:
+        return {limit: 1, "logprobs": True, "logprob_token_ids": list(tokens), "return_tokens_as_token_ids": True}
+    return {limit: 1, "logprobs": True, "top_logprobs": most}
+
+
+def prompt_logprobs_body(model: str, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """The body for completions that returns the log-probability of every token of each prompt, unconstrained."""
+    return {"model": model, "prompt": rows, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+
+
+def tokenize_text_body(model: str, text: str, *, special: bool) -> dict[str, Any]:
+    """The body that tokenizes a text, with or without the tokenizer's special tokens."""
+    return {"model": model, "prompt": text, "add_special_tokens": special}
+
+
+def tokenize_chat_body(model: str, question: Question) -> dict[str, Any]:
+    """The body that tokenizes a question as its chat would be."""
+    body = chat_body(model, question)
+    keys = ("model", "messages", "add_generation_prompt", "continue_final_message")
+    return {key: body[key] for key in keys if key in body}
+
+
+def classify_body(model: str, rows: Sequence[Sequence[int]], *, activation: bool) -> dict[str, Any]:
+    """The body that classifies rows of token ids; `activation`: whether the server's activation (a sigmoid) is on."""
+    return {"model": model, "input": [list(row) for row in rows], "use_activation": activation}
 
 
 def _sampling(question: Question, limit: LimitField) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How `vllm serve` is called for a checkpoint on this machine."""
+"""The command line and environment of `vllm serve` for a checkpoint on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 from rmbench.errors import RmbenchError
 from rmbench.models.options import OpenOptions
-from rmbench.models.servers.key import Key
+from rmbench.models.servers.key import ApiKey
 
 __all__ = ["Machine", "Runner", "serve_command", "serve_environment", "this_machine"]
 
@@ -21,19 +21,19 @@ Runner = Literal["generate", "pooling"]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is to compute on."""
+    """The GPUs of a server."""
 
     gpus: int
-    """How many GPUs the server may use; 0: the CPU."""
+    """How many it may use; 0: the CPU."""
     visible: str | None = None
-    """What CUDA_VISIBLE_DEVICES is set to; None: as it is."""
+    """The value of CUDA_VISIBLE_DEVICES; None: unchanged."""
 
 
 def this_machine(device: str) -> Machine:
-    """The GPUs that `--device` leaves to a server: all of them by default.
+    """The GPUs that `--device` selects for a server: all of them by default.
 
     Raises:
-        RmbenchError: GPUs are asked for and there are none.
+        RmbenchError: the device asks for a GPU that does not exist.
     """
     if device == "cpu":
         return Machine(0)
@@ -43,10 +43,12 @@ def this_machine(device: str) -> Machine:
     kind, _, index = device.partition(":")
     if kind != "cuda" or not count or (index and not index.isdecimal()):
         raise RmbenchError(f"--device {device}: a server takes auto, cpu, cuda or cuda:N, and there are {count} GPUs.")
-    seen = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one] or list(map(str, range(count)))
-    if int(index) >= len(seen):
+    visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one] or list(
+        map(str, range(count))
+    )
+    if int(index) >= len(visible):
         raise RmbenchError(f"--device {device}: this machine has {count} GPUs.")
-    return Machine(1, seen[int(index)])
+    return Machine(1, visible[int(index)])
 
 
 def serve_command(
@@ -65,16 +67,16 @@ def serve_command(
         program: `vllm`.
         folder: the checkpoint.
         name: what requests call the model.
-        port: on 127.0.0.1; the program's own default is to listen to everybody.
+        port: on 127.0.0.1; the program's own default is all interfaces.
         runner: "generate" for judges, "pooling" for scalar models.
         options: the user's.
-        machine: what there is.
+        machine: its GPUs.
         dtype: "auto", "float32", "bfloat16" or "float16".
     """
     command = [str(program), "serve", str(folder), "--served-model-name", name]
     command += ["--host", "127.0.0.1", "--port", str(port), "--runner", runner, "--dtype", dtype]
     if runner == "generate":
-        # Else the sampling settings in the model's own files would go before ours.
+        # Without it the sampling settings in the model's own files would override ours.
         command += ["--generation-config", "vllm"]
     if options.max_length is not None:
         command += ["--max-model-len", str(options.max_length)]
@@ -89,22 +91,22 @@ def serve_command(
     return command
 
 
-def serve_environment(machine: Machine, key: Key) -> Mapping[str, str]:
-    """The server's environment: ours, without the key of an API that it has no use for."""
-    kept = {name: value for name, value in os.environ.items() if name != key.variable}
-    kept |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
-    kept |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}  # the folder holds all it needs
+def serve_environment(machine: Machine, key: ApiKey) -> Mapping[str, str]:
+    """The server's environment: this process's, without the API key, which it does not need."""
+    environment = {name: value for name, value in os.environ.items() if name != key.variable}
+    environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
+    environment |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}  # everything it needs is in the folder
     if machine.visible is not None:
-        kept["CUDA_VISIBLE_DEVICES"] = machine.visible
+        environment["CUDA_VISIBLE_DEVICES"] = machine.visible
     if not machine.gpus:
         # Without it the first request with log-probabilities compiles for a minute, and needs a compiler.
-        kept["TORCHDYNAMO_DISABLE"] = "1"
-        kept.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GiB
-    return kept
+        environment["TORCHDYNAMO_DISABLE"] = "1"
+        environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "4")  # GiB
+    return environment
 
 
 def _count() -> int:
-    """GPUs as the driver lists them, less those that CUDA_VISIBLE_DEVICES hides."""
+    """GPUs as the driver lists them, without those that CUDA_VISIBLE_DEVICES hides."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([one for one in visible.split(",") if one.strip() and one.strip() != "-1"])
@@ -112,7 +114,7 @@ def _count() -> int:
     if program is None:
         return 0
     try:
-        told = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return sum(line.startswith("GPU ") for line in told.stdout.splitlines()) if told.returncode == 0 else 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0

@@ -1,4 +1,4 @@
-"""The `vllm` program: where it is, which version, which flags it knows. It is never imported: its pins conflict."""
+"""The `vllm` program: where it is and which flags it has. It is never imported: its pinned dependencies conflict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Program", "find_program"]
 
 VARIABLE = "RMBENCH_VLLM"
 _HELP_SECONDS = 300.0
-"""The program imports all of itself before it says anything."""
+"""The program imports everything before it prints its help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Program:
     path: Path
 
     def check_flags(self, flags: Iterable[str]) -> None:
-        """Raise RmbenchError where this version does not know one of the flags; it would not start."""
+        """Raise RmbenchError where this version lacks one of the flags; it would not start."""
         known = self.flags()
         for flag in flags:
             if flag not in known:
@@ -38,28 +38,28 @@ class Program:
                 )
 
     def flags(self) -> frozenset[str]:
-        """Every flag of `vllm serve`, as its help lists them; asked once for an installed file and kept.
+        """Every flag of `vllm serve`, as its help lists them; cached per installed file.
 
         Raises:
             RmbenchError: the program does not run.
         """
-        kept = self._kept()
+        cache = self._cache_file()
         try:
-            return frozenset(json.loads(kept.read_text("utf-8")))
+            return frozenset(json.loads(cache.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
-            found = self._ask()
+            flags = self._read_help()
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(sorted(found)), "utf-8")
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            cache.write_text(json.dumps(sorted(flags)), "utf-8")
         except OSError:
-            return found  # asked again next time
-        return found
+            pass  # read again next time
+        return flags
 
-    def _ask(self) -> frozenset[str]:
-        # A width at which no flag is broken in two.
+    def _read_help(self) -> frozenset[str]:
+        # Wide enough that no flag is broken across lines.
         environment = {**os.environ, "COLUMNS": "200", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         try:
-            told = subprocess.run(  # noqa: S603 (the program that the user names)
+            shown = subprocess.run(  # noqa: S603 (the program that the user chose)
                 [str(self.path), "serve", "--help=all"],
                 capture_output=True,
                 text=True,
@@ -70,27 +70,27 @@ class Program:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RmbenchError(f"{self.path} serve --help=all does not run: {error}") from error
-        found = frozenset(re.findall(r"(?<![\w-])--[a-z][\w.-]*", told.stdout))
-        if "--host" not in found:
-            said = (told.stderr or told.stdout).strip()[-800:]
-            raise RmbenchError(f"{self.path} serve --help=all lists no flags (exit {told.returncode}):\n{said}")
-        return found
+        flags = frozenset(re.findall(r"(?<![\w-])--[a-z][\w.-]*", shown.stdout))
+        if "--host" not in flags:
+            output = (shown.stderr or shown.stdout).strip()[-800:]
+            raise RmbenchError(f"{self.path} serve --help=all lists no flags (exit {shown.returncode}):\n{output}")
+        return flags
 
-    def _kept(self) -> Path:
+    def _cache_file(self) -> Path:
         from platformdirs import user_cache_path
 
-        found = self.path.resolve()
-        stamp = f"{self.path} {found} {found.stat().st_mtime_ns}"
+        resolved = self.path.resolve()
+        stamp = f"{self.path} {resolved} {resolved.stat().st_mtime_ns}"
         return user_cache_path("rmbench") / "vllm" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.json"
 
 
-def find_program(given: str | Path | None) -> Program:
-    """The program that the user names, that RMBENCH_VLLM names, or that is on the PATH.
+def find_program(chosen: str | Path | None) -> Program:
+    """The program of `--vllm-bin`, of RMBENCH_VLLM, or on the PATH.
 
     Raises:
         RmbenchError: there is none.
     """
-    for source, named in (("--vllm-bin", given), (VARIABLE, os.environ.get(VARIABLE))):
+    for source, named in (("--vllm-bin", chosen), (VARIABLE, os.environ.get(VARIABLE))):
         if named:
             found = shutil.which(str(named))
             if found is None:

@@ -13,6 +13,7 @@ from rmbench.models.judges.build import make_judge
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.options import OpenOptions
 from rmbench.models.servers.generation import Question, Reply
+from rmbench.models.servers.usage import Usage
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 
 Answer = Callable[[Question], Reply | str]
@@ -25,6 +26,7 @@ class FakeBackend:
         self.answer = answer
         self.settings = settings or {"server": "memory"}
         self.name = "org/judge"
+        self.usage = Usage()
         self.asked: list[Question] = []
         self._lock = threading.Lock()
 

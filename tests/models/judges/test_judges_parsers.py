@@ -12,7 +12,7 @@ from rmbench.engine.judge import MemoryLedger, judge
 from rmbench.metrics.measure import measure
 from rmbench.models.judges.declaration import load_protocol
 from rmbench.models.judges.parsers import PARSERS
-from rmbench.models.judges.verdict import Reader
+from rmbench.models.judges.verdict import VerdictParser
 from rmbench.models.servers.generation import Question
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
@@ -68,10 +68,10 @@ def test_four_letters_in_alphabetical_order() -> None:
 def test_texts_that_rm_r1_released(data: Path, model: str, protocol: str) -> None:
     folder = data / "published-results/rm-r1" / model
     rows = json.loads((folder / "RMB/Pairwise_set_Helpfulness/log_result/logs.json").read_text())
-    reader = Reader.of(load_protocol(protocol))
+    reader = VerdictParser.of(load_protocol(protocol))
     assert len(rows) == 2
     for row in rows:
-        found = reader.read(row["answers"], "stop", 2)
+        found = reader.parse(row["answers"], "stop", 2)
         chosen = int(row["Is_Chosen_Answer_Shuffled_toPositionB"])
         assert found.status == "ok"
         assert int(found.value == chosen) == row["results"]

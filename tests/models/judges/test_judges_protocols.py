@@ -12,7 +12,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.judges.build import JUDGE_ARGS
 from rmbench.models.judges.declaration import FOLDER, load_protocol, protocol_names
 from rmbench.models.judges.parsers import PARSERS
-from rmbench.models.judges.prompt import CannotAskError, Prompt
+from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 
 PUBLIC = (
@@ -64,7 +64,7 @@ def test_context_where_a_protocol_has_a_place_for_it() -> None:
         assert "RUBRIC" in shown(name, row)
     assert "REFERENCE" in shown("judgelm", row)
     assert "REFERENCE" not in shown("pair", row)
-    with pytest.raises(CannotAskError, match="needs a rubric"):
+    with pytest.raises(PromptError, match="needs a rubric"):
         shown("pointwise-rubric", example("a", "b"))
     assert "RUBRIC" in Prompt.of(load_protocol("pointwise-rubric"), rubric="RUBRIC").messages(row, (0,))[1]["content"]
 
@@ -130,24 +130,26 @@ def test_everything_that_changes_a_verdict_changes_the_digest(tmp_path: Path) ->
     assert load_protocol(str(tmp_path / "pair.toml")).digest != bundled.digest
     own = tmp_path / "own.jinja"
     own.write_text("{{ question }} {{ answers[0].text }} {{ answers[1].text }} -> [[A]] or [[B]]?")
-    worded = bundled.worded({"prompt": own})
-    assert worded.digest != bundled.digest
-    assert Prompt.of(worded).messages(example("x", "y"), (0, 1))[1]["content"] == "QUESTION x y -> [[A]] or [[B]]?"
-    assert bundled.worded({"system": own}).template_texts[0] == own.read_text()
+    reworded = bundled.with_templates({"prompt": own})
+    assert reworded.digest != bundled.digest
+    assert Prompt.of(reworded).messages(example("x", "y"), (0, 1))[1]["content"] == "QUESTION x y -> [[A]] or [[B]]?"
+    assert bundled.with_templates({"system": own}).template_texts[0] == own.read_text()
     with pytest.raises(RmbenchError, match="no system message"):
-        load_protocol("rrm").worded({"prompt": own}) and load_protocol("autoj-pair").worded({"system": own})
+        load_protocol("rrm").with_templates({"prompt": own}) and load_protocol("autoj-pair").with_templates(
+            {"system": own}
+        )
 
 
 def test_templates_of_a_user_are_boxed_in(tmp_path: Path) -> None:
     for text in ("{{ ''.__class__.__mro__ }}", "{{ answers.append(1) }}", "{{ nobody }}", "{{ 1 / 0 }}"):
         own = tmp_path / "own.jinja"
         own.write_text(text)
-        prompt = Prompt.of(load_protocol("pair").worded({"prompt": own}))
-        with pytest.raises(CannotAskError, match="a template of pair fails"):
+        prompt = Prompt.of(load_protocol("pair").with_templates({"prompt": own}))
+        with pytest.raises(PromptError, match="a template of pair fails"):
             prompt.messages(example("x", "y"), (0, 1))
     own.write_text("{% for %}")
     with pytest.raises(RmbenchError, match="a template is wrong"):
-        Prompt.of(load_protocol("pair").worded({"prompt": own}))
+        Prompt.of(load_protocol("pair").with_templates({"prompt": own}))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rmbench.models.judges.declaration import load_protocol, protocol_names
 from rmbench.models.judges.quoting import Quoting, reserved_marks
-from rmbench.models.judges.verdict import Reader
+from rmbench.models.judges.verdict import VerdictParser
 
 QUOTINGS = {name: Quoting.of(reserved_marks(load_protocol(name))) for name in protocol_names()}
 
@@ -90,7 +90,7 @@ def test_quoting_comes_back_and_leaves_no_mark(text: str, name: str) -> None:
     st.sampled_from(["pair", "pair-json", "rrm", "rm-r1", "prometheus-relative"]),
 )
 def test_quoted_text_holds_no_verdict(text: str, name: str) -> None:
-    assert Reader.of(load_protocol(name)).read(QUOTINGS[name].quote(text), "stop", 2).status == "unparsed"
+    assert VerdictParser.of(load_protocol(name)).parse(QUOTINGS[name].quote(text), "stop", 2).status == "unparsed"
 
 
 def test_long_texts_are_quoted_in_linear_time() -> None:

@@ -14,7 +14,7 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.measure import measure
-from rmbench.models.judges.orders import pairs_of
+from rmbench.models.judges.orders import pairs_to_compare
 from rmbench.models.servers.generation import Question, Reply
 from rmbench.types import TIE, Edge, Example, Judged
 
@@ -66,13 +66,13 @@ def test_only_the_pairs_that_the_gold_needs(judges: SimpleNamespace) -> None:
     styles = judges.example(*"abcdef", edges=STYLES)
     assert len(judges.judge(answer).judge("t", styles).verdicts) == 2 * 9
     pick = judges.example(*"abcd", edges=PICK)
-    assert pairs_of(pick) == [(0, 1), (0, 2), (0, 3)]
+    assert pairs_to_compare(pick) == [(0, 1), (0, 2), (0, 3)]
     assert len(judges.judge(answer).judge("t", pick).verdicts) == 2 * 3
     assert len(judges.judge(answer, tournament="true").judge("t", pick).verdicts) == 4 * 3
     rated = judges.example(*"abcd", edges=())
     assert len(judges.judge(answer, orders="single").judge("t", rated).verdicts) == 6
     tied = judges.example(*"abc", edges=(Edge(2, 0, 0.0), Edge(0, 2, 1.0, "tone")))
-    assert pairs_of(tied) == [(0, 2)]
+    assert pairs_to_compare(tied) == [(0, 2)]
 
 
 def test_more_than_two_are_shown_in_a_permutation_and_its_reverse(judges: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ import pytest
 from rmbench.models.judges.declaration import load_protocol, protocol_names
 from rmbench.models.judges.prompt import Prompt
 from rmbench.models.judges.quoting import CHAT_MARKS
-from rmbench.models.judges.verdict import Reader
+from rmbench.models.judges.verdict import VerdictParser
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.types import Candidate, Edge, Example, Gold, Message
@@ -64,42 +64,42 @@ def test_the_corpus_and_the_protocols_are_all_here() -> None:
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_a_repeated_spoof_never_changes_the_verdict(name: str) -> None:
-    reader = Reader.of(load_protocol(name))
+    reader = VerdictParser.of(load_protocol(name))
     for row in SPOOFS:
         for verdict, value in VERDICTS[name].items():
             rationale = f"The other answer is right. This one says:\n{row['spoof']}\nWhich is wrong.\n\n"
-            assert reader.read(rationale + verdict, "stop", size(name)).value == value, row
-            assert reader.read(f"<think>\n{rationale}</think>\n\n{verdict}", "stop", size(name)).value == value, row
+            assert reader.parse(rationale + verdict, "stop", size(name)).value == value, row
+            assert reader.parse(f"<think>\n{rationale}</think>\n\n{verdict}", "stop", size(name)).value == value, row
             for thought in (rationale, f"<think>\n{rationale}", f"<think>ok</think>\n{rationale}"):
-                assert reader.read(thought, "length", size(name)).status == "unparsed", row
-            beside = reader.read(f"It says: {row['spoof']} {verdict}", "stop", size(name))
+                assert reader.parse(thought, "length", size(name)).status == "unparsed", row
+            beside = reader.parse(f"It says: {row['spoof']} {verdict}", "stop", size(name))
             assert beside.value == value or beside.status == "unparsed", row
 
 
 @pytest.mark.parametrize("name", FIRST)
 def test_a_verdict_on_the_first_line_stays_whatever_follows(name: str) -> None:
-    reader = Reader.of(load_protocol(name))
+    reader = VerdictParser.of(load_protocol(name))
     for row in SPOOFS:
         for verdict, value in FIRST[name].items():
             for finish in ("stop", "length"):
-                assert reader.read(f"{verdict}\nIt says:\n{row['spoof']}", finish, 2).value == value, row
-        assert reader.read(f"It says:\n{row['spoof']}\n9 2", "stop", 2).status == "unparsed", row
+                assert reader.parse(f"{verdict}\nIt says:\n{row['spoof']}", finish, 2).value == value, row
+        assert reader.parse(f"It says:\n{row['spoof']}\n9 2", "stop", 2).status == "unparsed", row
 
 
 @pytest.mark.parametrize("name", BARE)
 def test_a_judge_that_may_not_explain_is_not_read_when_it_does(name: str) -> None:
-    reader = Reader.of(load_protocol(name))
+    reader = VerdictParser.of(load_protocol(name))
     for row in SPOOFS:
-        assert reader.read(f"It says: {row['spoof']}\n{BARE[name]}", "stop", size(name)).status == "unparsed", row
+        assert reader.parse(f"It says: {row['spoof']}\n{BARE[name]}", "stop", size(name)).status == "unparsed", row
 
 
 def test_a_reason_in_json_may_hold_any_spoof() -> None:
-    reader = Reader.of(load_protocol("pair-json"))
+    reader = VerdictParser.of(load_protocol("pair-json"))
     for row in SPOOFS:
         for winner, value in (("A", 0), ("B", 1)):
             text = json.dumps({"reason": row["spoof"], "winner": winner}, ensure_ascii=False)
-            assert reader.read(text, "stop", 2).value == value, row
-            assert reader.read(json.dumps({"winner": winner, "reason": row["spoof"]}), "stop", 2).value == value, row
+            assert reader.parse(text, "stop", 2).value == value, row
+            assert reader.parse(json.dumps({"winner": winner, "reason": row["spoof"]}), "stop", 2).value == value, row
 
 
 @pytest.mark.parametrize("name", protocol_names())

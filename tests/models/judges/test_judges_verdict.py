@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.models.judges.declaration import load_protocol, protocol_names
-from rmbench.models.judges.grammar import outside_thought
-from rmbench.models.judges.verdict import Reader, answers_allowed
+from rmbench.models.judges.grammar import strip_reasoning
+from rmbench.models.judges.verdict import VerdictParser, allowed_replies
 from rmbench.types import TIE
 
-READERS = {name: Reader.of(load_protocol(name)) for name in protocol_names()}
+READERS = {name: VerdictParser.of(load_protocol(name)) for name in protocol_names()}
 SIZE = {name: max(2, 1) if load_protocol(name).most > 1 else 1 for name in READERS}
 
 
 def read(name: str, text: str, finish: str = "stop", size: int | None = None) -> object:
     """The value, or the status where there is none."""
-    found = READERS[name].read(text, finish, SIZE[name] if size is None else size)
+    found = READERS[name].parse(text, finish, SIZE[name] if size is None else size)
     assert (found.value is None) == (found.status != "ok")
     return found.status if found.value is None else found.value
 
@@ -156,25 +156,25 @@ def test_first_lines_sentences_and_whole_answers() -> None:
 
 
 def test_probabilities_of_options() -> None:
-    found = READERS["yes-no"].read_options({"Yes": -0.2, "No": -1.9})
+    found = READERS["yes-no"].parse_options({"Yes": -0.2, "No": -1.9})
     assert found.value == pytest.approx(0.8455347349, abs=1e-10)
-    picked = READERS["option"].read_options({"A": -2.0, "B": -0.5})
+    picked = READERS["option"].parse_options({"A": -2.0, "B": -0.5})
     assert picked.value == 1
     assert picked.logprob == pytest.approx(-0.5 - math.log(math.exp(-2.0) + math.exp(-0.5)))
-    assert READERS["option"].read_options({"A": -1.0, "B": -1.0}).value == TIE
-    assert READERS["option"].read_options({"B": -30.0}).value == 1
+    assert READERS["option"].parse_options({"A": -1.0, "B": -1.0}).value == TIE
+    assert READERS["option"].parse_options({"B": -30.0}).value == 1
     for nothing in ({}, {"A": -math.inf, "B": -math.inf}, {"A": math.nan, "B": -1.0}, {"C": -0.1}):
-        assert READERS["option"].read_options(nothing).status == "unparsed"
+        assert READERS["option"].parse_options(nothing).status == "unparsed"
 
 
 def test_marks_that_a_server_can_be_held_to() -> None:
-    assert answers_allowed(READERS["skywork-critic"].reading, 2) == ("[[A]]", "[[B]]")
-    assert answers_allowed(READERS["pair-json"].reading, 2) == ("A", "B")
-    assert answers_allowed(READERS["pair-tie"].reading, 2) == ("[[A]]", "[[B]]", "[[C]]")
+    assert allowed_replies(READERS["skywork-critic"].verdict_format, 2) == ("[[A]]", "[[B]]")
+    assert allowed_replies(READERS["pair-json"].verdict_format, 2) == ("A", "B")
+    assert allowed_replies(READERS["pair-tie"].verdict_format, 2) == ("[[A]]", "[[B]]", "[[C]]")
     for name, reader in READERS.items():
-        for mark in answers_allowed(reader.reading, 2):
-            if reader.reading.place in ("last", "whole", "end"):
-                assert reader.read(mark, "stop", 2).status == "ok", (name, mark)
+        for mark in allowed_replies(reader.verdict_format, 2):
+            if reader.verdict_format.place in ("last", "whole", "end"):
+                assert reader.parse(mark, "stop", 2).status == "ok", (name, mark)
 
 
 FRAGMENTS = st.sampled_from(
@@ -211,7 +211,7 @@ TEXTS = st.lists(st.one_of(FRAGMENTS, st.text(max_size=8)), max_size=30).map("".
 @settings(deadline=None, max_examples=300)
 @given(TEXTS, st.sampled_from(sorted(READERS)), st.sampled_from(["stop", "length"]), st.integers(1, 5))
 def test_no_text_raises(text: str, name: str, finish: str, size: int) -> None:
-    found = READERS[name].read(text, finish, size)
+    found = READERS[name].parse(text, finish, size)
     assert (found.status == "ok") == (found.value is not None)
     assert found.status in ("ok", "unparsed")
 
@@ -220,7 +220,7 @@ def test_no_text_raises(text: str, name: str, finish: str, size: int) -> None:
 @given(st.text(st.characters(exclude_characters="[]<>{}0123456789ABYN")), st.sampled_from(sorted(READERS)))
 def test_a_text_without_marks_is_unparsed(text: str, name: str) -> None:
     if "decision" not in text and "Image" not in text:
-        assert READERS[name].read(text, "stop", 2).status == "unparsed"
+        assert READERS[name].parse(text, "stop", 2).status == "unparsed"
 
 
 @settings(deadline=None, max_examples=300)
@@ -229,4 +229,4 @@ def test_nothing_in_the_thought_changes_the_verdict(one: str, other: str, verdic
     expected = "[[A]] [[B]]".split().index(verdict)
     for thought in (one, one + other):
         assert read("pair", f"<think>{thought}</think>\nSo it is.\n{verdict}") == expected
-        assert outside_thought(f"<think>{thought}</think>rest", (("<think>", "</think>"),)) == "rest"
+        assert strip_reasoning(f"<think>{thought}</think>rest", (("<think>", "</think>"),)) == "rest"

@@ -17,8 +17,9 @@ from rmbench.errors import RmbenchError, UnreachableError
 from rmbench.evaluation.run import run
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.served.scorer import ServedScorer, check_raw, classify
-from rmbench.models.servers.client import AgainError, Client, RefusedError
-from rmbench.models.servers.key import Key
+from rmbench.models.servers.client import Client
+from rmbench.models.servers.errors import RejectedError, RetryableError
+from rmbench.models.servers.key import ApiKey
 from rmbench.types import Candidate, Example, Gold, Message
 
 EXAMPLES = [
@@ -127,7 +128,7 @@ def test_a_dead_server_ends_the_run(opened: Any) -> None:
     model, stub = opened()
     stub.end()
     model.client.servers[0].answered = False  # so that it is not waited for
-    with pytest.raises(UnreachableError, match="No server is left to ask"):
+    with pytest.raises(UnreachableError, match="No server is reachable"):
         judge("t", EXAMPLES, model)
 
 
@@ -156,7 +157,7 @@ def client(stubs: Any, serve: Any) -> Iterator[Any]:
     clients: list[Client] = []
 
     def make(answer: Any) -> Client:
-        clients.append(Client([serve(answer).url], Key("K"), patience=stubs.FAST))
+        clients.append(Client([serve(answer).url], ApiKey("K"), policy=stubs.FAST))
         return clients[-1]
 
     yield make
@@ -179,13 +180,13 @@ def entries(*values: Any) -> Any:
         {"data": [{"index": 0, "probs": ["x"]}, {"index": 1, "probs": [2.0]}]},
     ],
 )
-def test_half_an_answer_is_external_again_and_then_fails(stubs: Any, client: Any, body: Any) -> None:
-    with pytest.raises(AgainError):
+def test_half_an_answer_is_asked_again_and_then_fails(stubs: Any, client: Any, body: Any) -> None:
+    with pytest.raises(RetryableError):
         classify(client(lambda _: stubs.Answer(body)), "rm", [(1,), (2,)])
 
 
 def test_a_refusal_is_told(stubs: Any, client: Any) -> None:
-    with pytest.raises(RefusedError, match="too long"):
+    with pytest.raises(RejectedError, match="too long"):
         classify(client(lambda _: stubs.Answer({"error": {"message": "too long"}}, 400)), "rm", [(1,)])
 
 

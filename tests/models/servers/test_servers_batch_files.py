@@ -11,7 +11,8 @@ import pytest
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.run import run
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.servers.batch_files import BatchRequests, Constraints, read_answers
+from rmbench.models.servers.batch_files import BatchRequests, batch_line, read_responses
+from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.generation import Grammar, Question, Sampling
 
 MESSAGES = ({"role": "user", "content": "A or B?"},)
@@ -39,7 +40,7 @@ def put(file: Path, *lines: Any) -> Path:
 
 def test_a_question_is_a_line(tmp_path: Path) -> None:
     file = tmp_path / "new" / "in.jsonl"
-    with BatchRequests(file, "judge") as requests:
+    with BatchRequests(file, "judge", Capabilities.of_batch()) as requests:
         requests.add(question(grammar=Grammar(choices=("A", "B"))))
         assert not file.exists()
     line = json.loads(file.read_text())
@@ -59,15 +60,17 @@ def test_a_question_is_a_line(tmp_path: Path) -> None:
 
 
 def test_constraints_and_probabilities_are_written_where_the_user_says_so() -> None:
-    held = Constraints(structured=True).line("m", question(grammar=Grammar(choices=("A", "B"))))["body"]
+    held = batch_line("m", question(grammar=Grammar(choices=("A", "B"))), Capabilities.of_batch(structured=True))[
+        "body"
+    ]
     assert held["structured_outputs"] == {"choice": ["A", "B"]}
-    told = Constraints().line("m", question(grammar=Grammar(options=("A", "B"))))["body"]
+    told = batch_line("m", question(grammar=Grammar(options=("A", "B"))), Capabilities.of_batch())["body"]
     assert (told["logprobs"], told["top_logprobs"], told["max_tokens"]) == (True, 20, 1)
 
 
 def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None:
     def write() -> None:
-        with BatchRequests(tmp_path / "in.jsonl", "judge") as requests:
+        with BatchRequests(tmp_path / "in.jsonl", "judge", Capabilities.of_batch()) as requests:
             requests.add(question())
             requests.add(question())
 
@@ -78,24 +81,23 @@ def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(RmbenchError, match="the file exists already"):
-        BatchRequests(put(tmp_path / "in.jsonl"), "judge")
+        BatchRequests(put(tmp_path / "in.jsonl"), "judge", Capabilities.of_batch())
 
 
 def test_whole_prompts_fit_no_batch() -> None:
     with pytest.raises(RmbenchError, match="without a chat template, which batch files cannot hold"):
-        Constraints().line("m", question(raw=True))
+        batch_line("m", question(raw=True), Capabilities.of_batch())
 
 
 def test_answers_are_found_by_their_id_in_any_order(tmp_path: Path) -> None:
     file = put(tmp_path / "out.jsonl", answered("task/2/0-1/0", "[[B]]"), "", answered("task/1/0-1/0"))
-    answers = read_answers(file)
-    assert (answers.name, answers.unused) == ("judge", 2)
+    answers = read_responses(file)
+    assert answers.name == "judge"
     first = answers.ask(question("1"))
     assert (first.text, first.path, first.prompt_tokens, first.error) == ("[[A]]", "plain", 5, "")
     assert answers.ask(question("2")).text == "[[B]]"
     missing = answers.ask(question("3"))
     assert missing.error == "out.jsonl has no answer with the custom_id task/3/0-1/0"
-    assert answers.unused == 0
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_answers_are_found_by_their_id_in_any_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_without_an_answer_fails_with_the_reason(tmp_path: Path, line: Any, said: str) -> None:
-    answers = read_answers(put(tmp_path / "out.jsonl", {**line, "custom_id": "task/1/0-1/0"}), "judge")
+    answers = read_responses(put(tmp_path / "out.jsonl", {**line, "custom_id": "task/1/0-1/0"}), "judge")
     reply = answers.ask(question())
     assert reply.error.startswith("out.jsonl: ")
     assert said in reply.error
@@ -129,12 +131,12 @@ def test_of_two_lines_the_one_that_succeeded_counts(tmp_path: Path) -> None:
     bad = {"custom_id": "task/1/0-1/0", "response": {"status_code": 500, "body": None}, "error": "oops"}
     good = answered("task/1/0-1/0")
     for order in ((bad, good), (good, bad)):
-        assert read_answers(put(tmp_path / "out.jsonl", *order)).ask(question()).text == "[[A]]"
+        assert read_responses(put(tmp_path / "out.jsonl", *order)).ask(question()).text == "[[A]]"
 
 
 def test_a_constraint_counts_where_the_answer_keeps_to_it(tmp_path: Path) -> None:
     file = put(tmp_path / "out.jsonl", answered("task/1/0-1/0", "A"), answered("task/2/0-1/0", "I like A"))
-    answers = read_answers(file, constraints=Constraints(structured=True))
+    answers = read_responses(file, capabilities=Capabilities.of_batch(structured=True))
     grammar = Grammar(choices=("A", "B"))
     assert answers.ask(question("1", grammar=grammar)).path == "choice"
     assert answers.ask(question("2", grammar=grammar)).path == "plain"
@@ -144,9 +146,9 @@ def test_option_probabilities_come_from_the_most_probable_tokens(tmp_path: Path)
     top = [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": -3.0}]
     told = {"content": [{"token": "A", "logprob": -0.1, "top_logprobs": top}]}
     file = put(tmp_path / "out.jsonl", answered("task/1/0-1/0", "A", "length", logprobs=told))
-    reply = read_answers(file).ask(question(grammar=Grammar(options=("A", "B"))))
+    reply = read_responses(file).ask(question(grammar=Grammar(options=("A", "B"))))
     assert (reply.options, reply.path, reply.finish) == ({"A": -0.1, "B": -3.0}, "logprobs", "stop")
-    other = read_answers(file).ask(question(grammar=Grammar(options=("A", "C"))))
+    other = read_responses(file).ask(question(grammar=Grammar(options=("A", "C"))))
     assert "lacks the log-probability" in other.error
 
 
@@ -162,12 +164,12 @@ def test_option_probabilities_come_from_the_most_probable_tokens(tmp_path: Path)
 )
 def test_a_file_that_is_none_is_one_error(tmp_path: Path, content: str, said: str) -> None:
     with pytest.raises(RmbenchError, match=said):
-        read_answers(put(tmp_path / "out.jsonl", content))
+        read_responses(put(tmp_path / "out.jsonl", content))
 
 
 def test_a_missing_file_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(RmbenchError, match="cannot be read"):
-        read_answers(tmp_path / "none.jsonl")
+        read_responses(tmp_path / "none.jsonl")
 
 
 def test_a_run_writes_questions_and_another_reads_their_answers(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.models.servers.capabilities import Abilities, probe
+from rmbench.models.servers.backend import ServerBackend
+from rmbench.models.servers.capabilities import Capabilities
+from rmbench.models.servers.capability_check import check_capabilities
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.generation import Grammar, Question, Sampling
-from rmbench.models.servers.key import Key
-from rmbench.models.servers.openai import ServerBackend
+from rmbench.models.servers.key import ApiKey
 
 MESSAGES = ({"role": "system", "content": "Judge."}, {"role": "user", "content": "A or B?"})
 VOCABULARY = {"A": 7, "B": 8, "AB": 0, "x": 9}
@@ -118,8 +119,8 @@ def backend(stubs: Any, serve: Any) -> Iterator[Any]:
     opened: list[Client] = []
 
     def make(*stub_servers: Any, **more: Any) -> ServerBackend:
-        opened.append(Client([stub.url for stub in stub_servers], Key("OPENAI_API_KEY"), patience=stubs.FAST))
-        return ServerBackend(opened[-1], "judge", probe(opened[-1], "judge", **more), "org/judge")
+        opened.append(Client([stub.url for stub in stub_servers], ApiKey("OPENAI_API_KEY"), policy=stubs.FAST))
+        return ServerBackend(opened[-1], "judge", check_capabilities(opened[-1], "judge", **more), "org/judge")
 
     yield make
     for one in opened:
@@ -132,7 +133,7 @@ def ask(backend: ServerBackend, **grammar: Any) -> Any:
 
 def test_a_server_like_vllm_offers_everything(stubs: Any, serve: Any, backend: Any) -> None:
     one = backend(serve(like_vllm(stubs)))
-    assert one.abilities == Abilities("vllm 0.32.0", "max_tokens", True, "structured_outputs", "ids", True)
+    assert one.capabilities == Capabilities("vllm 0.32.0", "max_tokens", True, "structured_outputs", "ids", True)
     choice = ask(one, choices=("[[A]]", "[[B]]"))
     assert (choice.text, choice.path, choice.finish) == ("[[B]]", "choice", "stop")
     assert (choice.prompt_tokens, choice.answer_tokens) == (10, 2)
@@ -190,7 +191,7 @@ def test_options_that_are_the_same_tokens_are_an_error(stubs: Any, serve: Any, b
 
 def test_a_hosted_api_holds_answers_to_a_schema_alone(stubs: Any, serve: Any, backend: Any) -> None:
     one = backend(serve(like_openai(stubs)))
-    assert one.abilities == Abilities("system", "max_completion_tokens", False, "response_format", "top", False)
+    assert one.capabilities == Capabilities("system", "max_completion_tokens", False, "response_format", "top", False)
     assert ask(one, choices=("A", "B")).path == "plain"
     schema = {"type": "object", "properties": {"v": {"type": "string", "enum": ["A", "B"]}}}
     assert (ask(one, schema=schema).path, ask(one, schema=schema).text) == ("json", '{"v": "A"}')
@@ -206,7 +207,7 @@ def test_options_by_text_need_all_of_them_among_the_most_probable(stubs: Any, se
 
 def test_a_server_that_ignores_what_it_does_not_know_offers_nothing(stubs: Any, serve: Any, backend: Any) -> None:
     one = backend(serve(like_an_old_one(stubs)))
-    assert one.abilities == Abilities("unknown", "max_tokens", False, "", "", False)
+    assert one.capabilities == Capabilities("unknown", "max_tokens", False, "", "", False)
     assert one.settings["option_logprobs"] == "none"
     reply = ask(one, choices=("[[A]]", "[[B]]"))
     assert (reply.text, reply.path) == ("[[A]]", "plain")
@@ -225,27 +226,29 @@ def test_a_constraint_that_stops_working_is_not_claimed(stubs: Any, serve: Any, 
 def test_constraints_can_be_left_out(stubs: Any, serve: Any, backend: Any) -> None:
     stub = serve(like_vllm(stubs))
     one = backend(stub, constrain=False)
-    assert (one.abilities.choice, one.abilities.schema) == (False, "")
+    assert (one.capabilities.choice, one.capabilities.schema) == (False, "")
     assert ask(one, choices=("[[A]]", "[[B]]")).path == "plain"
     assert not [call for call in stub.calls if call.body and "structured_outputs" in call.body]
 
 
 def test_several_servers_offer_what_all_of_them_do(stubs: Any, serve: Any, backend: Any) -> None:
     one = backend(serve(like_vllm(stubs)), serve(like_an_old_one(stubs)))
-    assert one.abilities == Abilities("unknown and vllm 0.32.0", "max_tokens", False, "", "", False)
+    assert one.capabilities == Capabilities("unknown and vllm 0.32.0", "max_tokens", False, "", "", False)
 
 
 def test_a_server_that_is_not_there_at_the_start_is_dropped(stubs: Any, serve: Any, backend: Any) -> None:
     gone, there = serve(like_vllm(stubs)), serve(like_vllm(stubs))
     gone.end()
-    assert backend(gone, there).abilities.server == "vllm 0.32.0"
-    with pytest.raises(RmbenchError, match=r"No server is left to ask\..*ConnectionRefusedError"):
+    assert backend(gone, there).capabilities.server == "vllm 0.32.0"
+    with pytest.raises(RmbenchError, match=r"No server is reachable\..*ConnectionRefusedError"):
         backend(gone)
 
 
 def test_a_refused_plain_question_says_why(stubs: Any, serve: Any, backend: Any) -> None:
     stub = serve(lambda _: stubs.Answer({"error": {"message": "temperature must be 1"}}, 400))
-    with pytest.raises(RmbenchError, match="refuses a plain question to judge: status 400: temperature must be 1"):
+    with pytest.raises(
+        RmbenchError, match="does not answer a plain request to judge: status 400: temperature must be 1"
+    ):
         backend(stub)
 
 

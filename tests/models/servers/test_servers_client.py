@@ -16,12 +16,13 @@ import pytest
 
 from rmbench.errors import RmbenchError, UnreachableError
 from rmbench.models.servers import connection as client_connection
-from rmbench.models.servers.client import AgainError, Client, RefusedError, StoppedError
+from rmbench.models.servers.client import Client, ClientClosedError
 from rmbench.models.servers.connection import route_to
-from rmbench.models.servers.key import Key
-from rmbench.models.servers.replies import reply_of
+from rmbench.models.servers.errors import RejectedError, RetryableError
+from rmbench.models.servers.key import ApiKey
+from rmbench.models.servers.replies import parse_reply
 
-NO_KEY = Key("OPENAI_API_KEY")
+NO_KEY = ApiKey("OPENAI_API_KEY")
 CHAT = "/v1/chat/completions"
 KINDS = ("limit", "error", "reset", "hang", "half", "cut", "empty", "html", "abort")
 
@@ -41,7 +42,7 @@ def opened() -> Iterator[Any]:
 
 
 def say(client: Client, text: str) -> str:
-    return client.post(CHAT, {"messages": [{"role": "user", "content": text}]}, reply_of).text
+    return client.post(CHAT, {"messages": [{"role": "user", "content": text}]}, parse_reply).text
 
 
 def fault(stubs: Any, kind: str) -> Any:
@@ -95,12 +96,12 @@ def test_with_every_third_request_failing_each_question_is_answered_once_or_fail
         return stubs.Answer(stubs.chat(f"[[{number}]]"))
 
     stub = serve(answer)
-    client = opened(stub.url, patience=replace(stubs.FAST, timeout=2.0))
+    client = opened(stub.url, policy=replace(stubs.FAST, timeout=2.0))
 
     def ask(number: int) -> str | None:
         try:
             return say(client, str(number))
-        except AgainError:
+        except RetryableError:
             return None
 
     began = time.monotonic()
@@ -110,14 +111,14 @@ def test_with_every_third_request_failing_each_question_is_answered_once_or_fail
     assert got == [f"[[{number}]]" if expected(number) else None for number in range(count)]
     assert 0 < got.count(None) < count / 10
     assert set(answered.values()) == {1}
-    assert client.sent_again == sum(asked.values()) - count
+    assert client.retries == sum(asked.values()) - count
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_what_a_server_refuses_is_asked_once(stubs: Any, serve: Any, opened: Any, status: int) -> None:
     stub = serve(lambda _: stubs.Answer({"error": {"message": "too long"}}, status))
-    with pytest.raises(RefusedError, match=f"status {status}: too long"):
-        say(opened(stub.url, patience=stubs.FAST), "x")
+    with pytest.raises(RejectedError, match=f"status {status}: too long"):
+        say(opened(stub.url, policy=stubs.FAST), "x")
     assert len(stub.calls) == 1
 
 
@@ -130,7 +131,7 @@ def test_what_is_true_of_every_request_ends_the_work(
 ) -> None:
     stub = serve(lambda _: stubs.Answer({"detail": "no"}, status, {"Location": "http://127.0.0.1:1/"}))
     with pytest.raises(RmbenchError, match=said):
-        say(opened(stub.url, patience=stubs.FAST), "x")
+        say(opened(stub.url, policy=stubs.FAST), "x")
     assert len(stub.calls) == 1
 
 
@@ -138,7 +139,7 @@ def test_an_exhausted_account_is_not_asked_again(stubs: Any, serve: Any, opened:
     body = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
     stub = serve(lambda _: stubs.Answer(body, 429, {"Retry-After": "1"}))
     with pytest.raises(RmbenchError, match="no credit left"):
-        say(opened(stub.url, patience=stubs.FAST), "x")
+        say(opened(stub.url, policy=stubs.FAST), "x")
     assert len(stub.calls) == 1
 
 
@@ -153,7 +154,7 @@ def test_retry_after_is_obeyed_by_every_thread(stubs: Any, serve: Any, opened: A
         return stubs.Answer({}, 429, {"Retry-After": "1"}) if first else stubs.Answer(stubs.chat("ok"))
 
     stub = serve(answer)
-    client = opened(stub.url, patience=stubs.FAST)
+    client = opened(stub.url, policy=stubs.FAST)
     with ThreadPoolExecutor(8) as pool:
         one = pool.submit(say, client, "0")
         while not times:
@@ -168,8 +169,8 @@ def test_retry_after_is_obeyed_by_every_thread(stubs: Any, serve: Any, opened: A
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(stubs: Any, serve: Any, opened: Any) -> None:
     stub = serve(lambda _: stubs.Answer({"error": "later"}, 429, {"Retry-After": "3600"}))
     began = time.monotonic()
-    with pytest.raises(RefusedError, match=r"left alone for 3,600 s"):
-        say(opened(stub.url, patience=stubs.FAST), "x")
+    with pytest.raises(RejectedError, match=r"left alone for 3,600 s"):
+        say(opened(stub.url, policy=stubs.FAST), "x")
     assert time.monotonic() - began < 1
 
 
@@ -180,7 +181,7 @@ def test_a_server_that_dies_is_dropped_and_the_other_does_its_work(stubs: Any, s
 
     first, second = serve(slow), serve(slow)
     notes: list[str] = []
-    client = opened(first.url, second.url, patience=stubs.FAST, note=notes.append)
+    client = opened(first.url, second.url, policy=stubs.FAST, note=notes.append)
     with ThreadPoolExecutor(16) as pool:
         futures = [pool.submit(say, client, str(number)) for number in range(200)]
         while len(first.calls) < 20:
@@ -202,7 +203,7 @@ def test_work_goes_where_least_is_under_way(stubs: Any, serve: Any, opened: Any)
         return answer
 
     fast, slow = serve(after(0.01)), serve(after(0.2))
-    client = opened(slow.url, fast.url, patience=stubs.FAST)
+    client = opened(slow.url, fast.url, policy=stubs.FAST)
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda number: say(client, str(number)), range(60))) == {"ok"}
     assert len(fast.calls) > 3 * len(slow.calls) > 0
@@ -214,7 +215,7 @@ def test_a_server_that_fails_at_once_does_not_draw_the_work(stubs: Any, serve: A
         return stubs.Answer(stubs.chat("ok"))
 
     broken, sound = serve(lambda _: stubs.Answer({}, 500)), serve(slow)
-    client = opened(broken.url, sound.url, patience=replace(stubs.FAST, attempts=8))
+    client = opened(broken.url, sound.url, policy=replace(stubs.FAST, attempts=8))
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda number: say(client, str(number)), range(80))) == ["ok"] * 80
     assert len(broken.calls) < 40
@@ -222,7 +223,7 @@ def test_a_server_that_fails_at_once_does_not_draw_the_work(stubs: Any, serve: A
 
 def test_no_server_left_is_one_error_that_names_them_all(stubs: Any, serve: Any, opened: Any) -> None:
     first, second = (serve(lambda _: stubs.Answer(stubs.chat("ok"))) for _ in range(2))
-    client = opened(first.url, second.url, patience=stubs.FAST, explain=lambda: "The log's end.")
+    client = opened(first.url, second.url, policy=stubs.FAST, diagnostics=lambda: "The log's end.")
     assert say(client, "x") == "ok"
     first.end()
     second.end()
@@ -235,10 +236,10 @@ def test_no_server_left_is_one_error_that_names_them_all(stubs: Any, serve: Any,
 
 def test_a_server_that_only_fails_is_dropped(stubs: Any, serve: Any, opened: Any) -> None:
     stub = serve(lambda _: stubs.Answer({"error": {"message": "broken"}}, 503))
-    client = opened(stub.url, patience=replace(stubs.FAST, broken_after=5, broken=0.1))
+    client = opened(stub.url, policy=replace(stubs.FAST, broken_after=5, broken=0.1))
     said: list[str] = []
     while not said or "No server" not in said[-1]:
-        with pytest.raises((AgainError, UnreachableError)) as caught:
+        with pytest.raises((RetryableError, UnreachableError)) as caught:
             say(client, "x")
         said.append(str(caught.value))
         time.sleep(0.03)
@@ -250,7 +251,7 @@ def test_a_server_that_only_fails_is_dropped(stubs: Any, serve: Any, opened: Any
 def test_a_last_server_may_come_back(stubs: Any, serve: Any, opened: Any) -> None:
     """One that refuses connections for a moment only is waited for; its questions are no failures."""
     stub = serve(lambda _: stubs.Answer(stubs.chat("ok")))
-    client = opened(stub.url, patience=replace(stubs.FAST, unreachable=10.0, attempts=1))
+    client = opened(stub.url, policy=replace(stubs.FAST, unreachable=10.0, attempts=1))
     assert say(client, "x") == "ok"
     port = stub.server_address[1]
     stub.end()
@@ -272,21 +273,21 @@ def test_closing_breaks_off_what_is_under_way(stubs: Any, serve: Any) -> None:
         began = time.monotonic()
         client.close()
         for future in futures:
-            with pytest.raises(StoppedError):
+            with pytest.raises(ClientClosedError):
                 future.result()
         assert time.monotonic() - began < 2
     client.close()
-    with pytest.raises(StoppedError):
+    with pytest.raises(ClientClosedError):
         say(client, "x")
 
 
 def test_an_endless_answer_is_not_read_to_its_end(
     stubs: Any, serve: Any, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_connection, "_LARGEST_ANSWER", 1000)
+    monkeypatch.setattr(client_connection, "_LARGEST_RESPONSE", 1000)
     stub = serve(lambda _: stubs.Answer(stubs.chat("x" * 5000)))
-    with pytest.raises(AgainError, match="larger than 1,000 bytes"):
-        say(opened(stub.url, patience=stubs.FAST), "x")
+    with pytest.raises(RetryableError, match="larger than 1,000 bytes"):
+        say(opened(stub.url, policy=stubs.FAST), "x")
 
 
 def test_a_proxy_of_the_environment_leads_to_other_machines_alone(
@@ -299,14 +300,14 @@ def test_a_proxy_of_the_environment_leads_to_other_machines_alone(
     for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", f"http://me:pa%20ss@{host}")
-    assert say(opened("http://far.invalid:81/api", patience=stubs.FAST), "x") == "by the proxy"
+    assert say(opened("http://far.invalid:81/api", policy=stubs.FAST), "x") == "by the proxy"
     (call,) = proxy.calls
     assert call.path == "http://far.invalid:81/api/chat/completions"
     assert call.headers["Proxy-Authorization"] == f"Basic {base64.b64encode(b'me:pa ss').decode()}"
-    assert say(opened(here.url, patience=stubs.FAST), "x") == "here"
+    assert say(opened(here.url, policy=stubs.FAST), "x") == "here"
     monkeypatch.setenv("no_proxy", "far.invalid")
     with pytest.raises(UnreachableError, match="gaierror"):
-        say(opened("http://far.invalid:81/api", patience=stubs.FAST), "x")
+        say(opened("http://far.invalid:81/api", policy=stubs.FAST), "x")
     assert len(proxy.calls) == 1
 
 
@@ -322,7 +323,7 @@ def test_https_goes_through_a_proxys_tunnel(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_idle_connection_that_the_server_closed_is_not_used(stubs: Any, serve: Any, opened: Any) -> None:
     """Else the next request would fail on it, and be asked again though nothing was wrong."""
     stub = serve(lambda _: stubs.Answer(stubs.chat("ok")))
-    client = opened(stub.url, patience=replace(stubs.FAST, attempts=1))
+    client = opened(stub.url, policy=replace(stubs.FAST, attempts=1))
     assert say(client, "x") == say(client, "y") == "ok"
     assert len(stub.connections) == 1
     for connection in stub.connections:
@@ -330,13 +331,13 @@ def test_an_idle_connection_that_the_server_closed_is_not_used(stubs: Any, serve
     time.sleep(0.05)
     assert say(client, "z") == "ok"
     assert len(stub.connections) == 2
-    assert client.sent_again == 0
+    assert client.retries == 0
 
 
 def test_deeply_nested_json_is_broken_json(stubs: Any, serve: Any, opened: Any) -> None:
     stub = serve(lambda _: stubs.Answer(b"[" * 100_000))
-    with pytest.raises(AgainError, match="broken JSON"):
-        say(opened(stub.url, patience=replace(stubs.FAST, attempts=1)), "x")
+    with pytest.raises(RetryableError, match="broken JSON"):
+        say(opened(stub.url, policy=replace(stubs.FAST, attempts=1)), "x")
 
 
 @pytest.mark.parametrize(

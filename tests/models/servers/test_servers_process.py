@@ -17,7 +17,7 @@ import pytest
 from rmbench.errors import RmbenchError
 from rmbench.models.options import OpenOptions
 from rmbench.models.servers import process as server_module
-from rmbench.models.servers.key import Key
+from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.process import LocalServer, free_port
 from rmbench.models.servers.vllm_command import Machine, serve_command, serve_environment, this_machine
 from rmbench.models.servers.vllm_program import Program, find_program
@@ -117,7 +117,7 @@ def test_a_server_that_ends_before_it_is_ready_shows_its_log(start: Any) -> None
 
 
 def test_a_server_that_is_not_ready_in_time_is_ended(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "_TELL_EVERY", 0.5)
+    monkeypatch.setattr(server_module, "_NOTE_EVERY", 0.5)
     notes: list[str] = []
     with pytest.raises(RmbenchError, match="was not ready within 2 s") as caught:
         start("slow", seconds=2.0, note=notes.append)
@@ -235,11 +235,11 @@ def test_the_command_of_a_judge_and_of_a_scalar_model() -> None:
 def test_the_servers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-secret-of-mine")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "2")
-    here = serve_environment(Machine(0), Key("MY_KEY", "sk-secret-of-mine"))
+    here = serve_environment(Machine(0), ApiKey("MY_KEY", "sk-secret-of-mine"))
     assert "MY_KEY" not in here
     assert (here["TORCHDYNAMO_DISABLE"], here["VLLM_CPU_KVCACHE_SPACE"]) == ("1", "2")
     assert here["PATH"] == os.environ["PATH"]
-    gpu = serve_environment(Machine(1, "3"), Key("MY_KEY"))
+    gpu = serve_environment(Machine(1, "3"), ApiKey("MY_KEY"))
     assert gpu["CUDA_VISIBLE_DEVICES"] == "3"
     assert "TORCHDYNAMO_DISABLE" not in gpu
 

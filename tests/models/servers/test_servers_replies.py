@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
-from rmbench.models.servers.failures import AgainError, message_in, retry_after
+from rmbench.models.servers.errors import RetryableError, error_message, retry_after
 from rmbench.models.servers.generation import Grammar
-from rmbench.models.servers.replies import first_logprobs, integers, kept_to, prompt_logprobs, reply_of
+from rmbench.models.servers.replies import (
+    applied_path,
+    parse_first_logprobs,
+    parse_prompt_logprobs,
+    parse_reply,
+    parse_tokens,
+)
 from rmbench.models.servers.usage import Usage
 
 
@@ -20,8 +26,8 @@ def choice(**fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("finish", ["abort", "error", "content_filter", "tool_calls", None, 3])
 def test_a_text_that_was_not_finished_is_none(finish: Any) -> None:
-    with pytest.raises(AgainError, match="not finished"):
-        reply_of(choice(finish_reason=finish))
+    with pytest.raises(RetryableError, match="not finished"):
+        parse_reply(choice(finish_reason=finish))
 
 
 @pytest.mark.parametrize(
@@ -39,24 +45,24 @@ def test_a_text_that_was_not_finished_is_none(finish: Any) -> None:
     ],
 )
 def test_what_has_no_text_is_asked_again(data: Any) -> None:
-    with pytest.raises(AgainError):
-        reply_of(data)
+    with pytest.raises(RetryableError):
+        parse_reply(data)
 
 
 def test_reasoning_is_kept_apart_under_both_of_its_names() -> None:
-    new = reply_of(choice(message={"content": "[[A]]", "reasoning": "hm"}))
-    old = reply_of(choice(message={"content": "[[A]]", "reasoning_content": "hm"}))
+    new = parse_reply(choice(message={"content": "[[A]]", "reasoning": "hm"}))
+    old = parse_reply(choice(message={"content": "[[A]]", "reasoning_content": "hm"}))
     assert (new.text, new.reasoning) == (old.text, old.reasoning) == ("[[A]]", "hm")
 
 
 def test_an_answer_cut_while_thinking_has_an_empty_text() -> None:
-    reply = reply_of(choice(message={"content": None, "reasoning": "hm"}, finish_reason="length"))
+    reply = parse_reply(choice(message={"content": None, "reasoning": "hm"}, finish_reason="length"))
     assert (reply.text, reply.finish) == ("", "length")
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, "x"])
 def test_missing_counts_are_nought(usage: Any) -> None:
-    reply = reply_of({**choice(), "usage": usage})
+    reply = parse_reply({**choice(), "usage": usage})
     assert (reply.prompt_tokens, reply.answer_tokens) == (0, 0)
 
 
@@ -75,36 +81,40 @@ def test_missing_counts_are_nought(usage: Any) -> None:
     ],
 )
 def test_a_constraint_counts_where_the_answer_keeps_to_it(grammar: Grammar, asked: Any, text: str, path: str) -> None:
-    assert kept_to(grammar, asked, text) == path
+    assert applied_path(grammar, asked, text) == path
 
 
 def test_log_probabilities_are_read_at_the_first_place() -> None:
     place = {"token": "A", "logprob": -1.0, "top_logprobs": [{"token": "B", "logprob": -2}, {"token": "C"}, None]}
-    assert first_logprobs({"logprobs": {"content": [place, {"token": "D", "logprob": 0}]}}) == {"A": -1.0, "B": -2.0}
+    assert parse_first_logprobs(choice(logprobs={"content": [place, {"token": "D", "logprob": 0}]})) == {
+        "A": -1.0,
+        "B": -2.0,
+    }
 
 
 @pytest.mark.parametrize("told", [None, {}, {"content": None}, {"content": []}, {"content": ["x"]}, "x"])
 def test_no_log_probabilities_are_none(told: Any) -> None:
-    assert first_logprobs({"logprobs": told}) == {}
+    assert parse_first_logprobs(choice(logprobs=told)) == {}
 
 
 def test_the_prompts_last_tokens_are_summed() -> None:
     told = [None, {"5": {"logprob": -9.0}}, {"6": {"logprob": -1.0}, "9": {"logprob": -0.1}}, {"7": {"logprob": -2.0}}]
-    assert prompt_logprobs({"prompt_logprobs": told}, [4, 5, 6, 7], 2) == -3.0
+    data = {"choices": [{"index": 0, "prompt_logprobs": told}]}
+    assert parse_prompt_logprobs(data, [4, 5], {"option": [6, 7]}).options == {"option": -3.0}
 
 
 @pytest.mark.parametrize(
     "told", [None, [None], [None, {"8": {"logprob": -1}}], [None, {"7": {"logprob": float("nan")}}]]
 )
 def test_a_missing_token_of_the_prompt_is_asked_again(told: Any) -> None:
-    with pytest.raises(AgainError):
-        prompt_logprobs({"prompt_logprobs": told}, [4, 7], 1)
+    with pytest.raises(RetryableError):
+        parse_prompt_logprobs({"choices": [{"index": 0, "prompt_logprobs": told}]}, [4], {"option": [7]})
 
 
 @pytest.mark.parametrize("data", [None, {}, {"tokens": "x"}, {"tokens": [1.5]}])
 def test_tokens_are_integers(data: Any) -> None:
-    with pytest.raises(AgainError):
-        integers(data, "tokens")
+    with pytest.raises(RetryableError):
+        parse_tokens(data)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +132,7 @@ def test_tokens_are_integers(data: Any) -> None:
     ],
 )
 def test_the_sentence_in_an_error(body: str, said: str) -> None:
-    assert message_in(body) == said
+    assert error_message(body) == said
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
@@ -138,7 +148,8 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 def test_cost_is_by_the_million() -> None:
     usage = Usage(price_in=2.0, price_out=8.0)
     for _ in range(3):
-        usage.add(reply_of({**choice(), "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 250_000}}))
+        reply = parse_reply({**choice(), "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 250_000}})
+        usage.add(reply.prompt_tokens, reply.answer_tokens)
     assert usage.cost == 3 * (2.0 + 2.0)
-    assert usage.line(2) == "3 answers (2 sent again), 3,000,000 tokens read, 750,000 written, cost 12.0000"
+    assert usage.summary(2) == "3 answers (2 sent again), 3,000,000 tokens read, 750,000 written, cost 12.0000"
     assert Usage().cost is None

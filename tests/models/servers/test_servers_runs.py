@@ -19,7 +19,7 @@ import pytest
 from rmbench.cli import main
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.run import run
-from rmbench.models.servers.key import Key, key_from
+from rmbench.models.servers.key import ApiKey, read_api_key
 
 KEY = "sk-canary-4711-never-to-be-seen"
 
@@ -107,24 +107,24 @@ def test_a_key_that_a_server_repeats_is_no_part_of_an_error(
 
 def test_a_key_comes_from_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    assert key_from(None).headers == {}
+    assert read_api_key(None).headers == {}
     monkeypatch.setenv("OPENAI_API_KEY", "  EMPTY\n")
-    assert key_from(None).headers == {"Authorization": "Bearer EMPTY"}
-    assert "EMPTY" not in repr(key_from(None))
+    assert read_api_key(None).headers == {"Authorization": "Bearer EMPTY"}
+    assert "EMPTY" not in repr(read_api_key(None))
     with pytest.raises(RmbenchError, match="names an environment variable that is not set") as caught:
-        key_from(KEY)
+        read_api_key(KEY)
     assert KEY not in str(caught.value)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-ключ")
     with pytest.raises(RmbenchError, match="no HTTP header can carry") as caught:
-        key_from(None)
+        read_api_key(None)
     assert "ключ" not in str(caught.value)
 
 
 def test_a_short_key_is_no_word_of_an_answer() -> None:
     """`EMPTY` is what people set for a server of their own; a verdict may hold it."""
-    assert Key("K", "A").hide_in_answer("[[A]]") == "[[A]]"
-    assert Key("K", "A").hide("key A") == "key ***"
-    assert Key("K", KEY).hide_in_answer(f"x{KEY}x") == "x***x"
+    assert ApiKey("K", "A").hide_in_reply("[[A]]") == "[[A]]"
+    assert ApiKey("K", "A").hide("key A") == "key ***"
+    assert ApiKey("K", KEY).hide_in_reply(f"x{KEY}x") == "x***x"
 
 
 def test_the_way_an_answer_came_and_what_it_took_are_recorded(stubs: Any, serve: Any, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""A causal language model of this process as a judge, by the probabilities of its options."""
+"""A causal language model in this process as a judge, by the log-probabilities of its options."""

@@ -1,4 +1,4 @@
-"""What marks a language model that can judge by option probabilities."""
+"""The family of causal language models that judge by option probabilities."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["LOCAL_JUDGE"]
 
 @dataclass(frozen=True, slots=True)
 class LocalJudgeFamily:
-    """Causal language models that are asked which of two answers is better, without a server and without writing.
+    """Causal language models that compare two responses without a server and without generating text.
 
-    No checkpoint shows that it is meant so, hence none is ever recognised: `--adapter judge` or a card says it.
+    No checkpoint is recognised as one, since none shows that it is meant so: `--adapter judge` or a card decides.
     """
 
     name: str = "judge"
 
     @property
     def layouts(self) -> Sequence[str]:
-        """One: whatever the library loads as a causal language model."""
+        """One: any checkpoint that transformers loads as a causal language model."""
         return ("judge",)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        """As `ModelFamily` says; nothing fits unless the layout is named."""
+        """See `ModelFamily.fits`; nothing fits unless the layout is named."""
         from rmbench.models.families.implicit.family import IMPLICIT
 
         if layout is None:
@@ -35,7 +35,7 @@ class LocalJudgeFamily:
         return tuple(Fit("judge", fit.why) for fit in IMPLICIT.fits(checkpoint, "implicit"))
 
     def open(self, opening: Opening) -> Scorer:
-        """As `ModelFamily` says."""
+        """See `ModelFamily.open`."""
         from rmbench.models.judges.local.open import open_local
 
         return open_local(opening)

@@ -1,4 +1,4 @@
-"""A language model's folder as a judge in this process."""
+"""Opens a causal language model as a judge in this process."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["open_local"]
 
 
 class LocalSettings(BaseModel):
-    """What a card's [settings] or --model-args may say."""
+    """A card's [settings] or --model-args."""
 
     model_config = ConfigDict(extra="forbid")
 
     protocol: str = "option"
-    """A protocol of two answers that is read by option probabilities: a bundled one's name or a TOML file."""
+    """A protocol of two responses with option probabilities: a bundled one's name or a TOML file."""
     marks: Literal["quoted", "raw"] = "quoted"
     """Whether reserved marks inside candidates are quoted."""
 
@@ -35,11 +35,11 @@ def open_local(opening: Opening) -> LocalJudge:
     """Load a causal language model as a judge.
 
     Raises:
-        RmbenchError: a protocol that needs text to be written, options that are not single tokens, no template, a
-            missing tensor, or a setting that does not exist.
+        RmbenchError: a protocol that needs generated text, options that are not single tokens, no template, a missing
+            tensor, or a setting that does not exist.
     """
-    wanted = opening.settings(LocalSettings)
-    declared = load_protocol(wanted.protocol)
+    chosen = opening.settings(LocalSettings)
+    declared = load_protocol(chosen.protocol)
     texts = _options(declared)
     checkpoint = opening.checkpoint
     placement = place(opening)
@@ -56,14 +56,14 @@ def open_local(opening: Opening) -> LocalJudge:
         "protocol": declared.name,
         "protocol_version": declared.version,
         "protocol_sha256": declared.digest,
-        "marks": wanted.marks,
+        "marks": chosen.marks,
         "options": " ".join(texts),
         "unused_tensors": ", ".join(unused) or None,
     }
     judge = LocalJudge(
         language=language,
         text=text,
-        prompt=Prompt.of(declared, quoted=wanted.marks == "quoted"),
+        prompt=Prompt.of(declared, quoted=chosen.marks == "quoted"),
         options=_tokens(tokenizer, texts, opening.name),
         facts=opening.facts(settings, sum(parameter.numel() for parameter in model.parameters())),
         pad_id=pad_id(tokenizer, checkpoint),
@@ -74,21 +74,21 @@ def open_local(opening: Opening) -> LocalJudge:
 
 
 def _options(declared: JudgeProtocol) -> tuple[str, str]:
-    """The options that pick the first and the second answer shown."""
+    """The options that pick the first and the second response shown."""
     values: Mapping[str, object] = declared.verdict.values if declared.verdict.options else {}
-    found = {place: text for text, place in values.items()}
-    if set(found) != {0, 1} or declared.raw or declared.most < 2:
+    options = {place: text for text, place in values.items()}
+    if set(options) != {0, 1} or declared.raw or declared.most < 2:
         raise RmbenchError(
             f"protocol {declared.name}: a judge in this process is read by the probabilities of two options, one for "
             "each answer, in a chat; this protocol is not. Serve the model, or name one such as option."
         )
-    return found[0], found[1]
+    return options[0], options[1]
 
 
 def _tokens(tokenizer: Any, texts: tuple[str, str], name: str) -> tuple[int, int]:
-    """The options' token ids, as they stand at the beginning of an answer."""
+    """The options' token ids at the beginning of a reply."""
     ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    for text, found in zip(texts, ids, strict=True):
-        if len(found) != 1 or found[0] == tokenizer.unk_token_id:
-            raise RmbenchError(f'{name}: its tokenizer reads the option "{text}" as {found}, expected one token.')
+    for text, tokens in zip(texts, ids, strict=True):
+        if len(tokens) != 1 or tokens[0] == tokenizer.unk_token_id:
+            raise RmbenchError(f'{name}: its tokenizer reads the option "{text}" as {tokens}, expected one token.')
     return ids[0][0], ids[1][0]

@@ -79,7 +79,9 @@ def test_margins_are_those_of_the_library_s_own_logits(folder: Path) -> None:
         np.testing.assert_allclose(found, [a - b for a, b in expected], atol=2e-5)
     from rmbench.engine.batch import collate
 
-    np.testing.assert_allclose(model.option_logps(collate(rows, model.pad_id)), expected, atol=2e-5)
+    with torch.inference_mode():
+        logps = model.language.next_logps(collate(rows, model.pad_id), model.options).numpy()
+    np.testing.assert_allclose(logps, expected, atol=2e-5)
 
 
 def test_the_question_is_the_protocol_s_and_ends_where_the_answer_begins(folder: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.run import run
 from rmbench.models.servers.generation import Reply
-from rmbench.models.servers.reply_cache import Remembering, key_of
+from rmbench.models.servers.reply_cache import CachingBackend, reply_key
 from rmbench.records.replies import REPLIES_NAME, ReplyStore
 from rmbench.records.store import read_rows
 
@@ -25,12 +25,14 @@ RUN = """
 import json, os, signal, sys
 from pathlib import Path
 from rmbench.models.servers.generation import Reply
+from rmbench.models.servers.usage import Usage
 from rmbench.models.judges.build import make_judge
 from rmbench.evaluation.run import run
 
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 
 class Backend:
+    usage = Usage()
     name, settings = "org/judge", {"server": "memory"}
     asked = 0
     def ask(self, question):
@@ -117,7 +119,7 @@ def test_answers_are_kept_and_what_went_wrong_is_not(store: ReplyStore, judges: 
     full = Reply("text \ud800 \U0001d400", "why", "length", {"A": -0.5, "B": float("-inf")}, "logprobs", 3, 4)
     for reply, times in ((full, 1), (replace(full, error="reset"), 2), (replace(full, finish="abort"), 2)):
         made = judges.judge(lambda question, reply=reply: reply)
-        one, other = (Remembering(made.backend, store, f"{reply.error}{reply.finish}") for _ in range(2))
+        one, other = (CachingBackend(made.backend, store, f"{reply.error}{reply.finish}") for _ in range(2))
         question = next(made.questions("t", judges.example("a", "b")))
         assert one.ask(question) == other.ask(question) == reply
         assert len(made.backend.asked) == times
@@ -127,9 +129,14 @@ def test_another_question_or_judge_finds_nothing(judges: SimpleNamespace) -> Non
     made = judges.judge(lambda question: "")
     question = next(made.questions("t", judges.example("a", "b")))
     other = next(made.questions("t", judges.example("a", "c")))
-    keys = {key_of(question, "x"), key_of(question, "y"), key_of(other, "x"), key_of(replace(question, vote=1), "x")}
+    keys = {
+        reply_key(question, "x"),
+        reply_key(question, "y"),
+        reply_key(other, "x"),
+        reply_key(replace(question, vote=1), "x"),
+    }
     assert len(keys) == 4
-    assert key_of(next(made.questions("t", judges.example("a", "b"))), "x") in keys
+    assert reply_key(next(made.questions("t", judges.example("a", "b"))), "x") in keys
 
 
 def test_a_damaged_answer_is_an_error(tmp_path: Path, store: ReplyStore) -> None:

@@ -1,0 +1,85 @@
+"""Judges behind servers or batch files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rmbench.models.card import Card
+from rmbench.models.judges.build import DEFAULT_PROTOCOL, make_judge
+from rmbench.models.judges.responder import JudgeResponder
+from rmbench.models.served.request import ServerRequest
+from rmbench.models.servers.backend import ServerBackend
+from rmbench.models.servers.batch_files import BatchWriterBackend, read_responses
+from rmbench.models.servers.capabilities import Capabilities
+from rmbench.models.servers.capability_check import check_capabilities
+from rmbench.models.servers.client import Client
+from rmbench.models.servers.generation import Backend, Setting
+
+__all__ = ["check_protocol", "judge_at", "judge_for_batch", "judge_of_batch"]
+
+
+def check_protocol(request: ServerRequest, name: str, card: Card | None) -> None:
+    """Raise RmbenchError for a wrong protocol or a wrong setting of it, before a server is started or asked."""
+    _judge(request, BatchWriterBackend(name, name), card)
+
+
+def judge_at(
+    request: ServerRequest,
+    client: Client,
+    model: str,
+    name: str,
+    *,
+    extra_settings: Mapping[str, Setting] | None = None,
+    card: Card | None = None,
+    stop: Callable[[], None] | None = None,
+    why: str = "",
+) -> JudgeResponder:
+    """The judge behind a client's servers, once their capabilities are known.
+
+    Args:
+        request: what the user asked for.
+        client: to the servers.
+        model: as they call it.
+        name: as people call it.
+        extra_settings: for the record.
+        card: the model's, if it has one.
+        stop: stops a server that is ours.
+        why: one line: what decided that this is a judge.
+    """
+    capabilities = check_capabilities(client, model, constrain=request.settings.constrain is not False)
+    usage, note = request.usage(), request.options.note
+    backend = ServerBackend(client, model, capabilities, name, extra_settings or {}, usage, note, stop)
+    return _judge(request, backend, card, why)
+
+
+def judge_for_batch(request: ServerRequest) -> JudgeResponder:
+    """A judge whose questions are written into a batch file."""
+    model = request.settings.served_name or request.name
+    return _judge(request, BatchWriterBackend(request.name, model, _batch_capabilities(request)))
+
+
+def judge_of_batch(request: ServerRequest, file: Path, name: str) -> JudgeResponder:
+    """A judge whose replies are in a batch's file; `name` as in `read_responses`."""
+    return _judge(request, read_responses(file, name, _batch_capabilities(request)))
+
+
+def _batch_capabilities(request: ServerRequest) -> Capabilities:
+    return Capabilities.of_batch(structured=bool(request.settings.constrain))
+
+
+def _judge(request: ServerRequest, backend: Backend, card: Card | None = None, why: str = "") -> JudgeResponder:
+    protocol = DEFAULT_PROTOCOL if card is None else str(card.settings.get("protocol", DEFAULT_PROTOCOL))
+    why = why or f"--model {request.kind}: asks it for verdicts"
+    judge = make_judge(backend, protocol, request.options, why=why)
+    if card is None:
+        return judge
+    facts = replace(
+        judge.facts,
+        parameters=card.parameters,
+        license=card.license,
+        trained_on=card.trained_on,
+        flags=card.flags,
+    )
+    return replace(judge, facts=facts)

@@ -1,0 +1,117 @@
+"""A judge behind any server of the OpenAI protocol: vLLM, SGLang, llama.cpp, a hosted API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from rmbench.models.options import silent
+from rmbench.models.servers.capabilities import Capabilities
+from rmbench.models.servers.client import Client, ClientClosedError
+from rmbench.models.servers.errors import RejectedError, RetryableError
+from rmbench.models.servers.generation import Question, Reply, Setting
+from rmbench.models.servers.replies import applied_path, parse_option_logprobs, parse_prompt_logprobs, parse_reply
+from rmbench.models.servers.requests import (
+    CHAT,
+    COMPLETIONS,
+    chat_body,
+    completion_body,
+    first_token_fields,
+    prompt_logprobs_body,
+    raw_prompt,
+    structured_output,
+)
+from rmbench.models.servers.tokenizer import ServerTokenizer
+from rmbench.models.servers.usage import Usage
+
+__all__ = ["ServerBackend"]
+
+
+@dataclass(frozen=True)
+class ServerBackend:
+    """A Backend over a client. It uses structured outputs and log-probabilities as far as the servers support them."""
+
+    client: Client
+    model: str
+    """As the servers call it."""
+    capabilities: Capabilities
+    name: str
+    """As people call it."""
+    extra_settings: Mapping[str, Setting] = field(default_factory=dict)
+    """For the record."""
+    usage: Usage = field(default_factory=Usage)
+    note: Callable[[str], None] = silent
+    stop: Callable[[], None] | None = None
+    """Stops a server that was started for this backend alone."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """Kind of server, capabilities, and how probabilities of options are computed."""
+        return {
+            **self.capabilities.settings,
+            "option_logprobs": "without a constraint" if self.capabilities.logprobs else "none",
+            **self.extra_settings,
+        }
+
+    def ask(self, question: Question) -> Reply:
+        """See `Backend.ask`."""
+        try:
+            reply = self._option_logprobs(question) if question.grammar.options else None
+            reply = reply or self._text(question)
+        except RetryableError as error:
+            return Reply(error=f"no answer in {self.client.policy.attempts} attempts; the last one: {error}")
+        except (RejectedError, ClientClosedError) as error:
+            return Reply(error=str(error))
+        self.usage.add(reply.prompt_tokens, reply.answer_tokens)
+        hide = self.client.key.hide_in_reply
+        return replace(reply, text=hide(reply.text), reasoning=hide(reply.reasoning))
+
+    def close(self) -> None:
+        """Break off requests, stop the server if it is ours, and report the usage."""
+        self.client.close()
+        if self.stop is not None:
+            self.stop()
+        if self.usage.replies:
+            self.note(f"{self.name}: {self.usage.summary(self.client.retries)}")
+
+    @cached_property
+    def _tokenizer(self) -> ServerTokenizer:
+        return ServerTokenizer(self.client, self.model)
+
+    def _text(self, question: Question) -> Reply:
+        path, fields = structured_output(question.grammar, self.capabilities)
+        if question.raw:
+            # As ids where possible, because a server puts a BOS before a text that already has one.
+            ids = self.capabilities.token_ids
+            prompt = list(self._tokenizer.prompt(question)) if ids else raw_prompt(question)
+            route, body = COMPLETIONS, completion_body(self.model, prompt, question)
+        else:
+            route, body = CHAT, chat_body(self.model, question, self.capabilities.limit_field)
+        reply = self.client.post(route, {**body, **fields}, parse_reply)
+        return replace(reply, path=applied_path(question.grammar, path, reply.text))
+
+    def _option_logprobs(self, question: Question) -> Reply | None:
+        """The options' log-probabilities; None where the servers do not return every one of them."""
+        options, limit = question.grammar.options, self.capabilities.limit_field
+        if self.capabilities.logprobs == "ids":
+            tokens = self._tokenizer.options(options)
+            if question.raw or any(len(ids) > 1 for ids in tokens.values()):
+                prompt = self._tokenizer.prompt(question)
+                body = prompt_logprobs_body(self.model, [[*prompt, *ids] for ids in tokens.values()])
+                return self.client.post(COMPLETIONS, body, lambda data: parse_prompt_logprobs(data, prompt, tokens))
+            fields = first_token_fields(limit, tokens=[ids[0] for ids in tokens.values()])
+            labels = {option: f"token_id:{ids[0]}" for option, ids in tokens.items()}
+        elif self.capabilities.logprobs == "top" and not question.raw:
+            fields, labels = first_token_fields(limit), {option: option for option in options}
+        else:
+            return None
+
+        def parse(data: Any) -> Reply | None:
+            reply = parse_option_logprobs(data, labels)
+            if reply is None and self.capabilities.logprobs == "ids":
+                raise RetryableError("the answer lacks the log-probability of a token that was asked for")
+            return reply
+
+        return self.client.post(CHAT, chat_body(self.model, question, limit) | fields, parse)

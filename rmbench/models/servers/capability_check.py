@@ -1,0 +1,143 @@
+"""Finds out what servers support by requests: version numbers do not say, and unknown fields are silently accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Literal
+
+from rmbench.errors import RmbenchError
+from rmbench.models.servers.capabilities import Capabilities, LimitField, SchemaField
+from rmbench.models.servers.client import Client
+from rmbench.models.servers.errors import RejectedError, RetryableError
+from rmbench.models.servers.generation import Grammar
+from rmbench.models.servers.pool import Server
+from rmbench.models.servers.replies import applied_path, parse_first_logprobs, parse_reply, parse_tokens
+from rmbench.models.servers.requests import (
+    CHAT,
+    MODELS,
+    TOKENIZE,
+    first_token_fields,
+    schema_field,
+    structured_output,
+)
+
+__all__ = ["check_capabilities"]
+
+_WORDS = ("q7-verdict", "z9-verdict")
+"""Words that no model writes unless it is constrained to them."""
+_MESSAGES = [{"role": "user", "content": "Reply with one short word."}]
+_MAX_TOKENS = 512
+"""Enough for a reasoning model, which thinks before the constraint begins."""
+_ATTEMPTS = 4
+"""Some servers fail, instead of rejecting the request, on a field that they do not know."""
+_SCHEMA = {
+    "type": "object",
+    "properties": {"q7": {"type": "string", "enum": [_WORDS[0]]}},
+    "required": ["q7"],
+    "additionalProperties": False,
+}
+
+
+def check_capabilities(client: Client, model: str, *, constrain: bool = True) -> Capabilities:
+    """What all reachable servers of the client support; those that cannot be reached are dropped.
+
+    Args:
+        client: each of its servers gets a handful of short requests.
+        model: as the servers call it.
+        constrain: whether to look for structured outputs at all.
+
+    Raises:
+        RmbenchError: no server answers, or the key or the model is rejected.
+    """
+    checks = client.ask_each(
+        lambda server: _Check(client, model, server).run(constrain), f"does not answer a plain request to {model}"
+    )
+    return reduce(Capabilities.intersection, checks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    client: Client
+    model: str
+    server: Server
+
+    def run(self, constrain: bool) -> Capabilities:
+        limit = self._limit_field()
+        choice = constrain and self._choice(limit)
+        schema: SchemaField = ""
+        if constrain:
+            schema = "structured_outputs" if choice else "response_format" if self._response_format(limit) else ""
+        ids = self._token_ids(limit)
+        return Capabilities(self._kind(), limit, choice, schema, self._logprobs(limit, ids), bool(ids))
+
+    def _limit_field(self) -> LimitField:
+        try:
+            self._chat({"max_tokens": 16})
+        except RejectedError as error:
+            if "max_completion_tokens" not in str(error):
+                raise
+            return "max_completion_tokens"
+        return "max_tokens"
+
+    def _choice(self, limit: LimitField) -> bool:
+        grammar = Grammar(choices=_WORDS)
+        path, fields = structured_output(grammar, Capabilities(choice=True))
+        data = self._try({limit: _MAX_TOKENS, **fields})
+        return data is not None and applied_path(grammar, path, parse_reply(data).text) == "choice"
+
+    def _response_format(self, limit: LimitField) -> bool:
+        data = self._try({limit: _MAX_TOKENS, **schema_field(_SCHEMA, "response_format")})
+        try:
+            return data is not None and bool(json.loads(parse_reply(data).text) == {"q7": _WORDS[0]})
+        except (ValueError, RecursionError):
+            return False
+
+    def _token_ids(self, limit: LimitField) -> tuple[int, ...]:
+        """The ids of the messages, if /tokenize and a chat return the same ones."""
+        try:
+            body = {"model": self.model, "messages": _MESSAGES}
+            ids = self.client.post(TOKENIZE, body, parse_tokens, self.server)
+        except (RejectedError, RetryableError, RmbenchError):
+            if self.server.dropped:
+                raise
+            return ()
+        data = self._try({limit: 1, "return_token_ids": True})
+        return ids if data is not None and data.get("prompt_token_ids") == list(ids) else ()
+
+    def _logprobs(self, limit: LimitField, ids: Sequence[int]) -> Literal["ids", "top", ""]:
+        if ids:
+            data = self._try(first_token_fields(limit, tokens=ids[:1]))
+            if data is not None and f"token_id:{ids[0]}" in parse_first_logprobs(data):
+                return "ids"
+        data = self._try(first_token_fields(limit, most=2))
+        return "top" if data is not None and len(parse_first_logprobs(data)) > 1 else ""
+
+    def _kind(self) -> str:
+        """What the server calls itself."""
+        owner = self._field(MODELS, lambda data: data["data"][0]["owned_by"])
+        version = self._field("/version", lambda data: data["version"])
+        return f"{owner or 'unknown'} {version}".strip()
+
+    def _field(self, path: str, pick: Callable[[Any], object]) -> str:
+        try:
+            return self.client.key.hide(str(pick(self.client.get(path, lambda data: data, self.server))))[:80]
+        except (RejectedError, RetryableError, RmbenchError, LookupError, TypeError):
+            return ""
+
+    def _try(self, fields: Mapping[str, Any]) -> Any:
+        """The response to a chat with further fields; None where the server does not accept them."""
+        try:
+            return self._chat(fields, _ATTEMPTS)
+        except (RejectedError, RetryableError):
+            return None
+
+    def _chat(self, fields: Mapping[str, Any], attempts: int | None = None) -> Any:
+        def parse(data: Any) -> Any:
+            parse_reply(data)
+            return data
+
+        body = {"model": self.model, "messages": _MESSAGES, **fields}
+        return self.client.post(CHAT, body, parse, self.server, attempts)
