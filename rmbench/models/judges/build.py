@@ -15,7 +15,8 @@ from rmbench.models.judges.prompt import Prompt
 from rmbench.models.judges.responder import JudgeResponder, JudgeSettings
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
-from rmbench.models.servers.generation import Backend, Sampling, Setting
+from rmbench.models.servers.generation import Backend, Sampling
+from rmbench.types import Setting
 
 __all__ = ["DEFAULT_PROTOCOL", "JUDGE_ARGS", "make_judge"]
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.validation import read_toml, validated
 
 __all__ = [
     "PLACEHOLDER",
@@ -31,7 +31,7 @@ __all__ = [
 FOLDER = Path(__file__).resolve().parent / "protocols"
 PLACEHOLDER = re.compile(r"\{(label|value|number|numbers|ranking)\}")
 _PLAIN_NAME = re.compile(r"[\w][\w.-]*\.jinja", re.ASCII)
-_LARGEST = 1 << 20  # bytes of a declaration or a template; both are kilobytes
+_LARGEST = 1 << 20  # bytes of a template; real ones are kilobytes
 
 Shape = Literal["pair", "pair-tie", "pick-k", "listwise", "pointwise", "yes-no", "option"]
 Place = Literal["last", "first-line", "whole", "end", "tag", "boxed", "json"]
@@ -214,14 +214,8 @@ def load_protocol(name: str) -> JudgeProtocol:
         raise RmbenchError(
             f"protocol {name!r} is none of {', '.join(protocol_names())}, nor a file that ends in .toml.{near}"
         )
-    try:
-        data = tomllib.loads(_text_of(path))
-    except tomllib.TOMLDecodeError as error:
-        raise RmbenchError(f"{path}: not TOML ({error}).") from error
-    try:
-        declared = JudgeProtocol.model_validate({**data, "template_texts": _templates(path, data)})
-    except ValidationError as error:
-        raise RmbenchError(f"{path}: {_first(error)}") from error
+    data = read_toml(path)
+    declared = validated(JudgeProtocol, {**data, "template_texts": _templates(path, data)}, path)
     if declared.name != path.stem:
         raise RmbenchError(f'{path}: key "name" is "{declared.name}", but the file is called "{path.stem}".')
     return declared
@@ -248,13 +242,3 @@ def _text_of(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RmbenchError(f"{path}: cannot be read ({error}).") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    known = {
-        name for kind in (JudgeProtocol, VerdictFormat, DeclaredSampling, PromptMessage) for name in kind.model_fields
-    }
-    near = did_you_mean(str(first["loc"][-1]), known) if first["type"] == "extra_forbidden" else ""
-    return f"{key + ': ' if key else ''}{first['msg']}.{near}"

@@ -15,7 +15,8 @@ from rmbench.models.servers.batch_files import BatchWriterBackend, read_response
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.capability_check import check_capabilities
 from rmbench.models.servers.client import Client
-from rmbench.models.servers.generation import Backend, Setting
+from rmbench.models.servers.generation import Backend
+from rmbench.types import Setting
 
 __all__ = ["check_protocol", "judge_at", "judge_for_batch", "judge_of_batch"]
 

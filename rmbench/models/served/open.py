@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.checkpoint.opening import CARD_ARGS
 from rmbench.models.judges.build import JUDGE_ARGS
@@ -15,6 +13,7 @@ from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.models.served.judge import check_protocol, judge_at, judge_for_batch, judge_of_batch
 from rmbench.models.served.request import BackendSettings, ServerRequest, closed_on_error
+from rmbench.validation import validated
 
 __all__ = ["open_served"]
 
@@ -63,11 +62,7 @@ def _settings(kind: str, args: Mapping[str, str]) -> BackendSettings:
             raise RmbenchError(
                 f"--model-args: {kind}: has no setting {key!r} (it has {', '.join(known)}).{did_you_mean(key, known)}"
             )
-    try:
-        return BackendSettings.model_validate({key: value for key, value in args.items() if key in own})
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise RmbenchError(f"--model-args {problem['loc'][0]}={problem['input']}: {problem['msg']}.") from error
+    return validated(BackendSettings, {key: value for key, value in args.items() if key in own}, "--model-args")
 
 
 def _check_options(request: ServerRequest) -> None:

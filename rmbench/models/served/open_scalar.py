@@ -12,12 +12,11 @@ from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.protocols import Request
 from rmbench.models.served.scorer import ServedScorer, check_raw
 from rmbench.models.servers.client import Client
-from rmbench.models.servers.generation import Setting
 from rmbench.models.servers.replies import parse_models
 from rmbench.models.servers.requests import MODELS
 from rmbench.models.text.open import card_of, pad_id, text_encoder
 from rmbench.models.text.tokens import TextEncoder
-from rmbench.types import Message
+from rmbench.types import Message, Setting
 
 __all__ = ["check_servable", "encoder_of", "is_classifier", "open_scorer"]
 

@@ -15,11 +15,11 @@ from rmbench.models.options import OpenOptions
 from rmbench.models.served.judge import check_protocol, judge_at
 from rmbench.models.served.request import ServerRequest, closed_on_error
 from rmbench.models.servers.client import Client
-from rmbench.models.servers.generation import Setting
 from rmbench.models.servers.key import read_api_key
 from rmbench.models.servers.process import LocalServer, free_port
 from rmbench.models.servers.vllm_command import Machine, Runner, serve_command, serve_environment, this_machine
 from rmbench.models.servers.vllm_program import find_program
+from rmbench.types import Setting
 
 if TYPE_CHECKING:
     from rmbench.models.card import Card

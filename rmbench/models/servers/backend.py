@@ -11,7 +11,7 @@ from rmbench.models.options import silent
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.client import Client, ClientClosedError
 from rmbench.models.servers.errors import RejectedError, RetryableError
-from rmbench.models.servers.generation import Question, Reply, Setting
+from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.replies import applied_path, parse_option_logprobs, parse_prompt_logprobs, parse_reply
 from rmbench.models.servers.requests import (
     CHAT,
@@ -25,6 +25,7 @@ from rmbench.models.servers.requests import (
 )
 from rmbench.models.servers.tokenizer import ServerTokenizer
 from rmbench.models.servers.usage import Usage
+from rmbench.types import Setting
 
 __all__ = ["ServerBackend"]
 

@@ -13,10 +13,11 @@ from typing import IO, Any
 from rmbench.errors import RmbenchError
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.errors import RetryableError, error_message
-from rmbench.models.servers.generation import Question, Reply, Setting
+from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.replies import applied_path, parse_option_logprobs, parse_reply
 from rmbench.models.servers.requests import CHAT, chat_body, first_token_fields, structured_output
 from rmbench.models.servers.usage import Usage
+from rmbench.types import Setting
 
 __all__ = ["BatchReaderBackend", "BatchRequests", "BatchWriterBackend", "batch_line", "read_responses"]
 

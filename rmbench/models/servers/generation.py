@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from rmbench.models.servers.usage import Usage
+from rmbench.types import Setting
 
-__all__ = ["Backend", "Grammar", "Question", "Reply", "Sampling", "Setting"]
-
-Setting = str | int | float | bool | None
-"""A value of a model's settings, as a record holds it."""
+__all__ = ["Backend", "Grammar", "Question", "Reply", "Sampling"]
 
 Path = Literal["plain", "choice", "regex", "json", "logprobs"]
 """How a verdict was obtained: free text, structured output of one kind, or log-probabilities of options."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Replies
-from rmbench.models.servers.generation import Backend, Question, Reply, Setting
+from rmbench.models.servers.generation import Backend, Question, Reply
 from rmbench.models.servers.replies import FINISHED
 from rmbench.models.servers.usage import Usage
+from rmbench.types import Setting
 
 __all__ = ["CachingBackend", "reply_key"]
 
