@@ -203,7 +203,11 @@ def test_a_run_writes_questions_and_another_reads_their_answers(tmp_path: Path) 
         ("judge-file:x", {"base_url": "http://h"}, "--base-url goes with"),
         ("vllm:m", {"base_url": "http://h"}, "--base-url goes with"),
         ("openai:m", {"base_url": "http://h", "model_args": {"pricein": "1"}}, 'mean "price_in"'),
-        ("openai:m", {"base_url": "http://h", "model_args": {"price_in": "-1"}}, "price_in: input should be .* found '-1'"),
+        (
+            "openai:m",
+            {"base_url": "http://h", "model_args": {"price_in": "-1"}},
+            "price_in: input should be .* found '-1'",
+        ),
         ("openai:m", {"base_url": "http://h", "model_args": {"protocol": "nope"}}, "nope"),
         ("served:m", {"base_url": "http://h", "model_args": {"protocol": "pair"}}, "has no setting 'protocol'"),
     ],
