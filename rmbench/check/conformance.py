@@ -29,12 +29,12 @@ from rmbench.check.subject import Subject
 from rmbench.check.template import template
 from rmbench.check.truncation import truncation
 from rmbench.engine.compute import reason
-from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.evaluation.options import open_options, options_of
+from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Closable
 from rmbench.models.checkpoint.read import digest_files, read_checkpoint
 from rmbench.models.locate import Located, is_external, locate
-from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.open import open_model
+from rmbench.models.options import OpenOptions, checked
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
 from rmbench.models.scores.scorer import Precomputed
 from rmbench.types import Example
@@ -74,7 +74,7 @@ def check(
     against: str | None = None,
 ) -> CheckReport:
     """As `rmbench.check` says; `out` None writes nothing."""
-    settings = _settings(options)
+    settings = checked(OpenOptions, options, "check")
     elsewhere = settings
     if against is not None:
         settings = _without_servers(model, settings)
@@ -104,15 +104,6 @@ def check(
                 _tell(telling, results[-1])
         _let_go(opened.model)
     return _written(_report(opened.facts, results), out)
-
-
-def _settings(options: Mapping[str, Any]) -> OpenOptions:
-    """How the model is opened. Raises RmbenchError for an option that has no part in that."""
-    known = OpenOptions.__dataclass_fields__
-    for key in options:
-        if key not in known:
-            raise RmbenchError(f"check() has no option {key!r}.{did_you_mean(key, known)}")
-    return open_options(options_of(options))
 
 
 def _without_servers(model: Model, options: OpenOptions) -> OpenOptions:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from rmbench.cli.options import json_option
+
 __all__ = ["cache"]
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 @click.pass_context
 def cache(context: click.Context, as_json: bool) -> None:
     """Show the score cache, or clear it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmbench.cli.options import model_options, parse_pairs
+from rmbench.cli.options import add_options, json_option
 
 if TYPE_CHECKING:
     from rmbench.check.report import CheckReport
@@ -24,10 +24,9 @@ __all__ = ["check"]
     help="JSONL of scores that others published. [default: card_examples.jsonl in $RMBENCH_DATA]",
 )
 @click.option("--against", metavar="BACKEND", help="Compare with: vllm, served (--base-url), or another MODEL.")
-@click.option("--out", "--output-path", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@model_options
-def check(model: str, published: Path | None, against: str | None, out: Path, as_json: bool, **given: Any) -> None:
+@add_options("check")
+@json_option
+def check(model: str, as_json: bool, **options: Any) -> None:
     """Check that a model is read, batched, padded and pooled as it should be.
 
     MODEL is asked a fixed set of conversations, and each check is a line: pass, FAIL, or not run with the reason.
@@ -45,14 +44,8 @@ def check(model: str, published: Path | None, against: str | None, out: Path, as
     from rmbench.check.render import result_lines, summary_lines
     from rmbench.cli.output import echo_json, print_rich
 
-    given["model_args"] = parse_pairs(given["model_args"])
     report: CheckReport = check_model(
-        model,
-        published=published,
-        against=against,
-        out=out,
-        telling=None if as_json else lambda result: print_rich(result_lines(result)),
-        **given,
+        model, telling=None if as_json else lambda result: print_rich(result_lines(result)), **options
     )
     if as_json:
         echo_json(report.to_dict())

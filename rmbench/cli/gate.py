@@ -7,6 +7,8 @@ from typing import Literal
 
 import click
 
+from rmbench.cli.options import json_option
+
 __all__ = ["compare", "gate"]
 
 _folder = click.Path(path_type=Path, file_okay=False)
@@ -15,7 +17,7 @@ _folder = click.Path(path_type=Path, file_okay=False)
 @click.command()
 @click.argument("a", type=_folder)
 @click.argument("b", type=_folder)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 @click.option("--markdown", is_flag=True, help="Markdown on stdout.")
 def compare(a: Path, b: Path, as_json: bool, markdown: bool) -> None:
     """Compare two models' records, row by row.
@@ -40,7 +42,7 @@ def compare(a: Path, b: Path, as_json: bool, markdown: bool) -> None:
 @click.option("--margin-points", type=float, default=1.0, show_default=True, help="Loss allowed, in percentage points.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="One-sided error rate.")
 @click.option("--inconclusive", type=click.Choice(["fail", "pass"]), default="fail", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 @click.option("--summary", type=click.Path(path_type=Path, dir_okay=False), help="Append a Markdown summary here.")
 def gate(
     baseline: Path,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rmbench.cli.options import add_options, json_option
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.evaluation.options import RunOptions
 from rmbench.text import ColumnLayout, text_table
 
 if TYPE_CHECKING:
@@ -23,11 +24,9 @@ __all__ = ["models", "tasks", "validate"]
 
 @click.command()
 @click.argument("selector", default="all")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+@json_option
 @click.option("--ids", "ids_of", metavar="ID", help="Print the example ids of one task, one a line.")
-@click.option(
-    "--source", metavar="hub|sample|FOLDER", help="Where --ids reads rows. [default: $RMBENCH_DATA, else hub]"
-)
+@add_options("tasks")
 def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None) -> None:
     """List the benchmarks. SELECTOR is as in `rmbench run --tasks`."""
     from rmbench.cli.output import echo_json, print_rich
@@ -36,7 +35,7 @@ def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None) 
         from rmbench.tasks.registry import get
         from rmbench.tasks.sources import load
 
-        loaded = load(get(ids_of), source or os.environ.get("RMBENCH_DATA") or "hub")
+        loaded = load(get(ids_of), RunOptions(source=source).resolved_source)
         click.echo("\n".join(example.id for example in loaded.examples))
         return
     from rmbench.tasks.registry import select
@@ -72,7 +71,7 @@ def task_facts(task: Task) -> dict[str, Any]:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[WORD]...")
 @click.option("--family", metavar="FAMILY", help="Cards of one family only.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+@json_option
 def models(words: tuple[str, ...], family: str | None, as_json: bool) -> None:
     """List the models that have a card: all, or those with every WORD in their name or hub id."""
     from rmbench.cli.output import echo_json, print_rich

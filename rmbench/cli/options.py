@@ -1,76 +1,77 @@
-"""Options that several commands share."""
+"""Options of the command line, made from the fields of `RunOptions`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["model_option", "model_options", "parse_pairs", "weights_option"]
+from rmbench.evaluation.options import RunOptions
+from rmbench.models.options import OpenOptions, kind_of, options_of
+
+__all__ = ["add_options", "command_line", "json_option", "model_option", "tasks_option"]
 
 Command = Callable[..., Any]
 
-model_option = click.option("--model", "-m", required=True, metavar="MODEL", help="What to evaluate; see above.")
-
-weights_option = click.option(
-    "--objective-weights", metavar="NAME=W,...", help="Reward of a multi-objective model: a sum of its objectives."
+model_option = click.option(
+    "--model", "-m", required=True, metavar="MODEL", help="The model; kinds as in `rmbench run --help`."
 )
-
-_MODEL_OPTIONS = (
-    click.option("--revision", help="Hub revision of the model."),
-    click.option("--adapter", metavar="FAMILY", help="The model's family, where the checkpoint does not decide it."),
-    click.option("--ref-model", metavar="MODEL", help="Reference policy of an implicit reward."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
-    click.option(
-        "--dtype",
-        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-        default="auto",
-        show_default=True,
-        help="auto: the checkpoint's own on a GPU, float32 on a CPU.",
-    ),
-    click.option(
-        "--attn",
-        type=click.Choice(["auto", "eager", "sdpa", "flash_attention_2"]),
-        default="auto",
-        show_default=True,
-        help="Attention implementation.",
-    ),
-    click.option(
-        "--template", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A Jinja chat template."
-    ),
-    click.option("--max-length", type=click.IntRange(min=1), help="Tokens a row may have. [default: the model's own]"),
-    click.option(
-        "--model-args", multiple=True, metavar="K=V", help="Further model settings; repeat or join by commas."
-    ),
-    click.option(
-        "--base-url", multiple=True, metavar="URL", help="Server of openai: and served:; several share the work."
-    ),
-    click.option("--api-key-env", metavar="NAME", help="Variable with the servers' key. [default: OPENAI_API_KEY]"),
-    click.option(
-        "--vllm-bin", type=click.Path(path_type=Path), help="The program vllm. [default: $RMBENCH_VLLM, else PATH]"
-    ),
-    click.option("--trust-remote-code", is_flag=True, help="Run code that the checkpoint brings."),
-    click.option("--allow-pickle", is_flag=True, help="Unpickle weights in full; only for files you made."),
+tasks_option = click.option(
+    "--tasks", "-t", required=True, metavar="SEL", help="`all`, ids, globs, family=..., modality=..., a TOML."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, everything else on stderr.")
 
 
-def model_options(command: Command) -> Command:
-    """Add the options that decide how a model is opened."""
-    for option in reversed(_MODEL_OPTIONS):
-        command = option(command)
-    return command
+def command_line() -> str:
+    """The command as it was typed, for the record."""
+    return shlex.join(["rmbench", *sys.argv[1:]])
 
 
-def parse_pairs(given: Iterable[str]) -> dict[str, str]:
+def add_options(command: str, *, required: str = "") -> Callable[[Command], Command]:
+    """Add the options that `command` takes, those of the model last; the option `required` must be given."""
+
+    def add(function: Command) -> Command:
+        known, of_model = options_of(RunOptions), options_of(OpenOptions)
+        for name in reversed([name for name in known if name not in of_model] + list(of_model)):
+            if command in known[name].commands:
+                function = _click_option(name, required=name == required)(function)
+        return function
+
+    return add
+
+
+def _click_option(name: str, *, required: bool) -> Callable[[Command], Command]:
+    facts, kind = options_of(RunOptions)[name], kind_of(RunOptions, name)
+    flags, default = facts.flags or (f"--{name.replace('_', '-')}",), RunOptions.__dataclass_fields__[name].default
+    more: dict[str, Any] = {"help": facts.help, "metavar": facts.metavar, "required": required}
+    if kind is bool:
+        more |= {"flag_value": not default, "default": default}
+        flags = (f"--no-{name}",) if default else flags
+    elif facts.choices:
+        more |= {"type": click.Choice(facts.choices)}
+    elif kind is int:
+        more |= {"type": int if facts.minimum is None else click.IntRange(min=facts.minimum), "metavar": "N"}
+    elif kind is Path:
+        more |= {"type": click.Path(path_type=Path, exists=facts.exists, dir_okay=not facts.exists)}
+    elif facts.parse is None and kind in (tuple, Mapping):
+        more |= {"multiple": True, "callback": _parse_pairs if kind is Mapping else None}
+    if isinstance(default, str | Path) or type(default) is int:
+        more |= {"default": default, "show_default": True}
+    return click.option(*flags, name, **more)
+
+
+def _parse_pairs(context: click.Context, parameter: click.Parameter, items: Iterable[str]) -> dict[str, str]:
     """`k=v` settings, repeated or joined by commas, as a mapping."""
     pairs: dict[str, str] = {}
-    for item in ",".join(given).split(","):
+    for item in ",".join(items).split(","):
         if not item.strip():
             continue
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
-            raise click.BadParameter(f"{item!r} is not of the form key=value.", param_hint="--model-args")
+            raise click.BadParameter(f"{item!r} is not of the form key=value.", context, parameter)
         pairs[key.strip().replace("-", "_")] = value.strip()
     return pairs

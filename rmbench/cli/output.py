@@ -11,7 +11,9 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["echo_json", "error_console", "print_rich"]
+    from rmbench.evaluation.results import Results
+
+__all__ = ["echo_json", "error_console", "exit_on_failed_rows", "print_rich"]
 
 
 def echo_json(data: Any) -> None:
@@ -34,3 +36,10 @@ def error_console() -> Console:
     from rich.console import Console
 
     return Console(file=sys.stderr, highlight=False)
+
+
+def exit_on_failed_rows(results: Results) -> None:
+    """Exit code 3, and a line on stderr, where the model failed on rows."""
+    if results.failed_rows:
+        click.echo(f"rmbench: {results.failed_rows} rows failed; `rmbench show` on a record names them.", err=True)
+        click.get_current_context().exit(3)

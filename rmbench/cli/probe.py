@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmbench.cli.options import model_option, model_options, parse_pairs
+from rmbench.cli.options import add_options, command_line, json_option, model_option, tasks_option
 from rmbench.text import ColumnLayout, figure, printable, text_table
 
 if TYPE_CHECKING:
@@ -22,17 +19,11 @@ __all__ = ["probe"]
 
 @click.command()
 @model_option
-@click.option("--tasks", "-t", required=True, metavar="SEL", help="What to read; as in `rmbench run`.")
+@tasks_option
 @click.option("--probes", default="mrmbench-easy", show_default=True, metavar="ID", help="The probing task to fit on.")
-@click.option("--source", metavar="hub|sample|FOLDER", help="Where rows come from. [default: $RMBENCH_DATA, else hub]")
-@click.option("--allow-changed-data", is_flag=True, help="Read files that differ from what the task declares.")
-@click.option("--limit", type=click.IntRange(min=1), help="Judge this many rows a task and split, drawn by --seed.")
-@click.option("--seed", type=int, default=0, show_default=True, help="For limits and bootstraps.")
-@click.option("--batch-tokens", type=click.IntRange(min=1), help="Tokens a batch may hold, padding included.")
-@click.option("--out", "--output-path", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, all else on stderr.")
-@model_options
-def probe(as_json: bool, out: Path, tasks: str, probes: str, **given: Any) -> None:
+@add_options("probe")
+@json_option
+def probe(as_json: bool, **options: Any) -> None:
     """Say which dimension of a probing task a model's states lie nearest to.
 
     Centroids of the probing task's classes are fitted on its fit split; then the selected tasks are judged as
@@ -41,14 +32,12 @@ def probe(as_json: bool, out: Path, tasks: str, probes: str, **given: Any) -> No
 
     MODEL is one with a hidden state: org/name[@revision] | FOLDER | a bundled model or card
     """
-    from rmbench.cli.output import echo_json, error_console, print_rich
+    from rmbench.cli.output import echo_json, error_console, exit_on_failed_rows, print_rich
     from rmbench.cli.progress import progress_for
     from rmbench.evaluation.probe import probe as probe_tasks
 
-    given["model_args"] = parse_pairs(given["model_args"])
-    command = shlex.join(["rmbench", *sys.argv[1:]])
     with progress_for(error_console()) as progress:
-        results = probe_tasks(tasks=tasks, probes=probes, out=out, progress=progress, command=command, **given)
+        results = probe_tasks(progress=progress, command=command_line(), **options)
     if as_json:
         echo_json(_plain(results))
     else:
@@ -56,9 +45,7 @@ def probe(as_json: bool, out: Path, tasks: str, probes: str, **given: Any) -> No
         for item in results.skipped:
             click.echo(printable(f"skipped {item.task}: {item.why}"))
         click.echo(f"records: {results.out}")
-    if results.failed_rows:
-        click.echo(f"rmbench: {results.failed_rows} rows failed; `rmbench show` on a record names them.", err=True)
-        click.get_current_context().exit(3)
+    exit_on_failed_rows(results)
 
 
 def _plain(results: Results) -> dict[str, Any]:

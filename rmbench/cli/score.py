@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rmbench.cli.options import model_option, model_options, parse_pairs
+from rmbench.cli.options import add_options, json_option, model_option
 
 __all__ = ["score"]
 
@@ -16,9 +16,9 @@ __all__ = ["score"]
 @click.option("--prompt", "-p", required=True, help="The user's message.")
 @click.option("--response", "-r", "responses", multiple=True, required=True, help="An answer; give it twice or more.")
 @click.option("--system", help="A system message before the prompt.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@model_options
-def score(prompt: str, responses: tuple[str, ...], system: str | None, as_json: bool, **given: Any) -> None:
+@add_options("score")
+@json_option
+def score(as_json: bool, **options: Any) -> None:
     """Score answers to one prompt.
 
     Prints rewards, margins and P(first > other), the sigmoid of the margin (Bradley-Terry). Of a model that gives
@@ -27,8 +27,7 @@ def score(prompt: str, responses: tuple[str, ...], system: str | None, as_json: 
     from rmbench.cli.output import echo_json
     from rmbench.evaluation.score import score_responses, sigmoid
 
-    given["model_args"] = parse_pairs(given["model_args"])
-    scored = score_responses(prompt=prompt, responses=list(responses), system=system, **given)
+    scored = score_responses(**options)
     if as_json:
         echo_json(scored.to_dict())
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rmbench.cli.options import json_option
 from rmbench.text import ColumnLayout, printable, text_table
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["show"]
 
 @click.command()
 @click.argument("what", metavar="ID|FOLDER")
-@click.option("--json", "as_json", is_flag=True, help="The record as JSON on stdout.")
+@json_option
 def show(what: str, as_json: bool) -> None:
     """Show a task, a model card or a record.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rmbench.engine.judge import Judging
-    from rmbench.evaluation.run import RunOptions
+    from rmbench.evaluation.options import RunOptions
     from rmbench.models.protocols import ModelFacts
     from rmbench.tasks.task import Loaded, Task
     from rmbench.types import Gold, Judgment, Value

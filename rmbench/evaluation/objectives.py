@@ -126,12 +126,18 @@ def direction_in(weights: Weights, settings: Mapping[str, object], model: str) -
     return Direction(names, tuple(map(float, chosen)))
 
 
-def parse_weights(text: str) -> Weights:
-    """`helpfulness=1,verbosity=-0.3`, or a number for each objective in the model's order: `1,0,-0.3`.
+def parse_weights(text: Weights | str) -> Weights:
+    """`helpfulness=1,verbosity=-0.3`, or a number for each objective in the model's order: `1,0,-0.3`; or either as
+    numbers already.
 
     Raises:
         RmbenchError: neither of them, or a name twice.
     """
+    if not isinstance(text, str):
+        try:
+            return {**text} if isinstance(text, Mapping) else tuple(map(float, text))
+        except (TypeError, ValueError) as error:
+            raise RmbenchError(f"objective weights: {text!r} is neither numbers by name nor a list of them.") from error
     items = [item.strip() for item in text.split(",") if item.strip()]
     named = [item.rpartition("=") for item in items]
     if not items or len({bool(equals) for _, equals, _ in named}) != 1:

@@ -1,123 +1,58 @@
-"""What a run is told besides its model and its tasks."""
+"""The options of a run, besides its model and its tasks."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from rmbench.errors import RmbenchError
 from rmbench.evaluation.objectives import Weights, parse_weights
+from rmbench.models.options import OpenOptions, option
 
-if TYPE_CHECKING:
-    from rmbench.models.open import OpenOptions
+__all__ = ["RunOptions"]
 
-__all__ = ["RunOptions", "open_options", "options_of"]
+_RUN = ("run",)
+_ROWS = ("run", "probe")
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """Everything besides model and tasks that a run is told; see `rmbench run --help` for the meaning of each."""
+@dataclass(frozen=True)
+class RunOptions(OpenOptions):
+    """How a run reads rows, judges them and keeps the records; and how it opens the model."""
 
-    source: str | None = None
-    """"hub", "sample" or a folder of upstream's own files; None: the folder in RMBENCH_DATA, else "hub"."""
-    images: Path | None = None
-    """A folder that holds the images or videos by name, such as those a generator made."""
-    allow_changed_data: bool = False
-    """Read a file although it differs from what the task declares."""
-    limit: int | None = None
-    seed: int = 0
-    revision: str | None = None
-    ref_model: str | None = None
-    adapter: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    attn: str = "auto"
-    template: Path | None = None
-    max_length: int | None = None
-    batch_tokens: int | None = None
-    share: bool = True
-    """Compute the common beginning of rows once, where the model can."""
-    cache: bool = True
-    """Take results of equal rows from the score cache, and keep them there."""
-    workers: int = 1
-    """Processes that compute, each with the model opened."""
-    window: int | None = None
-    """Rows that a judge is asked about at once; None: 16."""
-    base_url: tuple[str, ...] = ()
-    vllm_bin: Path | None = None
-    api_key_env: str | None = None
-    requests_out: Path | None = None
-    """A judge's questions are written there, and nothing is judged."""
-    responses_in: Path | None = None
-    """Where the answers to them lie."""
-    model_args: Mapping[str, str] = field(default_factory=dict)
-    objective_weights: Weights | None = None
-    """The direction in which a multi-objective model's reward is taken, by objective or one number for each; a text is
-    read as `rmbench.evaluation.objectives.parse_weights` says. None: the model's own reward."""
-    trust_remote_code: bool = False
-    allow_pickle: bool = False
-    out: Path = Path("results")
-    command: str = ""
-    """The command line, for the record; secrets are removed from it."""
+    source: str | None = option(
+        None,
+        "Where rows come from. [default: $RMBENCH_DATA, else hub]",
+        commands=("run", "probe", "tasks"),
+        metavar="hub|sample|FOLDER",
+    )
+    images: Path | None = option(
+        None, "Folder of the images or videos to judge, by name.", commands=_RUN, metavar="DIR"
+    )
+    allow_changed_data: bool = option(False, "Read files that differ from what the task declares.", commands=_ROWS)
+    limit: int | None = option(
+        None, "Judge only this many rows of each task and split, drawn by --seed.", commands=_ROWS, minimum=1
+    )
+    batch_tokens: int | None = option(None, "Most tokens of a batch, padding included.", commands=_ROWS, minimum=1)
+    objective_weights: Weights | None = option(
+        None,
+        "Reward of a multi-objective model: weights by name (0 if left out), or one for each in the model's order.",
+        commands=("run", "rescore"),
+        metavar="NAME=W,...",
+        parse=parse_weights,
+    )
+    workers: int = option(1, "Processes that compute, each with the model open.", commands=_RUN, minimum=1)
+    cache: bool = option(True, "Neither read nor fill the score cache.", commands=_RUN)
+    share: bool = option(True, "Do not share prefixes across rows.", commands=_RUN)
+    window: int | None = option(None, "Rows sent to a judge concurrently. [default: 16]", commands=_RUN, minimum=1)
+    out: Path = option(
+        Path("results"),
+        "Folder of the records.",
+        commands=("run", "probe", "check", "rescore"),
+        flags=("--out", "--output-path"),
+    )
+    command: str = option("", "The command line, for the record; secrets are removed from it.", commands=())
 
     @property
     def resolved_source(self) -> str:
         """Where rows come from, RMBENCH_DATA considered."""
         return self.source or os.environ.get("RMBENCH_DATA") or "hub"
-
-
-def options_of(given: Mapping[str, Any]) -> RunOptions:
-    """Keyword arguments as checked options. Raises RmbenchError for one that is unknown or below 1."""
-    from rmbench.errors import did_you_mean
-
-    known = RunOptions.__dataclass_fields__
-    for key in given:
-        if key not in known:
-            raise RmbenchError(f"run() has no option {key!r}.{did_you_mean(key, known)}")
-    cleaned = dict(given)
-    for key in ("template", "out", "images", "vllm_bin", "requests_out", "responses_in"):
-        if isinstance(cleaned.get(key), str):
-            cleaned[key] = Path(cleaned[key])
-    if isinstance(cleaned.get("objective_weights"), str):
-        cleaned["objective_weights"] = parse_weights(cleaned["objective_weights"])
-    if cleaned.get("source") is not None:
-        cleaned["source"] = str(cleaned["source"])
-    if isinstance(cleaned.get("base_url"), str):
-        cleaned["base_url"] = (cleaned["base_url"],)
-    settings = RunOptions(**cleaned)
-    for name in ("limit", "max_length", "workers", "window", "batch_tokens"):
-        number = getattr(settings, name)
-        if number is not None and number < 1:
-            raise RmbenchError(f"{name} must be at least 1, not {number}.")
-    return settings
-
-
-def open_options(settings: RunOptions) -> OpenOptions:
-    """What of the options decides how a model is opened."""
-    from rmbench.models.open import OpenOptions
-
-    names = (
-        "revision",
-        "ref_model",
-        "adapter",
-        "device",
-        "dtype",
-        "attn",
-        "template",
-        "max_length",
-        "trust_remote_code",
-        "base_url",
-        "vllm_bin",
-        "api_key_env",
-        "requests_out",
-        "responses_in",
-    )
-    return OpenOptions(
-        **{name: getattr(settings, name) for name in names},
-        allow_pickle=settings.allow_pickle,
-        model_args=settings.model_args,
-        seed=settings.seed,
-    )

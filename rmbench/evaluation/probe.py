@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.compatibility import cannot_take, for_task, probes_of
-from rmbench.evaluation.options import open_options, options_of
+from rmbench.evaluation.options import RunOptions
 from rmbench.evaluation.run import judge_all, load_rows, named_in, split_rows
+from rmbench.models.options import checked
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -59,9 +60,9 @@ def probe(
     from rmbench.models.open import open_model
     from rmbench.tasks.registry import select
 
-    settings = options_of(options)
+    settings = checked(RunOptions, options, "probe")
     chosen, probing = select(tasks), _probing_task(probes)
-    opened = open_model(model, open_options(settings))
+    opened = open_model(model, settings)
     why = cannot_take(opened, probing)
     if why:
         raise RmbenchError(f"{opened.facts.name} cannot be probed with {probing.id}: {why}.")

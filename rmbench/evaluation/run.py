@@ -23,9 +23,10 @@ from rmbench.evaluation.compatibility import (
 from rmbench.evaluation.judge_extras import credited, expected_cost, with_reply_cache
 from rmbench.evaluation.judge_files import closing, write_requests
 from rmbench.evaluation.objectives import direction_in
-from rmbench.evaluation.options import RunOptions, open_options, options_of
+from rmbench.evaluation.options import RunOptions
 from rmbench.evaluation.results import Results, Skipped
 from rmbench.evaluation.session import Work, work_with
+from rmbench.models.options import checked
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Judging, Progress
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     Reader = Callable[[Sequence[Judged]], ProbingFacts]
 
-__all__ = ["RunOptions", "judge_all", "load_rows", "named_in", "run", "split_rows"]
+__all__ = ["judge_all", "load_rows", "named_in", "run", "split_rows"]
 
 
 def run(
@@ -70,15 +71,14 @@ def run(
     from rmbench.models.open import open_model
     from rmbench.tasks.registry import select
 
-    settings = options_of(options)
+    settings = checked(RunOptions, options, "run")
     chosen = select(tasks)
     if settings.workers > 1 and is_external(model):
         raise RmbenchError(f"--workers: {model} is computed by others; judges take --window, the rows asked at once.")
-    opening = open_options(settings)
     telling, named = progress or SilentProgress(), named_in(tasks)
-    ours = replace(opening, note=telling.note)
+    ours = replace(settings, note=telling.note)
     opened: Model = open_ensemble(model, ours) if is_ensemble(model) else open_model(model, ours)
-    opener = partial(open_model, model, opening) if isinstance(model, str) and not is_ensemble(model) else None
+    opener = partial(open_model, model, settings) if isinstance(model, str) and not is_ensemble(model) else None
     with closing(opened, ours=isinstance(model, str)):
         if settings.requests_out is not None:
 

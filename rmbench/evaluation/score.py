@@ -72,18 +72,20 @@ def score_responses(
         prompt: the user's message.
         responses: at least two answers.
         system: a system message before the prompt.
-        options: the model options of `RunOptions`.
+        options: the fields of `OpenOptions`.
 
     Raises:
         RmbenchError: fewer than two answers, a model with neither rewards nor margins, or an answer it fails on.
     """
     from rmbench.engine.judge import EngineOptions, MemoryLedger, SilentProgress, judge
-    from rmbench.models.open import OpenOptions, open_model
+    from rmbench.models.open import open_model
+    from rmbench.models.options import OpenOptions, checked
     from rmbench.types import Candidate, Example, Gold, Message
 
+    settings = checked(OpenOptions, options, "score_responses")
     if len(responses) < 2:
         raise RmbenchError(f"scoring needs at least two responses, got {len(responses)}: give --response twice.")
-    opened = open_model(model, OpenOptions(**options))
+    opened = open_model(model, settings)
     turns = (Message.of("system", system),) if system else ()
     example = Example(
         id="score",

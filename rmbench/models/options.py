@@ -1,17 +1,120 @@
-"""What a user may say of a model besides its name."""
+"""Options as data: one definition each, read by the Python API and the command line; and those of opening a model."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rmbench.errors import RmbenchError, did_you_mean
 
-__all__ = ["OpenOptions", "silent"]
+__all__ = ["OpenOptions", "Option", "checked", "kind_of", "option", "options_of", "silent"]
 
-_SERVER_OPTIONS = ("base_url", "vllm_bin", "api_key_env", "requests_out", "responses_in")
-"""The options of models that servers or files answer for."""
+Schema = TypeVar("Schema")
+
+_EXPECTED = {
+    bool: "True or False",
+    int: "a whole number",
+    str: "a text",
+    Path: "a path",
+    tuple: "a text or several",
+    Mapping: "texts by name",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What an option is besides its name, its type and its default."""
+
+    help: str
+    commands: tuple[str, ...] = ("run", "score", "check", "probe")
+    """Commands whose command line has it; in Python every option of a class is one of its keyword arguments."""
+    flags: tuple[str, ...] = ()
+    """Spellings on the command line; (): `--name`, or `--no-name` where it is on by default."""
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+    exists: bool = False
+    """Whether the command line takes a file only where there is one."""
+    parse: Callable[[Any], Any] | None = None
+    """Turns what the user gives into a value, or raises RmbenchError; None: by the type alone."""
+    servers: bool = False
+    """Whether it concerns only models that servers or files of answers stand for."""
+
+
+def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002
+    """A dataclass field that is an option; `facts` are further fields of `Option`."""
+    metadata = {"option": Option(help, **facts)}
+    return (
+        field(default_factory=dict, metadata=metadata) if default is dict else field(default=default, metadata=metadata)
+    )
+
+
+def options_of(schema: type[Any]) -> dict[str, Option]:
+    """The options of an options class by name, in the order of its fields."""
+    return {each.name: each.metadata["option"] for each in fields(schema) if "option" in each.metadata}
+
+
+def kind_of(schema: type[Any], name: str) -> Any:
+    """The type of an option's values, None left aside: bool, int, str, Path, tuple, Mapping."""
+    hint = get_type_hints(schema)[name]
+    if isinstance(hint, UnionType):
+        hint = next(each for each in get_args(hint) if each is not NoneType)
+    return get_origin(hint) or hint
+
+
+def checked(schema: type[Schema], arguments: Mapping[str, Any], caller: str) -> Schema:
+    """Keyword arguments of the Python API as an options object.
+
+    Raises:
+        RmbenchError: an unknown name, with the nearest right one; a value of another type, below the minimum, or not
+            among the choices.
+    """
+    known = options_of(schema)
+    for name in arguments:
+        if name not in known:
+            raise RmbenchError(f"{caller}() has no option {name!r}.{did_you_mean(name, known)}")
+    return schema(**{name: _value(schema, name, known[name], value) for name, value in arguments.items()})
+
+
+def _value(schema: type[Any], name: str, facts: Option, value: Any) -> Any:
+    optional = NoneType in get_args(get_type_hints(schema)[name])
+    if value is None and optional:
+        return None
+    if facts.parse is not None:
+        return facts.parse(value)
+    kind = kind_of(schema, name)
+    converted = _converted(kind, value)
+    if converted is None:
+        raise RmbenchError(f"{name} must be {_EXPECTED[kind]}{' or None' if optional else ''}, not {value!r}.")
+    if facts.minimum is not None and converted < facts.minimum:
+        raise RmbenchError(f"{name} must be at least {facts.minimum}, not {value}.")
+    if facts.choices and converted not in facts.choices:
+        near = did_you_mean(converted, facts.choices)
+        raise RmbenchError(f"{name} must be one of {', '.join(facts.choices)}, not {value!r}.{near}")
+    return converted
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    """The value as `kind`; None where it is of another type. Text is a path where a path is wanted, and the reverse."""
+    if kind is bool:
+        return value if isinstance(value, bool) else None
+    if kind is int:
+        return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if kind in (str, Path):
+        return kind(value) if isinstance(value, str | os.PathLike) else None
+    if kind is tuple:
+        texts = (value,) if isinstance(value, str) else value
+        return (
+            tuple(texts) if isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts) else None
+        )
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return None
+    return {key: str(each).lower() if isinstance(each, bool) else str(each) for key, each in value.items()}
 
 
 def silent(_: str) -> None:
@@ -22,45 +125,43 @@ def silent(_: str) -> None:
 class OpenOptions:
     """How a model is opened. None and "auto" are resolved from the card and the checkpoint, printed and stored."""
 
-    revision: str | None = None
-    """Hub commit, branch or tag; `@revision` in the model's name means the same."""
-    ref_model: str | None = None
-    """The reference policy of an implicit reward."""
-    device: str = "auto"
-    """"auto" (a GPU where there is one), "cpu", "cuda", "cuda:1" ..."""
-    dtype: str = "auto"
-    """"auto" (the checkpoint's on a GPU, float32 on a CPU), "float32", "bfloat16", "float16"."""
-    attn: str = "auto"
-    """"auto", "eager", "sdpa", "flash_attention_2"."""
-    template: Path | None = None
-    """A file that holds a Jinja chat template; it takes the place of the tokenizer's and the card's."""
-    max_length: int | None = None
-    """Tokens a row may have."""
-    trust_remote_code: bool = False
-    """Run Python files that lie in the checkpoint."""
-    allow_pickle: bool = False
-    """Unpickle torch files in full, which runs whatever code they hold."""
-    adapter: str | None = None
-    """The family, where it is not to be decided from the checkpoint."""
-    model_args: Mapping[str, str] = field(default_factory=dict)
-    """Further settings of the family, as text."""
-    base_url: tuple[str, ...] = ()
-    """Addresses of servers of the OpenAI protocol; several share the work."""
-    vllm_bin: Path | None = None
-    """The program `vllm`; None: as RMBENCH_VLLM or the PATH says."""
-    api_key_env: str | None = None
-    """The environment variable that holds the servers' key; None: OPENAI_API_KEY."""
-    requests_out: Path | None = None
-    """A file that a judge's questions are written to, instead of being asked."""
-    responses_in: Path | None = None
-    """A file of answers to such questions."""
-    seed: int = 0
+    seed: int = option(0, "Seed of drawn rows, bootstraps and fake models.", commands=("run", "probe"))
+    revision: str | None = option(None, "Hub revision of the model: a commit, branch or tag.")
+    adapter: str | None = option(None, "Model family, if the checkpoint does not show it.", metavar="FAMILY")
+    ref_model: str | None = option(None, "Reference policy of an implicit reward.", metavar="MODEL")
+    device: str = option("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
+    dtype: str = option(
+        "auto",
+        "auto: the checkpoint's on a GPU, float32 on a CPU.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    attn: str = option("auto", "Attention implementation.", choices=("auto", "eager", "sdpa", "flash_attention_2"))
+    template: Path | None = option(None, "Jinja chat template to use instead of the model's.", exists=True)
+    max_length: int | None = option(None, "Most tokens of a row. [default: the model's own]", minimum=1)
+    model_args: Mapping[str, str] = option(
+        dict, "Further settings of the model's family; repeat or join by commas.", metavar="K=V"
+    )
+    base_url: tuple[str, ...] = option(
+        (), "Server of openai: and served: models; repeat to share the work among several.", metavar="URL", servers=True
+    )
+    api_key_env: str | None = option(
+        None, "Variable with the servers' key. [default: OPENAI_API_KEY]", metavar="NAME", servers=True
+    )
+    vllm_bin: Path | None = option(None, "The vllm program. [default: $RMBENCH_VLLM, else on the PATH]", servers=True)
+    requests_out: Path | None = option(
+        None, "Write a judge's questions to this file and judge nothing.", commands=("run",), servers=True
+    )
+    responses_in: Path | None = option(
+        None, "Read the answers to such questions from this file.", commands=("run",), exists=True, servers=True
+    )
+    trust_remote_code: bool = option(False, "Run Python code that the checkpoint contains.")
+    allow_pickle: bool = option(False, "Unpickle weights in full, which can run code; only for files you made.")
     note: Callable[[str], None] = field(default=silent, compare=False, repr=False)
-    """Told what takes long or goes wrong while servers are started and asked; from any thread."""
+    """Called with a line on whatever takes long or goes wrong at servers; from any thread."""
 
     def of_servers(self) -> list[str]:
         """The options that were given and have a meaning only for models behind servers or files."""
-        return [name for name in _SERVER_OPTIONS if getattr(self, name)]
+        return [name for name, facts in options_of(OpenOptions).items() if facts.servers and getattr(self, name)]
 
     def check_model_args(self, family: str, known: tuple[str, ...]) -> None:
         """Raise RmbenchError for a model argument that the family does not have."""

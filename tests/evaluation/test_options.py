@@ -1,0 +1,172 @@
+"""One set of options: what the Python API and the command line take, refuse and explain."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rmbench
+from rmbench.cli import cli
+from rmbench.errors import RmbenchError
+from rmbench.evaluation.options import RunOptions
+from rmbench.evaluation.probe import probe
+from rmbench.models.options import OpenOptions, checked, kind_of, options_of
+
+OWN_PARAMETERS = {
+    "run": {"model", "tasks", "as_json"},
+    "probe": {"model", "tasks", "as_json", "probes"},
+    "score": {"model", "as_json", "prompt", "responses", "system"},
+    "check": {"model", "as_json", "published", "against"},
+    "rescore": {"folder", "as_json"},
+    "tasks": {"selector", "as_json", "ids_of"},
+}
+
+
+def through_run(out: Path, **options: Any) -> Any:
+    return rmbench.run("fake:oracle", "rm-bench", source="sample", out=out, **options)
+
+
+def through_probe(out: Path, **options: Any) -> Any:
+    return probe("tiny-bt", "rm-bench", source="sample", out=out, **options)
+
+
+def through_score(out: Path, **options: Any) -> Any:
+    return rmbench.score_responses("tiny-bt", "Q", ["a", "b"], **options)
+
+
+def through_check(out: Path, **options: Any) -> Any:
+    return rmbench.check("tiny-bt", out=out, **options)
+
+
+DOORS = {"run": through_run, "probe": through_probe, "score_responses": through_score, "check": through_check}
+
+
+@pytest.fixture(params=list(DOORS))
+def door(request: pytest.FixtureRequest) -> tuple[str, Callable[..., Any]]:
+    return request.param, DOORS[request.param]
+
+
+def refused(door: tuple[str, Callable[..., Any]], out: Path, **options: Any) -> str:
+    with pytest.raises(RmbenchError) as caught:
+        door[1](out, **options)
+    assert not list(out.iterdir())  # nothing was begun
+    return str(caught.value)
+
+
+def test_an_unknown_option_names_the_nearest(door: Any, tmp_path: Path) -> None:
+    message = refused(door, tmp_path, max_lenght=3)
+    assert message == f"{door[0]}() has no option 'max_lenght'. Did you mean \"max_length\"?"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"max_length": 0}, "max_length must be at least 1, not 0."),
+        ({"max_length": "3"}, "max_length must be a whole number or None, not '3'."),
+        ({"max_length": True}, "max_length must be a whole number or None, not True."),
+        ({"max_length": 2.5}, "max_length must be a whole number or None, not 2.5."),
+        ({"seed": None}, "seed must be a whole number, not None."),
+        ({"allow_pickle": "no"}, "allow_pickle must be True or False, not 'no'."),
+        ({"template": 3}, "template must be a path or None, not 3."),
+        ({"adapter": ["scalar"]}, "adapter must be a text or None, not ['scalar']."),
+        ({"base_url": [1]}, "base_url must be a text or several, not [1]."),
+        ({"model_args": "a=b"}, "model_args must be texts by name, not 'a=b'."),
+        (
+            {"attn": "eagr"},
+            """attn must be one of auto, eager, sdpa, flash_attention_2, not 'eagr'. Did you mean "eager"?""",
+        ),
+    ],
+)
+def test_a_wrong_value_is_one_clear_error(door: Any, tmp_path: Path, option: dict[str, Any], message: str) -> None:
+    assert refused(door, tmp_path, **option) == message
+
+
+def test_a_template_given_as_text_is_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}")
+    scored = [rmbench.score_responses("tiny-bt", "Q", ["a", "b"], template=form) for form in (str(file), file)]
+    assert scored[0] == scored[1] != rmbench.score_responses("tiny-bt", "Q", ["a", "b"])
+    with pytest.raises(RmbenchError, match=r"missing\.jinja"):
+        rmbench.score_responses("tiny-bt", "Q", ["a", "b"], template=str(tmp_path / "missing.jinja"))
+
+
+def test_values_become_those_of_the_fields() -> None:
+    options = checked(
+        RunOptions,
+        {
+            "out": "records",
+            "source": Path("rows"),
+            "base_url": "http://a",
+            "limit": np.int64(3),
+            "model_args": {"beta": 0.5, "gate": True},
+            "objective_weights": "a=1,b=-2",
+        },
+        "run",
+    )
+    assert (options.out, options.source, options.base_url) == (Path("records"), "rows", ("http://a",))
+    assert type(options.limit) is int
+    assert options.model_args == {"beta": "0.5", "gate": "true"}
+    assert options.objective_weights == {"a": 1.0, "b": -2.0}
+
+
+@given(st.sampled_from(sorted(options_of(RunOptions))), st.none() | st.booleans() | st.integers() | st.text(max_size=3))
+def test_a_value_is_taken_as_its_type_or_refused_by_name(name: str, value: object) -> None:
+    facts = options_of(RunOptions)[name]
+    try:
+        taken = getattr(checked(RunOptions, {name: value}, "run"), name)
+    except RmbenchError as error:
+        assert name.replace("_", " ") in str(error).replace("_", " ")  # noqa: PT017
+        return
+    if value is None:
+        assert type(None) in get_type_hints(RunOptions)[name].__args__
+    elif facts.parse is None:
+        assert isinstance(taken, kind_of(RunOptions, name))
+        assert type(taken) is not bool or kind_of(RunOptions, name) is bool
+        assert facts.minimum is None or taken >= facts.minimum
+
+
+def test_every_option_has_its_help_and_a_kind_that_is_checked() -> None:
+    for name, facts in options_of(RunOptions).items():
+        assert facts.help.endswith((".", "]", "...")), name
+        assert facts.parse or kind_of(RunOptions, name) in (bool, int, str, Path, tuple) or name == "model_args"
+    assert {each.name for each in fields(RunOptions)} - set(options_of(RunOptions)) == {"note"}
+
+
+@pytest.mark.parametrize("command", list(OWN_PARAMETERS))
+def test_a_command_has_the_options_that_name_it(command: str) -> None:
+    """Adding a field is enough: its click option, default and help follow."""
+    on_line = {each.name: each for each in cli.commands[command].params}
+    declared = {name: facts for name, facts in options_of(RunOptions).items() if command in facts.commands}
+    assert set(on_line) - OWN_PARAMETERS[command] == set(declared)
+    defaults = RunOptions()
+    for name, facts in declared.items():
+        parameter = on_line[name]
+        assert isinstance(parameter, click.Option)
+        assert parameter.help == facts.help
+        if kind_of(RunOptions, name) in (bool, int, str, Path) and getattr(defaults, name) is not None:
+            assert parameter.default == getattr(defaults, name)
+    flags = {flag for parameter in on_line.values() for flag in parameter.opts}
+    assert command == "tasks" or flags >= {"--out", "--output-path"} or command == "score"
+    assert command != "run" or flags >= {"--no-cache", "--no-share", "--trust-remote-code"}
+
+
+def test_options_of_a_model_are_those_of_a_run() -> None:
+    assert set(options_of(OpenOptions)) < set(options_of(RunOptions))
+    assert pickle.loads(pickle.dumps(RunOptions(limit=3))) == RunOptions(limit=3)
+
+
+def test_a_run_fills_in_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMBENCH_DATA", "somewhere")
+    assert RunOptions().resolved_source == "somewhere"
+    assert RunOptions(source="sample").resolved_source == "sample"
+    monkeypatch.delenv("RMBENCH_DATA")
+    assert RunOptions().resolved_source == "hub"
