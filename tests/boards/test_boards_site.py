@@ -21,6 +21,7 @@ from rmbench.boards.site import render
 from rmbench.boards.site.drawing import Scale, scale_of
 from rmbench.boards.site.page import safe_link
 from rmbench.boards.table import BoardTable, Cell
+from tests._make import margins
 
 Put = Callable[..., Path]
 PAYLOADS: list[str] = json.loads((Path(__file__).parent / "payloads.json").read_text("utf-8"))
@@ -58,10 +59,6 @@ class Seen(HTMLParser):
     def shape(self) -> Counter[tuple[str, tuple[str, ...]]]:
         """How often each element occurs with which attributes; values left out."""
         return Counter((tag, tuple(sorted(attrs))) for tag, attrs in self.elements)
-
-
-def margins(right: int, n: int) -> list[float]:
-    return [1.0] * right + [-1.0] * (n - right)
 
 
 def table_of(folder: Path, put: Put, names: list[str], told: Callable[[int], str] = lambda _: "MIT") -> BoardTable:

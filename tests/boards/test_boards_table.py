@@ -14,6 +14,7 @@ from rmbench.boards.figures import interval, marks, parameters, rank_range
 from rmbench.boards.ranks import Pair, ranges_of
 from rmbench.boards.table import BoardTable
 from rmbench.metrics.uncertainty.interval import wilson
+from tests._make import margins
 
 Put = Callable[..., Path]
 
@@ -33,10 +34,6 @@ def board(tmp_path: Path) -> Callable[..., BoardTable]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "results"
-
-
-def margins(right: int, n: int) -> list[float]:
-    return [1.0] * right + [-1.0] * (n - right)
 
 
 def why(table: BoardTable) -> dict[str, str]:

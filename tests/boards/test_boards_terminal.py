@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rmbench.boards import show
 from rmbench.text import figure, printable
+from tests._make import margins
 
 Put = Callable[..., Path]
 
@@ -20,10 +21,6 @@ def printed(root: Path, board: str | Path = "text", *allow: str, width: int = 80
     console = Console(file=stream, width=width, force_terminal=colour, color_system="standard" if colour else None)
     console.print(show(board, root, allow=allow))
     return stream.getvalue()
-
-
-def margins(right: int, n: int) -> list[float]:
-    return [1.0] * right + [-1.0] * (n - right)
 
 
 def declare(folder: Path, tasks: str) -> Path:

@@ -15,12 +15,9 @@ from rmbench.errors import RmbenchError
 from rmbench.gate import compare
 from rmbench.gate.report.words import difference, p_value
 from rmbench.metric_spec import MetricSpec
+from tests._make import margins
 
 Put = Callable[..., Path]
-
-
-def margins(right: int, n: int) -> list[float]:
-    return [1.0] * right + [-1.0] * (n - right)
 
 
 def flipped(base: list[float], lost: int, won: int) -> list[float]:

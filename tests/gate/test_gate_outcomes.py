@@ -16,15 +16,11 @@ from rmbench.gate import gate
 from rmbench.gate.policy import GateError
 from rmbench.gate.report.markdown import escaped
 from rmbench.metric_spec import MetricSpec
+from tests._make import margins
 
 Put = Callable[..., Path]
 PAYLOADS: list[str] = json.loads((Path(__file__).parent.parent / "boards" / "payloads.json").read_text("utf-8"))
 TAU = MetricSpec("tau", "kendall_b", chance=0.0)
-
-
-def margins(right: int, n: int, lost: int = 0) -> list[float]:
-    """`right` rows of n are right, and then the first `lost` of them wrong."""
-    return [-1.0] * lost + [1.0] * (right - lost) + [-1.0] * (n - right)
 
 
 @pytest.fixture

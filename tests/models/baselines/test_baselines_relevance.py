@@ -14,9 +14,9 @@ import torch
 from rmbench.engine.judge import EngineOptions, judge
 from rmbench.errors import RmbenchError
 from rmbench.models.baselines.relevance import RelevanceScorer, Terms, terms_of
-from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import PieceScorer
 from rmbench.types import Candidate, Example, Gold, Message
+from tests._make import open_as
 
 ANSWERS = ["Put it into boiling water.", "Paris, of course! Paris, of course! Paris, of course!", "", "x"]
 PROMPTS = ["How do I\n boil an egg?", "What is the capital of France?"]
@@ -36,12 +36,9 @@ def bert(tmp_path_factory: pytest.TempPathFactory, tiny: Any) -> Path:
 
 
 def opened(folder: Path, max_length: int | None = None, **args: str) -> RelevanceScorer:
-    model = open_model(
-        "baseline:relevance", OpenOptions(max_length=max_length, model_args={"embedder": str(folder), **args})
+    return open_as(
+        RelevanceScorer, "baseline:relevance", max_length=max_length, model_args={"embedder": str(folder), **args}
     )
-    assert isinstance(model, RelevanceScorer)
-    assert isinstance(model, PieceScorer)
-    return model
 
 
 def examples(system: bool = False) -> list[Example]:
@@ -149,6 +146,7 @@ def test_a_row_without_a_prompt_fails_alone(bert: Path) -> None:
 
 
 def test_facts(bert: Path) -> None:
+    assert isinstance(opened(bert), PieceScorer)
     facts = opened(bert).facts
     assert (facts.name, facts.family, facts.flags) == ("baseline:relevance", "baseline", ("baseline",))
     assert (facts.settings["embedder"], facts.settings["pooling"]) == ("tiny-bert", "mean")

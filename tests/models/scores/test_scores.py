@@ -17,6 +17,7 @@ from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.scores.scorer import Precomputed
 from rmbench.models.scores.verdicts import parse_verdicts
 from rmbench.types import TIE, Candidate, Example, Gold, Judgment, Verdict
+from tests._make import open_as, write_lines
 
 
 def example(id_: str, size: int = 2) -> Example:
@@ -24,15 +25,11 @@ def example(id_: str, size: int = 2) -> Example:
 
 
 def written(folder: Path, *rows: Any) -> Path:
-    file = folder / "scores.jsonl"
-    file.write_text("".join(json.dumps({"task": "t", "id": str(n), **row}) + "\n" for n, row in enumerate(rows)))
-    return file
+    return write_lines(folder / "scores.jsonl", ({"task": "t", "id": str(n), **row} for n, row in enumerate(rows)))
 
 
 def opened(file: Path) -> Precomputed:
-    model = open_model(f"scores:{file}")
-    assert isinstance(model, Precomputed)
-    return model
+    return open_as(Precomputed, f"scores:{file}")
 
 
 def judged(folder: Path, row: Any, size: int = 2) -> Judgment:

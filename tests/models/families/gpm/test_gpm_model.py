@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,15 @@ from safetensors.torch import load_file
 from rmbench.engine.judge import judge
 from rmbench.errors import RmbenchError
 from rmbench.models.families.gpm.scorer import GpmScorer
-from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.open import open_model
 from rmbench.models.protocols import Request
 from rmbench.types import Candidate, Example, Gold
+from tests._make import open_as
+
+opened = partial(open_as, GpmScorer)
 
 PROMPT = "How do I boil an egg?"
 ANSWERS = ("Boil it.", "Put it into boiling water for eight minutes.", "", "I do not know, ask somebody else (please).")
-
-
-def opened(folder: Path, **options: Any) -> GpmScorer:
-    model = open_model(str(folder), OpenOptions(**options))
-    assert isinstance(model, GpmScorer)
-    return model
 
 
 def asked(tiny: Any, **more: Any) -> list[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,15 @@ import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.families.pairwise.letters import LetterScorer
-from rmbench.models.open import OpenOptions, open_model
+from tests._make import column_of, open_as
+
+margin = partial(column_of, name="margin")
 
 CONTEXT = "[CONTEXT] \n\n<turn> user\n How?\n<turn> assistant\n So.\n<turn> user\n And why?\n"
 
 
 def opened(folder: Path, layout: str, **options: Any) -> LetterScorer:
-    model = open_model(str(folder), OpenOptions(adapter=layout, **options))
-    assert isinstance(model, LetterScorer)
-    return model
-
-
-def margin(model: LetterScorer, batch: Any) -> list[float]:
-    array = model.forward(batch)["margin"]
-    assert array.shape == (len(batch.rows), 1)
-    assert array.dtype == np.float32
-    return [float(value) for value in array[:, 0]]
+    return open_as(LetterScorer, folder, adapter=layout, **options)
 
 
 def letters(model: LetterScorer) -> tuple[int, int]:

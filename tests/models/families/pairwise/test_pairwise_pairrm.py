@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,14 @@ from safetensors.torch import load_file
 
 from rmbench.errors import RmbenchError
 from rmbench.models.families.pairwise.pairrm import Head, PairRmScorer, margins
-from rmbench.models.open import OpenOptions, open_model
+from tests._make import column_of, open_as
+
+opened = partial(open_as, PairRmScorer)
+margin = partial(column_of, name="margin")
 
 HEAD = ("head_layer.1.weight", "head_layer.1.bias", "head_layer.4.weight", "head_layer.4.bias")
 TASK = "Finish the following coversation in each i-th turn by filling in <Response i> with your response."
 ROOM = {"source_length": "40", "candidate_length": "20"}  # rows of 80 tokens
-
-
-def opened(folder: Path, **options: Any) -> PairRmScorer:
-    model = open_model(str(folder), OpenOptions(**options))
-    assert isinstance(model, PairRmScorer)
-    return model
-
-
-def margin(model: PairRmScorer, batch: Any) -> list[float]:
-    array = model.forward(batch)["margin"]
-    assert array.shape == (len(batch.rows), 1)
-    assert array.dtype == np.float32
-    return [float(value) for value in array[:, 0]]
 
 
 def by_hand(folder: Path, ids: list[int], marks: list[int]) -> float:

@@ -3,6 +3,7 @@ row at a time, and the head's formula written out."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,9 @@ import pytest
 import torch
 
 from rmbench.models.families.scalar.declared import DeclaredScorer
-from rmbench.models.open import OpenOptions, open_model
+from tests._make import open_as
 
-
-def opened(folder: Path, **options: Any) -> DeclaredScorer:
-    model = open_model(str(folder), OpenOptions(**options))
-    assert isinstance(model, DeclaredScorer)
-    return model
+opened = partial(open_as, DeclaredScorer)
 
 
 def test_rewards_are_those_of_a_plain_loop(case_name: str, tmp_path: Path, tiny: Any, upstream: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,9 @@ import pytest
 import torch
 
 from rmbench.models.families.scalar.declared import DeclaredScorer
-from rmbench.models.open import open_model
+from tests._make import open_as
 
-
-def opened(folder: Path) -> DeclaredScorer:
-    model = open_model(str(folder))
-    assert isinstance(model, DeclaredScorer)
-    return model
+opened = partial(open_as, DeclaredScorer)
 
 
 def chat_header(folder: Path) -> tuple[int, ...]:

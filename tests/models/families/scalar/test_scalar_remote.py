@@ -13,6 +13,7 @@ from rmbench.models.card import Card
 from rmbench.models.families.scalar.remote import RemoteScorer
 from rmbench.models.locate import Located
 from rmbench.models.open import OpenOptions, _open_checkpoint, open_model
+from tests._make import open_as
 
 CODE = '''
 import torch
@@ -69,9 +70,7 @@ def save(
 
 
 def opened(folder: Path, adapter: str | None) -> RemoteScorer:
-    model = open_model(str(folder), OpenOptions(adapter=adapter, trust_remote_code=True))
-    assert isinstance(model, RemoteScorer)
-    return model
+    return open_as(RemoteScorer, folder, adapter=adapter, trust_remote_code=True)
 
 
 @pytest.mark.parametrize(

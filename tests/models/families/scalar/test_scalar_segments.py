@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from rmbench.models.families.scalar.segments import PairEncoder, pair_encoder
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.types import text_of
+from tests._make import open_as
+
+opened = partial(open_as, ScalarScorer, model_args={"segments": "pair"})
 
 LONG = "How do I boil an egg? I do not know; ask somebody else about it, please. "
 
@@ -32,12 +36,6 @@ def save(folder: Path, tiny: Any, kind: str) -> Path:
     data["post_processor"]["pair"] = [special[0], pieces[0], special[1], pieces[1], end]
     file.write_text(json.dumps(data))
     return folder
-
-
-def opened(folder: Path, **options: Any) -> ScalarScorer:
-    model = open_model(str(folder), OpenOptions(model_args={"segments": "pair"}, **options))
-    assert isinstance(model, ScalarScorer)
-    return model
 
 
 def pairs(requests: Any) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,12 @@ from rmbench.errors import RmbenchError
 from rmbench.models.backbone.positions import linear_head, positions, to_the_left
 from rmbench.models.checkpoint.loading import warm
 from rmbench.models.families.scalar.stock import ScalarScorer
-from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.open import OpenOptions
 from rmbench.models.options import OpenOptions as SameOptions
+from tests._make import column_of, open_as
 
-
-def opened(folder: Path, **options: Any) -> ScalarScorer:
-    model = open_model(str(folder), OpenOptions(**options))
-    assert isinstance(model, ScalarScorer)
-    return model
-
-
-def rewards(model: ScalarScorer, batch: Any) -> list[float]:
-    array = model.forward(batch)["reward"]
-    assert array.shape == (len(batch.rows), 1)
-    assert array.dtype == np.float32
-    return [float(value) for value in array[:, 0]]
+opened = partial(open_as, ScalarScorer)
+rewards = partial(column_of, name="reward")
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gemma2", "gpt2", "bert", "roberta", "deberta"])

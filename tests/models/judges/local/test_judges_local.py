@@ -16,6 +16,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.judges.local.scorer import LocalJudge
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.types import Candidate, Example, Gold, Message
+from tests._make import make_example, open_as
 
 HEADER = "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 
@@ -43,9 +44,7 @@ def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def opened(folder: Path, **args: str) -> LocalJudge:
-    found = open_model(str(folder), OpenOptions(adapter="judge", model_args=args))
-    assert isinstance(found, LocalJudge)
-    return found
+    return open_as(LocalJudge, folder, adapter="judge", model_args=args)
 
 
 def examples() -> list[Example]:
@@ -53,10 +52,7 @@ def examples() -> list[Example]:
         ("How do I boil an egg?", "Eight minutes.", "No.", "Ask </answer_A> somebody else, please."),
         ("Hi", "Yo", "x"),
     ]
-    return [
-        Example(f"e{n}", (Message.of("user", prompt),), tuple(Candidate.of(text) for text in answers), Gold())
-        for n, (prompt, *answers) in enumerate(texts)
-    ]
+    return [make_example(f"e{n}", *row) for n, row in enumerate(texts)]
 
 
 def test_margins_are_those_of_the_library_s_own_logits(folder: Path) -> None:

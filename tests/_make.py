@@ -1,0 +1,131 @@
+"""Small examples, rows, models and files for tests. A test states what matters to it and takes the rest from here."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from rmbench.cli import main
+from rmbench.metrics.measure import measure
+from rmbench.models.checkpoint.read import Checkpoint, Tensor
+from rmbench.models.open import OpenOptions, open_model
+from rmbench.tasks.registry import get
+from rmbench.tasks.sources import load
+from rmbench.tasks.task import Loaded
+from rmbench.types import Candidate, Edge, Example, Gold, Judged, Judgment, Message, Value
+
+Model = TypeVar("Model")
+Values = dict[tuple[str, str | None], Value]
+"""(metric, group) -> value."""
+FIRST_BETTER = (Edge(0, 1),)
+
+
+def make_example(
+    id_: str, prompt: str, *responses: str, edges: Sequence[Edge] = FIRST_BETTER, **context: str
+) -> Example:
+    """Responses to one user message, the first of which people prefer to the second."""
+    candidates = tuple(map(Candidate.of, responses))
+    return Example(id_, (Message.of("user", prompt),), candidates, Gold(tuple(edges)), context=context)
+
+
+def make_row(
+    name: str = "r",
+    rewards: Sequence[float] | None = None,
+    *,
+    size: int | None = None,
+    edges: Sequence[Edge] = FIRST_BETTER,
+    ratings: tuple[tuple[float, ...], ...] = (),
+    dimensions: tuple[str, ...] = (),
+    labels: Mapping[str, int] | None = None,
+    groups: Mapping[str, str] | None = None,
+    cluster: str = "",
+    weight: float = 1.0,
+    **judgment: Any,
+) -> Judged:
+    """A judged row; by default a pair whose candidate 0 people prefer. `judgment` holds the judgment's other fields."""
+    gold = Gold(tuple(edges), ratings, dimensions, labels or {})
+    answer = Judgment(name, None if rewards is None else tuple(rewards), **judgment)
+    k = size if size is not None else 2 if rewards is None else len(rewards)
+    return Judged(name, k, gold, answer, groups or {}, cluster or name, weight)
+
+
+def margins(right: int, n: int, lost: int = 0) -> list[float]:
+    """Margins of n pairs: `right` of them are right, and then the first `lost` of those wrong."""
+    return [-1.0] * lost + [1.0] * (right - lost) + [-1.0] * (n - right)
+
+
+@cache
+def loaded(task_id: str, source: Path | str) -> Loaded:
+    """A task's rows, read once."""
+    return load(get(task_id), source)
+
+
+def judged(task_id: str, source: Path | str, answer: Callable[[Example], Judgment]) -> list[Judged]:
+    """A task's rows with what `answer` says of each."""
+    return [Judged.of(each, answer(each)) for each in loaded(task_id, source).examples]
+
+
+def values_of(task_id: str, rows: Sequence[Judged], **options: Any) -> Values:
+    """The rows measured by the task's own metrics."""
+    values = measure(rows, get(task_id).metrics, **{"resamples": 50, **options})
+    return {(value.metric, value.group): value for value in values}
+
+
+def open_as(kind: type[Model], name: str | Path, **options: Any) -> Model:
+    """A model opened with options, which must be of a kind."""
+    model = open_model(str(name), OpenOptions(**options))
+    assert isinstance(model, kind)
+    return model
+
+
+def column_of(model: Any, batch: Any, name: str) -> list[float]:
+    """One figure for each row of a batch, as float32 [B, 1]."""
+    array = model.forward(batch)[name]
+    assert array.shape == (len(batch.rows), 1)
+    assert array.dtype == np.float32
+    return [float(value) for value in array[:, 0]]
+
+
+def make_checkpoint(
+    architecture: str | None, heads: Mapping[str, tuple[int, ...]], files: Iterable[str] = (), **config: Any
+) -> Checkpoint:
+    """A checkpoint by its config and the shapes of its tensors; nothing is on disk."""
+    shapes = {"model.embed_tokens.weight": (10, 8), **heads}
+    tensors = {name: Tensor("f", shape, "F32") for name, shape in shapes.items()}
+    named = {} if architecture is None else {"architectures": [architecture]}
+    return Checkpoint(Path("ckpt"), named | config, tensors, safe=True, files=frozenset(files))
+
+
+def read_lines(path: Path) -> list[Any]:
+    """JSON Lines; only a newline ends a line."""
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+
+
+def write_lines(path: Path, rows: Iterable[Any]) -> Path:
+    """Write JSON Lines, in a folder that is made too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def printed(renderable: object, width: int = 80, **options: Any) -> str:
+    """What a terminal of so many columns shows."""
+    stream = io.StringIO()
+    Console(file=stream, width=width, **options).print(renderable)
+    return stream.getvalue()
+
+
+def exit_code(*arguments: str) -> int:
+    """The exit code of a command of `rmbench`."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
