@@ -7,13 +7,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from rmbench.cli import main
+from rmbench.metric_spec import MetricSpec
+from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.models.checkpoint.read import Checkpoint, Tensor
 from rmbench.models.open import OpenOptions, open_model
@@ -57,6 +59,11 @@ def make_row(
     return Judged(name, k, gold, answer, groups or {}, cluster or name, weight)
 
 
+def worth(row: Judged, rule: str, **fields: Any) -> float | None:
+    """A row's credit by a rule."""
+    return credit(row, MetricSpec("m", rule, **fields)).value
+
+
 def margins(right: int, n: int, lost: int = 0) -> list[float]:
     """Margins of n pairs: `right` of them are right, and then the first `lost` of those wrong."""
     return [-1.0] * lost + [1.0] * (right - lost) + [-1.0] * (n - right)
@@ -95,11 +102,10 @@ def column_of(model: Any, batch: Any, name: str) -> list[float]:
 
 
 def make_checkpoint(
-    architecture: str | None, heads: Mapping[str, tuple[int, ...]], files: Iterable[str] = (), **config: Any
+    architecture: str | None, *heads: tuple[str, tuple[int, ...]], files: Iterable[str] = (), **config: Any
 ) -> Checkpoint:
     """A checkpoint by its config and the shapes of its tensors; nothing is on disk."""
-    shapes = {"model.embed_tokens.weight": (10, 8), **heads}
-    tensors = {name: Tensor("f", shape, "F32") for name, shape in shapes.items()}
+    tensors = {name: Tensor("f", shape, "F32") for name, shape in (("model.embed_tokens.weight", (10, 8)), *heads)}
     named = {} if architecture is None else {"architectures": [architecture]}
     return Checkpoint(Path("ckpt"), named | config, tensors, safe=True, files=frozenset(files))
 
@@ -116,10 +122,11 @@ def write_lines(path: Path, rows: Iterable[Any]) -> Path:
     return path
 
 
-def printed(renderable: object, width: int = 80, **options: Any) -> str:
+def printed(renderable: object, width: int = 80, *, colour: bool = False) -> str:
     """What a terminal of so many columns shows."""
     stream = io.StringIO()
-    Console(file=stream, width=width, **options).print(renderable)
+    system: Literal["standard"] | None = "standard" if colour else None
+    Console(file=stream, width=width, force_terminal=colour, color_system=system).print(renderable)
     return stream.getvalue()
 
 

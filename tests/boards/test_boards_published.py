@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from rmbench.boards import build, show, tabulate
 from rmbench.boards.table import BoardTable
 from rmbench.metric_spec import MetricSpec
 from rmbench.records.record import Record, ValueRecord
 from rmbench.records.store import read, write_published
+from tests._make import printed as terminal
 
 Put = Callable[..., Path]
 Print = Callable[..., None]
@@ -67,9 +66,7 @@ def _value(metric: str, value: float | None) -> dict[str, object]:
 
 
 def text_of(path: Path, root: Path, width: int = 100) -> str:
-    stream = io.StringIO()
-    Console(file=stream, width=width).print(show(path, root))
-    return stream.getvalue()
+    return terminal(show(path, root), width)
 
 
 def cells(table: BoardTable) -> dict[str, list[list[tuple[float, str, str]]]]:

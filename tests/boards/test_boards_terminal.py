@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from rmbench.boards import show
 from rmbench.text import figure, printable
 from tests._make import margins
+from tests._make import printed as terminal
 
 Put = Callable[..., Path]
 
 
 def printed(root: Path, board: str | Path = "text", *allow: str, width: int = 80, colour: bool = False) -> str:
-    stream = io.StringIO()
-    console = Console(file=stream, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    console.print(show(board, root, allow=allow))
-    return stream.getvalue()
+    return terminal(show(board, root, allow=allow), width, colour=colour)
 
 
 def declare(folder: Path, tasks: str) -> Path:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
-from rmbench.types import Candidate, Edge, Example, Gold, Judgment, Message
+from rmbench.types import Example, Judgment
+from tests._make import make_example
 
 
 def reward_of(ids: Sequence[int]) -> float:
@@ -108,15 +109,6 @@ class Recorder:
 
     def end(self) -> None:
         self.stretches.append(["end"])
-
-
-def make_example(id_: str, prompt: str, *answers: str) -> Example:
-    return Example(
-        id=id_,
-        prompt=(Message.of("user", prompt),),
-        candidates=tuple(Candidate.of(answer) for answer in answers),
-        gold=Gold(relation=(Edge(0, 1),)),
-    )
 
 
 @pytest.fixture

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from rmbench.errors import RmbenchError
 from rmbench.gate import compare
 from rmbench.gate.report.words import difference, p_value
 from rmbench.metric_spec import MetricSpec
-from tests._make import margins
+from tests._make import margins, printed
 
 Put = Callable[..., Path]
 
@@ -212,9 +210,7 @@ def test_reports_agree(tmp_path: Path, put_record: Put) -> None:
 def test_the_terminal_table_fits_80_columns(tmp_path: Path, put_record: Put) -> None:
     base = margins(2400, 3000)
     result = compare(*two(tmp_path, put_record, base, flipped(base, 900, 100), task="unieval-topical-chat"))
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(result)
-    text = stream.getvalue()
+    text = printed(result)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert re.search(
         r"^unieval-topical-chat@1 .800 .533 -26.67 \[-28.\d\d, -24.\d\d\] <.001  900/100 3,000", text, re.M

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable
@@ -10,13 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from rmbench.gate import gate
 from rmbench.gate.policy import GateError
 from rmbench.gate.report.markdown import escaped
 from rmbench.metric_spec import MetricSpec
-from tests._make import margins
+from tests._make import margins, printed
 
 Put = Callable[..., Path]
 PAYLOADS: list[str] = json.loads((Path(__file__).parent.parent / "boards" / "payloads.json").read_text("utf-8"))
@@ -174,12 +172,6 @@ def test_bad_arguments_have_exit_code_3(sides: Sides, tmp_path: Path, put_record
         assert error.value.exit_code == 3
     with pytest.raises(GateError, match="margin_points"):
         gate(old, old, margin_points=0)
-
-
-def printed(result: object) -> str:
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(result)
-    return stream.getvalue()
 
 
 def test_one_verdict_ends_the_text_and_sets_the_code(sides: Sides) -> None:

@@ -9,34 +9,14 @@ from typing import Any
 
 import pytest
 
-from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
-
-
-def build(
-    name: str = "r",
-    rewards: tuple[float, ...] | None = None,
-    *,
-    edges: tuple[Edge, ...] = (Edge(0, 1),),
-    size: int = 2,
-    verdicts: tuple[Verdict, ...] = (),
-    directed: tuple[tuple[float, ...], ...] | None = None,
-    status: str = "ok",
-    groups: dict[str, str] | None = None,
-    cluster: str = "",
-    weight: float = 1.0,
-    ratings: tuple[tuple[float, ...], ...] = (),
-    dimensions: tuple[str, ...] = (),
-    parts: dict[str, tuple[tuple[float, ...], ...]] | None = None,
-) -> Judged:
-    judgment = Judgment(id, rewards=rewards, directed=directed, verdicts=verdicts, status=status, parts=parts or {})
-    gold = Gold(relation=edges, ratings=ratings, dimensions=dimensions)
-    return Judged(name, size, gold, judgment, groups or {}, cluster or name, weight)
+from rmbench.types import Judged
+from tests._make import make_row
 
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Judged]:
     """Builds one judged row; by default a pair whose candidate 0 people prefer."""
-    return build
+    return make_row
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import Level, MetricSpec, is_linear
 from rmbench.metrics.measure import measure
 from rmbench.metrics.uncertainty.interval import wilson
-from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
+from rmbench.types import Edge, Verdict
+from tests._make import make_row
 
 PAIR = MetricSpec("accuracy", "pair", chance=0.5)
 RULES = ("pair", "all", "top", "two_order_majority", "two_order_mean", "both_orders")
@@ -146,9 +147,7 @@ REWARDS = st.lists(st.permutations([0.0, 1.0, 2.0]), min_size=1, max_size=25)
 def judged(rewards, sign=1.0):
     edges = (Edge(0, 1), Edge(0, 2))
     return [
-        Judged(
-            str(k), 3, Gold(edges), Judgment(str(k), rewards=tuple(sign * r for r in scores)), {"g": str(k % 3)}, str(k)
-        )
+        make_row(str(k), [sign * r for r in scores], edges=edges, groups={"g": str(k % 3)})
         for k, scores in enumerate(rewards)
     ]
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import digest_of, load, sample_of
 from rmbench.types import Candidate, Edge, Example, Gold, Message
+from tests._make import make_example
 
 
 def examples(names: list[str]) -> list[Example]:
-    answers = (Candidate.of("a"), Candidate.of("b"))
-    return [Example(name, (Message.of("user", name),), answers, Gold((Edge(0, 1),))) for name in names]
+    return [make_example(name, name, "a", "b") for name in names]
 
 
 names = st.lists(st.text(min_size=1, max_size=6), unique=True, min_size=1, max_size=30)

@@ -16,6 +16,7 @@ from rmbench.metrics.classes.auc import weighted_auc
 from rmbench.metrics.classes.confusion import best_threshold, cohen_kappa, macro
 from rmbench.metrics.measure import measure
 from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
+from tests._make import make_row
 
 
 def plain_macro(rule, gold, predicted):
@@ -56,8 +57,8 @@ def test_macro_of_an_array_of_tables():
 
 def labelled(k, label, reward=None, said=None, group="a"):
     verdicts = () if said is None else (Verdict((0,), "label", said),)
-    judgment = Judgment(str(k), rewards=None if reward is None else (reward,), verdicts=verdicts)
-    return Judged(str(k), 1, Gold(labels={"attributable": label}), judgment, {"set": group}, str(k))
+    rewards, labels = None if reward is None else (reward,), {"attributable": label}
+    return make_row(str(k), rewards, size=1, edges=(), labels=labels, groups={"set": group}, verdicts=verdicts)
 
 
 def test_kappa_by_hand():

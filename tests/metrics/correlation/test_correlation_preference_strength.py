@@ -12,6 +12,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.correlation.preference_strength import mapped
 from rmbench.metrics.measure import measure
 from rmbench.types import Edge, Gold, Judged, Judgment
+from tests._make import make_row
 
 RULES = ("delta_pearson", "delta_spearman", "delta_kendall_b")
 
@@ -31,8 +32,7 @@ def pair(name, rewards, labels, dimension=""):
         else Edge(0, 1, -float(label), dimension, f"annotator{k}")
         for k, label in enumerate(labels)
     )
-    status = "failed" if rewards is None else "ok"
-    return Judged(name, 2, Gold(edges), Judgment(name, rewards=rewards, status=status), {}, name)
+    return make_row(name, rewards, edges=edges, status="failed" if rewards is None else "ok")
 
 
 def test_each_difference_meets_every_label():

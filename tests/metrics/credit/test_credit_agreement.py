@@ -12,16 +12,13 @@ from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.metrics.rows.gold import compared, figures, label_of, qualities
 from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
+from tests._make import worth
 
 TIED = (Edge(0, 1, 0.0),)
 
 
 def pick(value, shown=(0, 1), vote=0):
     return Verdict(shown, "pick", value, "unparsed" if value is None else "ok", vote)
-
-
-def worth(row, rule, **fields):
-    return credit(row, MetricSpec("m", rule, **fields)).value
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,9 @@ from scipy import optimize
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.cycles import bradley_terry_rewards, most_in_order
-from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.types import Edge, Verdict
-
-
-def worth(row, rule, **fields):
-    return credit(row, MetricSpec("m", rule, **fields)).value
+from tests._make import worth
 
 
 def ring(size):

@@ -15,13 +15,9 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.best_of_n import best_of_n
 from rmbench.metrics.credit.listwise import ndcg
-from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.types import Edge, Verdict
-
-
-def worth(row, rule, **fields):
-    return credit(row, MetricSpec("m", rule, **fields)).value
+from tests._make import worth
 
 
 def one_best(size):

@@ -16,6 +16,7 @@ from rmbench.metrics.judging.summary import judge_values
 from rmbench.metrics.judging.votes import joined_votes, vote_curve, voted
 from rmbench.metrics.measure import measure
 from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
+from tests._make import make_row
 
 ACCURACY = MetricSpec("accuracy", "pair", unparsed=0.5)
 MAJORITY = {"voting": "majority", "voting_unparsed": "abstain"}
@@ -34,7 +35,7 @@ def _status(value: int | str | None) -> str:
 
 
 def row(verdicts: tuple[Verdict, ...], name: str = "r") -> Judged:
-    return Judged(name, 2, Gold((Edge(0, 1),)), Judgment(name, verdicts=verdicts), cluster=name)
+    return make_row(name, verdicts=verdicts)
 
 
 @pytest.mark.parametrize(

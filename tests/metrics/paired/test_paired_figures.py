@@ -10,7 +10,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.paired.comparison import Beside, compare_rows, non_inferiority
 from rmbench.metrics.samples import Around, sample_of
 from rmbench.metrics.uncertainty.sample import draw_jointly
-from rmbench.types import Gold, Judged, Judgment
+from tests._make import make_row
 
 
 def rows(noise, n=120, seed=0, failed=()):
@@ -20,9 +20,8 @@ def rows(noise, n=120, seed=0, failed=()):
     out = []
     for k in range(n):
         rewards = None if k in failed else (float(labels[k] + noise * blur[k]),)
-        judgment = Judgment(str(k), rewards=rewards, status="failed" if k in failed else "ok")
-        gold = Gold(labels={"x": int(labels[k])})
-        out.append(Judged(str(k), 1, gold, judgment, {"g": "ab"[k % 2]}, str(k // 2)))
+        more = {"groups": {"g": "ab"[k % 2]}, "cluster": str(k // 2), "status": "failed" if k in failed else "ok"}
+        out.append(make_row(str(k), rewards, size=1, edges=(), labels={"x": int(labels[k])}, **more))
     return out
 
 

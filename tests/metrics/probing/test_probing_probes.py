@@ -11,6 +11,7 @@ from rmbench.metrics.measure import measure
 from rmbench.metrics.probing.accuracy import macro_f1
 from rmbench.metrics.probing.linear import fit_probe
 from rmbench.types import Gold, Judged, Judgment
+from tests._make import make_row
 
 HIDDEN = 6
 
@@ -22,13 +23,13 @@ def rows(n, seed, prefix=""):
     states = generator.normal(size=(n, HIDDEN))
     states[:, 0] += 3 * labels
     return [
-        Judged(
+        make_row(
             f"{prefix}{k}",
-            1,
-            Gold(labels={"coherence": int(labels[k])}),
-            Judgment(f"{prefix}{k}", parts={"hidden": (tuple(states[k].tolist()),)}, lengths=(10,)),
-            {},
-            f"{prefix}{k}",
+            size=1,
+            edges=(),
+            labels={"coherence": int(labels[k])},
+            parts={"hidden": (tuple(states[k].tolist()),)},
+            lengths=(10,),
         )
         for k in range(n)
     ]

@@ -18,12 +18,12 @@ from rmbench.metrics.uncertainty.aggregate import (
     section_mean,
     section_mean_with_prior,
 )
-from rmbench.types import Edge, Gold, Judged, Judgment
+from tests._make import make_row
 
 
 def row(name, groups=None, weight=1.0, right=True, cluster=""):
-    judgment = Judgment(name, rewards=(1.0, 0.0) if right else (0.0, 1.0))
-    return Judged(name, 2, Gold((Edge(0, 1),)), judgment, groups or {}, cluster or name, weight)
+    rewards = (1.0, 0.0) if right else (0.0, 1.0)
+    return make_row(name, rewards, groups=groups, cluster=cluster, weight=weight)
 
 
 def reward_bench_rows(table):

@@ -23,7 +23,7 @@ from rmbench.metrics.uncertainty.interval import (
     resample_counts,
     wilson,
 )
-from rmbench.types import Gold, Judged, Judgment
+from tests._make import make_row
 
 WILSON = [
     (81, 100, 0.722212, 0.874852),
@@ -43,10 +43,8 @@ def rng():
 
 def rows(groups, weights=None):
     weights = weights or [1.0] * len(groups)
-    made = []
-    for k, (group, weight) in enumerate(zip(groups, weights, strict=True)):
-        made.append(Judged(str(k), 2, Gold(), Judgment(str(k)), {"g": group}, str(k), weight))
-    return made
+    each = enumerate(zip(groups, weights, strict=True))
+    return [make_row(str(k), edges=(), groups={"g": group}, weight=weight) for k, (group, weight) in each]
 
 
 def flat(n):

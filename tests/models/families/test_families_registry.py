@@ -12,14 +12,11 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import Checkpoint, Tensor, digest_files, read_checkpoint
 from rmbench.models.families.registry import decide
+from tests._make import make_checkpoint
 
 
 def made(architecture: str | None, *heads: tuple[str, tuple[int, ...]]) -> Checkpoint:
-    tensors = {"model.embed_tokens.weight": Tensor("f", (10, 8), "F32")}
-    tensors["model.layers.0.self_attn.out_proj.weight"] = Tensor("f", (8, 8), "F32")
-    tensors |= {name: Tensor("f", shape, "F32") for name, shape in heads}
-    config = {} if architecture is None else {"architectures": [architecture]}
-    return Checkpoint(Path("ckpt"), config, tensors, safe=True)
+    return make_checkpoint(architecture, ("model.layers.0.self_attn.out_proj.weight", (8, 8)), *heads)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.options import OpenOptions
 from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.usage import Usage
-from rmbench.types import Candidate, Edge, Example, Gold, Message
+from rmbench.types import Edge, Example
+from tests._make import make_example
 
 Answer = Callable[[Question], Reply | str]
 
@@ -45,8 +46,7 @@ def _judge(answer: Answer, protocol: str = "pair", seed: int = 0, **args: str) -
 
 
 def _example(*texts: str, id_: str = "r", edges: tuple[Edge, ...] = (Edge(0, 1),), **context: str) -> Example:
-    candidates = tuple(Candidate.of(text) for text in texts)
-    return Example(id_, (Message.of("user", "What is 2 + 2?"),), candidates, Gold(edges), context=context)
+    return make_example(id_, "What is 2 + 2?", *texts, edges=edges, **context)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from rmbench.models.judges.declaration import FOLDER, load_protocol, protocol_na
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.types import Candidate, Edge, Example, Gold, Message
+from tests._make import make_example
 
 PUBLIC = (
     "prometheus-absolute prometheus-relative skywork-critic judgelm autoj-pair autoj-single self-taught rm-r1 "
@@ -23,8 +24,7 @@ OURS = "pair pair-tie pair-json pick-k listwise pointwise-10 pointwise-rubric ra
 
 
 def example(*texts: str, **context: str) -> Example:
-    answers = tuple(map(Candidate.of, texts))
-    return Example("r", (Message.of("user", "QUESTION"),), answers, Gold((Edge(0, 1),)), context=context)
+    return make_example("r", "QUESTION", *texts, **context)
 
 
 def shown(name: str, row: Example, order: tuple[int, ...] = (1, 0)) -> str:

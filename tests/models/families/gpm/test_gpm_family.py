@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.read import Checkpoint, Tensor
+from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.open import OpenOptions, open_model
+from tests._make import make_checkpoint
 
 Heads = dict[str, tuple[int, ...]]
 GATED: Heads = {"value_head.weight": (6, 8), "prompt_head.weight": (3, 8)}
@@ -19,10 +20,7 @@ NONLINEAR: Heads = {"value_head.net.0.weight": (16, 8), "value_head.net.2.weight
 
 
 def made(architecture: str | None, heads: Heads) -> Checkpoint:
-    tensors = {name: Tensor("f", shape, "F32") for name, shape in heads.items()}
-    tensors["model.embed_tokens.weight"] = Tensor("f", (10, 8), "F32")
-    config = {} if architecture is None else {"architectures": [architecture]}
-    return Checkpoint(Path("ckpt"), config, tensors, safe=True)
+    return make_checkpoint(architecture, *heads.items())
 
 
 @pytest.mark.parametrize(

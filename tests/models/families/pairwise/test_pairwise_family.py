@@ -16,7 +16,8 @@ from rmbench.metrics.rows.answers import outcomes, scores
 from rmbench.models.checkpoint.read import Checkpoint, Tensor, read_checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.types import Candidate, Edge, Example, Gold, Judged, Message
+from rmbench.types import Edge, Example, Gold, Judged
+from tests._make import make_example
 
 
 def made(config: dict[str, Any], *names: str, files: tuple[str, ...] = ()) -> Checkpoint:
@@ -95,8 +96,7 @@ def test_a_decision_tree_is_refused_with_the_reason() -> None:
 
 
 def example(id_: str, *answers: str) -> Example:
-    gold = Gold(relation=(Edge(0, 1),))
-    return Example(id_, (Message.of("user", "Why?"),), tuple(map(Candidate.of, answers)), gold)
+    return make_example(id_, "Why?", *answers)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])

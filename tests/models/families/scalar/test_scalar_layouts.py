@@ -10,23 +10,14 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card, load_card
-from rmbench.models.checkpoint.read import Checkpoint, Tensor
 from rmbench.models.families.registry import decide
 from rmbench.models.families.scalar.family import family_of_card
 from rmbench.models.families.scalar.heads.declarations import declaration_of, layouts, load_declaration
 from rmbench.models.families.scalar.heads.placeholders import filled, sample
+from tests._make import make_checkpoint as made
 
 PLAIN = 'name = "x"\nsource = "a file"\nverified = true\n[score]\nname = "head"\n'
 H = 8
-
-
-def made(
-    architecture: str | None, *heads: tuple[str, tuple[int, ...]], files: tuple[str, ...] = (), **config: Any
-) -> Any:
-    tensors = {"model.embed_tokens.weight": Tensor("f", (10, H), "F32")}
-    tensors |= {name: Tensor("f", shape, "F32") for name, shape in heads}
-    named = {} if architecture is None else {"architectures": [architecture]}
-    return Checkpoint(Path("ckpt"), named | config, tensors, safe=True, files=frozenset(files))
 
 
 def written(tmp_path: Path, text: str) -> Path:
