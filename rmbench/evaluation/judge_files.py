@@ -58,13 +58,13 @@ def write_requests(
     """
     from rmbench.models.judges.prompt import PromptError
     from rmbench.models.judges.responder import JudgeResponder
-    from rmbench.models.servers.batch_files import BatchRequests, BatchWriterBackend
+    from rmbench.models.servers.batch_files import BatchWriterBackend, open_requests
 
     if not isinstance(model, JudgeResponder) or not isinstance(model.backend, BatchWriterBackend):
         raise RmbenchError("--requests-out goes with one judge: --model openai:NAME or vllm:NAME.")
     backend = model.backend
     skipped: list[Skipped] = []
-    with BatchRequests(file, backend.model, backend.capabilities) as requests:
+    with open_requests(file, backend.model, backend.capabilities) as requests:
         for task in chosen:
             loaded = rows(task)
             if isinstance(loaded, str):

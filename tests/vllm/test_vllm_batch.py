@@ -11,7 +11,7 @@ import pytest
 from rmbench.engine.judge import judge
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.servers.batch_files import BatchRequests
+from rmbench.models.servers.batch_files import open_requests
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.vllm_command import Machine, serve_environment
@@ -26,7 +26,7 @@ def test_a_batch_is_written_answered_and_read(
     """The answers are those of the live server; a row that is too long for the model fails, alone."""
     long = replace(pairs[4], candidates=(Candidate.of("word " * 40_000), Candidate.of("word")))
     rows = [*pairs[:4], long]
-    with BatchRequests(tmp_path / "in.jsonl", "judge", Capabilities.of_batch(structured=True)) as requests:
+    with open_requests(tmp_path / "in.jsonl", "judge", Capabilities.of_batch(structured=True)) as requests:
         for example in rows:
             for question in llama.questions("rm-bench", example):
                 requests.add(question)

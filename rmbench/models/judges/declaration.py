@@ -26,6 +26,7 @@ __all__ = [
     "VerdictFormat",
     "load_protocol",
     "protocol_names",
+    "read_template",
 ]
 
 FOLDER = Path(__file__).resolve().parent / "protocols"
@@ -183,17 +184,25 @@ class JudgeProtocol(_Declared):
         whole = [self.model_dump(mode="json"), list(self.template_texts)]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
-    def with_templates(self, files: Mapping[str, Path]) -> JudgeProtocol:
-        """The protocol with the user's templates: "system" replaces the system message, "prompt" the last one before
-        the judge's own reply. Raises RmbenchError where a file cannot be read or there is no such message."""
+    def with_templates(self, *, system: Path | None = None, prompt: Path | None = None) -> JudgeProtocol:
+        """The protocol with the user's templates.
+
+        Args:
+            system: a file that replaces the system message.
+            prompt: a file that replaces the last message before the judge's own reply.
+
+        Raises:
+            RmbenchError: a file cannot be read, or there is no such message.
+        """
         texts = list(self.template_texts)
         roles = [message.role for message in self.message]
-        for kind, path in files.items():
+        for kind, path in (("prompt", prompt), ("system", system)):
             places = [k for k, role in enumerate(roles) if (role == "system") == (kind == "system")]
             places = [k for k in places if roles[k] != "assistant"]
-            if not places:
+            if path is not None and not places:
                 raise RmbenchError(f"--model-args {kind}={path}: protocol {self.name} has no {kind} message.")
-            texts[places[-1]] = _text_of(path)
+            if path is not None:
+                texts[places[-1]] = read_template(path)
         return self.model_copy(update={"template_texts": tuple(texts)})
 
 
@@ -231,11 +240,12 @@ def _templates(path: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance(name, str):
             if not _PLAIN_NAME.fullmatch(name):
                 raise RmbenchError(f"{path}: message.template: {name!r} is not the name of a .jinja file beside it.")
-            texts.append(_text_of(path.with_name(name)))
+            texts.append(read_template(path.with_name(name)))
     return tuple(texts)
 
 
-def _text_of(path: Path) -> str:
+def read_template(path: Path) -> str:
+    """A template or a rubric; raises RmbenchError where the file cannot be read or is no prompt."""
     try:
         if path.stat().st_size > _LARGEST:
             raise RmbenchError(f"{path}: larger than {_LARGEST >> 20} MiB, so it is no prompt.")

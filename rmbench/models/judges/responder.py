@@ -5,44 +5,26 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 from rmbench.models.abilities import Replies
 from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.orders import position_orders
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
+from rmbench.models.judges.settings import JudgeSettings
 from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, allowed_replies
 from rmbench.models.protocols import ModelFacts
 from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling
 from rmbench.models.servers.replies import FINISHED
-from rmbench.models.servers.reply_cache import CachingBackend
+from rmbench.models.servers.reply_cache import ask_once
 from rmbench.types import TIE, Example, Judgment, Status, Verdict
 
-__all__ = ["Estimate", "JudgeResponder", "JudgeSettings"]
+__all__ = ["Estimate", "JudgeResponder"]
 
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, roughly; for estimates only."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeSettings:
-    """How a protocol is applied."""
-
-    seed: int = 0
-    orders: Literal["both", "single"] = "both"
-    votes: int = 1
-    voting: Literal["majority", "mean", "each"] = "majority"
-    """How votes become one verdict in metrics; see `rmbench.metrics.judging.votes`."""
-    voting_unparsed: Literal["abstain", "count"] = "abstain"
-    marks: Literal["quoted", "raw"] = "quoted"
-    parser: str = ""
-    """An upstream parser's name; "" is this project's."""
-    tournament: bool = False
-    unparsed: float | str = "task"
-    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +53,9 @@ class JudgeResponder:
     backend: Backend
     settings: JudgeSettings
     prompt: Prompt
+    seed: int = 0
+    replies: Replies | None = None
+    """The cache of its replies."""
 
     def close(self) -> None:
         """Close the backend."""
@@ -82,7 +67,7 @@ class JudgeResponder:
 
     def with_reply_cache(self, replies: Replies) -> JudgeResponder:
         """The same judge, which stores every reply there and asks no question whose reply is stored."""
-        return replace(self, backend=CachingBackend(self.backend, replies, self.facts.fingerprint))
+        return replace(self, replies=replies)
 
     def estimate(self, examples: Iterable[Example]) -> Estimate:
         """The cost of judging the examples with an empty reply cache. Asks nothing."""
@@ -95,7 +80,7 @@ class JudgeResponder:
                     tokens += votes * math.ceil(characters / _CHARACTERS_PER_TOKEN)
             except PromptError:
                 continue  # the row fails without a question
-        most = 1 if self.protocol.verdict.options else self.settings.sampling.max_tokens
+        most = 1 if self.protocol.verdict.options else self.settings.max_tokens
         return Estimate(calls, tokens, calls * most)
 
     def questions(self, task: str, example: Example) -> Iterator[Question]:
@@ -104,12 +89,20 @@ class JudgeResponder:
         Raises:
             PromptError: the protocol cannot ask about this example.
         """
+        settings, declared = self.settings, self.protocol.sampling
         for shown in self._orders(example):
             messages = self.prompt.messages(example, shown)
             grammar = self._grammar(len(shown))
-            for vote in range(self.settings.votes):
+            for vote in range(settings.votes):
                 question = Question(task, example.id, shown, vote, messages, grammar=grammar, raw=self.protocol.raw)
-                sampling = replace(self.settings.sampling, seed=self._seed(question.name))
+                sampling = Sampling(
+                    settings.temperature,
+                    settings.top_p,
+                    settings.max_tokens,
+                    declared.repetition_penalty,
+                    declared.stop,
+                    self._seed(question.name),
+                )
                 yield replace(question, sampling=sampling)
 
     def judge(self, task: str, example: Example) -> Judgment:
@@ -119,7 +112,7 @@ class JudgeResponder:
         ok. Raises RmbenchError where the backend can answer no question.
         """
         try:
-            replies = [(question, self.backend.ask(question)) for question in self.questions(task, example)]
+            replies = [(question, self._ask(question)) for question in self.questions(task, example)]
         except PromptError as error:
             return Judgment(id=example.id, status="failed", error=str(error))
         verdicts: list[Verdict] = []
@@ -147,9 +140,12 @@ class JudgeResponder:
 
     def _orders(self, example: Example) -> list[tuple[int, ...]]:
         settings = self.settings
-        return position_orders(
-            example, self.protocol, settings.orders, tournament=settings.tournament, seed=settings.seed
-        )
+        return position_orders(example, self.protocol, settings.orders, tournament=settings.tournament, seed=self.seed)
+
+    def _ask(self, question: Question) -> Reply:
+        if self.replies is None:
+            return self.backend.ask(question)
+        return ask_once(self.backend, question, self.replies, self.facts.fingerprint)
 
     def _parse(self, reply: Reply, size: int) -> ParsedVerdict:
         if reply.error:
@@ -158,7 +154,7 @@ class JudgeResponder:
             return ParsedVerdict(None, "failed", f"the server ended the answer with {reply.finish!r}")
         if reply.options is not None and self.protocol.verdict.options:
             return self._parser.parse_options(reply.options)
-        if self.settings.parser:
+        if self.settings.parser != "rmbench":
             return PARSERS[self.settings.parser](reply.text, size, self.protocol.verdict.reads)
         return self._parser.parse(reply.text, reply.finish, size)
 
@@ -174,7 +170,7 @@ class JudgeResponder:
 
     def _seed(self, name: str) -> int:
         """The seed of one question, in 31 bits."""
-        digest = hashlib.sha256(f"{self.settings.seed}/{name}".encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
 

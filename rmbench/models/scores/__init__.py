@@ -1,1 +1,1 @@
-"""Scores and verdicts computed elsewhere, read from files."""
+"""Score files: rewards or verdicts that were computed elsewhere."""

@@ -1,4 +1,4 @@
-"""The rows of a score file: `{task, id, scores | verdicts}` as JSONL or Parquet, read and checked."""
+"""Reads and checks the rows of a score file: `{task, id, scores | verdicts}` as JSONL or Parquet."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _KEYS = ("task", "id", *_ANSWERS, "model")
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One row as it stands in the file."""
+    """One row of the file."""
 
     place: str
-    """The file and its line, for messages."""
+    """File and line, for messages."""
     task: str
     id: str
     scores: object
@@ -34,8 +34,8 @@ def read_rows(file: Path) -> Iterator[ScoreRow]:
     """The rows in their order.
 
     Raises:
-        RmbenchError: the file is not there or no such table, or a row lacks a key, has an unknown one or a wrong type;
-            the message names the file and the line (JSONL, from 1) or the row (Parquet, from 0).
+        RmbenchError: the file does not exist or is not such a table, or a row lacks a key or has an unknown key or a
+            wrong type; the message names the file and the line (JSONL, from 1) or the row (Parquet, from 0).
     """
     if not file.is_file():
         raise RmbenchError(f"scores:{file} does not exist." if not file.exists() else f"scores:{file} is no file.")
@@ -70,26 +70,21 @@ def _row(place: str, values: Mapping[str, Any]) -> ScoreRow:
 
 
 def _without_nulls(scores: object) -> object:
-    """Parquet writes a mapping as a struct, where a dimension that a row lacks is null."""
+    """Parquet stores a mapping as a struct, where a dimension that a row lacks is null."""
     if isinstance(scores, dict):
         return {name: value for name, value in scores.items() if value is not None} or None
     return scores
 
 
 def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with file.open(encoding="utf-8", newline="\n") as lines:
-        number = 0
-        while True:
-            number += 1
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
             place = f"{file}:{number}"
             try:
-                line = next(lines, None)
-                if line is None:
-                    return
-                if not line.strip():
-                    continue
                 values = json.loads(line)
-            except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise RmbenchError(f"{place} is not JSON: {error}") from error
             if not isinstance(values, dict):
                 raise RmbenchError(f"{place} must be an object {{task, id, scores}}, not {type(values).__name__}.")
@@ -110,11 +105,11 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def number(value: object) -> float | None:
-    """A score as a float; None where it is null or no finite number. A list of one score reads as that score, as some
-    tools write [B, 1].
+    """A score as a float; None where it is null or not finite. A list of one score is that score, as some tools write
+    [B, 1].
 
     Raises:
-        TypeError: it is not a number at all.
+        TypeError: it is not a number.
     """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -124,5 +119,5 @@ def number(value: object) -> float | None:
         raise TypeError(f"{value!r} is not a number")
     try:
         return float(value) if math.isfinite(value) else None
-    except OverflowError:  # a whole number beyond what a float holds
+    except OverflowError:  # an integer beyond the range of a float
         return None

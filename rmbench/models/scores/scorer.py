@@ -1,4 +1,4 @@
-"""`scores:FILE`: rewards or verdicts that were computed elsewhere."""
+"""Opens `scores:FILE`: rewards or verdicts that were computed elsewhere."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ _MODALITIES = frozenset({"text", "image", "video"})
 
 @dataclass(frozen=True)
 class Precomputed:
-    """A Responder that looks answers up by task and example id.
+    """A Responder that looks rewards and verdicts up by task and example id.
 
     `scores` is a list of K rewards, or a mapping of dimension -> such a list. A mapping becomes `parts`, [K, 1] per
     dimension; its "overall", or the only dimension there is, becomes the rewards as well, and where there are several
-    and no "overall" there are no rewards. `verdicts` (or `decisions`) is as `rmbench.models.scores.verdicts` says.
-    A row with both keeps both. A null or non-finite score makes a failed row.
+    and no "overall" there are no rewards. For `verdicts` (or `decisions`) see `rmbench.models.scores.verdicts`. A
+    row may have both. A null or non-finite score makes a failed row.
     """
 
     file: Path
     facts: ModelFacts
     rows: Mapping[tuple[str, str], ScoreRow]
     """By task and id."""
-    asked: set[tuple[str, str]] = field(default_factory=set)
+    _used: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def tasks(self) -> frozenset[str]:
-        """Tasks that the file has rows of."""
+        """The tasks that the file has rows of."""
         return frozenset(task for task, _ in self.rows)
 
     def unused(self, task: str) -> tuple[str, ...]:
-        """Ids that the file has for a task and nobody has asked for, in file order."""
-        return tuple(id_ for of, id_ in self.rows if of == task and (of, id_) not in self.asked)
+        """The ids that the file has for a task and that were not judged, in file order."""
+        return tuple(id_ for of, id_ in self.rows if of == task and (of, id_) not in self._used)
 
     def judge(self, task: str, example: Example) -> Judgment:
-        """The answer for one example; failed where the file has none.
+        """The judgment of one example; failed where the file has none.
 
         Raises:
             RmbenchError: the row's scores or verdicts do not fit the example; file and row are named.
@@ -53,7 +53,7 @@ class Precomputed:
         row = self.rows.get((task, example.id))
         if row is None:
             return Judgment(id=example.id, status="failed", error=f"no score in {self.file.name}")
-        self.asked.add((task, example.id))
+        self._used.add((task, example.id))
         size = len(example.candidates)
         if row.scores is None and not row.verdicts:
             return Judgment(id=example.id, status="failed", error=f"the score in {self.file.name} is null")
@@ -74,7 +74,7 @@ def open_scores(file: Path, options: OpenOptions) -> Precomputed:
     """Read a score file.
 
     Raises:
-        RmbenchError: as `read_rows`; two rows for one task and id; several models in one file; rows with scores beside
+        RmbenchError: see `read_rows`; or two rows for one task and id; several models in one file; rows with scores and
             rows without.
     """
     options.check_model_args("precomputed", ())
@@ -124,8 +124,8 @@ def _scores(row: ScoreRow, size: int) -> dict[str, list[float | None]]:
     for name, column in named.items():
         what = f'"scores" of {name}' if name else '"scores"'
         if not isinstance(column, list) or len(column) != size:
-            found = f"{len(column)} of them" if isinstance(column, list) else repr(column)
-            raise RmbenchError(f"{row.place} (id {row.id}): {what} must list {size} numbers, found {found}.")
+            instead = f"{len(column)} of them" if isinstance(column, list) else repr(column)
+            raise RmbenchError(f"{row.place} (id {row.id}): {what} must list {size} numbers, found {instead}.")
         try:
             scores[str(name)] = [number(value) for value in column]
         except TypeError as error:
@@ -141,13 +141,13 @@ def _judgment(row: ScoreRow, scores: Mapping[str, tuple[float, ...]], size: int)
         verdicts = parse_verdicts(row.verdicts, size) if row.verdicts else ()
     except ValueError as error:
         raise RmbenchError(f"{row.place} (id {row.id}): {error}.") from error
-    unread = not scores and not any(verdict.status == "ok" for verdict in verdicts)
-    failed = unread and all(verdict.status == "failed" for verdict in verdicts)
+    unparsed = not scores and not any(verdict.status == "ok" for verdict in verdicts)
+    failed = unparsed and all(verdict.status == "failed" for verdict in verdicts)
     return Judgment(
         id=row.id,
         rewards=rewards,
         parts={name: tuple((value,) for value in column) for name, column in scores.items() if name},
         verdicts=verdicts,
-        status="failed" if failed else "unparsed" if unread else "ok",
+        status="failed" if failed else "unparsed" if unparsed else "ok",
         error="every verdict failed" if failed else "",
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.checkpoint.opening import CARD_ARGS
-from rmbench.models.judges.build import JUDGE_ARGS
 from rmbench.models.judges.responder import JudgeResponder
+from rmbench.models.judges.settings import JUDGE_ARGS
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.models.served.judge import check_protocol, judge_at, judge_for_batch, judge_of_batch

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from rmbench.errors import RmbenchError
@@ -19,7 +19,7 @@ from rmbench.models.servers.requests import CHAT, chat_body, first_token_fields,
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
 
-__all__ = ["BatchReaderBackend", "BatchRequests", "BatchWriterBackend", "batch_line", "read_responses"]
+__all__ = ["BatchReaderBackend", "BatchRequests", "BatchWriterBackend", "batch_line", "open_requests", "read_responses"]
 
 
 def batch_line(model: str, question: Question, capabilities: Capabilities) -> dict[str, Any]:
@@ -41,48 +41,21 @@ def batch_line(model: str, question: Question, capabilities: Capabilities) -> di
     return {"custom_id": question.name, "method": "POST", "url": CHAT, "body": body}
 
 
+@dataclass(slots=True)
 class BatchRequests:
-    """A file of questions that gets its name when it is complete."""
+    """An open file of requests; see `open_requests`."""
 
-    def __init__(self, file: Path, model: str, capabilities: Capabilities) -> None:
-        """
-        Raises:
-            RmbenchError: the file exists already.
-        """
-        if file.exists():
-            raise RmbenchError(f"--requests-out {file}: the file exists already.")
-        self._file, self._model, self._capabilities = file, model, capabilities
-        self._part = file.with_name(f"{file.name}.part")
-        self._names: set[str] = set()
-        self._stream: IO[str] | None = None
-
-    def __enter__(self) -> BatchRequests:
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self._part.open("w", encoding="utf-8")
-        except OSError as error:
-            raise RmbenchError(f"--requests-out {self._file}: cannot be written ({error}).") from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._stream is None:
-            return
-        self._stream.close()
-        if kind is None:
-            self._part.replace(self._file)
-        else:
-            self._part.unlink(missing_ok=True)
+    stream: IO[str]
+    model: str
+    capabilities: Capabilities
+    _names: set[str] = field(default_factory=set)
 
     def add(self, question: Question) -> None:
         """Write a question. Raises RmbenchError for a name that was written already."""
-        if self._stream is None:
-            raise ValueError("the file is not open")
         if question.name in self._names:
             raise RmbenchError(f"--requests-out: two questions are called {question.name!r}.")
         self._names.add(question.name)
-        self._stream.write(json.dumps(batch_line(self._model, question, self._capabilities)) + "\n")
+        self.stream.write(json.dumps(batch_line(self.model, question, self.capabilities)) + "\n")
 
     @property
     def count(self) -> int:
@@ -90,9 +63,32 @@ class BatchRequests:
         return len(self._names)
 
 
+@contextlib.contextmanager
+def open_requests(file: Path, model: str, capabilities: Capabilities) -> Iterator[BatchRequests]:
+    """A new file of requests, which gets its name when it is complete; nothing is left of it after an error.
+
+    Raises:
+        RmbenchError: the file exists already, or cannot be written.
+    """
+    if file.exists():
+        raise RmbenchError(f"--requests-out {file}: the file exists already.")
+    part = file.with_name(f"{file.name}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stream = part.open("w", encoding="utf-8")
+    except OSError as error:
+        raise RmbenchError(f"--requests-out {file}: cannot be written ({error}).") from error
+    try:
+        with stream:
+            yield BatchRequests(stream, model, capabilities)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchWriterBackend:
-    """The Backend of a judge whose questions are written into a file (`BatchRequests`) instead of being asked."""
+    """The Backend of a judge whose questions are written into a file (`open_requests`) instead of being asked."""
 
     name: str
     model: str

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.models.judges.build import JUDGE_ARGS
 from rmbench.models.judges.declaration import FOLDER, load_protocol, protocol_names
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
+from rmbench.models.judges.settings import JUDGE_ARGS
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 from tests._make import make_example
 
@@ -130,26 +130,24 @@ def test_everything_that_changes_a_verdict_changes_the_digest(tmp_path: Path) ->
     assert load_protocol(str(tmp_path / "pair.toml")).digest != bundled.digest
     own = tmp_path / "own.jinja"
     own.write_text("{{ question }} {{ answers[0].text }} {{ answers[1].text }} -> [[A]] or [[B]]?")
-    reworded = bundled.with_templates({"prompt": own})
+    reworded = bundled.with_templates(prompt=own)
     assert reworded.digest != bundled.digest
     assert Prompt.of(reworded).messages(example("x", "y"), (0, 1))[1]["content"] == "QUESTION x y -> [[A]] or [[B]]?"
-    assert bundled.with_templates({"system": own}).template_texts[0] == own.read_text()
+    assert bundled.with_templates(system=own).template_texts[0] == own.read_text()
     with pytest.raises(RmbenchError, match="no system message"):
-        load_protocol("rrm").with_templates({"prompt": own}) and load_protocol("autoj-pair").with_templates(
-            {"system": own}
-        )
+        load_protocol("rrm").with_templates(prompt=own) and load_protocol("autoj-pair").with_templates(system=own)
 
 
 def test_templates_of_a_user_are_boxed_in(tmp_path: Path) -> None:
     for text in ("{{ ''.__class__.__mro__ }}", "{{ answers.append(1) }}", "{{ nobody }}", "{{ 1 / 0 }}"):
         own = tmp_path / "own.jinja"
         own.write_text(text)
-        prompt = Prompt.of(load_protocol("pair").with_templates({"prompt": own}))
+        prompt = Prompt.of(load_protocol("pair").with_templates(prompt=own))
         with pytest.raises(PromptError, match="a template of pair fails"):
             prompt.messages(example("x", "y"), (0, 1))
     own.write_text("{% for %}")
     with pytest.raises(RmbenchError, match="a template is wrong"):
-        Prompt.of(load_protocol("pair").with_templates({"prompt": own}))
+        Prompt.of(load_protocol("pair").with_templates(prompt=own))
 
 
 @pytest.mark.parametrize(
@@ -157,14 +155,14 @@ def test_templates_of_a_user_are_boxed_in(tmp_path: Path) -> None:
     [
         ({"protocol": "pears"}, 'Did you mean "pair"'),
         ({"votes": "3"}, "set temperature"),
-        ({"votes": "0", "temperature": "1"}, "at least 1"),
+        ({"votes": "0", "temperature": "1"}, "greater than or equal to 1"),
         ({"votes": "\u0663", "temperature": "1"}, "whole number"),
         ({"orders": "bth"}, 'Did you mean "both"'),
-        ({"marks": "plain"}, "quoted or raw"),
+        ({"marks": "plain"}, "quoted, raw"),
         ({"parser": "rb2"}, 'Did you mean "rb1"'),
         ({"parser": "judgelm"}, "does not read pair's verdicts"),
         ({"temperature": "hot"}, "expected a number"),
-        ({"temperature": "nan"}, "expected a number"),
+        ({"temperature": "nan"}, "temperature: input should be"),
         ({"top_p": "0"}, "top_p"),
         ({"unparsed": "2"}, "from 0 to 1"),
         ({"rubric": "gone.txt"}, "gone.txt"),

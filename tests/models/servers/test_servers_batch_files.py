@@ -11,7 +11,7 @@ import pytest
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.run import run
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.servers.batch_files import BatchRequests, batch_line, read_responses
+from rmbench.models.servers.batch_files import batch_line, open_requests, read_responses
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.generation import Grammar, Question, Sampling
 
@@ -40,7 +40,7 @@ def put(file: Path, *lines: Any) -> Path:
 
 def test_a_question_is_a_line(tmp_path: Path) -> None:
     file = tmp_path / "new" / "in.jsonl"
-    with BatchRequests(file, "judge", Capabilities.of_batch()) as requests:
+    with open_requests(file, "judge", Capabilities.of_batch()) as requests:
         requests.add(question(grammar=Grammar(choices=("A", "B"))))
         assert not file.exists()
     line = json.loads(file.read_text())
@@ -70,7 +70,7 @@ def test_constraints_and_probabilities_are_written_where_the_user_says_so() -> N
 
 def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None:
     def write() -> None:
-        with BatchRequests(tmp_path / "in.jsonl", "judge", Capabilities.of_batch()) as requests:
+        with open_requests(tmp_path / "in.jsonl", "judge", Capabilities.of_batch()) as requests:
             requests.add(question())
             requests.add(question())
 
@@ -80,8 +80,9 @@ def test_nothing_is_left_of_a_file_that_was_not_finished(tmp_path: Path) -> None
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
-    with pytest.raises(RmbenchError, match="the file exists already"):
-        BatchRequests(put(tmp_path / "in.jsonl"), "judge", Capabilities.of_batch())
+    requests = open_requests(put(tmp_path / "in.jsonl"), "judge", Capabilities.of_batch())
+    with pytest.raises(RmbenchError, match="the file exists already"), requests:
+        pass
 
 
 def test_whole_prompts_fit_no_batch() -> None:

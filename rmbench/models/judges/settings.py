@@ -1,0 +1,89 @@
+"""The settings of a judge: `--model-args`, with the protocol's own values as defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.judges.declaration import JudgeProtocol
+from rmbench.models.judges.parsers import PARSERS
+from rmbench.validation import validated
+
+__all__ = ["JUDGE_ARGS", "JudgeSettings", "judge_settings"]
+
+
+class JudgeSettings(BaseModel):
+    """How a protocol is applied."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: str
+    """A bundled protocol's name or a TOML file."""
+    prompt: Path | None = None
+    system: Path | None = None
+    """Templates that replace the protocol's; see `JudgeProtocol.with_templates`."""
+    rubric: Path | None = None
+    """A file that replaces the rows' own rubric."""
+    votes: int = Field(default=1, ge=1)
+    voting: Literal["majority", "mean", "each"] = "majority"
+    """How votes become one verdict in metrics; see `rmbench.metrics.judging.votes`."""
+    voting_unparsed: Literal["abstain", "count"] = "abstain"
+    orders: Literal["both", "single"]
+    marks: Literal["quoted", "raw"] = "quoted"
+    parser: str = "rmbench"
+    """"rmbench", or an upstream parser's name."""
+    temperature: float = Field(ge=0, le=100)
+    top_p: float = Field(gt=0, le=1)
+    max_tokens: int = Field(ge=1)
+    tournament: bool = False
+    unparsed: float | Literal["task"]
+
+    @field_validator("unparsed", mode="before")
+    @classmethod
+    def _is_credit(cls, value: object) -> object:
+        try:
+            credit = value if value == "task" else float(str(value))
+        except ValueError:
+            credit = None
+        if credit is None or (credit != "task" and not 0 <= float(str(credit)) <= 1):
+            raise ValueError("expected task or a credit from 0 to 1")
+        return credit
+
+
+JUDGE_ARGS = tuple(JudgeSettings.model_fields)
+"""`--model-args` of every judge."""
+
+
+def judge_settings(declared: JudgeProtocol, args: Mapping[str, str]) -> JudgeSettings:
+    """The settings for a protocol; raises RmbenchError for an argument that is wrong or does not fit the protocol."""
+    defaults = {
+        "protocol": declared.name,
+        "orders": declared.orders,
+        "temperature": declared.sampling.temperature,
+        "top_p": declared.sampling.top_p,
+        "max_tokens": declared.sampling.max_tokens,
+        "unparsed": declared.unparsed,
+    }
+    settings = validated(JudgeSettings, {**defaults, **args}, "--model-args")
+    votes, options = settings.votes, declared.verdict.options
+    if votes > 1 and options:
+        raise RmbenchError(f"--model-args votes={votes}: {declared.name} asks for probabilities, drawn once.")
+    if votes > 1 and settings.temperature == 0:
+        raise RmbenchError(
+            f"--model-args votes={votes}: at temperature 0 every vote is the same; set temperature=... too."
+        )
+    _check_parser(settings.parser, declared)
+    return settings
+
+
+def _check_parser(name: str, declared: JudgeProtocol) -> None:
+    if name != "rmbench" and name not in PARSERS:
+        near = did_you_mean(name, PARSERS)
+        raise RmbenchError(f"--model-args parser={name}: expected rmbench or one of {', '.join(PARSERS)}.{near}")
+    if name != "rmbench" and name not in declared.parsers:
+        fits = f"only {', '.join(declared.parsers)} does" if declared.parsers else "none of upstream's does"
+        raise RmbenchError(f"--model-args parser={name}: it does not read {declared.name}'s verdicts; {fits}.")
