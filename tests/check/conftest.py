@@ -39,8 +39,8 @@ def module(file: str) -> ModuleType:
 tiny = module("conftest").tiny
 llama = module("conftest").llama
 _one_thread = module("conftest")._one_thread
-save_gpm = module("gpm/conftest").save_gpm
-policy = module("implicit/conftest").policy
+save_gpm = module("families/gpm/conftest").save_gpm
+policy = module("families/implicit/conftest").policy
 
 Forward = Callable[[Any, Batch], Mapping[str, FloatArray]]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rmbench.metrics.measure import measure
-from rmbench.models.baselines import open_baseline
+from rmbench.models.baselines.open import open_baseline
 from rmbench.models.fakes import open_fake
 from rmbench.models.options import OpenOptions
 from rmbench.tasks.registry import get

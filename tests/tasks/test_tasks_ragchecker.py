@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rmbench.metrics.measure import measure
-from rmbench.models.baselines import SurfaceBaseline, open_baseline
+from rmbench.models.baselines.open import open_baseline
+from rmbench.models.baselines.surface import SurfaceBaseline
 from rmbench.models.fakes import Fake, open_fake
 from rmbench.models.options import OpenOptions
 from rmbench.tasks.registry import get
