@@ -20,7 +20,7 @@ __all__ = ["GUARDED", "Board", "boards", "check_flags", "load_board"]
 Guarded = Literal["sample", "fake", "demo", "baseline", "partial", "limited"]
 GUARDED: tuple[str, ...] = get_args(Guarded)
 """Flags that keep a record off a board unless the board or the reader asks for them. The other flags
-(`contaminated`, `failed_rows`, `unverified`) stand beside the number instead."""
+(`contaminated`, `failed_rows`, `unverified`) only mark the number."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _TASK = re.compile(r"[a-z0-9*?\[][a-z0-9*?\[\]!._-]*(@[0-9]+)?")
@@ -35,7 +35,7 @@ class Board(BaseModel):
     title: str = Field(min_length=1)
     description: str = ""
     tasks: tuple[str, ...] = Field(min_length=1)
-    """Task ids, `id@version`, or globs, in the order of the columns. A glob stands for the tasks that have records;
+    """Task ids, `id@version`, or globs, in the order of the columns. A glob matches the tasks that have records;
     an id has a column whether it has records or not."""
     weights: Mapping[str, float] = Field(default_factory=dict)
     """An entry of `tasks` -> its weight in the aggregate; 1 where it is not named."""
@@ -45,16 +45,16 @@ class Board(BaseModel):
     """Rows answered / rows of the task version, under which a record is refused."""
     allow: tuple[Guarded, ...] = ()
     require_check: bool = False
-    """Take only records whose model passed `rmbench check`. Without it a model that did not pass is marked, and one
-    that was not checked stands there like any other."""
+    """Admit only records whose model passed `rmbench check`. Without it a model that did not pass is marked, and one
+    that was not checked is listed like any other."""
     facts: tuple[Literal["family", "parameters", "license", "revision"], ...] = ("family", "parameters", "license")
-    """What the page says of a model beside its numbers."""
+    """Facts of a model that the page shows with its numbers."""
 
     @field_validator("id")
     @classmethod
     def _plain_id(cls, value: str) -> str:
         if not _ID.fullmatch(value):
-            raise ValueError("lower-case letters, digits and hyphens were expected")
+            raise ValueError("expected lower-case letters, digits and hyphens")
         return value
 
     @field_validator("tasks")
@@ -62,9 +62,9 @@ class Board(BaseModel):
     def _tasks_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for entry in value:
             if not _TASK.fullmatch(entry):
-                raise ValueError(f"{entry!r} is no task id, `id@version` or glob")
+                raise ValueError(f"{entry!r} is not a task id, `id@version` or glob")
             if value.count(entry) > 1:
-                raise ValueError(f"{entry!r} stands there twice")
+                raise ValueError(f"{entry!r} is listed twice")
         return value
 
     @model_validator(mode="after")
@@ -73,13 +73,13 @@ class Board(BaseModel):
             if entry not in self.tasks:
                 raise ValueError(f"weights.{entry}: not one of `tasks`.{did_you_mean(entry, self.tasks)}")
             if not 0 < weight < float("inf"):
-                raise ValueError(f"weights.{entry}: a positive number was expected, not {weight}")
+                raise ValueError(f"weights.{entry}: expected a positive number, not {weight}")
         if self.weights and self.aggregate == "none":
-            raise ValueError('weights: without a meaning where aggregate = "none"')
+            raise ValueError('weights: not allowed with aggregate = "none"')
         return self
 
     def entry_for(self, task: str, version: int) -> str | None:
-        """The first entry of `tasks` that stands for this task version, or None."""
+        """The first entry of `tasks` that matches this task version, or None."""
         for entry in self.tasks:
             pattern, _, wanted = entry.partition("@")
             if (not wanted or int(wanted) == version) and fnmatchcase(task, pattern):
@@ -95,22 +95,21 @@ def load_board(path: Path) -> Board:
     """
     board = validated(Board, read_toml(path), path)
     if board.id != path.stem:
-        raise RmbenchError(f'{path}: id: "{board.id}" was found where the file\'s own name "{path.stem}" was expected.')
+        raise RmbenchError(f'{path}: id: "{board.id}" is not the name of the file, "{path.stem}".')
     return board
 
 
 def boards(folder: Path | None = None) -> Mapping[str, Board]:
     """Id -> board, for every TOML of `folder` (the package's `leaderboards/` where it is None), sorted by id."""
-    place = resources.leaderboards() if folder is None else folder
-    found = [load_board(path) for path in sorted(place.glob("*.toml"))]
-    return MappingProxyType({board.id: board for board in found})
+    files = (folder or resources.leaderboards()).glob("*.toml")
+    return MappingProxyType({board.id: board for board in map(load_board, sorted(files))})
 
 
-def check_flags(given: tuple[str, ...]) -> frozenset[str]:
-    """The flags a reader asked for, as a set. An unknown one is an RmbenchError that names the nearest."""
-    for flag in given:
+def check_flags(flags: tuple[str, ...]) -> frozenset[str]:
+    """Flags to admit, as a set. An unknown one is an RmbenchError that names the nearest."""
+    for flag in flags:
         if flag not in GUARDED:
             raise RmbenchError(
-                f'"{flag}" is no flag of records. Known: {", ".join(GUARDED)}.{did_you_mean(flag, GUARDED)}'
+                f'"{flag}" is not a flag of records. Known: {", ".join(GUARDED)}.{did_you_mean(flag, GUARDED)}'
             )
-    return frozenset(given)
+    return frozenset(flags)

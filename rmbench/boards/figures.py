@@ -1,4 +1,4 @@
-"""Numbers and marks as people read them, the same in the terminal and on the page."""
+"""Intervals, ranks, sizes and marks as text, the same in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rank_range(rank: tuple[int, int] | None) -> str:
 
 
 def parameters(count: int | None) -> str:
-    """A number of parameters in words people use.
+    """A number of parameters in the usual units.
 
     >>> parameters(7_504_924_672), parameters(1_200_000), parameters(None)
     ('7.5B', '1.2M', '-')
@@ -43,7 +43,7 @@ def parameters(count: int | None) -> str:
 
 
 def marks(cells: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """(flags that every cell has, flag -> letter for the others), so that what all share is said once."""
+    """(flags that every cell has, flag -> letter for the others), so that shared flags are printed once."""
     sets = [frozenset(flags) for flags in cells]
     common = frozenset.intersection(*sets) if sets else frozenset()
     others = sorted(frozenset().union(*sets) - common)

@@ -1,7 +1,7 @@
-"""Published figures beside a board: what others printed, as it stands, with its source.
+"""Published figures on a board's tasks: numbers that others printed, unchanged, with their source.
 
-They have no rows, so nothing here can be tested, weighed or ranked. Models stand in the order of their names, and where
-two sources print two figures, both stand there.
+They have no rows, so they cannot be tested, weighted or ranked. Models are in the order of their names, and where two
+sources print two figures, both are listed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PublishedCell:
 
     value: float
     metric: str
-    """The metric's name where it is not the task's own headline; "" where it is."""
+    """The metric's name where it is not the task's headline; "" where it is."""
     source: str
     """The source's short name, which is the revision of its records."""
     folder: Path
@@ -34,7 +34,7 @@ class PublishedCell:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """What is printed of one model."""
+    """The published figures of one model."""
 
     name: str
     cells: tuple[tuple[PublishedCell, ...], ...]
@@ -53,8 +53,8 @@ class Published:
 
 
 def published(board: Board, folders: Iterable[Path]) -> Published:
-    """The published records among `folders` that the board has tasks for. Unreadable ones are the board's to name."""
-    found: dict[str, dict[tuple[str, int], list[PublishedCell]]] = {}
+    """The published records among `folders` on the board's tasks. Admission reports the unreadable ones."""
+    models: dict[str, dict[tuple[str, int], list[PublishedCell]]] = {}
     order: dict[tuple[str, int], int] = {}
     sources: dict[str, str] = {}
     for folder in sorted(folders):
@@ -67,12 +67,12 @@ def published(board: Board, folders: Iterable[Path]) -> Published:
             continue
         task = record.task.id, record.task.version
         order[task] = board.tasks.index(entry)
-        found.setdefault(record.model.name, {}).setdefault(task, []).append(cell)
+        models.setdefault(record.model.name, {}).setdefault(task, []).append(cell)
         sources[cell.source] = record.run.source_of_scores or ""
     tasks = tuple(sorted(order, key=lambda task: (order[task], task)))
     rows = [
         PublishedRow(name, tuple(tuple(sorted(cells.get(task, ()), key=lambda one: one.source)) for task in tasks))
-        for name, cells in found.items()
+        for name, cells in models.items()
     ]
     ordered = sorted(rows, key=lambda row: (row.name.casefold(), row.name))
     return Published(tasks, tuple(ordered), tuple(sorted(sources.items())))
@@ -88,10 +88,10 @@ def _published(folder: Path) -> Record | None:
 
 def _cell(record: Record, folder: Path) -> PublishedCell | None:
     """The headline where the source has it, else its first overall value under its own name."""
-    own = record.task.metrics[0].get("name") if record.task.metrics else None
+    headline = record.task.metrics[0].get("name") if record.task.metrics else None
     overall = [(one.metric, one.value) for one in record.results if one.group is None and one.value is not None]
     overall = [(metric, value) for metric, value in overall if math.isfinite(value)]
     if not overall:
         return None
-    metric, value = min(overall, key=lambda one: one[0] != own)
-    return PublishedCell(value, "" if metric == own else metric, record.model.revision, folder)
+    metric, value = min(overall, key=lambda one: one[0] != headline)
+    return PublishedCell(value, "" if metric == headline else metric, record.model.revision, folder)

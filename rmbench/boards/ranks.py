@@ -1,7 +1,7 @@
-"""Rank ranges: a model is ahead of another only where a paired test on the rows both judged says so.
+"""Rank ranges: a model is ahead of another only where a paired test on the rows of both is significant.
 
 The difference of two aggregates is the weighted sum of the tasks' paired differences. Tasks may share prompts (RMB's
-two sets, LLMBar inside RewardBench), so their errors may go together in a way nobody knows; the standard error of the
+two sets, LLMBar inside RewardBench), so their errors may be correlated to an unknown degree; the standard error of the
 sum is therefore taken as the weighted sum of the tasks' standard errors, which no dependence exceeds. P values of all
 pairs of models are corrected by Holm. Range: 1 + models significantly ahead, to K - models significantly behind.
 """
@@ -64,7 +64,7 @@ def rank_ranges(
         rows: list[list[Judged]] = [voted(read_rows(place), read(place).model.settings) for place in places]
         for i, j in difference:
             difference[i, j].append(compare_rows(rows[i], rows[j], spec, seed=seed))
-    return ranges_of(len(models), [_pair(i, j, found, weights) for (i, j), found in difference.items()])
+    return ranges_of(len(models), [_pair(i, j, comparisons, weights) for (i, j), comparisons in difference.items()])
 
 
 def ranges_of(count: int, pairs: Sequence[Pair], alpha: float = ALPHA) -> list[tuple[int, int]]:
@@ -78,13 +78,13 @@ def ranges_of(count: int, pairs: Sequence[Pair], alpha: float = ALPHA) -> list[t
     return [(1 + ahead[k], count - behind[k]) for k in range(count)]
 
 
-def _pair(i: int, j: int, found: Sequence[Comparison], weights: Sequence[float]) -> Pair:
-    limits = [(one.difference, one.low, one.high) for one in found]
+def _pair(i: int, j: int, comparisons: Sequence[Comparison], weights: Sequence[float]) -> Pair:
+    limits = [(one.difference, one.low, one.high) for one in comparisons]
     known = [(d, low, high) for d, low, high in limits if d is not None and low is not None and high is not None]
     if len(known) < len(limits):
         return Pair(i, j, 0.0, 1.0)
     difference = sum(weight * d for (d, _, _), weight in zip(known, weights, strict=True))
-    if len(found) == 1 and found[0].p_midp is not None:
-        return Pair(i, j, difference, found[0].p_midp)
+    if len(comparisons) == 1 and comparisons[0].p_midp is not None:
+        return Pair(i, j, difference, comparisons[0].p_midp)
     error = sum(weight * (high - low) for (_, low, high), weight in zip(known, weights, strict=True)) / (2 * _Z)
     return Pair(i, j, difference, 2 * float(stats.norm.sf(abs(difference) / error)) if error > 0 else 1.0)

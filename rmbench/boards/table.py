@@ -1,4 +1,4 @@
-"""Records under a folder -> one tidy table: a row per model, a column per task, and what was refused and why."""
+"""Records under a folder -> one table: a row per model, a column per task, and the refused records with reasons."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Cell:
     low: float | None
     high: float | None
     interval: str
-    """How the 95% limits were made; "" without limits."""
+    """Method of the 95% limits; "" without limits."""
     n: int
     coverage: float
     chance: float | None
     flags: tuple[str, ...]
-    """The record's and the value's marks, the model's own left out."""
+    """The flags of the record and the value, without those of the model."""
     folder: Path
     """The record."""
 
@@ -92,29 +92,29 @@ class Row:
     rank: tuple[int, int] | None = None
     """Best and worst rank that the paired tests leave open; None without an aggregate."""
     check: Literal["passed", "failed", "unchecked"] = "unchecked"
-    """What the newest `rmbench check` of the model said."""
+    """The result of the newest `rmbench check` of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoardTable:
-    """A board, filled."""
+    """A board with the numbers of records."""
 
     board: Board
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     refused: tuple[Refusal, ...]
     allowed: tuple[str, ...]
-    """Flags taken, sorted."""
+    """Admitted flags, sorted."""
     date: str
     """When the newest admitted record was finished; "" without records."""
     rank_rule: str
-    """What the ranks rest on, in one sentence; "" without ranks."""
+    """The rule of the ranks, in one sentence; "" without ranks."""
     published: Published
-    """Figures that others printed, beside the board and not on it."""
+    """Figures that others printed, listed below the board."""
 
 
 def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTable:
-    """The board's table from every record under `root`; `allow` adds to the flags that the board takes.
+    """The board's table from every record under `root`; `allow` adds to the flags that the board admits.
 
     Raises:
         RmbenchError: `root` holds no record at all.
@@ -122,26 +122,24 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
     folders = find(root) if root.is_dir() else []
     if not folders:
         raise RmbenchError(
-            f"{root} holds no record.json; `rmbench run --model MODEL --tasks SEL --out {root}` makes them."
+            f"{root} holds no record.json; `rmbench run --model MODEL --tasks SEL --out {root}` creates them."
         )
     allowed = frozenset(allow) | frozenset(board.allow)
     admitted, refused = admit(board, folders, allowed)
     columns = _columns(board, admitted)
-    placed = {(*one.model, *one.task): one for one in admitted}
-    grid = {
-        model: [placed.get((*model, column.task, column.version or 0)) for column in columns]
+    by_cell = {(*one.model, *one.task): one for one in admitted}
+    grid = [
+        [by_cell.get((*model, column.task, column.version or 0)) for column in columns]
         for model in sorted({one.model for one in admitted})
-    }
-    rows = [_row(board, columns, found) for found in grid.values()]
-    ranges = _ranks(
-        columns, [found for found, row in zip(grid.values(), rows, strict=True) if row.aggregate is not None]
-    )
+    ]
+    rows = [_row(board, columns, records) for records in grid]
+    ranges = _ranks(columns, [records for records, row in zip(grid, rows, strict=True) if row.aggregate is not None])
     ranked = iter(ranges)
     rows = [replace(row, rank=next(ranked, None)) if row.aggregate is not None else row for row in rows]
     return BoardTable(
         board=board,
         columns=columns,
-        rows=tuple(sorted(rows, key=_place)),
+        rows=tuple(sorted(rows, key=_order)),
         refused=tuple(refused),
         allowed=tuple(sorted(allowed)),
         date=max((one.record.run.finished for one in admitted), default=""),
@@ -150,22 +148,22 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
     )
 
 
-def _place(row: Row) -> tuple[bool, float, str, str]:
+def _order(row: Row) -> tuple[bool, float, str, str]:
     return row.aggregate is None, -(row.aggregate or 0.0), row.name.casefold(), row.revision
 
 
 def _columns(board: Board, admitted: Sequence[Admitted]) -> tuple[Column, ...]:
     """In the order of the board's entries; a glob's tasks by name."""
-    found: list[tuple[str, Column]] = []
+    listed: list[tuple[str, Column]] = []
     for entry in board.tasks:
         tasks = sorted({one.task for one in admitted if one.entry == entry})
-        found += [(entry, _column([one.record for one in admitted if one.task == task])) for task in tasks]
+        listed += [(entry, _column([one.record for one in admitted if one.task == task])) for task in tasks]
         name, _, version = entry.partition("@")
         if not tasks and not set(name) & set("*?["):
-            found.append((entry, Column(name, int(version) if version else None, 0.0)))
-    weights = [board.weights.get(entry, 1.0) for entry, _ in found]
+            listed.append((entry, Column(name, int(version) if version else None, 0.0)))
+    weights = [board.weights.get(entry, 1.0) for entry, _ in listed]
     return tuple(
-        replace(column, weight=weight / sum(weights)) for (_, column), weight in zip(found, weights, strict=True)
+        replace(column, weight=weight / sum(weights)) for (_, column), weight in zip(listed, weights, strict=True)
     )
 
 
@@ -185,11 +183,12 @@ def _column(records: Sequence[Record]) -> Column:
     )
 
 
-def _row(board: Board, columns: Sequence[Column], found: Sequence[Admitted | None]) -> Row:
-    model = next(one for one in found if one is not None).record.model
-    own = _MODEL_FLAGS & {flag for one in found if one is not None for flag in one.record.flags}
-    cells = tuple(_cell(one, own) for one in found)
-    check = _check([one.record for one in found if one is not None])
+def _row(board: Board, columns: Sequence[Column], row: Sequence[Admitted | None]) -> Row:
+    records = [one.record for one in row if one is not None]
+    model = records[0].model
+    model_flags = _MODEL_FLAGS & {flag for record in records for flag in record.flags}
+    cells = tuple(_cell(one, model_flags) for one in row)
+    check = _check(records)
     shares = [column.weight for column in columns]
     mean = board.aggregate == "mean"
     return Row(
@@ -198,7 +197,7 @@ def _row(board: Board, columns: Sequence[Column], found: Sequence[Admitted | Non
         family=model.family,
         license=model.license,
         parameters=model.parameters,
-        flags=(*sorted(own), *(["check failed"] if check == "failed" else [])),
+        flags=(*sorted(model_flags), *(["check failed"] if check == "failed" else [])),
         cells=cells,
         aggregate=_weighted(shares, [None if cell is None else cell.value for cell in cells]) if mean else None,
         low=_weighted(shares, [None if cell is None else cell.low for cell in cells]) if mean else None,
@@ -208,18 +207,18 @@ def _row(board: Board, columns: Sequence[Column], found: Sequence[Admitted | Non
 
 
 def _check(records: Sequence[Record]) -> Literal["passed", "failed", "unchecked"]:
-    """By the newest check among a model's records: one may be older than the last check and not know of it."""
-    found = [record.model.check for record in records if record.model.check is not None]
-    if not found:
+    """By the newest check among a model's records: a record may be older than the last check and lack it."""
+    checks = [record.model.check for record in records if record.model.check is not None]
+    if not checks:
         return "unchecked"
-    return "passed" if max(found, key=lambda one: one.date).passed else "failed"
+    return "passed" if max(checks, key=lambda check: check.date).passed else "failed"
 
 
-def _cell(one: Admitted | None, own: frozenset[str]) -> Cell | None:
+def _cell(one: Admitted | None, model_flags: frozenset[str]) -> Cell | None:
     if one is None:
         return None
     value = headline(one.record)
-    flags = tuple(sorted({*one.record.flags, *value.flags} - own))
+    flags = tuple(sorted({*one.record.flags, *value.flags} - model_flags))
     return Cell(
         value.value, value.low, value.high, value.interval, value.n, value.coverage, value.chance, flags, one.folder
     )
@@ -234,10 +233,10 @@ def _weighted(weights: Sequence[float], values: Sequence[float | None]) -> float
 
 
 def _ranks(columns: Sequence[Column], complete: Sequence[Sequence[Admitted | None]]) -> list[tuple[int, int]]:
-    """Ranges for the models that have every task, in their order; nothing for one model alone, or for too many."""
-    whole = [[one for one in found if one is not None] for found in complete]
+    """Ranges for the models that have every task, in their order; none for one model alone, or for too many."""
+    whole = [[one for one in row if one is not None] for row in complete]
     if not 2 <= len(whole) <= LARGEST:
         return []
     specs = [headline_spec(one.record) for one in whole[0]]
-    folders = [[one.folder for one in found] for found in whole]
+    folders = [[one.folder for one in row] for row in whole]
     return rank_ranges(folders, specs, [column.weight for column in columns])

@@ -1,4 +1,4 @@
-"""A board as rich prints it: default colours alone, which dark and light terminals both show, and names as text."""
+"""A board for `rich.print`: default colours only, legible on dark and light terminals, and names as text."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from rmbench.boards.admission import grouped
 from rmbench.boards.figures import interval, marks, rank_range
 from rmbench.boards.published import Published, PublishedCell
 from rmbench.boards.table import BoardTable, Cell, Column, Row
-from rmbench.text import figure, letters_of, printable
+from rmbench.text import figure, letters_of, printable, text_table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
 
-__all__ = ["Shown"]
+__all__ = ["BoardView"]
 
 _GAP = 2
-_REFUSED = 20
+_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A filled board, ready for `rich.print`. Columns that do not fit side by side follow in further tables."""
+class BoardView:
+    """A filled board, ready for `rich.print`. Columns that do not fit side by side are in further tables."""
 
     table: BoardTable
 
@@ -46,7 +46,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """A column's texts, header first, then chance, then a line per model."""
+    """The texts of a column: its header, chance, and a cell per model."""
 
     head: str
     chance: str
@@ -75,7 +75,7 @@ def _head(column: Column) -> str:
 
 
 def _chance(cells: Sequence[Cell | None]) -> str:
-    """Levels that guessing reaches; several where models answer in different ways."""
+    """Levels that guessing reaches; several where models differ in the kind of their answers."""
     levels = sorted({cell.chance for cell in cells if cell is not None and cell.chance is not None})
     return " or ".join(figure(level) for level in levels)
 
@@ -88,7 +88,7 @@ def _text(cell: Cell | None, letters: Mapping[str, str]) -> str:
 
 
 def _parts(strips: Sequence[_Strip], width: int) -> Iterator[list[_Strip]]:
-    """Runs of columns that fit beside the names; one that fits nowhere has a table of its own."""
+    """Runs of columns that fit next to the names; a column that does not fit has a table of its own."""
     part: list[_Strip] = []
     used = 0
     for strip in strips:
@@ -105,23 +105,18 @@ def _name(row: Row) -> str:
     return f"{name} ({', '.join(row.flags)})" if row.flags else name
 
 
-def _grids(names: Sequence[str], strips: Sequence[_Strip], room: int) -> Iterator[Table | Text]:
-    width = min(max(len(name) for name in names), max(20, room // 3))
-    for part in _parts(strips, room - width - _GAP):
+def _grids(names: Sequence[str], strips: Sequence[_Strip], max_width: int) -> Iterator[Table | Text]:
+    width = min(max(len(name) for name in names), max(20, max_width // 3))
+    for part in _parts(strips, max_width - width - _GAP):
         yield _grid(names, width, part)
         yield Text("")
 
 
 def _grid(names: Sequence[str], width: int, strips: Sequence[_Strip]) -> Table:
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
-    grid.add_column("model", width=width, overflow="fold")
-    for strip in strips:
-        grid.add_column(Text(strip.head), justify="right", no_wrap=True)
-    for k, name in enumerate(names):
-        grid.add_row(Text(name), *(Text(strip.texts[k]) for strip in strips))
+    rows: list[list[str | Text]] = [[name, *(strip.texts[k] for strip in strips)] for k, name in enumerate(names)]
     if any(strip.chance for strip in strips):
-        grid.add_row(Text("chance", style="italic"), *(Text(strip.chance, style="italic") for strip in strips))
-    return grid
+        rows.append([Text(text, style="italic") for text in ("chance", *(strip.chance for strip in strips))])
+    return text_table([("model", width), *((strip.head, "right") for strip in strips)], rows, gap=_GAP)
 
 
 def _notes(table: BoardTable, common: Sequence[str], letters: Mapping[str, str]) -> Iterator[Text]:
@@ -134,28 +129,30 @@ def _notes(table: BoardTable, common: Sequence[str], letters: Mapping[str, str])
         if table.rank_rule:
             yield Text(table.rank_rule)
         else:
-            yield Text("The order says nothing of significance.")
+            yield Text("The order carries no significance.")
     else:
         yield Text("This board ranks nothing. In brackets: 95% intervals.")
 
 
-def _published(published: Published, room: int) -> Iterator[Table | Text]:
-    """The figures of others, after the board and in the order of the models' names."""
+def _published(published: Published, max_width: int) -> Iterator[Table | Text]:
+    """Figures that others printed, after the board and in the order of the models' names."""
     if not published.rows:
         return
     yield Text("\nPublished, not measured here", style="bold")
     letters = letters_of(source for source, _ in published.sources)
     strips = [
-        _Strip(f"{printable(task)}@{version}", "", tuple(_printed(row.cells[k], letters) for row in published.rows))
+        _Strip(
+            f"{printable(task)}@{version}", "", tuple(_published_text(row.cells[k], letters) for row in published.rows)
+        )
         for k, (task, version) in enumerate(published.tasks)
     ]
-    yield from _grids([printable(row.name) for row in published.rows], strips, room)
+    yield from _grids([printable(row.name) for row in published.rows], strips, max_width)
     yield Text("Figures as others printed them: without rows, so without intervals, ranks and comparisons. Sources:")
     for source, where in published.sources:
         yield Text(f"{letters[source]} {printable(source)}: {printable(where)}")
 
 
-def _printed(cells: Sequence[PublishedCell], letters: Mapping[str, str]) -> str:
+def _published_text(cells: Sequence[PublishedCell], letters: Mapping[str, str]) -> str:
     texts = (
         f"{figure(cell.value)} {cell.metric and printable(cell.metric) + ' '}{letters[cell.source]}" for cell in cells
     )
@@ -167,7 +164,7 @@ def _refusals(table: BoardTable) -> Iterator[Text]:
         return
     yield Text(f"\nRefused ({len(table.refused)}):", style="bold")
     groups = grouped(table.refused)
-    for model, why, tasks in groups[:_REFUSED]:
+    for model, why, tasks in groups[:_LISTED]:
         yield Text(f"{printable(model)} on {printable(', '.join(tasks))}: {printable(why)}")
-    if len(groups) > _REFUSED:
-        yield Text(f"and {len(groups) - _REFUSED} more models or reasons; the page lists them all.")
+    if len(groups) > _LISTED:
+        yield Text(f"and {len(groups) - _LISTED} more models or reasons; the page lists them all.")

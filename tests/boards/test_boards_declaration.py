@@ -47,14 +47,14 @@ def test_every_task_that_a_board_names_is_declared() -> None:
         (RIGHT + 'allow = ["samples"]', r'allow\[0\]: expected one of .* Did you mean "sample"'),
         (RIGHT + "min_coverage = 2", "min_coverage: input should be less than or equal to 1"),
         (RIGHT + '[weights]\n"rm-bensh" = 2', 'weights.rm-bensh: not one of `tasks`. Did you mean "rm-bench"'),
-        (RIGHT + '[weights]\n"rm-bench" = 0', "a positive number was expected"),
-        (RIGHT + 'aggregate = "none"\n[weights]\n"rm-bench" = 1', "without a meaning"),
+        (RIGHT + '[weights]\n"rm-bench" = 0', "expected a positive number"),
+        (RIGHT + 'aggregate = "none"\n[weights]\n"rm-bench" = 1', "not allowed with aggregate"),
         ('id = "mine"\ntasks = ["a"]', "title: this key is missing"),
         ('id = "mine"\ntitle = "M"\ntasks = []', "tasks: tuple should have at least 1 item"),
-        ('id = "mine"\ntitle = "M"\ntasks = ["a", "a"]', "'a' stands there twice"),
-        ('id = "mine"\ntitle = "M"\ntasks = ["a/../b"]', "'a/../b' is no task id"),
-        ('id = "Mine!"\ntitle = "M"\ntasks = ["a"]', "id: lower-case letters"),
-        ('id = "other"\ntitle = "M"\ntasks = ["a"]', 'id: "other" was found where the file\'s own name "mine"'),
+        ('id = "mine"\ntitle = "M"\ntasks = ["a", "a"]', "'a' is listed twice"),
+        ('id = "mine"\ntitle = "M"\ntasks = ["a/../b"]', "'a/../b' is not a task id"),
+        ('id = "Mine!"\ntitle = "M"\ntasks = ["a"]', "id: expected lower-case letters"),
+        ('id = "other"\ntitle = "M"\ntasks = ["a"]', 'id: "other" is not the name of the file, "mine"'),
         ("id = ", "is not TOML"),
     ],
 )
@@ -76,7 +76,7 @@ def test_an_entry_stands_for_ids_versions_and_globs() -> None:
 def test_unknown_boards_and_flags_name_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(RmbenchError, match=r'There is no board "tekst".*Did you mean "text"'):
         tabulate("tekst", tmp_path)
-    with pytest.raises(RmbenchError, match=r'"partail" is no flag.*Did you mean "partial"'):
+    with pytest.raises(RmbenchError, match=r'"partail" is not a flag.*Did you mean "partial"'):
         tabulate("text", tmp_path, allow=["partail"])
 
 

@@ -108,13 +108,13 @@ def test_an_undefined_value_is_a_gap(board: Callable[..., BoardTable], root: Pat
 
 
 @pytest.mark.parametrize("flag", ["sample", "fake", "demo", "baseline", "partial", "limited"])
-def test_guarded_flags_are_taken_only_when_asked(
+def test_guarded_flags_are_admitted_only_when_allowed(
     board: Callable[..., BoardTable], root: Path, put_record: Put, flag: str
 ) -> None:
     put_record(root, margins(5, 8), task="a", flags=[flag, "unverified"])
     refused = board('tasks = ["a"]')
     assert not refused.rows
-    assert why(refused) == {"org/model": f"it is marked {flag}, which this board does not take unless asked"}
+    assert why(refused) == {"org/model": f"it is marked {flag}, which this board refuses unless allowed"}
     assert board('tasks = ["a"]', flag).rows
     assert board(f'tasks = ["a"]\nallow = ["{flag}"]').rows
 
@@ -140,7 +140,7 @@ def test_who_asks_for_partial_sets_still_refuses_failures(
     put_record(root, margins(60, 80), name="org/bad", task="a", total=100, flags=["partial"], failed=range(8))
     table = board('tasks = ["a"]', "partial")
     assert [row.name for row in table.rows] == ["org/part"]
-    assert "coverage of the rows that were there is 0.9" in why(table)["org/bad"]
+    assert "coverage of the available rows is 0.9" in why(table)["org/bad"]
 
 
 def test_a_changed_table_and_an_unreadable_record_are_refused(
@@ -153,9 +153,9 @@ def test_a_changed_table_and_an_unreadable_record_are_refused(
     (broken / "record.json").write_text("{", "utf-8")
     table = board('tasks = ["a"]')
     assert [row.name for row in table.rows] == ["org/fine"]
-    told = why(table)
-    assert "a digest does not hold" in told["org/changed"]
-    assert "cannot be read" in told["org__broken"]
+    refused = why(table)
+    assert "a digest does not match" in refused["org/changed"]
+    assert "cannot be read" in refused["org__broken"]
 
 
 def test_a_value_that_is_no_number_is_refused(board: Callable[..., BoardTable], root: Path, put_record: Put) -> None:
@@ -250,7 +250,7 @@ def test_no_ranks_for_one_model_or_without_an_aggregate(
     assert [row.name for row in unranked.rows] == ["org/model", "org/other"]
 
 
-def test_marks_say_once_what_all_share() -> None:
+def test_shared_marks_are_printed_once() -> None:
     assert marks([("x", "y"), ("x",), ("x", "b")]) == (("x",), {"b": "a", "y": "b"})
     assert marks([]) == ((), {})
     many = marks([tuple(f"f{k:02}" for k in range(40)), ()])[1]

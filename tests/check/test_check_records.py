@@ -112,7 +112,7 @@ def test_boards_mark_models_that_did_not_pass(tmp_path: Path, put_record: PutRec
     why = {(one.model.partition("@")[0], one.why) for one in table.refused}
     assert why == {
         ("org/broken", "its model failed `rmbench check`: bos, padding"),
-        ("org/unknown", "its model was not checked, and this board takes models that passed `rmbench check`"),
+        ("org/unknown", "its model was not checked, and this board admits models that passed `rmbench check`"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Where the marks of an interval drawing stand: numbers for SVG attributes, which any content policy allows."""
+"""Positions in the drawing of an interval: numbers for SVG attributes, which any content policy allows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Scale:
     high: float
 
     def x(self, value: float) -> float:
-        """The place of `value` in units of the drawing; what lies outside the scale stands at its end.
+        """The position of `value` in units of the drawing; values outside the scale are at its ends.
 
         >>> Scale(0, 1).x(0), Scale(0, 1).x(0.5), Scale(-1, 1).x(2)
         (3.0, 48.0, 93.0)
@@ -34,6 +34,6 @@ class Scale:
 
 def scale_of(cells: Iterable[Cell | None]) -> Scale:
     """0 to 1; -1 to 1 where anything is negative, or chance is 0: a correlation."""
-    there = [cell for cell in cells if cell is not None]
-    negative = any(n is not None and n < 0 for cell in there for n in (cell.value, cell.low))
-    return Scale(-1.0, 1.0) if negative or any(cell.chance == 0 for cell in there) else Scale(0.0, 1.0)
+    known = [cell for cell in cells if cell is not None]
+    negative = any(number is not None and number < 0 for cell in known for number in (cell.value, cell.low))
+    return Scale(-1.0, 1.0) if negative or any(cell.chance == 0 for cell in known) else Scale(0.0, 1.0)

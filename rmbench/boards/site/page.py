@@ -1,7 +1,7 @@
-"""One self-contained page per board: markup, style and script in one file, nothing asked of the network.
+"""One self-contained page per board: markup, style and script in one file, without network requests.
 
-Every name is escaped by the template engine, which is the first line; the content security policy in the page, which
-lets nothing run but our own script by its hash, is the second. The same records give the same bytes.
+Every name is escaped by the template engine, which is the first line of defence; the second is the page's content
+security policy, which runs no script but ours, by its hash. The same records give the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ARXIV = re.compile(r"arXiv:[0-9]{4}\.[0-9]{4,5}")
 
 
 def write(table: BoardTable, out: Path) -> Path:
-    """Write `<out>/<board>/index.html` and, beside it, a copy of every record that a number links to.
+    """Write `<out>/<board>/index.html` and a copy of every record that a number links to.
 
     Raises:
         RmbenchError: the folder cannot be written.
@@ -46,7 +46,7 @@ def write(table: BoardTable, out: Path) -> Path:
             shutil.copyfile(record / RECORD_NAME, target)
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "index.html"
-        # Bytes, so that no platform changes the line ends that the hashes cover.
+        # Bytes, so that no platform changes the line endings that the hashes cover.
         page.write_bytes(render(table).encode("utf-8"))
     except OSError as error:
         raise RmbenchError(f"{folder}: cannot write the page ({error.strerror or error}).") from error
@@ -59,9 +59,9 @@ def _linked(table: BoardTable) -> Iterator[tuple[str, Path]]:
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell is not None:
                 yield _link(row.name, row.revision, column.task, column.version or 0), cell.folder
-    for printed in table.published.rows:
-        for (task, version), cells in zip(table.published.tasks, printed.cells, strict=True):
-            yield from ((_link(printed.name, one.source, task, version), one.folder) for one in cells)
+    for model in table.published.rows:
+        for (task, version), cells in zip(table.published.tasks, model.cells, strict=True):
+            yield from ((_link(model.name, one.source, task, version), one.folder) for one in cells)
 
 
 def render(table: BoardTable, *, policy: bool = True) -> str:
@@ -80,14 +80,14 @@ def render(table: BoardTable, *, policy: bool = True) -> str:
         letters=letters,
         sources=letters_of(source for source, _ in table.published.sources),
         policy=_policy(style, script) if policy else "",
-        # Our own files, and the only text that is not escaped.
+        # Files of this package, and the only text that is not escaped.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
     )
 
 
 def safe_link(link: str | None) -> str | None:
-    r"""`link` where it is http or https with a host, an arXiv id's page, else None: nothing else is made clickable.
+    r"""`link` where it is http or https with a host, an arXiv id's page, else None: nothing else is clickable.
 
     >>> safe_link("https://arxiv.org/abs/2410.16184"), safe_link("javascript:alert(1)"), safe_link("java\tscript:x")
     ('https://arxiv.org/abs/2410.16184', None, None)
@@ -133,12 +133,12 @@ def _hash(text: str) -> str:
 
 
 def _link(name: str, revision: str, task: str, version: int) -> str:
-    """Where a record's copy lies beside the page; both parts are safe file names and safe in a URL."""
+    """The relative path of a record's copy; both parts are safe file names and safe in a URL."""
     return f"records/{model_slug(name, revision)}/{task_slug(task, version)}.json"
 
 
 def _signs(cell: Cell, letters: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(letter, flag) of the cell's own marks."""
+    """(letter, flag) of the marks of a cell."""
     return [(letters[flag], printable(flag)) for flag in cell.flags if flag in letters]
 
 
