@@ -52,6 +52,23 @@ def data() -> Path:
     return Path(folder)
 
 
+RELEASED = Path(__file__).resolve().parent / "golden" / "released"
+
+
+@pytest.fixture(scope="session")
+def released() -> Callable[..., Path]:
+    """Says which folder holds files of released scores and labels, by their names upstream: RMBENCH_DATA where it is
+    set, else the bundled one, which holds some of them without their texts."""
+
+    def folder_of_files(*names: str) -> Path:
+        folder = os.environ.get("RMBENCH_DATA")
+        if not folder and not all((RELEASED / name).is_file() for name in names):
+            pytest.skip(NEEDS_DATA)
+        return Path(folder or RELEASED)
+
+    return folder_of_files
+
+
 PutRecord = Callable[..., Path]
 ACCURACY = MetricSpec("accuracy", "pair", chance=0.5)
 _BLANK: dict[str, dict[str, Any]] = {

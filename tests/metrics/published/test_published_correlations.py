@@ -40,16 +40,17 @@ UNIEVAL = {
 SIZES = dict(zip(UNIEVAL, (360, 1181, 875, 235, 239), strict=True))
 
 
-def uni_eval(data, file):
-    return json.loads((data / f"unieval/reproduce/unieval_predict/{file}_result.json").read_text(encoding="utf-8"))
+def uni_eval(released, file):
+    name = f"unieval/reproduce/unieval_predict/{file}_result.json"
+    return json.loads((released(name) / name).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("file", UNIEVAL)
-def test_unieval_correlations(data, file):
+def test_unieval_correlations(released, file):
     """All rows pooled, for every dimension, through the model's own figure per dimension."""
     dimensions = tuple(UNIEVAL[file])
     rows = []
-    for k, row in enumerate(uni_eval(data, file)):
+    for k, row in enumerate(uni_eval(released, file)):
         ratings = (tuple(float(row["scores"][name]) for name in dimensions),)
         parts = {name: ((float(row["predict_scores"][name]),),) for name in dimensions}
         rows.append(
@@ -82,10 +83,10 @@ WITHIN = {
 
 
 @pytest.mark.parametrize("dimension", WITHIN)
-def test_unieval_within_contexts(data, dimension):
+def test_unieval_within_contexts(released, dimension):
     """60 contexts of 6 answers."""
     contexts = defaultdict(list)
-    for row in uni_eval(data, "dialogue/topical_chat"):
+    for row in uni_eval(released, "dialogue/topical_chat"):
         contexts[row["source"], row["context"]].append((row["scores"][dimension], row["predict_scores"][dimension]))
     groups = [tuple(np.array(side, dtype=float) for side in zip(*rows, strict=True)) for rows in contexts.values()]
     assert [len(human) for human, _ in groups] == [6] * 60

@@ -18,6 +18,7 @@ EXPECTED = {
     "source=AttrScore-GenSearch": (162, 0.8853, 0.7284, 0.7088),
     None: (1686, 0.8682, 0.7847, 0.7836),
 }
+BUNDLED = {"source=BEGIN", "source=AttrScore-GenSearch"}
 CLASSES = ("not attributable", "attributable")
 
 
@@ -26,21 +27,23 @@ def tokens(text):
 
 
 def overlap(row):
+    if "overlap" in row:  # the bundled rows, whose texts are gone
+        return row["overlap"]
     claim = tokens(row["claim"])
     return len(claim & tokens("\n\n\n".join(row["references"]))) / len(claim)
 
 
 @pytest.fixture(scope="module")
-def rows(data):
+def rows(released):
     out = []
-    path = data / "attributionbench/data/test_ood_all_subset_balanced.jsonl"
-    with path.open(encoding="utf-8", newline="\n") as handle:
-        for line in handle:
+    name = "attributionbench/data/test_ood_all_subset_balanced.jsonl"
+    with (released(name) / name).open(encoding="utf-8", newline="\n") as handle:
+        for k, line in enumerate(handle):
             row = json.loads(line)
             source = "HAGRID" if row["src_dataset"].lower().startswith("hagrid") else row["src_dataset"]
             gold = Gold(labels={"attributable": CLASSES.index(row["attribution_label"])})
-            judgment = Judgment(row["id"], rewards=(overlap(row),))
-            out.append(Judged(row["id"], 1, gold, judgment, {"source": source}, row["id"]))
+            judgment = Judgment(str(k), rewards=(overlap(row),))
+            out.append(Judged(str(k), 1, gold, judgment, {"source": source}, str(k)))
     return out
 
 
@@ -57,7 +60,8 @@ def test_attributionbench_by_overlap(rows):
         MetricSpec("fitted_f1", "threshold_macro_f1", report=(("source",),)),
     ]
     got = {(v.metric, v.group): v for v in measure(rows, specs, resamples=50, fit=just)}
-    for group, (n, *figures) in EXPECTED.items():
+    for group in EXPECTED if len(rows) == 1686 else BUNDLED:
+        n, *figures = EXPECTED[group]
         values = [got[name, group] for name in ("auc", "accuracy", "macro_f1")]
         assert [value.n for value in values] == [n] * 3
         assert [value.value for value in values] == pytest.approx(figures, abs=5.1e-5), group

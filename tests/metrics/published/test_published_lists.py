@@ -72,8 +72,9 @@ DIRECT = {
 
 
 @pytest.mark.parametrize("model", DIRECT)
-def test_rewardmath_scores(data, golden, model):
-    rows = scored(line["scores"] for line in lines(data / f"rewardmath/scores/{model}.jsonl"))
+def test_rewardmath_scores(released, golden, model):
+    name = f"rewardmath/scores/{model}.jsonl"
+    rows = scored(line["scores"] for line in lines(released(name) / name))
     got = figures(rows)
     assert [100 * got[name].value for name in ("strict", "with_ties", "mrr")] == pytest.approx(
         DIRECT[model], abs=5.1e-4
@@ -109,8 +110,9 @@ PAIRWISE = {
 
 
 @pytest.mark.parametrize("judge", PAIRWISE)
-def test_rewardmath_pairwise_judges(data, judge):
-    rows = judged(lines(data / f"rewardmath/scores/{judge}_pairwise.jsonl"))
+def test_rewardmath_pairwise_judges(released, judge):
+    name = f"rewardmath/scores/{judge}_pairwise.jsonl"
+    rows = judged(lines(released(name) / name))
     got = figures(rows, "verdict")
     *expected, unread = PAIRWISE[judge]
     assert len(rows) == 483
@@ -162,9 +164,9 @@ def test_rewardmath_chance():
     assert [constant[name].value for name in ("strict", "with_ties", "mrr")] == [0, 1, pytest.approx(0.1)]
 
 
-def image_reward(data):
-    rows = []
-    for row in json.loads((data / "imagereward/data/test.json").read_text(encoding="utf-8")):
+def image_reward(released):
+    rows, name = [], "imagereward/data/test.json"
+    for row in json.loads((released(name) / name).read_text(encoding="utf-8")):
         ranks = row["ranking"]
         edges = [
             Edge(i, j, float(np.sign(ranks[j] - ranks[i]))) for i in range(len(ranks)) for j in range(i + 1, len(ranks))
@@ -177,9 +179,9 @@ def image_reward(data):
     return rows
 
 
-def test_imagereward_candidates_carry_information_in_their_order(data):
+def test_imagereward_candidates_carry_information_in_their_order(released):
     """Minus the place in the list orders 3,777 of the 6,399 pairs that people tell apart rightly, pooled."""
-    rows = image_reward(data)
+    rows = image_reward(released)
     value = measure(rows, [MetricSpec("accuracy", "pair")], resamples=20)[0]
     assert (len(rows), value.comparisons) == (466, 6399)
     assert sum(edge.strength == 0 for row in rows for edge in row.gold.relation) == 831

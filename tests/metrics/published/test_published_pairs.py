@@ -112,10 +112,13 @@ def test_autoj_always_longer(data):
     assert round(overall(longer, "pair").value * 1019) == 727
 
 
-def panda_lm(data, said=None, lengths=False):
+PANDA_LM, PANDA_LM_7B = "pandalm/data/testset-v1.json", "pandalm/data/pandalm-7b-testset-v1.json"
+
+
+def panda_lm(data, said=None):
     """Rows with three annotators; `said` maps idx to a verdict, or the longer response is better."""
     rows = []
-    for row in json.loads((data / "pandalm/data/testset-v1.json").read_text(encoding="utf-8")):
+    for row in json.loads((data / PANDA_LM).read_text(encoding="utf-8")):
         # 0 is a tie, 1 and 2 name the response.
         labels = {name: int(row[name]) for name in ("annotator1", "annotator2", "annotator3")}
         edges = tuple(
@@ -123,7 +126,7 @@ def panda_lm(data, said=None, lengths=False):
             for name, of in labels.items()
         )
         name = str(row["idx"])
-        if lengths:
+        if said is None:
             judgment = Judgment(name, rewards=tuple(float(len(str(row[f"response{k}"]))) for k in (1, 2)))
         else:
             value = said[row["idx"]]
@@ -131,12 +134,12 @@ def panda_lm(data, said=None, lengths=False):
             judgment = Judgment(
                 name, verdicts=(Verdict((0, 1), "pick", picked, "unparsed" if value is None else "ok"),)
             )
-        rows.append(Judged(name, 2, Gold(edges), judgment, {"models": row["cmp_key"]}))
+        rows.append(Judged(name, 2, Gold(edges), judgment))
     return rows
 
 
 def panda_lm_7b(data):
-    rows = json.loads((data / "pandalm/data/pandalm-7b-testset-v1.json").read_text(encoding="utf-8"))
+    rows = json.loads((data / PANDA_LM_7B).read_text(encoding="utf-8"))
     return {row["idx"]: row["pandalm_result"] for row in rows}
 
 
@@ -153,10 +156,14 @@ def panda_figures(rows):
     return [value.value for value in measure(rows, specs, answer_kind="verdict", resamples=50)]
 
 
-def test_pandalm_judges(data):
+def test_pandalm_7b(released):
+    data = released(PANDA_LM, PANDA_LM_7B)
     got = panda_figures(panda_lm(data, panda_lm_7b(data)))
     assert got == pytest.approx([0.6677, 0.5738, 0.5750, 0.5743, 0.7103], abs=5.1e-5)
     assert round(got[0] * 999) == 667
+
+
+def test_pandalm_gpt_35(data):
     got = panda_figures(panda_lm(data, gpt_35(data, None)))
     assert got == pytest.approx([0.6977, 0.5365, 0.5324, 0.5274, 0.7740], abs=6e-5)
     assert (round(got[0] * 999), round(got[4] * 894)) == (697, 692)
@@ -164,11 +171,16 @@ def test_pandalm_judges(data):
     assert (got[0], got[3]) == pytest.approx((0.7107, 0.5755), abs=5.1e-5)
 
 
-def test_pandalm_longer_and_annotators(data):
-    rows = panda_lm(data, lengths=True)
+def test_pandalm_longer(data):
+    rows = panda_lm(data)
     assert round(overall(rows, "agreement", annotator="majority").value * 999) == 610
     decided = overall(rows, "pair", annotator="majority")
     assert (decided.n, round(decided.value * 894)) == (894, 599)
+
+
+def test_pandalm_annotators(released):
+    data = released(PANDA_LM, PANDA_LM_7B)
+    rows = panda_lm(data, panda_lm_7b(data))
     # One annotator as the model, another as the gold: their raw agreement.
     for a, b, expected, kappa in ((1, 2, 0.9129, 0.8520), (1, 3, 0.9289, 0.8789), (2, 3, 0.9179, 0.8617)):
         labels = {row.id: next(e for e in row.gold.relation if e.annotator == f"annotator{a}") for row in rows}
@@ -195,7 +207,7 @@ GENAI = {
     "random": ((25.36, 25.90, 25.16), (26.26, 25.25, 25.43), (32.33, 37.00, 33.30), (0, 0, 0)),
 }
 GENAI_RIGHT = {"gpt4o": (791, 492, 518), "gemini-1.5-pro": (775, 514, 494), "llava": (642, 240, 325)}
-GENAI_TASKS = ("image_generation", "image_edition", "video_generation")
+GENAI_TASKS = {"image_generation": 1306, "image_edition": 503, "video_generation": 700}  # and the votes without ties
 VOTES = {
     "leftvote": Edge(0, 1),
     "rightvote": Edge(1, 0),
@@ -206,25 +218,25 @@ LABELS = {f"[[{label}]]": label for label in ("A>B", "A>>B", "B>A", "B>>A", "A=B
 
 
 @pytest.mark.parametrize("judge", GENAI)
-def test_genai_bench(data, judge):
-    exact, decisive, merged, unread = GENAI[judge]
-    for k, task in enumerate(GENAI_TASKS):
-        rows = []
-        answers = lines(data / f"genai-bench/results/{task}/{judge}/pairwise.jsonl")
-        assert sum(line["model_vote"] is None for line in answers) == unread[k]
-        for n, line in enumerate(answers):
-            # A vote that holds two labels is none of them, and wrong.
-            value = LABELS.get(line["model_vote"])
-            verdict = Verdict((0, 1), "label", value, "unparsed" if value is None else "ok")
-            edges = (VOTES[line["human_vote"]],)
-            rows.append(Judged(str(n), 2, Gold(edges), Judgment(str(n), verdicts=(verdict,))))
-        values = [overall(rows, rule) for rule in ("tie_kind_agreement", "pair", "agreement")]
-        assert [100 * value.value for value in values] == pytest.approx(
-            [exact[k], decisive[k], merged[k]], abs=0.0051
-        ), task
-        assert [value.n for value in values] == [len(rows), (1306, 503, 700)[k], len(rows)]
-        if judge in GENAI_RIGHT:
-            assert round(values[0].value * len(rows)) == GENAI_RIGHT[judge][k]
+@pytest.mark.parametrize("task", GENAI_TASKS)
+def test_genai_bench(released, judge, task):
+    k = list(GENAI_TASKS).index(task)
+    *expected, unread = (figures[k] for figures in GENAI[judge])
+    name = f"genai-bench/results/{task}/{judge}/pairwise.jsonl"
+    answers = lines(released(name) / name)
+    assert sum(line["model_vote"] is None for line in answers) == unread
+    rows = []
+    for n, line in enumerate(answers):
+        # A vote that holds two labels is none of them, and wrong.
+        value = LABELS.get(line["model_vote"])
+        verdict = Verdict((0, 1), "label", value, "unparsed" if value is None else "ok")
+        edges = (VOTES[line["human_vote"]],)
+        rows.append(Judged(str(n), 2, Gold(edges), Judgment(str(n), verdicts=(verdict,))))
+    values = [overall(rows, rule) for rule in ("tie_kind_agreement", "pair", "agreement")]
+    assert [100 * value.value for value in values] == pytest.approx(expected, abs=0.0051)
+    assert [value.n for value in values] == [len(rows), GENAI_TASKS[task], len(rows)]
+    if judge in GENAI_RIGHT:
+        assert round(values[0].value * len(rows)) == GENAI_RIGHT[judge][k]
 
 
 PICK = {
@@ -239,9 +251,9 @@ PICK = {
 PICK_WIDTHS = {0.0: 0.713, 0.1: 0.715, 0.2: 0.702, 0.3: 0.700, 0.4: 0.686, 0.5: 0.669, 1.0: 0.575}
 
 
-def pick_a_pic(data, name):
-    rows = []
-    table = json.loads((data / f"mj-bench/reward_models/result/{name}.json").read_text(encoding="utf-8"))
+def pick_a_pic(released, name):
+    rows, file = [], f"mj-bench/reward_models/result/{name}.json"
+    table = json.loads((released(file) / file).read_text(encoding="utf-8"))
     for k, row in enumerate(table):
         edge = Edge(0, 1, 0.0) if row["label"] == "tie" else edge_of(int(row["label"]))
         # PickScore's are probabilities.
@@ -252,8 +264,8 @@ def pick_a_pic(data, name):
 
 
 @pytest.mark.parametrize("name", PICK)
-def test_pick_a_pic_validation(data, name):
-    rows = pick_a_pic(data, name)
+def test_pick_a_pic_validation(released, name):
+    rows = pick_a_pic(released, name)
     accuracy, right, tau = PICK[name]
     assert Counter(row.gold.relation[0].strength and row.gold.relation[0].i for row in rows) == {0: 238 + 75, 1: 187}
     assert overall(rows, "agreement", tie=0.5, human_tie=0.5).value == pytest.approx(accuracy, abs=1e-9)
@@ -261,9 +273,9 @@ def test_pick_a_pic_validation(data, name):
     assert overall(rows, "delta_kendall_b").value == pytest.approx(tau, abs=5.1e-5)
 
 
-def test_pick_a_pic_by_threshold(data):
+def test_pick_a_pic_by_threshold(released):
     """A tie is a difference of probabilities of at most t."""
-    rows = pick_a_pic(data, "validation_pickscore_eval_0.00")
+    rows = pick_a_pic(released, "validation_pickscore_eval_0.00")
     for width, expected in PICK_WIDTHS.items():
         value = overall(rows, "agreement", tie=0.5, human_tie=0.5, tie_within=width).value
         assert value == pytest.approx(expected, abs=1e-9), width
@@ -291,11 +303,11 @@ MJ_SUBSETS = ("human", "mpii", "object_indoor", "blur")
 
 
 @pytest.mark.parametrize("scorer", MJ)
-def test_mj_bench_quality(data, scorer):
+def test_mj_bench_quality(released, scorer):
     rows = []
     for subset in MJ_SUBSETS:
-        path = data / f"mj-bench/personal/result/{scorer}/{subset}0.0.json"
-        for k, row in enumerate(json.loads(path.read_text(encoding="utf-8"))):
+        file = f"mj-bench/personal/result/{scorer}/{subset}0.0.json"
+        for k, row in enumerate(json.loads((released(file) / file).read_text(encoding="utf-8"))):
             name = f"{subset}/{k}"
             rewards = (float(row["score_0"]), float(row["score_1"]))
             gold = Gold((edge_of(int(row["label"])),))

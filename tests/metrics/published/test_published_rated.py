@@ -39,15 +39,12 @@ TIFA = {
 }
 
 
-@pytest.fixture(scope="module")
-def tifa(data):
-    path = data / "tifa/human_annotations/human_annotations_with_scores.json"
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 @pytest.mark.parametrize("metric", TIFA)
-def test_tifa(tifa, metric):
-    rows = [rated(key, {"human": row["human_avg"]}, row[metric], row["text_id"]) for key, row in tifa.items()]
+def test_tifa(request, released, metric):
+    name = "tifa/human_annotations/human_annotations_with_scores.json"
+    folder = released(name) if metric == "tifa_mplug-large" else request.getfixturevalue("data")
+    table = json.loads((folder / name).read_text(encoding="utf-8"))
+    rows = [rated(key, {"human": row["human_avg"]}, row[metric], row["text_id"]) for key, row in table.items()]
     assert len(rows) == 800
     assert correlations(rows, "human") == pytest.approx(TIFA[metric], abs=5.1e-7)
 
@@ -119,11 +116,11 @@ UNIEVAL = {
 
 
 @pytest.mark.parametrize("dimension", UNIEVAL)
-def test_unieval_within_contexts_as_metrics(data, dimension):
+def test_unieval_within_contexts_as_metrics(released, dimension):
     """Rows of one answer, joined into lists by their cluster."""
-    path = data / "unieval/reproduce/unieval_predict/dialogue/topical_chat_result.json"
+    name = "unieval/reproduce/unieval_predict/dialogue/topical_chat_result.json"
     rows = []
-    for k, row in enumerate(json.loads(path.read_text(encoding="utf-8"))):
+    for k, row in enumerate(json.loads((released(name) / name).read_text(encoding="utf-8"))):
         parts = {dimension: ((float(row["predict_scores"][dimension]),),)}
         gold = Gold(ratings=((float(row["scores"][dimension]),),), dimensions=(dimension,))
         rows.append(Judged(str(k), 1, gold, Judgment(str(k), parts=parts), {}, row["source"] + row["context"]))

@@ -28,14 +28,17 @@ def scored(name, rewards, edges=FIRST_BETTER, groups=None, cluster=""):
     return Judged(name, len(rewards), Gold(edges), judgment, groups or {}, cluster or name)
 
 
-def judge_bench(data, judge, table):
+def judge_bench(released, judge, table):
     """Rows of one judge; rewards where the judge is a reward model, else its decisions in both orders."""
     model = {"gpt": "gpt-4o-2024-05-13", "claude": "claude-3-5-sonnet-20240620"}[table["split"]]
-    gold = {
-        row["pair_id"]: row for row in lines(data / f"judgebench/data/dataset=judgebench,response_model={model}.jsonl")
-    }
+    pairs, scores = (
+        f"judgebench/data/dataset=judgebench,response_model={model}.jsonl",
+        f"judgebench/scores/{judge}.jsonl",
+    )
+    data = released(pairs, scores)
+    gold = {row["pair_id"]: row for row in lines(data / pairs)}
     rows = []
-    for line in lines(data / f"judgebench/scores/{judge}.jsonl"):
+    for line in lines(data / scores):
         row = gold[line["id"]]
         edge = Edge(0, 1) if row["label"] == "A>B" else Edge(1, 0)
         prefix = row["source"].split("-")[0]
@@ -49,34 +52,46 @@ def judge_bench(data, judge, table):
     return rows
 
 
-def test_judgebench(data, golden):
-    """Seven judges, overall and by group, and the values of their first order alone."""
+SKYWORK, GRM = "Skywork_Skywork-Reward-Llama-3.1-8B", "Ray2333_GRM-Gemma-2B-rewardmodel-ft"
+JUDGES = (
+    *(f"reward_model__{name}" for name in (SKYWORK, GRM, "Skywork_Skywork-Reward-Gemma-2-27B")),
+    *(f"reward_model__internlm_internlm2-{size}-reward" for size in ("7b", "20b")),
+    *(f"arena_hard__{name}" for name in ("o1-mini-2024-09-12", "claude-3-haiku-20240307")),
+)
+
+
+def test_judgebench_judges_are_all(golden):
+    assert set(JUDGES) == set(golden("judgebench"))
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_judgebench(released, golden, judge):
+    """Each judge, overall and by group, and the value of its first order alone."""
     majority = MetricSpec("score", "two_order_majority", report=(("group",),))
-    for judge, table in golden("judgebench").items():
-        rows = judge_bench(data, judge, table)
-        got = by_group(measure(rows, [majority]))
-        names = [name for name, of in table.items() if isinstance(of, dict) and name != "overall"]
-        groups = {None: table["overall"]} | {f"group={name}": table[name] for name in names}
-        assert set(got) == set(groups)
-        for group, expected in groups.items():
-            assert got[group].n == expected["n"]
-            assert round(got[group].value * expected["n"]) == expected["correct"]
-            assert 100 * got[group].value == pytest.approx(expected["accuracy"], abs=6e-5)
-        # Their decisions alone say the same, for reward models too.
-        judged = [Judged(r.id, 2, r.gold, Judgment(r.id, verdicts=r.judgment.verdicts), r.groups, r.id) for r in rows]
-        again = by_group(measure(judged, [majority], answer_kind="verdict"))
-        assert {group: value.value for group, value in again.items()} == {g: v.value for g, v in got.items()}
-        first = measure(judged, [MetricSpec("first", "first_order")])[0]
-        assert 100 * first.value == pytest.approx(table["overall"]["first_order_only"], abs=6e-5)
+    table = golden("judgebench")[judge]
+    rows = judge_bench(released, judge, table)
+    got = by_group(measure(rows, [majority]))
+    names = [name for name, of in table.items() if isinstance(of, dict) and name != "overall"]
+    groups = {None: table["overall"]} | {f"group={name}": table[name] for name in names}
+    assert set(got) == set(groups)
+    for group, expected in groups.items():
+        assert got[group].n == expected["n"]
+        assert round(got[group].value * expected["n"]) == expected["correct"]
+        assert 100 * got[group].value == pytest.approx(expected["accuracy"], abs=6e-5)
+    # Its decisions alone give the same values, for reward models too.
+    judged = [Judged(r.id, 2, r.gold, Judgment(r.id, verdicts=r.judgment.verdicts), r.groups, r.id) for r in rows]
+    again = by_group(measure(judged, [majority], answer_kind="verdict"))
+    assert {group: value.value for group, value in again.items()} == {g: v.value for g, v in got.items()}
+    first = measure(judged, [MetricSpec("first", "first_order")])[0]
+    assert 100 * first.value == pytest.approx(table["overall"]["first_order_only"], abs=6e-5)
 
 
-def test_judgebench_headline(data, golden):
-    names = ("Skywork_Skywork-Reward-Llama-3.1-8B", "Ray2333_GRM-Gemma-2B-rewardmodel-ft")
-    for name, percent in zip(names, (62.2857, 59.4286), strict=True):
-        judge = f"reward_model__{name}"
-        rows = judge_bench(data, judge, golden("judgebench")[judge])
-        value = measure(rows, [MetricSpec("score", "two_order_majority")])[0]
-        assert (len(rows), 100 * value.value) == (350, pytest.approx(percent, abs=5e-5))
+@pytest.mark.parametrize("name, percent", [(SKYWORK, 62.2857), (GRM, 59.4286)])
+def test_judgebench_headline(released, golden, name, percent):
+    judge = f"reward_model__{name}"
+    rows = judge_bench(released, judge, golden("judgebench")[judge])
+    value = measure(rows, [MetricSpec("score", "two_order_majority")])[0]
+    assert (len(rows), 100 * value.value) == (350, pytest.approx(percent, abs=5e-5))
 
 
 RULES = {
@@ -117,8 +132,12 @@ def llm_bar(data):
         yield subset, line["evaluator"], line["statistics"], rows
 
 
-def test_llmbar_kappa(data):
+LLM_BAR = ("llmbar/verdicts.jsonl", *(f"llmbar/Dataset/LLMBar/{subset}/dataset.json" for subset in SUBSETS))
+
+
+def test_llmbar_kappa(released):
     """The right values for one evaluator in both orders; upstream prints .2517 and .2678, its labels read wrongly."""
+    data = released(*LLM_BAR)
     rows = next(of for subset, who, _, of in llm_bar(data) if (subset, who) == ("Natural", "GPT-4/Vanilla_NoRules"))
     for order, expected in ((0, 0.8369), (1, 0.8977)):
         one = [Judged(r.id, 2, r.gold, Judgment(r.id, verdicts=(r.judgment.verdicts[order],))) for r in rows]
@@ -146,8 +165,8 @@ def test_llmbar_statistics(data):
         ("ChatGPT/Vanilla_NoRules", (79.0, 17.9, 29.3, 43.6, 37.0), 31.96, 41.37, 56.74),
     ],
 )
-def test_llmbar_aggregates(data, evaluator, by_subset, adversarial, overall, agreement):
-    rows = [row for _, who, _, of in llm_bar(data) if who == evaluator for row in of]
+def test_llmbar_aggregates(released, evaluator, by_subset, adversarial, overall, agreement):
+    rows = [row for _, who, _, of in llm_bar(released(*LLM_BAR)) if who == evaluator for row in of]
     assert len(rows) == 419
     levels = (Level("subset"),)
     specs = [
@@ -264,12 +283,18 @@ def test_rmb_released_scores(data):
     assert half.value == pytest.approx(0.802120, abs=5e-7)
 
 
-def test_reward_bench_math_prm(data, golden):
+MATH_PRM = (
+    *("ArmoRM", "Eurus-RM", "GRM-Llama3-8B", "GRM_Gemma_2B", "Skywork-Llama-3.1-8B", "beaver"),
+    *("internlm2", "internlm2-20b", "oasst-rm"),
+)
+
+
+@pytest.mark.parametrize("model", MATH_PRM)
+def test_reward_bench_math_prm(released, golden, model):
     """Nine reward models on the 447 pairs, strict."""
-    for model, expected in golden("reward_bench_math_prm").items():
-        rows = [
-            scored(line["id"], line["scores"]) for line in lines(data / f"reward-bench/math-prm-scores/{model}.jsonl")
-        ]
-        got = measure(rows, [MetricSpec("accuracy", "pair")])[0]
-        assert (got.n, round(got.value * got.n)) == (expected["n"], expected["correct_strict"])
-        assert 100 * got.value == pytest.approx(expected["acc_strict"], abs=5e-4)
+    table, name = golden("reward_bench_math_prm"), f"reward-bench/math-prm-scores/{model}.jsonl"
+    assert set(table) == set(MATH_PRM)
+    rows = [scored(line["id"], line["scores"]) for line in lines(released(name) / name)]
+    got, expected = measure(rows, [MetricSpec("accuracy", "pair")])[0], table[model]
+    assert (got.n, round(got.value * got.n)) == (expected["n"], expected["correct_strict"])
+    assert 100 * got.value == pytest.approx(expected["acc_strict"], abs=5e-4)
