@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from rmbench.consistency import judgment_problem
 from rmbench.engine.compute import reason
 from rmbench.engine.interfaces import Ledger, Progress
 from rmbench.engine.serialization import dump_judgment, load_judgments
+from rmbench.engine.threads import in_threads
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Metered
 from rmbench.models.protocols import Responder
@@ -72,27 +71,15 @@ def _answers(
     task: str, examples: Sequence[Example], rows: Sequence[int], responder: Responder, window: int
 ) -> Iterator[tuple[int, Judgment]]:
     """Rows with their judgments, as they come."""
-    if responder.facts.family not in _WAITING_FAMILIES:
-        for row in rows:
-            yield row, _ask(task, examples[row], responder)
-        return
-    pool = ThreadPoolExecutor(max_workers=window, thread_name_prefix="judge")
-    waiting = iter(rows)
-    under_way: dict[Future[Judgment], int] = {}
-    try:
-        while True:
-            for row in itertools.islice(waiting, window - len(under_way)):
-                under_way[pool.submit(_ask, task, examples[row], responder)] = row
-            if not under_way:
-                return
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                yield under_way.pop(future), future.result()
-    finally:
-        # After Ctrl-C nobody waits for the answers under way.
-        pool.shutdown(wait=False, cancel_futures=True)
+
+    def judged(row: int) -> Judgment:
+        return _judgment(task, examples[row], responder)
+
+    threads = window if responder.facts.family in _WAITING_FAMILIES else 1
+    return in_threads(judged, rows, threads, queued=window, wait_at_end=False)
 
 
-def _ask(task: str, example: Example, responder: Responder) -> Judgment:
+def _judgment(task: str, example: Example, responder: Responder) -> Judgment:
     """The answer as the ledger would give it back: plain numbers, whatever the responder computes with."""
     try:
         judgment = load_judgments([dump_judgment(responder.judge(task, example))], 1)[0]

@@ -1,17 +1,21 @@
-"""Jobs in this process: one after the other, or several at once where the model says that it pays."""
+"""Calls in threads of this process: batches of a scorer that may compute several at once, questions to a judge."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
 from rmbench.engine.compute import compute
 from rmbench.engine.interfaces import Job, Side
 from rmbench.engine.serialization import RowResult
 from rmbench.models.protocols import ParallelScorer, Scorer
 
-__all__ = ["ThreadExecutor"]
+__all__ = ["ThreadExecutor", "in_threads"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class ThreadExecutor:
@@ -20,20 +24,40 @@ class ThreadExecutor:
     def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
         """As `Executor` says. An exception of a job ends the run, as does Ctrl-C; jobs under way are waited for."""
         threads = min(scorer.threads if isinstance(scorer, ParallelScorer) else 1, len(jobs))
-        if threads <= 1:
-            for job in jobs:
-                yield job.index, compute(scorer, job.rows, side, job.groups)
-            return
-        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="scorer")
-        waiting = iter(jobs)
-        under_way: dict[Future[list[RowResult]], int] = {}
-        try:
-            while True:
-                for job in itertools.islice(waiting, 2 * threads - len(under_way)):
-                    under_way[pool.submit(compute, scorer, job.rows, side, job.groups)] = job.index
-                if not under_way:
-                    return
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    yield under_way.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+
+        def results(job: Job) -> list[RowResult]:
+            return compute(scorer, job.rows, side, job.groups)
+
+        for job, done in in_threads(results, jobs, threads, queued=2 * threads, wait_at_end=True):
+            yield job.index, done
+
+
+def in_threads(
+    call: Callable[[Item], Result], items: Iterable[Item], threads: int, *, queued: int, wait_at_end: bool
+) -> Iterator[tuple[Item, Result]]:
+    """Items with what a call gives for each, in the order in which calls end.
+
+    Args:
+        call: made from several threads at once; with one thread or none, from the caller's own.
+        items: its arguments, one a call.
+        threads: how many.
+        queued: how many items the threads hold at a time, those under way included.
+        wait_at_end: whether calls under way are waited for when another one raises, or on Ctrl-C.
+    """
+    if threads <= 1:
+        for item in items:
+            yield item, call(item)
+        return
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="rmbench")
+    waiting = iter(items)
+    under_way: dict[Future[Result], Item] = {}
+    try:
+        while True:
+            for item in itertools.islice(waiting, queued - len(under_way)):
+                under_way[pool.submit(call, item)] = item
+            if not under_way:
+                return
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield under_way.pop(future), future.result()
+    finally:
+        pool.shutdown(wait=wait_at_end, cancel_futures=True)

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 
 from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.backbone.sharing import BackboneSharing
 from rmbench.models.families.gpm.heads import Gate, Head, gate_of, unit
 from rmbench.models.families.gpm.margins import margins
 from rmbench.models.families.gpm.text import GpmText
-from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request, Sharing
+from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
 __all__ = ["GpmScorer"]
 
 
 @dataclass(frozen=True)
-class GpmScorer:
+class GpmScorer(BackboneSharing):
     """A Scorer whose margin of candidates a and b is s(a, b) / tau, so that its sigmoid is P(a > b).
 
     s is that of `margins`, of embeddings v = value head(h) with h the last layer's state at the row's last real token,
@@ -44,18 +45,9 @@ class GpmScorer:
         return replace(self, answers=self.answers | {"hidden"})
 
     @property
-    def threads(self) -> int:
-        """As `SharingScorer` says."""
-        return self.backbone.threads
-
-    @property
-    def chunk_tokens(self) -> int:
-        """As `SharingScorer` says."""
-        return self.backbone.chunk_tokens
-
-    def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """As `SharingScorer` says."""
-        return self.backbone.sharing(batches)
+    def backbones(self) -> tuple[Backbone]:
+        """The one that gives the head's states."""
+        return (self.backbone,)
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render and tokenise, one entry per request."""

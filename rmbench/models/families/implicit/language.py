@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.positions import positions
-from rmbench.models.protocols import Batch, Sharing
+from rmbench.models.protocols import Batch
 
 __all__ = ["LanguageModel", "language_model", "token_logps"]
 
@@ -37,17 +37,6 @@ class LanguageModel:
     def way(self) -> str:
         """For the record: where logits are computed."""
         return "wanted positions" if self.backbone is not None else "whole batch"
-
-    @property
-    def threads(self) -> int:
-        """Batches that it may be given at once."""
-        return 1 if self.backbone is None else self.backbone.threads
-
-    def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """Whether rows that begin alike are computed with their beginning once, as `SharingScorer` says."""
-        if self.backbone is None:
-            return Sharing(False, "logits come from the model's own forward")
-        return self.backbone.sharing(batches)
 
     def logps(self, batch: Batch, answers: Sequence[range]) -> Tensor:
         """[N] float32 log-probabilities of the tokens at the indices `answers[b]` of row b's own tokens, row by row,

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.backbone.sharing import BackboneSharing
 from rmbench.models.families.implicit.answers import Answer, AnswerEncoder
 from rmbench.models.families.implicit.formulas import Fusion, Rule, fuse, reward
 from rmbench.models.families.implicit.language import LanguageModel
 from rmbench.models.protocols import Answer as Answers
-from rmbench.models.protocols import Batch, Encoded, FloatArray, ModelFacts, Request, Sharing
+from rmbench.models.protocols import Batch, Encoded, FloatArray, ModelFacts, Request
 
 __all__ = ["ImplicitScorer"]
 
@@ -22,7 +24,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ImplicitScorer:
+class ImplicitScorer(BackboneSharing):
     """A Scorer whose reward is a formula over the log-probabilities of the answer's tokens.
 
     Beside "reward" it gives "logp", the whole answer's log-probability in nats, and "tokens", the number of tokens that
@@ -41,23 +43,9 @@ class ImplicitScorer:
     answers: frozenset[Answers] = frozenset({"reward"})
 
     @property
-    def threads(self) -> int:
-        """As `SharingScorer` says."""
-        return min(model.threads for model in self._models)
-
-    @property
-    def chunk_tokens(self) -> int:
-        """As `SharingScorer` says."""
-        return min((model.backbone.chunk_tokens for model in self._models if model.backbone), default=1)
-
-    def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """As `SharingScorer` says: policy and references share, or none of them does."""
-        said = [model.sharing(batches) for model in self._models]
-        return next((one for one in said if not one.shares), said[0])
-
-    @property
-    def _models(self) -> tuple[LanguageModel, ...]:
-        return (self.policy, *self.references)
+    def backbones(self) -> list[Backbone | None]:
+        """The policy's and the references'."""
+        return [model.backbone for model in (self.policy, *self.references)]
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render, tokenise and find the answers, one entry per request."""

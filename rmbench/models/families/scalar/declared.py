@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.backbone.sharing import BackboneSharing
 from rmbench.models.families.scalar.heads.forward import ScoreHead
 from rmbench.models.families.scalar.heads.mixture import mixed_margins
 from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
-from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request, Sharing
+from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["DeclaredScorer"]
 
 
 @dataclass(frozen=True)
-class DeclaredScorer:
+class DeclaredScorer(BackboneSharing):
     """A Scorer of a declared head.
 
     "reward" is [B, 1]; a head of several objectives gives them as "objectives" [B, K], and where weights depend on the
@@ -44,18 +45,9 @@ class DeclaredScorer:
         return replace(self, answers=self.answers | {"hidden"})
 
     @property
-    def threads(self) -> int:
-        """As `SharingScorer` says."""
-        return self.backbone.threads
-
-    @property
-    def chunk_tokens(self) -> int:
-        """As `SharingScorer` says."""
-        return self.backbone.chunk_tokens
-
-    def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """As `SharingScorer` says."""
-        return self.backbone.sharing(batches)
+    def backbones(self) -> tuple[Backbone]:
+        """The one that gives the head's states."""
+        return (self.backbone,)
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render, tokenise, and find the states to read, one entry per request."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,21 +12,24 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.positions import linear_head, to_the_left
+from rmbench.models.backbone.sharing import BackboneSharing
 from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
 from rmbench.models.families.scalar.segments import PairEncoder, segment_ids
-from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, IntArray, ModelFacts, Request, Sharing
+from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, IntArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["ScalarScorer"]
 
 
 @dataclass(frozen=True)
-class ScalarScorer:
+class ScalarScorer(BackboneSharing):
     """A Scorer whose reward is W h + b.
 
     Decoders: h is the last layer's state at the row's last real token, whatever the padding side and whatever the pad
     token, unless the card asks for upstream's rule. Encoders: the class's own pooling.
     """
+
+    why_whole: ClassVar[str] = "an encoder's states depend on what follows them"
 
     model: Any
     """A transformers sequence classifier in eval mode."""
@@ -47,20 +50,9 @@ class ScalarScorer:
         return replace(self, answers=self.answers | {"hidden"})
 
     @property
-    def threads(self) -> int:
-        """As `SharingScorer` says."""
-        return 1 if self.backbone is None else self.backbone.threads
-
-    @property
-    def chunk_tokens(self) -> int:
-        """As `SharingScorer` says."""
-        return 1 if self.backbone is None else self.backbone.chunk_tokens
-
-    def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """As `SharingScorer` says."""
-        if self.backbone is None:
-            return Sharing(False, "an encoder's states depend on what follows them")
-        return self.backbone.sharing(batches)
+    def backbones(self) -> tuple[Backbone | None]:
+        """The classifier's own; an encoder has none."""
+        return (self.backbone,)
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render and tokenise, one entry per request."""

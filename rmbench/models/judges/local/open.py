@@ -67,7 +67,6 @@ def open_local(opening: Opening) -> LocalJudge:
         options=_tokens(tokenizer, texts, opening.name),
         facts=opening.facts(settings, sum(parameter.numel() for parameter in model.parameters())),
         pad_id=pad_id(tokenizer, checkpoint),
-        chunk_tokens=1 if language.backbone is None else language.backbone.chunk_tokens,
     )
     warm(lambda: judge.forward(throwaway(checkpoint, length)))
     return judge

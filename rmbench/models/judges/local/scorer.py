@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.backbone.sharing import BackboneSharing
 from rmbench.models.families.implicit.language import LanguageModel
 from rmbench.models.judges.prompt import Prompt, PromptError
-from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request, Sharing
+from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder
 from rmbench.types import Candidate, Example, Gold, Message
 
@@ -18,7 +20,7 @@ __all__ = ["LocalJudge"]
 
 
 @dataclass(frozen=True)
-class LocalJudge:
+class LocalJudge(BackboneSharing):
     """A Scorer of ordered pairs: the margin is ln P(first shown) - ln P(second), of the protocol's options as the next
     token after the templated prompt. No text is generated, so nothing is sampled and nothing can be unparsed.
     """
@@ -31,17 +33,12 @@ class LocalJudge:
     """Token ids of the options that pick the first and the second response shown."""
     facts: ModelFacts
     pad_id: int
-    chunk_tokens: int
     answers: frozenset[Answer] = frozenset({"pair"})
 
     @property
-    def threads(self) -> int:
-        """See `ParallelScorer.threads`."""
-        return self.language.threads
-
-    def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """See `SharingScorer.sharing`."""
-        return self.language.sharing(batches)
+    def backbones(self) -> tuple[Backbone | None]:
+        """The language model's."""
+        return (self.language.backbone,)
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One entry per ordered pair. A prompt that does not fit into the model is an error, not truncated, because
