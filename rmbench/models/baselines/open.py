@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.baselines.surface import BASELINES, RELEVANCE, SURFACES, SurfaceBaseline
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
+from rmbench.validation import validated
 
 if TYPE_CHECKING:
     from rmbench.models.baselines.relevance import RelevanceScorer
@@ -41,14 +42,10 @@ def open_baseline(kind: str, options: OpenOptions) -> SurfaceBaseline | Relevanc
 def settings_of(kind: str, schema: type[Settings], options: OpenOptions) -> Settings:
     """A baseline's settings from `--model-args`."""
     options.check_model_args(f"baseline:{kind}", tuple(schema.model_fields))
-    try:
-        return schema.model_validate(dict(options.model_args))
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = str(problem["loc"][0])
-        if problem["type"] == "missing":
-            raise RmbenchError(f"baseline:{kind} needs --model-args {key}={schema.model_fields[key].title}.") from error
-        raise RmbenchError(f"--model-args {key}={problem['input']}: {problem['msg']}.") from error
+    for key, field in schema.model_fields.items():
+        if field.is_required() and key not in options.model_args:
+            raise RmbenchError(f"baseline:{kind} needs --model-args {key}={field.title}.")
+    return validated(schema, dict(options.model_args), "--model-args")
 
 
 def _surface(kind: str, options: OpenOptions) -> SurfaceBaseline:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.card import Card
@@ -16,6 +16,7 @@ from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
 from rmbench.types import Setting
+from rmbench.validation import validated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,12 +79,7 @@ class Opening:
                     has = f"it has {', '.join(known)}" if known else "it has none"
                     near = did_you_mean(key, (*known, *CARD_ARGS))
                     raise RmbenchError(f"{source}: a {self.family.layout} model has no setting {key!r} ({has}).{near}")
-        try:
-            return schema.model_validate({**self.card.settings, **self._args()})
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in problem["loc"])
-            raise RmbenchError(f"{self.name}: the setting {key}={problem['input']!r}: {problem['msg']}.") from error
+        return validated(schema, {**self.card.settings, **self._args()}, f"{self.name}: settings")
 
     def _args(self) -> Mapping[str, str]:
         """--model-args without those that every text model has, which are keys of the card."""

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.loading import Placement
 from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
@@ -15,6 +14,7 @@ from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.protocols import Batch, Encoded
 from rmbench.models.text.template import resolve_template
 from rmbench.models.text.tokens import TextEncoder, affixes
+from rmbench.validation import validated
 
 __all__ = [
     "card_of",
@@ -36,15 +36,9 @@ _POSITIONS_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm
 
 def card_of(opening: Opening) -> Card:
     """The card with those of `--model-args` that are keys of every text model's card in their places."""
-    from pydantic import ValidationError
-
     card = opening.card
     given = {key: value for key, value in opening.options.model_args.items() if key in CARD_ARGS}
-    try:
-        return Card.model_validate({**card.model_dump(), "path": card.path, **given})
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise RmbenchError(f"--model-args {problem['loc'][0]}={problem['input']}: {problem['msg']}.") from error
+    return validated(Card, {**card.model_dump(), "path": card.path, **given}, "--model-args")
 
 
 def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> TextEncoder:

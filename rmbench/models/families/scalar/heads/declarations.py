@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
 from rmbench.models.families.scalar.heads.placeholders import filled, sample
-from rmbench.models.families.scalar.heads.schema import KNOWN_KEYS, Layout
+from rmbench.models.families.scalar.heads.schema import Layout
+from rmbench.validation import read_toml, validated
 
 __all__ = ["CARD", "Declaration", "declaration_of", "digest_of", "layouts", "load_declaration"]
 
@@ -36,7 +34,7 @@ class Declaration:
 
     def plain(self) -> Layout:
         """The layout with the placeholders' defaults."""
-        return _checked(self.where, sample(self.data))
+        return validated(Layout, sample(self.data), self.where)
 
     def layout(self, config: Mapping[str, Any]) -> Layout:
         """The layout of a checkpoint.
@@ -44,15 +42,12 @@ class Declaration:
         Raises:
             RmbenchError: config.json lacks a key, or has a value that the declaration cannot take.
         """
-        return _checked(f"{self.where}, filled from config.json", filled(self.data, config))
+        return validated(Layout, filled(self.data, config), f"{self.where}, filled from config.json")
 
 
 def load_declaration(path: Path) -> Declaration:
     """One layout file; raises RmbenchError that names the file, the key and the nearest right spelling."""
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RmbenchError(f"{path} is not readable TOML: {error}") from error
+    data = read_toml(path)
     declared = Declaration(str(path), data)
     if declared.plain().name != path.stem:
         raise RmbenchError(f'{path}: key "name": "{data["name"]}" must be the file\'s name, "{path.stem}".')
@@ -88,16 +83,3 @@ def digest_of(layout: Layout, folder: Path) -> str:
             with (folder / spec.file).open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def _checked(where: str, data: Mapping[str, Any]) -> Layout:
-    try:
-        return Layout.model_validate(data)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            near = did_you_mean(str(problem["loc"][-1]), KNOWN_KEYS)
-            raise RmbenchError(f'{where}: unknown key "{key}".{near}') from error
-        what = f'key "{key}"' if key else "the head"
-        raise RmbenchError(f"{where}: {what}: {problem['msg'].removeprefix('Value error, ')}.") from error

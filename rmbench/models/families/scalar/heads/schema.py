@@ -12,10 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from rmbench.models.families.scalar.pooling import Pooling, PromptState
+from rmbench.models.families.scalar.pooling import Pooling
 
 __all__ = [
-    "KNOWN_KEYS",
     "Backbone",
     "Gate",
     "IdealPoint",
@@ -250,22 +249,3 @@ class Layout(_Table):
         if self.weights:
             return len(self.weights) * self.objectives.each
         return None if self.gate is not None or self.pick is not None else self.objectives.each
-
-
-KNOWN_KEYS = frozenset(
-    key
-    for table in (
-        Layout,
-        Backbone,
-        NetworkSpec,
-        Objectives,
-        Gate,
-        Normalisation,
-        IdealPoint,
-        Remote,
-        Pooling,
-        PromptState,
-    )
-    for key in table.model_fields
-)
-"""Every key that a declaration may have, at whatever depth, for the nearest right spelling."""
