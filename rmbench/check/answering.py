@@ -78,7 +78,7 @@ def _refused(subject: Subject) -> set[str]:
 
 
 def _turned_away(row: Encoded) -> bool:
-    return any(one.error and RAISED not in one.remarks for one in (row, *row.pieces))
+    return any(one.error and RAISED not in one.remarks for one in (row, *row.parts))
 
 
 def _not_finite(judgment: Judgment) -> bool:

@@ -51,7 +51,7 @@ def padding(subject: Subject) -> CheckResult:
     name = "padding"
     if subject.scorer is None:
         return not_run(name, f"a {subject.facts.family} model answers row by row; there is nothing to pad")
-    if not any(piece.ids for row in subject.encoded for piece in (row, *row.pieces)):
+    if not any(part.ids for row in subject.encoded for part in (row, *row.parts)):
         return not_run(name, "its rows have no token ids that the engine pads")
     left = subject.ask(subject.examples, padding_side="left")
     return _compared(subject, name, left, "padded right and left")

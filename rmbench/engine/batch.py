@@ -42,6 +42,6 @@ def collate(rows: Sequence[Encoded], pad_id: int, side: Literal["right", "left"]
 
 
 def in_groups(rows: Sequence[Encoded], groups: Sequence[Group]) -> Batch:
-    """Rows whose shared beginnings are computed once; nothing is padded, and ids and mask are [B, 0]."""
-    nothing = np.zeros((len(rows), 0), dtype=np.int64)
-    return Batch(tuple(rows), nothing, nothing, np.zeros(len(rows), dtype=np.int64), tuple(groups))
+    """Rows in prefix groups; nothing is padded, and ids and mask are [B, 0]."""
+    empty = np.zeros((len(rows), 0), dtype=np.int64)
+    return Batch(tuple(rows), empty, empty, np.zeros(len(rows), dtype=np.int64), tuple(groups))

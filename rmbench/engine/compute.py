@@ -1,4 +1,4 @@
-"""One batch through a scorer. What goes wrong with a row stays with that row."""
+"""One batch through a scorer. A row that cannot be computed fails alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from rmbench.engine.batch import collate, in_groups
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError, UnreachableError
-from rmbench.models.protocols import Encoded, Group, PieceScorer, Scorer
+from rmbench.models.protocols import Encoded, Group, MultipartScorer, Scorer
 
 __all__ = ["check_names", "checked_row", "compute", "reason"]
 
@@ -29,7 +29,7 @@ class _Failure:
 def compute(
     scorer: Scorer, rows: Sequence[Encoded], side: Literal["right", "left"], groups: Sequence[Group] = ()
 ) -> list[RowResult]:
-    """A result per row, in order; with `groups` the rows share their beginnings and are not padded.
+    """A result per row, in order; with `groups` the rows share prefixes and are not padded.
 
     A batch that does not fit into memory is split in two until its parts fit or are single rows. After any other
     exception the rows are tried one by one. A row that fails alone, or whose numbers are not finite, carries the
@@ -103,7 +103,7 @@ def _release_memory() -> None:
 
 def _results(scorer: Scorer, outputs: Mapping[str, Any], count: int) -> list[RowResult]:
     arrays = {name: np.asarray(array) for name, array in outputs.items()}  # each [B, M]
-    if not isinstance(scorer, PieceScorer):  # a piece gives what `join` understands
+    if not isinstance(scorer, MultipartScorer):  # a part gives what `join` understands
         check_names(scorer, arrays, "forward")
     for name, array in arrays.items():
         width = 1 if name == "reward" or (name == "margin" and "pair" in scorer.answers) else None

@@ -30,7 +30,7 @@ __all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "Si
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What came of judging a task."""
+    """The judgments of a task, and how they were computed."""
 
     judgments: tuple[Judgment, ...]
     """In the order of the examples."""
@@ -45,7 +45,7 @@ class Judging:
     budget: int | None = None
     """Tokens of a batch; None for responders."""
     sharing: str = "padded"
-    """How rows that begin alike were computed: "shared" (their beginning once) or "padded" (each whole)."""
+    """How rows were computed: "shared" (a prefix that rows share once) or "padded" (each row whole)."""
     cached: int = 0
     """Rows taken from the score cache."""
     remarks: Mapping[str, int] = field(default_factory=dict)
@@ -86,14 +86,14 @@ def judge(
     """Judge every example; what fails is a judgment with status "failed" and the reason.
 
     Args:
-        task_id: the task's id, which responders and the ledger are told.
+        task_id: the task's id, for responders and the ledger.
         examples: with unique ids.
         model: a scorer, whose requests are planned, or a responder, which answers whole examples.
         render: how conversations become text.
         options: how work is cut up.
-        ledger: finished batches are taken from it and committed to it, whole; a model without a fingerprint cannot be
-            told from another one, so its batches are not kept.
-        progress: told of the work.
+        ledger: finished batches are taken from it and committed to it, whole; not for a model without a fingerprint,
+            which cannot be told from another one.
+        progress: receives reports.
         cache: results of equal rows, from whatever task or run, are taken from it and put into it.
         executor: where batches are computed; None: in this process.
 

@@ -7,22 +7,22 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rmbench.engine.prefix import Shared, group_rows, split_group
+from rmbench.engine.prefix import PrefixGroup, group_rows, split_group
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Encoded, Group
 
 __all__ = ["Chunk", "Plan", "PlanStatistics", "plan"]
 
-_OVER = 8
-"""A group of rows that begin alike may be so many times the budget before its prefix is computed twice."""
+_BUDGETS_PER_GROUP = 8
+"""A prefix group may be this many times the budget before it is split and its prefix computed twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanStatistics:
-    """What the plan saves and what it wastes. Tokens are characters for models without tokens."""
+    """What the plan saves and wastes. Tokens are characters for models without tokens."""
 
     requests: int = 0
-    """Rows asked for, those with an error included; pieces are counted in the place of the row they make."""
+    """Rows requested, those with an error included; of a row in parts each part is counted instead."""
     unique: int = 0
     """Rows computed."""
     asked_tokens: int = 0
@@ -30,7 +30,7 @@ class PlanStatistics:
     unique_tokens: int = 0
     """Tokens of the distinct rows."""
     computed_tokens: int = 0
-    """Tokens computed, with beginnings that rows share counted once."""
+    """Tokens computed, with a shared prefix counted once."""
     padded_tokens: int = 0
     """Places of all chunks, padding included."""
 
@@ -50,7 +50,7 @@ class Chunk:
     rows: range
     """Unique rows."""
     groups: tuple[Group, ...] = ()
-    """In the order of the rows, where they share their beginnings; empty: the rows are padded."""
+    """In the order of the rows, where they share prefixes; empty: the rows are padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,13 @@ def plan(encoded: Sequence[Encoded], budget_tokens: int, max_rows: int | None = 
 
     Equal keys are computed once. Padded: rows of one kind are sorted by length, longest first (ties by key, so that the
     order of requests does not matter), and filled into chunks while rows x longest row <= `budget_tokens`; a longer row
-    is alone. Shared: rows that begin alike are grouped, groups stay whole up to eight budgets and are filled into
+    is alone. Shared: rows are grouped by prefix, groups stay whole up to eight budgets and are filled into
     chunks, largest first, while the tokens computed are within the budget.
 
     Args:
         encoded: one entry per request; entries with an error are left out and reported.
         budget_tokens: places of one chunk, padding included, in tokens.
-        max_rows: an upper limit on the rows of a chunk beside the budget.
+        max_rows: an upper limit on the rows of a chunk, in addition to the budget.
         share: whether the model takes rows in groups.
 
     Raises:
@@ -157,7 +157,7 @@ def _in_groups(
     """Requests in the order of unique rows, the chunks, and the tokens computed."""
     requests = sorted(firsts.values(), key=lambda request: encoded[request].key)
     ids = [encoded[request].ids for request in requests]
-    groups = [part for group in group_rows(ids) for part in split_group(group, ids, _OVER * budget)]
+    groups = [part for group in group_rows(ids) for part in split_group(group, ids, _BUDGETS_PER_GROUP * budget)]
     if max_rows is not None:
         groups = [part for group in groups for part in _at_most(group, ids, max_rows)]
     groups.sort(key=lambda group: (-group.tokens, encoded[requests[group.rows[0]]].key))
@@ -171,9 +171,9 @@ def _in_groups(
     return tuple(first), tuple(chunks), sum(group.tokens for group in groups)
 
 
-def _filled(groups: Sequence[Shared], budget: int, max_rows: int | None) -> Iterator[list[Shared]]:
-    """Consecutive groups within the budget; one that is over it stands alone."""
-    together: list[Shared] = []
+def _filled(groups: Sequence[PrefixGroup], budget: int, max_rows: int | None) -> Iterator[list[PrefixGroup]]:
+    """Consecutive groups within the budget; a group over it is alone."""
+    together: list[PrefixGroup] = []
     for group in groups:
         if together and _does_not_fit(together, group, budget, max_rows):
             yield together
@@ -183,17 +183,17 @@ def _filled(groups: Sequence[Shared], budget: int, max_rows: int | None) -> Iter
         yield together
 
 
-def _at_most(group: Shared, ids: Sequence[Sequence[int]], rows: int) -> list[Shared]:
+def _at_most(group: PrefixGroup, ids: Sequence[Sequence[int]], rows: int) -> list[PrefixGroup]:
     """A group cut into groups of at most so many rows."""
     cuts = [group.rows[start : start + rows] for start in range(0, len(group.rows), rows)]
     prefixes = [group.prefix if len(cut) > 1 else 0 for cut in cuts]
     return [
-        Shared(cut, prefix, prefix + sum(len(ids[row]) - prefix for row in cut))
+        PrefixGroup(cut, prefix, prefix + sum(len(ids[row]) - prefix for row in cut))
         for cut, prefix in zip(cuts, prefixes, strict=True)
     ]
 
 
-def _does_not_fit(together: Sequence[Shared], group: Shared, budget: int, max_rows: int | None) -> bool:
+def _does_not_fit(together: Sequence[PrefixGroup], group: PrefixGroup, budget: int, max_rows: int | None) -> bool:
     tokens = sum(one.tokens for one in together) + group.tokens
     rows = sum(len(one.rows) for one in together) + len(group.rows)
     return tokens > budget or (max_rows is not None and rows > max_rows)

@@ -1,4 +1,4 @@
-"""Which rows are computed together because they begin alike. Cut on tokens, never on text."""
+"""Prefix sharing: which rows are grouped by their common prefix. Cut on tokens, never on text."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from rmbench.models.protocols import IntArray
 
-__all__ = ["Shared", "group_rows", "split_group"]
+__all__ = ["PrefixGroup", "group_rows", "split_group"]
 
 _LEAST = 16
 """Shared tokens below which a group costs more calls than it saves work."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """Rows with a common beginning."""
+class PrefixGroup:
+    """Rows with a common prefix."""
 
     rows: tuple[int, ...]
     prefix: int
@@ -26,15 +26,15 @@ class Shared:
     """Tokens computed: the prefix once, then each row's own."""
 
 
-def group_rows(ids: Sequence[Sequence[int]]) -> list[Shared]:
+def group_rows(ids: Sequence[Sequence[int]]) -> list[PrefixGroup]:
     """Groups that cover all rows, from the rows sorted by their ids.
 
-    A row joins the group before it as long as that saves more tokens: prefix times (rows - 1) grows. Every row keeps a
-    token of its own, so that its last state is its own.
+    A row joins the group before it as long as that saves more tokens: prefix times (rows - 1) grows. Every row keeps at
+    least one token outside the prefix, so that its last state is its own.
     """
     order = sorted(range(len(ids)), key=lambda row: (ids[row], row))
     arrays = [np.asarray(ids[row], dtype=np.int64) for row in order]
-    groups: list[Shared] = []
+    groups: list[PrefixGroup] = []
     start = 0
     while start < len(order):
         prefix, stop = len(arrays[start]) - 1, start + 1
@@ -45,12 +45,12 @@ def group_rows(ids: Sequence[Sequence[int]]) -> list[Shared]:
                 break
             prefix, stop = shorter, stop + 1
         members = order[start:stop]
-        groups.append(_shared(members, prefix if len(members) > 1 else 0, ids))
+        groups.append(_group_of(members, prefix if len(members) > 1 else 0, ids))
         start = stop
     return groups
 
 
-def split_group(group: Shared, ids: Sequence[Sequence[int]], most: int) -> list[Shared]:
+def split_group(group: PrefixGroup, ids: Sequence[Sequence[int]], most: int) -> list[PrefixGroup]:
     """A group as several that compute at most so many tokens each, where single rows allow it; each has the prefix."""
     if group.tokens <= most or len(group.rows) == 1:
         return [group]
@@ -63,15 +63,15 @@ def split_group(group: Shared, ids: Sequence[Sequence[int]], most: int) -> list[
             used = group.prefix
         parts[-1].append(row)
         used += own
-    return [_shared(part, group.prefix if len(part) > 1 else 0, ids) for part in parts]
+    return [_group_of(part, group.prefix if len(part) > 1 else 0, ids) for part in parts]
 
 
-def _shared(rows: Sequence[int], prefix: int, ids: Sequence[Sequence[int]]) -> Shared:
-    return Shared(tuple(rows), prefix, prefix + sum(len(ids[row]) - prefix for row in rows))
+def _group_of(rows: Sequence[int], prefix: int, ids: Sequence[Sequence[int]]) -> PrefixGroup:
+    return PrefixGroup(tuple(rows), prefix, prefix + sum(len(ids[row]) - prefix for row in rows))
 
 
 def _common(a: IntArray, b: IntArray, most: int) -> int:
-    """Length of the common beginning, at most `most`."""
+    """Length of the common prefix, at most `most`."""
     length = min(len(a), len(b), most)
     different = np.flatnonzero(a[:length] != b[:length])
     return int(different[0]) if len(different) else length

@@ -1,4 +1,4 @@
-"""What is asked of a scorer for each example: a row per candidate, or a row per ordered pair of candidates."""
+"""The requests to a scorer for each example: one per candidate, or one per ordered pair of candidates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["pairs_of", "requests_of"]
 
 
 def pairs_of(size: int) -> list[tuple[int, int]]:
-    """The ordered pairs (i, j), i != j, of so many candidates, in the order in which they are asked."""
+    """The ordered pairs (i, j), i != j, of `size` candidates, in the order of their requests."""
     return list(itertools.permutations(range(size), 2))
 
 

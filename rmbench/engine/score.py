@@ -58,7 +58,7 @@ class Scored:
     budget: int
     """Tokens of a batch."""
     shared: bool
-    """Whether beginnings that rows share were computed once; else rows were padded."""
+    """Whether prefixes were shared; else rows were padded."""
     halved: bool
     resumed: int
     """Batches taken from the ledger."""
@@ -141,12 +141,12 @@ def _encode_chunk(chunk: Sequence[Request], scorer: Scorer) -> list[Encoded]:
 
 
 def _score_window(scoring: Scoring, window: _Window) -> Scored:
-    units, pieces_at = units_of(window.encoded)
+    units, parts_at = units_of(window.encoded)
     run = _Run(scoring, units)
     results = run.results()
     rows = [
         join_row(scoring.scorer, row, [run.result(results, unit) for unit in at])
-        for row, at in zip(window.encoded, pieces_at, strict=True)
+        for row, at in zip(window.encoded, parts_at, strict=True)
     ]
     judgments = tuple(
         assemble(

@@ -1,4 +1,4 @@
-"""Rows without end: examples in, judgments out, in memory that does not grow with their number."""
+"""Streaming: examples in, judgments out, in memory that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rmbench.types import Example, Judgment
 __all__ = ["stream"]
 
 
-class _Forgetful:
-    """A ledger that keeps nothing, since whoever streams keeps what comes out."""
+class _NoLedger:
+    """A ledger that stores nothing, since the caller has every judgment already."""
 
     def done(self, task: str, plan_digest: str) -> Mapping[int, Sequence[str]]:
-        """Nothing is."""
+        """Nothing."""
         return {}
 
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
-        """Kept nowhere."""
+        """Store nothing."""
 
 
 def stream(
@@ -49,7 +49,7 @@ def stream(
         scorer=scorer,
         render=render,
         options=options or EngineOptions(),
-        ledger=_Forgetful(),
+        ledger=_NoLedger(),
         executor=executor or ThreadExecutor(),
         progress=progress or SilentProgress(),
         cache=cache if scorer.facts.fingerprint else None,

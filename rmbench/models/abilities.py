@@ -1,7 +1,6 @@
 """Optional abilities of a model, each a protocol that callers test with isinstance.
 
-Those of a Scorer alone that the engine makes use of (pieces, threads, prefix sharing) stand beside it, in
-`rmbench.models.protocols`.
+What the engine makes use of in a Scorer (parts, threads, prefix sharing) is declared in `rmbench.models.protocols`.
 """
 
 from __future__ import annotations

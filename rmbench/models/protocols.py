@@ -23,8 +23,8 @@ __all__ = [
     "Group",
     "IntArray",
     "ModelFacts",
+    "MultipartScorer",
     "ParallelScorer",
-    "PieceScorer",
     "Request",
     "Responder",
     "Scorer",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Answer = Literal["reward", "margin", "pair", "hidden"]
-"""What a scorer gives: "reward" a number per candidate; "margin" [K, K] margins by `combine`, one row per candidate;
+"""What a scorer computes: "reward" a number per candidate; "margin" [K, K] margins by `combine`, one row per candidate;
 "pair" a margin of two candidates read together, one row per ordered pair; "hidden" the last layer's state."""
 
 IntArray = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of a model; it stands whole in every record."""
+    """What is known of a model; every record holds all of it."""
 
     name: str
     """As people call it: `org/name`, a bundled model's name, `baseline:length`."""
@@ -78,7 +78,7 @@ class Request:
     render: Literal["chat", "raw"] = "chat"
     """"chat": the model's template. "raw": the messages' texts joined as they are."""
     against: Conversation | None = None
-    """The conversation that a "pair" model reads beside this one; None for every other model."""
+    """The conversation that a "pair" model reads together with this one; None for every other model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +98,26 @@ class Encoded:
     """Why this row cannot be computed; such a row fails alone and is never put into a batch."""
     kind: str = ""
     """Rows of different kinds never share a batch (a two-tower model's images and texts)."""
-    pieces: tuple[Encoded, ...] = ()
-    """What the row is made of, where its pieces are computed by themselves and `join`ed (an image, frames, a text).
-    Equal pieces of a task are computed once. The row itself is then never in a batch."""
+    parts: tuple[Encoded, ...] = ()
+    """What the row consists of, where the parts are computed separately and `join`ed (an image, frames, a text). Equal
+    parts of a task are computed once. The row itself is then never in a batch."""
     remarks: tuple[str, ...] = ()
-    """What is worth counting in the record, by name, e.g. "pool_index_mismatch"."""
+    """What is counted in the record, by name, e.g. "pool_index_mismatch"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Consecutive rows of a batch that begin with the same tokens."""
+    """A prefix group: consecutive rows of a batch that begin with the same tokens."""
 
     prefix: int
-    """How many tokens they share; 0 for a row by itself. Every row has at least one more."""
+    """How many tokens they share; 0 for a row alone. Every row has at least one more."""
     rows: int
     """How many rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows computed together: padded by the engine, or in groups that share their beginnings."""
+    """Rows computed together: padded by the engine, or in prefix groups."""
 
     rows: tuple[Encoded, ...]
     ids: IntArray
@@ -127,14 +127,14 @@ class Batch:
     last: IntArray
     """[B] column of each row's last real token, from the mask whatever the padding side."""
     groups: tuple[Group, ...] = ()
-    """In the order of the rows and covering them all: only a `SharingScorer` that said it shares gets them, and then
-    nothing is padded."""
+    """In the order of the rows and covering them all: only a `SharingScorer` that shares gets them, and then nothing is
+    padded."""
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A model whose requests the engine renders, dedupes, batches and caches. It never loops over a data set, pads,
-    prints, or reads files outside its checkpoint."""
+    """A model whose requests the engine renders, deduplicates, batches and caches. It never loops over a data set,
+    pads, prints, or reads files outside its checkpoint."""
 
     @property
     def facts(self) -> ModelFacts: ...
@@ -164,18 +164,18 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
-class PieceScorer(Scorer, Protocol):
-    """A Scorer whose rows may be made of pieces."""
+class MultipartScorer(Scorer, Protocol):
+    """A Scorer whose rows may have several parts."""
 
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
-        """The outputs of `row.pieces`, in their order (each name -> [M]) -> the row's own outputs, as `forward` gives
+        """The outputs of `row.parts`, in their order (each name -> [M]) -> the row's own outputs, as `forward` gives
         them for one row: name -> [M]."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Whether rows that begin alike are computed with their beginning once."""
+    """Whether a prefix shared by rows is computed once."""
 
     shares: bool
     why: str
@@ -194,7 +194,7 @@ class ParallelScorer(Scorer, Protocol):
 
 @runtime_checkable
 class SharingScorer(ParallelScorer, Protocol):
-    """A Scorer that can take batches in groups."""
+    """A Scorer that can take batches in prefix groups."""
 
     @property
     def chunk_tokens(self) -> int:
@@ -202,14 +202,14 @@ class SharingScorer(ParallelScorer, Protocol):
         ...
 
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """Whether it shares, tried out on some of these rows in groups: shared and plain results are compared before
-        anything counts."""
+        """Whether it shares prefixes, found by a sharing trial on some of these rows: shared and plain results are
+        compared before anything counts."""
         ...
 
 
 @runtime_checkable
 class Responder(Protocol):
-    """A model that answers whole examples: judges, score files, fakes, baselines. Never deduped by content."""
+    """A model that answers whole examples: judges, score files, fakes, baselines. Never deduplicated by content."""
 
     @property
     def facts(self) -> ModelFacts: ...

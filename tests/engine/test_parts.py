@@ -1,4 +1,4 @@
-"""Rows made of pieces, rows of two candidates, and rows of several kinds."""
+"""Rows made of parts, rows of two candidates, and rows of several kinds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def example(id_: str, prompt: str, *answers: str) -> Example:
 
 @dataclass
 class TwoTowers:
-    """Words are the pieces: a prompt's length in one tower, an answer's first letters in the other."""
+    """Words are the parts: a prompt's length in one tower, an answer's first letters in the other."""
 
     answers: frozenset[Answer] = frozenset({"reward"})
     pad_id: int = 0
@@ -39,11 +39,11 @@ class TwoTowers:
         return [self._row(*(message.text for message in request.conversation)) for request in requests]
 
     def _row(self, prompt: str, answer: str) -> Encoded:
-        pieces = tuple(
+        parts = tuple(
             Encoded(f"{kind}/{text}", len(text), payload=text, kind=kind)
             for kind, text in (("prompt", prompt), ("answer", answer))
         )
-        return Encoded(f"{prompt}|{answer}", sum(piece.size for piece in pieces), pieces=pieces, remarks=("seen",))
+        return Encoded(f"{prompt}|{answer}", sum(part.size for part in parts), parts=parts, remarks=("seen",))
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         assert len({row.kind for row in batch.rows}) == 1

@@ -96,12 +96,12 @@ class EmbeddedText:
     """Tokens a text may have, special tokens included."""
     truncation_side: Literal["left", "right"]
 
-    def pieces(self, texts: Sequence[str]) -> list[Encoded]:
+    def rows(self, texts: Sequence[str]) -> list[Encoded]:
         """Texts for the engine, each of which is embedded once."""
         found = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-        return [self._piece(tuple(tokens)) for tokens in found]
+        return [self._row_of(tuple(tokens)) for tokens in found]
 
-    def _piece(self, tokens: tuple[int, ...]) -> Encoded:
+    def _row_of(self, tokens: tuple[int, ...]) -> Encoded:
         special = len(self.before) + len(self.after)
         dropped = 0 if self.max_length is None else max(len(tokens) + special - self.max_length, 0)
         kept = tokens[dropped:] if self.truncation_side == "left" else tokens[: len(tokens) - dropped]
@@ -113,7 +113,7 @@ class EmbeddedText:
 
 @dataclass(frozen=True)
 class RelevanceScorer:
-    """A PieceScorer whose pieces are texts: the prompt's and the answer's."""
+    """A MultipartScorer whose parts are texts: the prompt's and the answer's."""
 
     model: Any
     """A transformers encoder or decoder in eval mode."""
@@ -125,15 +125,15 @@ class RelevanceScorer:
     answers: frozenset[Answer] = frozenset({"reward"})
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """A row per request, of two pieces. The prompt is the text of its user turns on one line, or of all its turns
+        """A row per request, of two parts. The prompt is the text of its user turns on one line, or of all its turns
         where none is the user's; a prompt without text fails its row."""
         prompts = [_asked(request) for request in requests]
         answers = [text_of(request.conversation[request.prompt_messages :]) for request in requests]
-        pieces = self.text.pieces([*prompts, *answers])
+        rows = self.text.rows([*prompts, *answers])
         return [
             _row(prompt, answer, question, reply)
             for prompt, answer, question, reply in zip(
-                prompts, answers, pieces[: len(requests)], pieces[len(requests) :], strict=True
+                prompts, answers, rows[: len(requests)], rows[len(requests) :], strict=True
             )
         ]
 
@@ -178,5 +178,5 @@ def _row(prompt: str, answer: str, question: Encoded, reply: Encoded) -> Encoded
         size=question.size + reply.size,
         truncated=question.truncated or reply.truncated,
         payload=terms,
-        pieces=(question, reply),
+        parts=(question, reply),
     )

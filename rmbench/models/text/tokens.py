@@ -91,7 +91,7 @@ class TextEncoder:
         ]
 
     def bodies(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of rendered texts, or of their beginnings, as `TextRow.body` has them before anything is cut."""
+        """The tokens of rendered texts, or of their starts, as `TextRow.body` has them before anything is cut."""
         tokens = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
         return [tuple(self._begin(body)[1]) for body in tokens]
 

@@ -14,7 +14,7 @@ import torch
 from rmbench.engine.judge import EngineOptions, judge
 from rmbench.errors import RmbenchError
 from rmbench.models.baselines.relevance import RelevanceScorer, Terms, terms_of
-from rmbench.models.protocols import PieceScorer
+from rmbench.models.protocols import MultipartScorer
 from rmbench.types import Candidate, Example, Gold, Message
 from tests._make import open_as
 
@@ -146,7 +146,7 @@ def test_a_row_without_a_prompt_fails_alone(bert: Path) -> None:
 
 
 def test_facts(bert: Path) -> None:
-    assert isinstance(opened(bert), PieceScorer)
+    assert isinstance(opened(bert), MultipartScorer)
     facts = opened(bert).facts
     assert (facts.name, facts.family, facts.flags) == ("baseline:relevance", "baseline", ("baseline",))
     assert (facts.settings["embedder"], facts.settings["pooling"]) == ("tiny-bert", "mean")

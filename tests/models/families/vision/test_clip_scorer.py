@@ -19,7 +19,7 @@ from rmbench.errors import RmbenchError
 from rmbench.media import read_frames
 from rmbench.models.families.vision.clip.scorer import ClipScorer
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.protocols import PieceScorer
+from rmbench.models.protocols import MultipartScorer
 from rmbench.types import Candidate, Message, Part
 
 pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
@@ -95,7 +95,7 @@ def test_every_distinct_image_and_text_is_computed_once(
     copy = tmp_path / "same bytes, other name.png"
     copy.write_bytes(images[0].read_bytes())
     scorer = counted(opened(tiny_clip))
-    assert isinstance(scorer, PieceScorer)
+    assert isinstance(scorer, MultipartScorer)
     examples = [
         seen.example("a", "one", *map(seen.shown, images[:3])),
         seen.example("b", "one", *map(seen.shown, [copy, *images[1:4]])),

@@ -1,4 +1,4 @@
-"""A two-tower model as a scorer whose rows are made of pieces: pictures and a text, each computed once."""
+"""A two-tower model as a scorer whose rows are made of parts: pictures and a text, each computed once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EMBEDDING = "embedding"
 
 @dataclass(frozen=True)
 class ClipScorer:
-    """A PieceScorer: a row is the pictures of its image or video, then its text where the score reads one. Batches
+    """A MultipartScorer: a row is the pictures of its image or video, then its text where the score reads one. Batches
     hold paths; pixels exist while a batch is computed, one decoded picture at a time."""
 
     towers: Towers
@@ -49,7 +49,7 @@ class ClipScorer:
     answers: frozenset[Answer] = frozenset({"reward"})
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """One row of pieces per request; a video's frames are counted here, and no pixels are kept."""
+        """One row of parts per request; a video's frames are counted here, and no pixels are kept."""
         return [self._row(request) for request in requests]
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
@@ -78,11 +78,11 @@ class ClipScorer:
             texts = () if self.head is not None else (self._text(prompt_text(request)),)
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=str(refusal))
-        pieces = (*(self._picture(picture) for picture in shown), *texts)
-        key = hashlib.sha256(" ".join(piece.key for piece in pieces).encode()).hexdigest()
+        parts = (*(self._picture(picture) for picture in shown), *texts)
+        key = hashlib.sha256(" ".join(part.key for part in parts).encode()).hexdigest()
         read = sum(len(text.ids) for text in texts) + self.image_size * len(shown)
         cut = any(text.truncated for text in texts)
-        return Encoded(key, read, truncated=cut, pieces=pieces, remarks=remarks(request))
+        return Encoded(key, read, truncated=cut, parts=parts, remarks=remarks(request))
 
     def _picture(self, picture: Picture) -> Encoded:
         key = f"{picture.key}/{self.preprocess.tag}"
