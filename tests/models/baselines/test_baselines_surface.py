@@ -59,11 +59,11 @@ def test_type_token() -> None:
     [
         ("lenght", {}, r'expected one of length, shorter, overlap, type-token, relevance.*Did you mean "length"'),
         ("overlap", {"mesure": "f1"}, r'no setting \'mesure\' \(it has measure\).*Did you mean "measure"'),
-        ("overlap", {"measure": "bleu"}, "--model-args measure=bleu: .*'f1', 'precision' or 'recall'"),
-        ("type-token", {"window": "0"}, "--model-args window=0"),
+        ("overlap", {"measure": "bleu"}, "--model-args: measure: expected one of f1, precision, recall; found 'bleu'"),
+        ("type-token", {"window": "0"}, "--model-args: window: .*found '0'"),
         ("shorter", {"window": "1"}, "no setting 'window'"),
         ("relevance", {}, r"needs --model-args embedder=FOLDER or org/name"),
-        ("relevance", {"embedder": "x/y", "length_weight": "-1"}, "--model-args length_weight=-1"),
+        ("relevance", {"embedder": "x/y", "length_weight": "-1"}, "--model-args: length_weight: .*found '-1'"),
         ("relevance", {"embedder": "fake:oracle"}, "expected a folder or a hub id"),
     ],
 )

@@ -104,8 +104,8 @@ def test_layers_with_a_gap_are_named(tmp_path: Path, save_gpm: Any, tiny: Any) -
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"gate": "scale"}, "gate='scale'.*'released', 'scaled' or 'ones'"),
-        ({"tau": "0"}, "tau='0'.*greater than 0"),
+        ({"gate": "scale"}, "gate: expected one of released, scaled, ones; found 'scale'"),
+        ({"tau": "0"}, "tau: .*greater than 0; found '0'"),
         ({"l3": "true"}, r"has no setting 'l3' \(it has gate, tau, l2, eos_overwrite\)"),
     ],
 )

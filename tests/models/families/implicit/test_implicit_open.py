@@ -147,8 +147,8 @@ def test_the_shorter_of_the_two_limits_rows(pair, policy, opened, tmp_path):
     ("args", "message"),
     [
         ({"scores": "dpo"}, "no setting 'scores'.*Did you mean \"score\""),
-        ({"score": "dop"}, "score='dop'"),
-        ({"beta": "0"}, "beta='0'"),
+        ({"score": "dop"}, "score: .*found 'dop'"),
+        ({"beta": "0"}, "beta: .*found '0'"),
         ({"truncation_side": "right"}, "do not apply"),
         ({"head_dtype": "float32"}, "do not apply"),
         ({"token_mask": "nowhere.jsonl", "score": "logp"}, "nowhere.jsonl cannot be read"),

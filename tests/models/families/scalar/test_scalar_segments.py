@@ -116,7 +116,7 @@ def test_what_cannot_be_a_pair(tmp_path: Path, tiny: Any, llama: Path) -> None:
         opened(folder, template=template)
     with pytest.raises(RmbenchError, match="a stock model has no setting 'segments'"):
         opened(llama)
-    with pytest.raises(RmbenchError, match="'one' or 'pair'"):
+    with pytest.raises(RmbenchError, match="segments: expected one of one, pair; found 'two'"):
         open_model(str(folder), OpenOptions(model_args={"segments": "two"}))
     with pytest.raises(RmbenchError, match="with nothing between"):
         opened(tiny.checkpoint(tmp_path / "single", "bert"))
