@@ -1,1 +1,1 @@
-"""Requests into batches into judgments."""
+"""The engine: requests into batches, batches into judgments."""

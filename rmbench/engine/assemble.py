@@ -1,4 +1,4 @@
-"""Results of rows -> judgments of examples."""
+"""Assembles the results of rows into judgments of examples."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["assemble"]
 def assemble(scorer: Scorer, id_: str, size: int, encoded: Sequence[Encoded], results: Sequence[RowResult]) -> Judgment:
     """The judgment of one example of `size` candidates from its rows: K, or K(K - 1) of a model that reads pairs.
 
-    "reward" becomes `rewards`; margins of pairs become `directed`; a model that answers margins is asked to combine its
-    rows into `directed`, beside its rewards where it has both (margins in other units than theirs); other names become
-    `parts`, but for names that begin with an underscore, which the model keeps for its own `combine` and `join`. One
+    "reward" becomes `rewards`; margins of pairs become `directed`; a model that answers margins combines its
+    rows into `directed`, in addition to its rewards where it has both (margins in other units than theirs); other names
+    become `parts`, except those that begin with an underscore, which are for the model's own `combine` and `join`. One
     failed row makes a failed judgment that names the candidate.
     """
     pairs = pairs_of(size) if "pair" in scorer.answers else None
@@ -30,18 +30,18 @@ def assemble(scorer: Scorer, id_: str, size: int, encoded: Sequence[Encoded], re
         if result.error:
             who = f"candidate {place}" if pairs is None else "candidates {} and {}".format(*pairs[place])
             return _failed(id_, f"{who}: {result.error}", lengths, truncated)
-    answered: tuple[tuple[float, ...], ...] | str | None = None
+    directed: tuple[tuple[float, ...], ...] | str | None = None
     if pairs is not None:
-        answered = _of_pairs(size, pairs, results)
+        directed = _of_pairs(size, pairs, results)
     elif "margin" in scorer.answers:
-        answered = _directed(scorer, results)
-    if isinstance(answered, str):
-        return _failed(id_, answered, lengths, truncated)
+        directed = _directed(scorer, results)
+    if isinstance(directed, str):
+        return _failed(id_, directed, lengths, truncated)
     rewarded = "reward" in scorer.answers
     return Judgment(
         id=id_,
         rewards=tuple(float(result.values["reward"][0]) for result in results) if rewarded else None,
-        directed=answered,
+        directed=directed,
         parts={} if pairs is not None or not results else _parts(results),
         lengths=lengths,
         truncated=truncated,

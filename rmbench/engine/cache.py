@@ -1,4 +1,4 @@
-"""Results of rows on disk, so that the same row in another benchmark, or in another run, costs nothing.
+"""The score cache: results of rows on disk, so that an equal row of another benchmark or run is not computed again.
 
 One SQLite file; several processes may read and write it at once. Rows are kept under the model's fingerprint, which
 covers weights, template, dtype and device, so a result is only ever met by the model that gave it.
@@ -81,7 +81,7 @@ class DiskCache:
         return found
 
     def put(self, fingerprint: str, results: Mapping[str, str]) -> None:
-        """Keep results; on a full disk, or in a file that broke, nothing is kept."""
+        """Store results; on a full disk, or in a broken file, nothing is stored."""
         now = time.time()
         with contextlib.suppress(sqlite3.Error), self._writing():
             self._connection.executemany(
@@ -104,7 +104,7 @@ class DiskCache:
         return gone
 
     def clear(self) -> int:
-        """Drop everything; how many rows there were."""
+        """Drop everything; returns how many rows there were."""
         rows = self._count()
         with self._writing():
             self._connection.execute("DELETE FROM scores")
@@ -118,7 +118,7 @@ class DiskCache:
         return Usage(self.file, self._count(), models, self._live_bytes())
 
     def close(self) -> None:
-        """Trim the file and let go of it."""
+        """Trim the file and close it."""
         self.trim()
         self._connection.close()
 

@@ -1,4 +1,4 @@
-"""Examples and a model -> judgments: encode, plan, compute batch by batch, assemble."""
+"""Judges the examples of a task with a model."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def judge(
         ledger = MemoryLedger()
     if isinstance(model, Scorer):
         # Hidden states are as large as the rows themselves, and are read once.
-        kept = cache if model.facts.fingerprint and "hidden" not in model.answers else None
-        run = Scoring(task_id, model, render, options, ledger, executor or ThreadExecutor(), progress, kept)
+        row_cache = cache if model.facts.fingerprint and "hidden" not in model.answers else None
+        run = Scoring(task_id, model, render, options, ledger, executor or ThreadExecutor(), progress, row_cache)
         judging = _score(run, examples)
     elif isinstance(model, Responder):
         judgments, resumed = respond(task_id, examples, model, options.window, ledger, progress)

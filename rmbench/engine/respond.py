@@ -1,4 +1,4 @@
-"""Whole examples through a responder: judges in a bounded window of threads, everything else in order."""
+"""Judges examples with a Responder: LLM judges in a bounded window of threads, everything else in order."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rmbench.types import Example, Judgment
 __all__ = ["CHUNK", "respond"]
 
 CHUNK = 64
-"""Examples kept in the ledger together."""
+"""Examples stored in the ledger together."""
 
 _WAITING_FAMILIES = frozenset({"judge"})
-"""Families whose answers come over a wire. Others compute, gain nothing from threads, and need not be thread-safe."""
+"""Families that wait for servers. Others compute, gain nothing from threads, and need not be thread-safe."""
 
 
 def respond(
@@ -31,13 +31,13 @@ def respond(
     digest = _digest(task, examples, responder)
     judgments: list[Judgment | None] = [None] * len(examples)
     chunks = [range(start, min(start + CHUNK, len(examples))) for start in range(0, len(examples), CHUNK)]
-    kept = {index: payload for index, payload in ledger.done(task, digest).items() if index < len(chunks)}
+    from_ledger = {index: payload for index, payload in ledger.done(task, digest).items() if index < len(chunks)}
     progress.start(task, len(examples), 0)
-    for index, payload in kept.items():
+    for index, payload in from_ledger.items():
         for row, judgment in zip(chunks[index], load_judgments(payload, len(chunks[index])), strict=True):
             judgments[row] = judgment
         progress.advance(len(chunks[index]), 0)
-    missing = [row for index, chunk in enumerate(chunks) if index not in kept for row in chunk]
+    missing = [row for index, chunk in enumerate(chunks) if index not in from_ledger for row in chunk]
     left = {index: len(chunk) for index, chunk in enumerate(chunks)}
     spent = _spent(responder)[0]
     for row, judgment in _answers(task, examples, missing, responder, window):
@@ -51,11 +51,11 @@ def respond(
         if not left[index]:
             whole = [one for one in (judgments[member] for member in chunks[index]) if one is not None]
             ledger.commit(task, digest, index, [dump_judgment(one) for one in whole])
-    return [judgment for judgment in judgments if judgment is not None], len(kept)
+    return [judgment for judgment in judgments if judgment is not None], len(from_ledger)
 
 
 def _spent(responder: Responder) -> tuple[int, float | None]:
-    """Tokens that answers have taken until now, and their price, of a responder that counts them."""
+    """Tokens used so far, and their price, of a responder that counts them."""
     return responder.spent() if isinstance(responder, Metered) else (0, None)
 
 
@@ -80,7 +80,7 @@ def _answers(
 
 
 def _judgment(task: str, example: Example, responder: Responder) -> Judgment:
-    """The answer as the ledger would give it back: plain numbers, whatever the responder computes with."""
+    """The judgment as the ledger would return it: plain numbers, whatever types the responder uses."""
     try:
         judgment = load_judgments([dump_judgment(responder.judge(task, example))], 1)[0]
         problem = judgment_problem(judgment, len(example.candidates))

@@ -1,4 +1,4 @@
-"""Examples through a scorer: encode ahead, plan, look up what is known, compute the rest, put together."""
+"""Scores examples with a Scorer: encode ahead, plan, take results from ledger and cache, compute the rest, assemble."""
 
 from __future__ import annotations
 
@@ -14,30 +14,22 @@ from weakref import WeakKeyDictionary
 
 from rmbench.engine.assemble import assemble
 from rmbench.engine.batch import in_groups
-from rmbench.engine.compute import reason
+from rmbench.engine.encode import Window, encode_window, windows_of
 from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache, SilentProgress
 from rmbench.engine.parts import join_row, units_of
 from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
-from rmbench.engine.requests import requests_of
 from rmbench.engine.serialization import RowResult, dump_result, load_results
-from rmbench.errors import RmbenchError
-from rmbench.models.protocols import Encoded, Group, Request, Scorer, SharingScorer
+from rmbench.models.protocols import Encoded, Group, Scorer, SharingScorer
 from rmbench.types import Example, Judgment
 
 __all__ = ["Scored", "Scoring", "score"]
-
-_ENCODE_ROWS = 256
-"""Requests given to the tokenizer at once: enough for its threads, few enough that progress shows."""
-
-_WINDOW = 8192
-"""Requests planned together. Equal rows further apart are found in the score cache; memory does not grow with rows."""
 
 _PADDED_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """Everything besides the rows that scoring a task needs."""
+    """What scoring a task needs in addition to its rows."""
 
     task_id: str
     scorer: Scorer
@@ -51,7 +43,7 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What came of one window of examples."""
+    """The judgments of one window of examples, and how they were computed."""
 
     judgments: tuple[Judgment, ...]
     statistics: PlanStatistics
@@ -67,80 +59,30 @@ class Scored:
     remarks: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """Examples with their rows."""
-
-    examples: Sequence[Example]
-    encoded: Sequence[Encoded]
-    places: Sequence[range]
-
-
 def score(scoring: Scoring, examples: Iterable[Example]) -> Iterator[Scored]:
     """Window after window, each encoded while the one before it is computed."""
-    windows = _cut(examples, pairs="pair" in scoring.scorer.answers)
+    windows = windows_of(examples, pairs="pair" in scoring.scorer.answers)
     first = next(windows, None)
     if first is None:
         return
-    current = _encode(scoring, first, scoring.progress)
+    current = _encoded(scoring, first, scoring.progress)
     with ThreadPoolExecutor(1, thread_name_prefix="encode") as ahead:
         while True:
-            upcoming: Future[_Window] | None = None
+            upcoming: Future[Window] | None = None
             following = next(windows, None)
             if following is not None:
-                upcoming = ahead.submit(_encode, scoring, following, SilentProgress())
+                upcoming = ahead.submit(_encoded, scoring, following, SilentProgress())
             yield _score_window(scoring, current)
             if upcoming is None:
                 return
             current = upcoming.result()
 
 
-def _cut(examples: Iterable[Example], *, pairs: bool) -> Iterator[list[Example]]:
-    """Runs of examples with about as many requests as a window holds."""
-    window: list[Example] = []
-    requests = 0
-    for example in examples:
-        size = len(example.candidates)
-        window.append(example)
-        requests += size * (size - 1) if pairs else size
-        if requests >= _WINDOW:
-            yield window
-            window, requests = [], 0
-    if window:
-        yield window
+def _encoded(scoring: Scoring, examples: Sequence[Example], progress: Progress) -> Window:
+    return encode_window(examples, scoring.scorer, scoring.render, f"{scoring.task_id} (encoding)", progress)
 
 
-def _encode(scoring: Scoring, examples: Sequence[Example], progress: Progress) -> _Window:
-    """All requests encoded, equal rows sharing their ids, so that memory grows with unique rows alone."""
-    requests, places = requests_of(examples, scoring.render, in_pairs="pair" in scoring.scorer.answers)
-    progress.start(f"{scoring.task_id} (encoding)", len(requests), 0)
-    encoded: list[Encoded] = []
-    firsts: dict[str, Encoded] = {}
-    for start in range(0, len(requests), _ENCODE_ROWS):
-        chunk = requests[start : start + _ENCODE_ROWS]
-        entries = _encode_chunk(chunk, scoring.scorer)
-        if len(entries) != len(chunk):
-            name = scoring.scorer.facts.name
-            raise RmbenchError(f"{name}: encode gave {len(entries)} rows for {len(chunk)} requests.")
-        for entry in entries:
-            first = entry if entry.error else firsts.setdefault(entry.key, entry)
-            encoded.append(replace(entry, ids=first.ids) if first.ids == entry.ids else entry)
-        progress.advance(len(chunk), 0)
-    return _Window(examples, encoded, places)
-
-
-def _encode_chunk(chunk: Sequence[Request], scorer: Scorer) -> list[Encoded]:
-    try:
-        return list(scorer.encode(chunk))
-    except RmbenchError:
-        raise  # no template, no tokenizer: true of every row
-    except Exception as error:
-        if len(chunk) == 1:
-            return [Encoded(key="", size=0, error=reason(error))]
-    return [entry for request in chunk for entry in _encode_chunk([request], scorer)]
-
-
-def _score_window(scoring: Scoring, window: _Window) -> Scored:
+def _score_window(scoring: Scoring, window: Window) -> Scored:
     units, parts_at = units_of(window.encoded)
     run = _Run(scoring, units)
     results = run.results()
@@ -171,7 +113,7 @@ def _score_window(scoring: Scoring, window: _Window) -> Scored:
 
 
 class _Run:
-    """One window's rows: the plan, what is known of it already, and the computing of the rest."""
+    """One window's rows: the plan, the results known already, and the computing of the rest."""
 
     def __init__(self, scoring: Scoring, units: Sequence[Encoded]) -> None:
         self._scoring = scoring
@@ -186,27 +128,27 @@ class _Run:
     def results(self) -> list[RowResult]:
         """A result per unique row."""
         scoring, total = self._scoring, self.planned.statistics
-        found: list[RowResult | None] = [None] * total.unique
+        results: list[RowResult | None] = [None] * total.unique
         progress = scoring.progress
         progress.start(scoring.task_id, total.unique, total.computed_tokens)
         for index, chunk in enumerate(self.planned.chunks):
             for row in chunk.rows:
-                found[row] = self._known.get(row)
+                results[row] = self._known.get(row)
             if index not in self._jobs:
                 progress.advance(len(chunk.rows), self._tokens(chunk))
-                self._keep(index, chunk, found)
+                self._commit(index, chunk, results)
         jobs = list(self._jobs.values())
         for index, done in scoring.executor.run(scoring.scorer, jobs, scoring.options.padding_side):
             chunk = self.planned.chunks[index]
-            missing = [row for row in chunk.rows if found[row] is None]
+            missing = [row for row in chunk.rows if results[row] is None]
             for row, result in zip(missing, done, strict=True):
-                found[row] = result
-            self._keep(index, chunk, found)
+                results[row] = result
+            self._commit(index, chunk, results)
             self._cache(missing, done)
             if any(result.halved for result in done):
                 progress.note(f"{scoring.task_id}: a batch of {len(done)} rows did not fit into memory and was split")
             progress.advance(len(chunk.rows), self._tokens(chunk))
-        return [result for result in found if result is not None]
+        return [result for result in results if result is not None]
 
     def result(self, results: Sequence[RowResult], unit: int) -> RowResult:
         """The result of a unit, from those of the unique rows."""
@@ -218,7 +160,7 @@ class _Run:
         return self._scoring.options.share and ready and isinstance(self._scoring.scorer, SharingScorer)
 
     def _plan(self, *, share: bool) -> None:
-        """The plan, before the ledger is looked at; then what the ledger and the cache know of it."""
+        """Make the plan, then take the results that the ledger and the cache have."""
         scoring = self._scoring
         scorer = scoring.scorer
         own = scorer.chunk_tokens if share and isinstance(scorer, SharingScorer) else _PADDED_TOKENS
@@ -226,13 +168,13 @@ class _Run:
         self.shared = share
         self.planned = plan(self._units, self.budget, scoring.options.batch_rows, share=share)
         self._digest = _digest(self.planned, scoring)
-        kept = scoring.ledger.done(scoring.task_id, self._digest)
-        self._kept = {index for index in kept if index < len(self.planned.chunks)}
+        done = scoring.ledger.done(scoring.task_id, self._digest)
+        self._from_ledger = {index for index in done if index < len(self.planned.chunks)}
         self._known: dict[int, RowResult] = {}
-        for index in self._kept:
+        for index in self._from_ledger:
             rows = self.planned.chunks[index].rows
-            self._known.update(zip(rows, load_results(kept[index], len(rows)), strict=True))
-        self.resumed = len(self._kept)
+            self._known.update(zip(rows, load_results(done[index], len(rows)), strict=True))
+        self.resumed = len(self._from_ledger)
         self._look_up()
         left = {
             index: _left(chunk, self._known)
@@ -247,22 +189,24 @@ class _Run:
         cache = self._scoring.cache
         if cache is None:
             return
-        asked = {
+        row_of = {
             self._row(row).key: row for chunk in self.planned.chunks for row in chunk.rows if row not in self._known
         }
-        kept = cache.get(_cache_name(self._scoring.scorer), list(asked))
-        self._known.update({asked[key]: load_results([text], 1)[0] for key, text in kept.items()})
-        self.cached = len(kept)
+        cached = cache.get(_cache_name(self._scoring.scorer), list(row_of))
+        self._known.update({row_of[key]: load_results([text], 1)[0] for key, text in cached.items()})
+        self.cached = len(cached)
 
     def _try_sharing(self) -> None:
-        """Sharing is tried on real rows before anything counts; where it is refused, rows are padded."""
+        """The sharing trial on real rows, before anything counts; where it fails, rows are padded."""
         scorer = self._scoring.scorer
         if not isinstance(scorer, SharingScorer):
             return
-        said = scorer.sharing([in_groups(job.rows, job.groups) for job in self._jobs.values()])
-        if said.shares:
+        sharing = scorer.sharing([in_groups(job.rows, job.groups) for job in self._jobs.values()])
+        if sharing.shares:
             return
-        _note_once(self._scoring.progress, f"{scorer.facts.name}: rows are padded and share nothing, since {said.why}")
+        _note_once(
+            self._scoring.progress, f"{scorer.facts.name}: rows are padded and share nothing, since {sharing.why}"
+        )
         self._plan(share=False)
 
     def _row(self, row: int) -> Encoded:
@@ -272,10 +216,10 @@ class _Run:
         whole = sum(self._row(row).size for row in chunk.rows)
         return whole - sum(group.prefix * (group.rows - 1) for group in chunk.groups)
 
-    def _keep(self, index: int, chunk: Chunk, found: Sequence[RowResult | None]) -> None:
-        """A whole chunk into the ledger; what came from there is not written again."""
-        rows = [result for result in (found[row] for row in chunk.rows) if result is not None]
-        if index not in self._kept and len(rows) == len(chunk.rows):
+    def _commit(self, index: int, chunk: Chunk, results: Sequence[RowResult | None]) -> None:
+        """Commit a whole chunk to the ledger, unless it came from there."""
+        rows = [result for result in (results[row] for row in chunk.rows) if result is not None]
+        if index not in self._from_ledger and len(rows) == len(chunk.rows):
             payload = [dump_result(result) for result in rows]
             self._scoring.ledger.commit(self._scoring.task_id, self._digest, index, payload)
 
@@ -294,15 +238,15 @@ _noted: WeakKeyDictionary[Progress, set[str]] = WeakKeyDictionary()
 
 
 def _note_once(progress: Progress, text: str) -> None:
-    """Told once a run, not once a task."""
-    said = _noted.setdefault(progress, set())
-    if text not in said:
-        said.add(text)
+    """Note a line once a run, not once a task."""
+    noted = _noted.setdefault(progress, set())
+    if text not in noted:
+        noted.add(text)
         progress.note(text)
 
 
 def _left(chunk: Chunk, known: Mapping[int, RowResult]) -> tuple[list[int], tuple[Group, ...]]:
-    """What of a chunk is still to be computed, and in which groups."""
+    """The rows of a chunk that are still to be computed, and their groups."""
     if not chunk.groups:
         return [row for row in chunk.rows if row not in known], ()
     rows: list[int] = []
@@ -317,12 +261,12 @@ def _left(chunk: Chunk, known: Mapping[int, RowResult]) -> tuple[list[int], tupl
 
 
 def _digest(planned: Plan, scoring: Scoring) -> str:
-    """The chunks, and whatever else may move a score."""
+    """sha256 over the chunks, and whatever else may change a score."""
     scorer = scoring.scorer
     parts = [planned.digest, scorer.facts.fingerprint, scoring.options.padding_side, sorted(scorer.answers)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _cache_name(scorer: Scorer) -> str:
-    """What besides the row decides its result."""
+    """sha256 over what decides a row's result besides the row."""
     return hashlib.sha256(json.dumps([scorer.facts.fingerprint, sorted(scorer.answers)]).encode()).hexdigest()

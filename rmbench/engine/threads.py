@@ -22,7 +22,7 @@ class ThreadExecutor:
     """As many threads as a `ParallelScorer` has; for other scorers the caller's own thread."""
 
     def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
-        """As `Executor` says. An exception of a job ends the run, as does Ctrl-C; jobs under way are waited for."""
+        """An exception of a job ends the run, as does Ctrl-C; jobs under way are waited for."""
         threads = min(scorer.threads if isinstance(scorer, ParallelScorer) else 1, len(jobs))
 
         def results(job: Job) -> list[RowResult]:

@@ -1,4 +1,4 @@
-"""Jobs in other processes: each opens the model itself and takes jobs as they are; one that dies loses no row."""
+"""Worker processes: each opens the model and computes jobs; a job whose worker dies is given to another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Workers"]
 Opener = Callable[[], Scorer | Responder]
 
 _DEATHS = 2
-"""A job that so many workers died of is given up."""
+"""After this many workers have died on a job it is given up."""
 
 
 @dataclass(slots=True)
@@ -33,9 +33,9 @@ class _Worker:
 class Workers:
     """An `Executor` of N processes on this machine. Use it in a `with`; the processes live across tasks.
 
-    A job needs nothing but itself, so the same jobs may go to other machines. The model of the calling process says
-    whether rows are in groups; a worker tries that out again on its first job and computes such rows one by one where
-    it disagrees.
+    A job needs nothing but itself, so the same jobs may go to other machines. The model of the calling process decides
+    whether rows are in groups; a worker repeats the sharing trial on its first job, and computes such rows one by one
+    where it fails.
     """
 
     def __init__(self, opener: Opener, count: int) -> None:
@@ -59,7 +59,7 @@ class Workers:
         self._workers = []
 
     def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
-        """As `Executor` says.
+        """Compute jobs in the workers.
 
         Raises:
             RmbenchError: a worker cannot open the model, or breaks the scorer's protocol.
@@ -107,11 +107,11 @@ class Workers:
 
     def _ready(self) -> list[_Worker]:
         busy = [worker for worker in self._workers if worker.job is not None]
-        said = set(wait([worker.pipe for worker in busy]))
-        return [worker for worker in busy if worker.pipe in said]
+        ready = set(wait([worker.pipe for worker in busy]))
+        return [worker for worker in busy if worker.pipe in ready]
 
     def _receive(self, worker: _Worker) -> list[RowResult] | str:
-        """A job's results; how the worker ended, where it died, and then there is a new one in its place."""
+        """A job's results; where the worker died, how it ended, and a new one is started in its place."""
         try:
             answer = worker.pipe.recv()
         except (EOFError, OSError):
@@ -123,12 +123,12 @@ class Workers:
             return ended
         if isinstance(answer, RmbenchError):
             raise answer
-        found: list[RowResult] = answer
-        return found
+        results: list[RowResult] = answer
+        return results
 
 
 def _work(pipe: Connection, opener: Opener, count: int) -> None:
-    """A worker's life: open the model, then job after job until the pipe closes."""
+    """The worker process: open the model, then compute job after job until the pipe closes."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the calling process, which closes the pipe
@@ -163,7 +163,7 @@ def _results(opened: Scorer | Responder, job: Job, side: Side, hidden: bool) -> 
 
 
 def _answer(pipe: Connection, answer: object) -> bool:
-    """Whether anybody was there to hear it."""
+    """Send; whether the other end was still open."""
     try:
         pipe.send(answer)
     except OSError:

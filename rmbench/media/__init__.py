@@ -1,4 +1,4 @@
-"""Images and frames of videos, decoded within bounds. Files are distrusted: whatever is wrong with one is a MediaError.
+"""Images and frames of videos, decoded within bounds. Files are untrusted: any defect of one is a MediaError.
 
 `images` opens a still image, `frames` says which frames of a video are looked at, `videos` decodes them. Pillow and
 PyAV are imported where a file is opened.

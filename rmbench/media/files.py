@@ -1,4 +1,4 @@
-"""What a medium's file may be: a regular file, within limits, known by its content's hash."""
+"""Files of media: regular files within limits, identified by the hash of their content."""
 
 from __future__ import annotations
 

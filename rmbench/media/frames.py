@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at, as a declared rule over the frames that were decoded."""
+"""The frames of a video that a model sees, chosen by a declared rule."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Checkpoints, files and functions made to answer."""
+"""Models: checkpoints, score files, servers, callables and baselines behind two protocols."""

@@ -1,4 +1,4 @@
-"""Any function over conversations as a model."""
+"""A Python function over conversations as a Responder."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["Card", "card_for", "cards", "load_card"]
 
 
 class Card(BaseModel):
-    """What a checkpoint cannot say of itself, or says wrong."""
+    """What a checkpoint does not declare itself, or declares wrongly."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -100,7 +100,7 @@ def cards() -> Mapping[str, Card]:
 
 
 def card_for(hub: str) -> Card | None:
-    """The card of a hub id, if it has one. The hub does not tell upper from lower case.
+    """The card of a hub id, if it has one. Hub ids ignore case.
 
     Raises:
         RmbenchError: the repository holds several checkpoints, each with a card of its own.

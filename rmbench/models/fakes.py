@@ -1,7 +1,7 @@
-"""Models whose answers are known beforehand, for trying a benchmark out: they read the gold.
+"""Fake models for testing a benchmark: their answers are known beforehand, since they read the gold.
 
-`oracle` answers as people did, `anti` the opposite, `coin` a random number per candidate, `constant` the same number
-for all, `broken` as the oracle does but fails on about one row in ten.
+`oracle` agrees with the annotators, `anti` says the opposite, `coin` gives a random number per candidate, `constant`
+the same number for all, `broken` is the oracle that fails on about one row in ten.
 """
 
 from __future__ import annotations

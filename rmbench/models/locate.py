@@ -25,11 +25,11 @@ _KINDS = ("scores", "baseline", "fake", *EXTERNAL_KINDS)
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Where the files of a model lie."""
+    """The files of a model on disk."""
 
     folder: Path
     name: str
-    """As people call the model."""
+    """The model's name in messages and records."""
     commit: str | None
     """The hub commit, which pins the files; None: they are hashed."""
     card: Card | None
@@ -40,7 +40,7 @@ def locate(spec: str, options: OpenOptions) -> Located | None:
     model and what that kind takes (`scores:FILE`, `openai:NAME` ...).
 
     Raises:
-        RmbenchError: nothing is called so, or the hub does not give it.
+        RmbenchError: there is no such model, or it cannot be downloaded.
     """
     if spec.startswith("ensemble:"):
         raise RmbenchError(f"{spec!r}: an ensemble combines judgments of whole tasks, so only `rmbench run` takes it.")

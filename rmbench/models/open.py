@@ -26,12 +26,12 @@ def open_model(
             `fake:oracle|anti|coin|constant|broken`; `openai:NAME` (a judge at the servers of `base_url`), `vllm:MODEL`
             (a server is started for it), `served:MODEL` (a scalar model at those servers), `judge-file:FILE` (answers
             of a batch); a callable that takes a list of conversations (lists of {"role",
-            "content"}) and returns a reward each; or what is a Scorer or a Responder already. In names of ours an
+            "content"}) and returns a reward each; or a Scorer or a Responder. In names that are not paths or hub ids an
             underscore reads as a hyphen.
         options: how to open it.
 
     Raises:
-        RmbenchError: nothing is called so, or it cannot be opened.
+        RmbenchError: there is no such model, or it cannot be opened.
     """
     options = options or OpenOptions()
     if not isinstance(spec, str):
@@ -45,7 +45,7 @@ def open_model(
 
 
 def _check_server_options(spec: str, options: OpenOptions) -> None:
-    """Raise RmbenchError for an option about servers with a model that needs none."""
+    """Raise RmbenchError for an option of servers with a model that has none."""
     given = options.of_servers()
     if given and not is_external(spec):
         kinds = ":..., ".join(EXTERNAL_KINDS[:-1])

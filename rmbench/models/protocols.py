@@ -1,5 +1,5 @@
 """The two things a model can be: a Scorer, whose work the engine plans, or a Responder, which answers whole rows. What
-either may be able to do besides stands in `rmbench.models.abilities`.
+either can do in addition is declared in `rmbench.models.abilities`.
 
 B is the number of rows of a batch, T its longest row in tokens, K the candidates of an example, H the hidden size.
 """
@@ -45,7 +45,7 @@ class ModelFacts:
     """What is known of a model; every record holds all of it."""
 
     name: str
-    """As people call it: `org/name`, a bundled model's name, `baseline:length`."""
+    """`org/name`, a bundled model's name, `baseline:length`."""
     revision: str
     """Hub commit, or the first 8 hex digits of the content's sha256."""
     family: str

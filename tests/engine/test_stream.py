@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rmbench.engine import score
+from rmbench.engine import encode
 from rmbench.engine.judge import judge
 from rmbench.engine.stream import stream
 from rmbench.types import Example
@@ -17,7 +17,7 @@ from rmbench.types import Example
 
 @pytest.fixture(autouse=True)
 def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score, "_WINDOW", 20)
+    monkeypatch.setattr(encode, "_WINDOW", 20)
 
 
 def test_a_stream_gives_what_a_list_gives(scorer: Any, example: Any) -> None:

@@ -90,7 +90,7 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tu
 
 
 def _kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool) -> tuple[Tensor, Tensor]:
-    """As `_flash`, by the fused kernel of the device."""
+    """`_flash` by the fused kernel of the device."""
     if q.device.type == "cpu":
         out, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q[None], k[None], v[None], 0.0, causal, scale=scale

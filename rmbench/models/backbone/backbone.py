@@ -1,4 +1,4 @@
-"""A decoder that gives hidden states at chosen tokens, whatever way the batch was put together."""
+"""A decoder's hidden states at chosen tokens, of padded batches and of batches in prefix groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmbench.models.backbone.layout import lay_out
 from rmbench.models.backbone.lean import lean_states, takes_lean
 from rmbench.models.backbone.library import library_states, pack_attention, unpack_attention
 from rmbench.models.backbone.padded import carried_states, padded_states, plain_states
-from rmbench.models.backbone.trial_rows import probe_rows
+from rmbench.models.backbone.trial_rows import trial_rows
 from rmbench.models.protocols import Batch, Encoded, Sharing
 
 __all__ = ["Backbone"]
@@ -28,24 +28,24 @@ _LOW_PRECISION = 0.2
 class Backbone:
     """A backbone of the library with the ways it can be run.
 
-    Rows in groups are run "lean" (a loop of ours over Llama's relatives), by the "library" with our attention, or with
-    the prefix's state "carried" (recurrent layers). Which one is right for a model is tried out by `sharing` on real
-    rows; until then, and where none agrees with the plain forward, rows are padded.
+    Rows in groups are run "lean" (an own loop for Llama's relatives), by the "library" with our attention, or with
+    the prefix's state "carried" (recurrent layers). Which one is right for a model is found by the sharing trial on
+    real rows; until then, and where none agrees with the plain forward, rows are padded.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.way: str | None = None
         """"lean", "library" or "carried"; None: padded."""
-        self._said: Sharing | None = None
+        self._sharing: Sharing | None = None
         self._beyond = False
         """Whether sharing was tried on rows longer than the model's window."""
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        found: torch.device = next(self.model.parameters()).device
-        return found
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def threads(self) -> int:
@@ -73,14 +73,14 @@ class Backbone:
         return self.states(batch, [[len(row.ids) - 1] for row in batch.rows])
 
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
-        """Whether rows in groups are computed rightly, found out on some of these; once, and once more when rows longer
-        than the model's window come for the first time."""
+        """The sharing trial: whether rows in groups are computed correctly, on some of these; once, and once more when
+        rows longer than the model's window come for the first time."""
         window = self._window()
         beyond = window is not None and any(len(row.ids) > window for batch in batches for row in batch.rows)
-        if self._said is None or (self._said.shares and beyond and not self._beyond):
+        if self._sharing is None or (self._sharing.shares and beyond and not self._beyond):
             self.way, self._beyond = None, beyond
-            self._said = self._try(probe_rows(batches, window))
-        return self._said
+            self._sharing = self._try(trial_rows(batches, window))
+        return self._sharing
 
     def _shared(self, way: str, batch: Batch, wanted: Sequence[Sequence[int]]) -> Tensor:
         if way == "carried":
@@ -121,11 +121,11 @@ class Backbone:
         worst = 0.0
         for trial, expected in zip(trials, plain, strict=True):
             try:
-                found = self._shared(way, trial, _ends(trial.rows))
+                shared = self._shared(way, trial, _ends(trial.rows))
             except Exception as error:  # a library's model may refuse in any way
                 return f"{type(error).__name__}: {error}"[:200]
             spread = float(expected.float().std())
-            worst = max(worst, float((found.float() - expected.float()).abs().max()) / max(spread, 1e-12))
+            worst = max(worst, float((shared.float() - expected.float()).abs().max()) / max(spread, 1e-12))
         allowed = _TOLERANCE.get(plain[0].dtype, _LOW_PRECISION)
         if not worst <= allowed:
             return f"shared and plain states differ by {worst:.1e} of their spread"
@@ -135,8 +135,8 @@ class Backbone:
     def _window(self) -> int | None:
         """The shortest stretch beyond which a token does not see all before it."""
         config = self.model.config
-        found = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-        return min((int(window) for window in found if window), default=None)
+        windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+        return min((int(window) for window in windows if window), default=None)
 
 
 def _ends(rows: Sequence[Encoded]) -> list[list[int]]:
@@ -145,6 +145,6 @@ def _ends(rows: Sequence[Encoded]) -> list[list[int]]:
 
 
 def _sees_ahead(model: Any) -> bool:
-    """Whether a token's state depends on what follows it: encoders, and decoders that are told to."""
+    """Whether a token's state depends on what follows it: encoders, and decoders so configured."""
     config = model.config
     return getattr(config, "is_causal", True) is False or bool(getattr(config, "use_bidirectional_attention", False))

@@ -1,4 +1,4 @@
-"""Where the tokens of rows lie when rows that begin alike are put end to end, their common beginning once."""
+"""The layout of packed rows: prefix groups end to end, each shared prefix once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Segment:
 
     start: int
     prefix: int
-    """Tokens that the rows share; 0 for a row by itself."""
+    """Tokens that the rows share; 0 for a row alone."""
     ends: tuple[int, ...]
     """Where each row's own tokens end; the first begin at `start + prefix`, the others where the one before ends."""
     longest: int

@@ -1,4 +1,4 @@
-"""The forward of Llama and its near relatives over a flat line of rows, without the work that nobody reads.
+"""The forward of Llama and its near relatives over packed rows, computing in the last layer only what is used.
 
 The library's modules hold the weights; the loop over them is ours, so that in the last layer queries, the output
 projection and the MLP are computed at the wanted tokens alone. Whether the result is the library's is tried out before

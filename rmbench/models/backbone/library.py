@@ -1,4 +1,4 @@
-"""Any decoder of the library over a flat line of rows, by an attention function of ours in the library's registry."""
+"""Any decoder of transformers over packed rows, by an attention function registered with the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plain ways to hidden states: padded batches, one row at a time, and a state carried from prefix to answers."""
+"""Hidden states without packed attention: padded batches, single rows, and a prefix's state carried to its rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def padded_states(model: Any, batch: Batch, wanted: Sequence[Sequence[int]]) -> 
 
 
 def plain_states(model: Any, rows: Sequence[Encoded], wanted: Sequence[Sequence[int]]) -> Tensor:
-    """The same, each row by itself: nothing padded, nothing masked, nothing shared."""
+    """The same, each row alone: not padded, not masked, not shared."""
     device = next(model.parameters()).device
     found = []
     for row, indices in zip(rows, wanted, strict=True):

@@ -1,4 +1,4 @@
-"""From hidden states to scores: which position is read, and what is multiplied with it."""
+"""Position ids, left alignment, the state at a position, and a linear head on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["linear_head", "positions", "state_at", "to_the_left"]
+__all__ = ["left_align", "linear_head", "positions", "state_at"]
 
 
 def positions(mask: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def linear_head(state: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch
     return F.linear(state.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)).float()
 
 
-def to_the_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def left_align(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The same rows [B, T] with their real tokens at the left end, in order. Encoders read their first column, which
     must not be padding."""
     order = torch.argsort(mask, dim=-1, descending=True, stable=True)

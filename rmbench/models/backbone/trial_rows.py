@@ -1,4 +1,4 @@
-"""The rows on which sharing is tried out before it is believed."""
+"""The rows of a sharing trial, which compares shared with plain states before anything counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from rmbench.models.protocols import Batch, Encoded, Group
 
-__all__ = ["probe_rows"]
+__all__ = ["trial_rows"]
 
 _PREFIX = 128
 _OWN = 32
@@ -16,7 +16,7 @@ _OWN = 32
 trying it on whole long rows would cost more than it saves on a small job."""
 
 
-def probe_rows(batches: Sequence[Batch], window: int | None) -> list[Batch]:
+def trial_rows(batches: Sequence[Batch], window: int | None) -> list[Batch]:
     """Small batches cut from real rows: three groups that share something (any rows where none does), and one longer
     than the sliding window, where a window that was forgotten shows."""
     groups = [group for batch in batches for group in _groups(batch)]

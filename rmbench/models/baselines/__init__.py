@@ -1,1 +1,1 @@
-"""Baselines that every reward model should beat: they look at the text and know nothing of preferences."""
+"""Baselines that every reward model should beat: functions of the text alone, not learned from preferences."""

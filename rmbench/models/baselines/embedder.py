@@ -1,4 +1,4 @@
-"""A sentence embedder in transformers layout: what its files say, and one embedding per text."""
+"""Opens a sentence embedder in transformers layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`baseline:NAME` as a model."""
+"""Opens `baseline:NAME`."""
 
 from __future__ import annotations
 

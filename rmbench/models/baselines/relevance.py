@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from rmbench.models.backbone.positions import to_the_left
+from rmbench.models.backbone.positions import left_align
 from rmbench.models.baselines.surface import distinct_trigrams, word_punct
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.types import text_of
@@ -35,7 +35,7 @@ _LENGTH_UNIT = 100
 
 
 class RelevanceSettings(BaseModel):
-    """What `--model-args` may say."""
+    """Settings, for `--model-args`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,7 +64,7 @@ class Terms:
 def embed(model: Any, batch: Batch, pooling: Pooling) -> FloatArray:
     """[B, H] float32 embeddings of a batch of texts: the mean of the real tokens' states, the first one or the last."""
     device = next(model.parameters()).device
-    ids, mask = to_the_left(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+    ids, mask = left_align(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
     with torch.inference_mode():
         states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # [B, T, H]
         counts = mask.sum(-1)  # [B]
@@ -159,7 +159,7 @@ class RelevanceScorer:
         return {name: np.array([value], dtype=np.float32) for name, value in named.items()}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the model answers rewards alone."""
+        """Not available: the model returns rewards only."""
 
 
 def _asked(request: Request) -> str:

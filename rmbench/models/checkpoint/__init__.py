@@ -1,1 +1,1 @@
-"""A checkpoint's folder on disk, read and loaded into memory, with nothing dropped unseen."""
+"""Checkpoints: downloaded, read, checked and loaded; no tensor is dropped silently or initialised at random."""

@@ -10,7 +10,7 @@ from rmbench.errors import RmbenchError
 __all__ = ["Download", "download"]
 
 _SMALL_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.vocab", "regression_layer.pt", "gating_layer.pt"]
-"""The last two are LDL's heads, which lie beside the weights."""
+"""The last two are LDL's heads, which lie next to the weights."""
 
 
 @dataclass(frozen=True, slots=True)

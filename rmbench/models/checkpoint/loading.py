@@ -1,4 +1,4 @@
-"""Weights and tokenizers into memory: device, dtype and attention resolved, nothing missing, nothing random."""
+"""Loads weights and tokenizers: device, dtype and attention are resolved, and no tensor may be missing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def torch_dtype(name: str) -> torch.dtype:
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
-    """The tokenizer that lies beside the weights; raises RmbenchError where there is none."""
+    """The tokenizer that lies next to the weights; raises RmbenchError where there is none."""
     from transformers import AutoTokenizer
 
     with _quiet(), _explained(f"the tokenizer of {checkpoint.folder}"):

@@ -1,4 +1,4 @@
-"""All that a family is told when a checkpoint is to be opened."""
+"""What a family opens: a checkpoint with its card, the user's options, and the decision for the family."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One way to read a checkpoint."""
+    """A layout that a checkpoint has."""
 
     layout: str
     """Which of the family's layouts."""
     why: str
-    """What was found, e.g. "the checkpoint holds score.weight [1, 64]"."""
+    """The evidence, e.g. "the checkpoint holds score.weight [1, 64]"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The decision and its ground."""
+    """The decision for a family, and its reason."""
 
     name: str
     layout: str
@@ -51,9 +51,9 @@ class Opening:
     """A checkpoint that was read and whose family was decided."""
 
     name: str
-    """As people call the model."""
+    """The model's name in messages and records."""
     revision: str
-    """As the record says it: the hub commit, or the start of the files' digest."""
+    """The hub commit, or the start of the files' digest."""
     digest: str
     """What pins the files: the hub commit, or sha256 over their content."""
     checkpoint: Checkpoint
@@ -88,7 +88,7 @@ class Opening:
     def facts(
         self, settings: Mapping[str, Setting], parameters: int | None, *, modalities: Sequence[str] = ("text",)
     ) -> ModelFacts:
-        """What the record will say of the model; `settings` is everything that changes a number."""
+        """The model's facts for the record; `settings` is everything that changes a number."""
         pinned = {
             "files": self.digest,
             "family": self.family.name,
@@ -111,4 +111,4 @@ class Opening:
 
 
 CARD_ARGS = ("bos", "head_dtype", "pooling", "truncation_side")
-"""What `--model-args` may say of any text model; each takes the place of the card's key of that name."""
+"""The `--model-args` of every text model; each replaces the card's key of that name."""

@@ -1,4 +1,4 @@
-"""What can be known of a checkpoint without loading its tensors: its configuration, their names and shapes."""
+"""Reads a checkpoint without loading its tensors: configuration, tensor names and shapes, digests of the files."""
 
 from __future__ import annotations
 

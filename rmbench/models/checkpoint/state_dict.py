@@ -1,4 +1,4 @@
-"""Whole files of tensors into memory, as tensors alone unless pickles are allowed."""
+"""Loads whole files of tensors; pickles only where they are allowed."""
 
 from __future__ import annotations
 

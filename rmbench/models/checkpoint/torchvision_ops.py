@@ -1,9 +1,9 @@
-"""Lets torchvision be imported beside a torch that its compiled operators do not fit.
+"""Makes torchvision importable with a torch build that its compiled operators do not fit.
 
-The package index has torchvision for CUDA alone. Beside a CPU build of torch its operators cannot be loaded, and then
-its import fails, and with it that of every library that looks for it (transformers, open_clip), although nothing here
-needs more of it than transforms in Python. What the import misses are two operators' schemas, which are declared here;
-calling one of the two still fails. Where the builds match, nothing is done.
+The package index has torchvision for CUDA only. With a CPU build of torch its operators cannot be loaded, its import
+fails, and so does that of every library that uses it (transformers, open_clip), although only its transforms in Python
+are needed here. The import lacks the schemas of two operators, which are declared here; calling one of the two still
+fails. Where the builds match, nothing is done.
 """
 
 from __future__ import annotations

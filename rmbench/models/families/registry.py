@@ -1,4 +1,5 @@
-"""Which family a checkpoint belongs to, from its configuration and its tensor names, never from its own name."""
+"""The registry of families, and the decision which of them a checkpoint belongs to: by its configuration and its tensor
+names, never by its own name."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ class ModelFamily(Protocol):
 
     @property
     def name(self) -> str:
-        """As `--adapter`, cards and records call it."""
+        """Its name in `--adapter`, cards and records."""
         ...
 
     @property
@@ -47,7 +48,7 @@ class ModelFamily(Protocol):
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
         """The layouts that the checkpoint has. With `layout` only that one is looked at, by the tensors alone: the user
-        or the card has said what config.json does not. Without it the configuration must agree."""
+        or the card names what config.json does not. Without it the configuration must agree."""
         ...
 
     def open(self, opening: Opening) -> Scorer | Responder:
@@ -99,7 +100,7 @@ def families() -> Mapping[str, ModelFamily]:
         try:
             loaded = point.load()
             family = loaded() if isinstance(loaded, type) else loaded
-        except Exception as error:  # somebody else's package may fail in any way
+        except Exception as error:  # a plug-in may fail in any way
             raise RmbenchError(f"{who} cannot be loaded: {type(error).__name__}: {error}") from error
         if not isinstance(family, ModelFamily):
             raise RmbenchError(f"{who} is no model family: it needs name, layouts, fits and open.")

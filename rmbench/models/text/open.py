@@ -1,4 +1,4 @@
-"""What every family of text models needs when it is opened: how conversations become tokens."""
+"""Opening text models: template, special tokens, length and padding, resolved from options, card and tokenizer."""
 
 from __future__ import annotations
 

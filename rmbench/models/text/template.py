@@ -1,4 +1,4 @@
-"""Chat templates: whole conversations into the text that a model reads."""
+"""Chat templates: a whole conversation rendered as text."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 
 from rmbench.models.backbone import backbone as module
 from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.trial_rows import probe_rows
+from rmbench.models.backbone.trial_rows import trial_rows
 from rmbench.models.protocols import Batch, Encoded, Group
 
 SIZE = {
@@ -173,7 +173,7 @@ def test_rows_beyond_the_window_are_tried_when_they_first_come(monkeypatch: pyte
 
 def test_trials_are_small_and_real() -> None:
     batch = grouped()
-    trials = probe_rows([batch], 48)
+    trials = trial_rows([batch], 48)
     whole = [" ".join(map(str, row.ids)) for row in batch.rows]
     for trial in trials:
         start = 0
@@ -185,8 +185,8 @@ def test_trials_are_small_and_real() -> None:
         assert all(any(" ".join(map(str, row.ids)) in text for text in whole) for row in trial.rows)
     assert max(len(row.ids) for row in trials[0].rows) <= 192 + 64
     assert any(len(row.ids) > 48 for row in trials[1].rows)
-    assert probe_rows([], 48) == []
-    assert len(probe_rows([batch], None)) == 1
+    assert trial_rows([], 48) == []
+    assert len(trial_rows([batch], None)) == 1
 
 
 def test_long_rows_are_cut_for_the_trial() -> None:
@@ -194,8 +194,8 @@ def test_long_rows_are_cut_for_the_trial() -> None:
     rows = tuple(Encoded(str(n), 4040, (*beginning, *([n] * 100))) for n in (7, 8))
     nothing = np.zeros((2, 0), dtype=np.int64)
     long = Batch(rows, nothing, nothing, np.zeros(2, dtype=np.int64), (Group(len(beginning), 2),))
-    (trial,) = probe_rows([long], None)
+    (trial,) = trial_rows([long], None)
     assert [len(row.ids) for row in trial.rows] == [160, 160]
     assert trial.groups == (Group(128, 2),)
-    windowed = probe_rows([long], 1000)[1]
+    windowed = trial_rows([long], 1000)[1]
     assert min(len(row.ids) for row in windowed.rows) > 1000

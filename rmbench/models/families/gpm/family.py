@@ -1,4 +1,4 @@
-"""What marks a general preference model."""
+"""Recognises checkpoints of general preference models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ class GpmFamily:
         return (Fit(layout, f"the checkpoint holds {' and '.join(shown)}"),)
 
     def open(self, opening: Opening) -> Scorer:
-        """As `ModelFamily` says."""
         from rmbench.models.families.gpm.open import open_gpm
 
         return open_gpm(opening)

@@ -1,4 +1,4 @@
-"""A checkpoint folder as a general preference model: everything resolved, said and hashed."""
+"""Opens a general preference model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOT_THE_BACKBONES = rf"(lm_head|{VALUE_HEAD}|{PROMPT_HEAD})\..*"
 
 
 class GpmSettings(BaseModel):
-    """What a card's [settings] or --model-args may say; defaults are those of upstream's gpm_example_usage.py."""
+    """Settings, for a card's [settings] or --model-args; defaults are those of upstream's gpm_example_usage.py."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""How a GPM reads conversations: an EOS at the end, and where its prompt ends."""
+"""Tokens of a GPM: an EOS at the end, and where the prompt ends."""
 
 from __future__ import annotations
 

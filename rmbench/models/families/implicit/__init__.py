@@ -1,1 +1,1 @@
-"""Implicit rewards: what a policy's log-probabilities say of an answer."""
+"""Implicit rewards: functions of a policy's log-probabilities of an answer."""

@@ -1,4 +1,4 @@
-"""Conversations into tokens, with the place where the answer begins."""
+"""Tokens of conversations for implicit rewards, with the position where the answer begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What marks a language model that can be read as an implicit reward."""
+"""Recognises language models that can serve as implicit rewards."""
 
 from __future__ import annotations
 
@@ -46,7 +46,6 @@ class ImplicitFamily:
         return ()
 
     def open(self, opening: Opening) -> Scorer:
-        """As `ModelFamily` says."""
         from rmbench.models.families.implicit.open import open_implicit
 
         return open_implicit(opening)

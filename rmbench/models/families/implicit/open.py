@@ -1,4 +1,4 @@
-"""A language model's folder, and those of its references, as an implicit reward."""
+"""Opens a language model, and its references, as an implicit reward."""
 
 from __future__ import annotations
 

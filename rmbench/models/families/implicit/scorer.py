@@ -65,7 +65,7 @@ class ImplicitScorer(BackboneSharing):
         return {name: np.array([[row[name]] for row in found], dtype=np.float32) for name in found[0]}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the model answers rewards alone."""
+        """Not available: the model returns rewards only."""
 
     def _row(self, span: Answer, logps: Doubles, refs: Doubles | None) -> dict[str, float]:
         """One row's figures from its tokens' log-probabilities [n], and [R, n] under the references."""

@@ -1,4 +1,4 @@
-"""What a user or a card may say of an implicit reward."""
+"""The settings of an implicit reward."""
 
 from __future__ import annotations
 

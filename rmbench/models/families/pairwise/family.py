@@ -1,4 +1,4 @@
-"""What marks a pairwise model."""
+"""Recognises checkpoints of pairwise models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PairwiseFamily:
         """As `ModelFamily` says.
 
         Raises:
-            RmbenchError: a decision tree lies beside the weights, or config.json names PairRM's class and a tensor of
+            RmbenchError: a decision tree lies next to the weights, or config.json names PairRM's class and a tensor of
                 its head is not there.
         """
         if layout is None:
@@ -47,7 +47,6 @@ class PairwiseFamily:
         return (Fit(layout, found),) if found else ()
 
     def open(self, opening: Opening) -> Scorer:
-        """As `ModelFamily` says."""
         from rmbench.models.families.pairwise.open import open_pairwise
 
         return open_pairwise(opening)

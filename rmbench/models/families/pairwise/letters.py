@@ -1,4 +1,4 @@
-"""Language models that were taught to answer "A" or "B": the margin is the difference of the two letters' logits."""
+"""Language models trained to answer "A" or "B": the margin is the difference of the two letters' logits."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class LetterScorer:
         return {"margin": margin.cpu().numpy().astype(np.float32, copy=False)}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the engine puts the pairs together."""
+        """Not available: the engine assembles the pairs."""
 
     def _asked(self, request: Request) -> Question | Encoded:
         try:

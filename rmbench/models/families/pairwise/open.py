@@ -1,4 +1,4 @@
-"""A checkpoint folder as a pairwise model: everything resolved, said and hashed."""
+"""Opens a pairwise model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["PairRmSettings", "open_pairwise"]
 
 
 class PairRmSettings(BaseModel):
-    """What a card's [settings] or --model-args may say of PairRM; the defaults are those of llm-blender/PairRM-hf.
+    """PairRM's settings, for a card's [settings] or --model-args; the defaults are those of llm-blender/PairRM-hf.
 
     Better-PairRM has dialogue = "turns", source_length = 2030, candidate_length = 670, answer_length = 670 and, among
     the card's own keys, truncation_side = "left".

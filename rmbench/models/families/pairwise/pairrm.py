@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.positions import state_at, to_the_left
+from rmbench.models.backbone.positions import left_align, state_at
 from rmbench.models.families.pairwise.spelling import Dialogue, Texts, UnpairableError, pairrm_texts
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextRow
@@ -153,7 +153,7 @@ class PairRmScorer:
         """{"margin": [B, 1]}."""
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            ids, mask = to_the_left(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+            ids, mask = left_align(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # [B, T, H]
             columns = torch.from_numpy(_columns(batch)).to(device)  # [B, 3]
             source, first, second = (state_at(hidden, column).to(self.head.w1.dtype) for column in columns.unbind(-1))
@@ -161,7 +161,7 @@ class PairRmScorer:
         return {"margin": margin.float().cpu().numpy().astype(np.float32, copy=False)}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the engine puts the pairs together."""
+        """Not available: the engine assembles the pairs."""
 
 
 def marks_of(tokenizer: Any, config: Mapping[str, Any], keys: Sequence[str], folder: object) -> None:

@@ -1,4 +1,4 @@
-"""Two conversations as the texts that pairwise models were taught to read."""
+"""Two conversations as one prompt, in the formats that pairwise models were trained on."""
 
 from __future__ import annotations
 

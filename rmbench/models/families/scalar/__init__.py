@@ -1,1 +1,1 @@
-"""Scalar (Bradley-Terry) reward models: a backbone and a head that makes one number of a state."""
+"""Scalar (Bradley-Terry) reward models: a backbone, and a head that maps a hidden state to one number."""

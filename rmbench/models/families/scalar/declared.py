@@ -1,4 +1,4 @@
-"""Scalar reward models whose head is declared: a backbone's states through whatever the declaration says."""
+"""Scalar reward models with a declared head: hidden states of a backbone through that head."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DeclaredScorer(BackboneSharing):
     pad_id: int
     pooling: BoundPooling
     objectives: tuple[str, ...]
-    """Names of the objectives, in their order; empty where nobody named them."""
+    """Names of the objectives, in their order; empty where they have none."""
     answers: frozenset[Answer] = frozenset({"reward"})
 
     def with_hidden(self) -> DeclaredScorer:

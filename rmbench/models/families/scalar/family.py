@@ -1,4 +1,4 @@
-"""What marks a scalar reward model."""
+"""Recognises checkpoints of scalar reward models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ class ScalarFamily:
         return (*STOCK, *(name for name, declared in layouts().items() if not declared.data.get("twin", False)))
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        """As `ModelFamily` says."""
         return (*_stock_fits(checkpoint, layout), *_declared_fits(checkpoint, layout))
 
     def lacks(self, checkpoint: Checkpoint, layout: str | None) -> str:
@@ -57,7 +56,6 @@ class ScalarFamily:
         return f"The layout {'; the layout '.join(told)}." if told else ""
 
     def open(self, opening: Opening) -> Scorer:
-        """As `ModelFamily` says."""
         layout = opening.family.layout
         if layout in STOCK:
             from rmbench.models.families.scalar.open import open_stock

@@ -1,4 +1,4 @@
-"""A checkpoint folder as a scalar reward model: everything resolved, said and hashed."""
+"""Opens a stock sequence classifier as a scalar reward model."""
 
 from __future__ import annotations
 

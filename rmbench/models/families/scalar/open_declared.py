@@ -1,4 +1,4 @@
-"""A checkpoint with a declared head as a model: head and backbone resolved, checked against each other, hashed."""
+"""Opens a scalar reward model with a declared head."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer 
 
     Raises:
         RmbenchError: the checkpoint has not this layout; a head that does not fit together or not to the backbone; no
-            template; an option that does not fit; Python files that nobody said to trust.
+            template; an option that does not fit; Python files that the user does not trust.
     """
     opening.settings(_NoSettings)
     layout = declaration.layout(opening.checkpoint.config)

@@ -1,4 +1,4 @@
-"""Opening a model that brings its own Python files, where the user trusts them."""
+"""Opens a scalar model that is built by Python files in the checkpoint, where the user trusts them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
     """Build the model by its own files and keep its own score.
 
     Raises:
-        RmbenchError: nobody said to trust them; they name no class; a missing tensor; a score that is no number.
+        RmbenchError: the user does not trust them; they name no class; a missing tensor; a score that is no number.
     """
     checkpoint, options = opening.checkpoint, opening.options
     assert layout.remote is not None

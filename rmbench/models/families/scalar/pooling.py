@@ -1,5 +1,5 @@
 """Which states of a row a scalar head reads. Places come from the row's own ids, before anything is padded, so neither
-padding nor the pad token has a say; what upstream's rule would have chosen is told beside it."""
+padding nor the pad token changes them; a row for which upstream's rule would choose another is counted."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class _Chat:
 
 @dataclass(frozen=True)
 class RemoteScorer:
-    """A Scorer around a model of somebody else's code. Rows go through it one by one and without padding: its pooling
-    is its own, and which padding it is right for is not known."""
+    """A Scorer around a model built by code in its checkpoint. Rows are computed one by one and without padding, since
+    its pooling is its own, and which padding it supports is unknown."""
 
     model: Any
     text: TextEncoder
@@ -54,7 +54,7 @@ class RemoteScorer:
             return {"reward": np.array([[self._score(row)] for row in batch.rows], dtype=np.float32)}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the model answers rewards alone."""
+        """Not available: the model returns rewards only."""
 
     def _score(self, row: Encoded) -> float:
         if self.remote.method is not None:

@@ -11,7 +11,7 @@ import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.positions import linear_head, to_the_left
+from rmbench.models.backbone.positions import left_align, linear_head
 from rmbench.models.backbone.sharing import BackboneSharing
 from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
 from rmbench.models.families.scalar.segments import PairEncoder, segment_ids
@@ -71,12 +71,12 @@ class ScalarScorer(BackboneSharing):
             return answered | {"hidden": _array(state)} if "hidden" in self.answers else answered
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the model answers rewards alone."""
+        """Not available: the model returns rewards only."""
 
     def _classified(self, batch: Batch) -> torch.Tensor:
         """[B, 1] of an encoder's own class."""
         device = next(self.model.parameters()).device
-        ids, mask = to_the_left(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+        ids, mask = left_align(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
         given = {name: torch.from_numpy(array).to(device) for name, array in self._segments(batch).items()}
         scores: torch.Tensor = self.model(input_ids=ids, attention_mask=mask, **given).logits
         return scores

@@ -1,4 +1,4 @@
-"""Stacks of linear layers on an embedding, read from state dicts whose names say what stands between them."""
+"""Stacks of linear layers on an embedding, read from state dicts whose names show what is between them."""
 
 from __future__ import annotations
 

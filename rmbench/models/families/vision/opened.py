@@ -1,4 +1,4 @@
-"""What both families that look at images do when they are opened."""
+"""What opening a vision model of either family needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request shows a model that scores pictures: the prompt's text, and the candidate's one image or video."""
+"""The input of a vision model from a request: the prompt's text, and the candidate's one image or video."""
 
 from __future__ import annotations
 

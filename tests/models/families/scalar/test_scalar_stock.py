@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.positions import linear_head, positions, to_the_left
+from rmbench.models.backbone.positions import left_align, linear_head, positions
 from rmbench.models.checkpoint.loading import warm
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.open import OpenOptions
@@ -270,10 +270,10 @@ def test_positions_count_real_tokens_alone() -> None:
     assert positions(mask).tolist() == [[1, 1, 0, 1, 2], [0, 1, 2, 1, 1]]
 
 
-def test_rows_move_to_the_left_in_order() -> None:
+def test_rows_move_left_align_in_order() -> None:
     ids = torch.tensor([[9, 9, 5, 6, 7], [1, 2, 3, 9, 9]])
     mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0]])
-    moved, mask = to_the_left(ids, mask)
+    moved, mask = left_align(ids, mask)
     assert moved.tolist() == [[5, 6, 7, 9, 9], [1, 2, 3, 9, 9]]
     assert mask.tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 0, 0]]
 

@@ -1,4 +1,4 @@
-"""A declared head from a checkpoint's tensors; whatever is missing or does not fit is named."""
+"""Builds a declared head from a checkpoint's tensors."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _fixed(layout: Layout, count: int, tensors: HeadTensors) -> list[float]:
 
 
 def _normaliser(spec: Normalisation, tensors: HeadTensors) -> Normaliser:
-    """Statistics are kept in float32 or better."""
+    """Statistics stay in float32 or better."""
     dtype = torch.promote_types(tensors.dtype, torch.float32)
 
     def number(value: float) -> Tensor:

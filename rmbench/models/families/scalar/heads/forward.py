@@ -22,7 +22,7 @@ class ScoreHead(Protocol):
 
     @property
     def reads_prompt(self) -> bool:
-        """Whether it reads the prompt's state beside the answer's."""
+        """Whether it reads the prompt's state as well as the answer's."""
         ...
 
     @property

@@ -19,17 +19,17 @@ def agrees(layout: Layout, checkpoint: Checkpoint) -> bool:
 
 
 def lacking(layout: Layout, checkpoint: Checkpoint) -> list[str]:
-    """What of the layout is not there: tensors by name, or by pattern where the layout has one; files."""
+    """What the checkpoint lacks of the layout: tensors by name, or by pattern where the layout has one; files."""
     return [name for name, found in _needs(layout, checkpoint).items() if not found]
 
 
 def begun(layout: Layout, checkpoint: Checkpoint) -> bool:
-    """Whether anything of the layout is there."""
+    """Whether the checkpoint has anything of the layout."""
     return any(_needs(layout, checkpoint).values())
 
 
 def unwanted(layout: Layout, checkpoint: Checkpoint) -> list[str]:
-    """What is there and is another layout's: tensors by name, or a score of another number of outputs."""
+    """What the checkpoint has of another layout: tensors by name, or a score of another number of outputs."""
     found = [name for name in checkpoint.tensors if any(re.fullmatch(mark, name) for mark in layout.without)]
     spec, outputs = layout.score, layout.score_outputs
     if spec is None or spec.file or "{}" in spec.name or outputs is None:
@@ -41,7 +41,7 @@ def unwanted(layout: Layout, checkpoint: Checkpoint) -> list[str]:
 
 
 def shown(layout: Layout, checkpoint: Checkpoint) -> str:
-    """What was found, as the ground of a decision."""
+    """The evidence for a layout."""
     names = [weight_of(spec) if spec.file is None else spec.file for spec in _networks(layout)]
     names += _tensors(layout)[:1]
     found = [
@@ -57,7 +57,7 @@ def weight_of(spec: NetworkSpec) -> str:
 
 
 def _needs(layout: Layout, checkpoint: Checkpoint) -> dict[str, bool]:
-    """What must be there -> whether it is."""
+    """What the layout needs -> whether the checkpoint has it."""
     names = checkpoint.tensors.keys()
     needs = {mark: any(re.fullmatch(mark, name) for name in names) for mark in layout.marks}
     needs |= {name: name in names for name in _tensors(layout)}

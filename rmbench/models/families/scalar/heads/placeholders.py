@@ -1,4 +1,4 @@
-"""`{key}`, `{key=default}` and `{key!example}` in a head's declaration: what a checkpoint's config.json says itself."""
+"""`{key}`, `{key=default}` and `{key!example}` in a head's declaration: values from the checkpoint's config.json."""
 
 from __future__ import annotations
 

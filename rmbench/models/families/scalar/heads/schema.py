@@ -1,4 +1,4 @@
-"""What a declaration of a scalar head may say: the schema of `layouts/*.toml` and of a model card's `[head]`.
+"""The schema of a scalar head's declaration: `layouts/*.toml` and of a model card's `[head]`.
 
 Tensor names are whole names in the checkpoint; a network is named by what stands before `.weight`, with `{}` for the
 number of a layer. `{key}`, `{key=default}` and `{key!example}` stand for what config.json says; without a default it
@@ -233,7 +233,7 @@ class Layout(_Table):
 
     @property
     def reads_prompt(self) -> bool:
-        """Whether the state before the answer is read beside the answer's."""
+        """Whether the state before the answer is read as well as the answer's."""
         gated = self.gate is not None and self.gate.state == "prompt"
         return gated or (self.ideal is not None and self.ideal.network is not None)
 

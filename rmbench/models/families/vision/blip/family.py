@@ -1,4 +1,4 @@
-"""What marks an ImageReward checkpoint."""
+"""Recognises ImageReward checkpoints."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ class BlipFamily:
         return (Fit("imagereward", "its torch file holds blip.visual_encoder, blip.text_encoder and mlp.layers"),)
 
     def open(self, opening: Opening) -> Scorer:
-        """As `ModelFamily` says."""
         from rmbench.models.families.vision.blip.open import open_imagereward
 
         return open_imagereward(opening)

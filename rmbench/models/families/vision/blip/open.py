@@ -1,4 +1,4 @@
-"""An ImageReward checkpoint as a scorer."""
+"""Opens an ImageReward checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
 
 class BlipSettings(BaseModel):
-    """What `--model-args` and cards may say of an ImageReward model."""
+    """Settings of an ImageReward model, for `--model-args` and cards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

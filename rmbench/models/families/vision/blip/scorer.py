@@ -61,7 +61,7 @@ class BlipScorer:
         return {"reward": rewards.numpy().astype(np.float32)[:, None]}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the model answers rewards alone."""
+        """Not available: the model returns rewards only."""
 
     def _row(self, request: Request) -> Encoded:
         try:

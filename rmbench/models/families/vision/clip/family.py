@@ -1,4 +1,4 @@
-"""What marks a CLIP checkpoint, whichever of three ways it was saved in."""
+"""Recognises CLIP checkpoints in three formats."""
 
 from __future__ import annotations
 
@@ -36,12 +36,10 @@ class ClipFamily:
         return tuple(LAYOUTS)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        """As `ModelFamily` says."""
         own = [layout] if layout else [name for name in LAYOUTS if name == _declared(checkpoint)]
         return tuple(Fit(name, _ground(checkpoint, name)) for name in own if _has(checkpoint, LAYOUTS[name]))
 
     def open(self, opening: Opening) -> Scorer:
-        """As `ModelFamily` says."""
         from rmbench.models.families.vision.clip.open import open_clip_model
 
         return open_clip_model(opening)

@@ -1,4 +1,4 @@
-"""A CLIP checkpoint as a scorer: architecture, preprocessing, tokenizer and score resolved, said and hashed."""
+"""Opens a CLIP checkpoint: architecture, preprocessing, tokenizer and score are resolved."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["ClipSettings", "open_clip_model"]
 
 
 class ClipSettings(BaseModel):
-    """What `--model-args` and cards may say of a CLIP model."""
+    """Settings of a CLIP model, for `--model-args` and cards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -70,7 +70,7 @@ class ClipScorer:
         return {"reward": np.array([reward], dtype=np.float32)}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: the model answers rewards alone."""
+        """Not available: the model returns rewards only."""
 
     def _row(self, request: Request) -> Encoded:
         try:

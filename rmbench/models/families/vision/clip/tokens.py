@@ -78,7 +78,7 @@ def _open_clip_tokenizer(clean: str) -> Any:
 
 
 def saved_tokens(checkpoint: Checkpoint, options: OpenOptions, context: int, vocabulary: int) -> ClipTokens:
-    """The tokenizer beside the weights; CLIP's vocabulary as open_clip ships it where there is none.
+    """The tokenizer next to the weights; CLIP's vocabulary as open_clip ships it where there is none.
 
     Raises:
         RmbenchError: the tokenizer has no start or end token, or more tokens than the tower has embeddings.

@@ -42,13 +42,11 @@ class OpenClipTowers:
     scale: float
 
     def images(self, pixels: Tensor) -> Tensor:
-        """As `Towers` says."""
         own = next(self.model.parameters())
         with torch.inference_mode():
             return _unit(self.model.encode_image(pixels.to(own.device, own.dtype)))
 
     def texts(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """As `Towers` says."""
         ids, _ = _padded(rows, self.context)
         with torch.inference_mode():
             return _unit(self.model.encode_text(ids.to(next(self.model.parameters()).device)))
@@ -62,14 +60,12 @@ class TransformersTowers:
     scale: float
 
     def images(self, pixels: Tensor) -> Tensor:
-        """As `Towers` says."""
         own = next(self.model.parameters())
         with torch.inference_mode():
             seen = self.model.vision_model(pixel_values=pixels.to(own.device, own.dtype))
             return _unit(self.model.visual_projection(seen.pooler_output))
 
     def texts(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """As `Towers` says."""
         device = next(self.model.parameters()).device
         ids, mask = _padded(rows, max(len(row) for row in rows))
         with torch.inference_mode():
