@@ -120,7 +120,7 @@ def test_a_run_has_both_orders(folder: Path, tmp_path: Path) -> None:
     [
         ({"protocol": "pair"}, "protocol pair: a judge in this process is read by the probabilities of two options"),
         ({"protocl": "option"}, "no setting 'protocl'.*Did you mean .protocol"),
-        ({"marks": "quote"}, "marks='quote'"),
+        ({"marks": "quote"}, "marks: .*found 'quote'"),
     ],
 )
 def test_what_cannot_be_asked_is_an_error(folder: Path, args: dict[str, str], message: str) -> None:
