@@ -6,7 +6,7 @@ order the task declares, never in the order a model was shown them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -25,6 +25,7 @@ __all__ = [
     "Status",
     "Value",
     "Verdict",
+    "skew_half",
     "text_of",
 ]
 
@@ -83,7 +84,7 @@ def text_of(conversation: Conversation) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a model is asked about: the message or messages that answer the prompt."""
+    """A response to judge: the message or messages that answer the prompt."""
 
     messages: Conversation
     prompt: Conversation | None = None
@@ -118,7 +119,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """What people said of an example. All parts empty is legal: such a task reports a mean score."""
+    """People's preferences, ratings and labels of an example. Where all are empty the task reports a mean score."""
 
     relation: tuple[Edge, ...] = ()
     ratings: tuple[tuple[float, ...], ...] = ()
@@ -168,9 +169,14 @@ class Verdict:
     """Natural log of the verdict's probability, where the judge gives it."""
 
 
+def skew_half(directed: Sequence[Sequence[float]], i: int, j: int) -> float:
+    """How much candidate `i` is above `j` by directed margins [K, K], whichever of the two is shown first."""
+    return (directed[i][j] - directed[j][i]) / 2
+
+
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """What a model said of one example; with the gold, all that any metric needs."""
+    """A model's answer to one example; with the gold, all that any metric needs."""
 
     id: str
     rewards: tuple[float, ...] | None = None
@@ -196,7 +202,7 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An example's figures beside what a model said of it. It carries no text, and metrics need nothing else."""
+    """An example's gold and groups with a model's judgment of it. It carries no text, and metrics need nothing else."""
 
     id: str
     size: int

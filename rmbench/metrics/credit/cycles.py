@@ -1,24 +1,32 @@
-"""Preferences that go round: what a scalar could reach at best, how often a model's own margins go round, and how well
-the scalar nearest to them would do. (GPM, arXiv 2410.02197, has the cyclic tasks; a scalar reaches at most (K - 1)/K of
-a pure cycle of K.)
+"""Intransitive preferences: what a scalar could reach at best, how often a model's own margins are intransitive, and
+how well the scalar nearest to them would do. (GPM, arXiv 2410.02197, has the cyclic tasks; a scalar reaches at most
+(K - 1)/K of a pure cycle of K.)
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.rows.answers import answered_by, outcomes, scores
+from rmbench.metrics.rows.answers import answered_by, net_wins, outcomes, scores
 from rmbench.metrics.rows.gold import Compared
 from rmbench.metrics.uncertainty.aggregate import Floats
-from rmbench.types import Judged
+from rmbench.types import Judged, skew_half
 
-__all__ = ["bradley_terry_fit", "bradley_terry_rewards", "cyclic_triples", "most_in_order", "scalar_ceiling", "triples"]
+__all__ = [
+    "bradley_terry_fit",
+    "bradley_terry_rewards",
+    "count_cyclic_triples",
+    "cyclic_triples",
+    "most_in_order",
+    "scalar_ceiling",
+]
 
 _LARGEST = 16
 """Candidates up to which the best order is found exactly, by 2^K steps."""
@@ -38,7 +46,7 @@ def most_in_order(weights: Floats) -> float:
     return float(best[-1])
 
 
-def scalar_ceiling(row: Judged, found: Sequence[Compared], spec: MetricSpec) -> float:
+def scalar_ceiling(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
     """The accuracy on the row's comparisons of the best scalar there could be, whatever the model said.
 
     Raises RmbenchError for more than 16 candidates.
@@ -48,33 +56,14 @@ def scalar_ceiling(row: Judged, found: Sequence[Compared], spec: MetricSpec) -> 
             f'metric "{spec.name}": row "{row.id}" has {row.size} candidates; a ceiling is found for up to {_LARGEST}.'
         )
     weights = np.zeros((row.size, row.size))
-    for one in found:
-        weights[one.i, one.j] += not one.tie
+    for pair in pairs:
+        weights[pair.i, pair.j] += 1
     return most_in_order(weights) / float(weights.sum())
 
 
-def _net_of(row: Judged) -> Callable[[int, int], int]:
-    """Whether the row's answer has `i` above `j` (1), below it (-1) or neither."""
-
-    def net(i: int, j: int) -> int:
-        said = outcomes(row, i, j)
-        total = sum((one.outcome == "win") - (one.outcome == "loss") for one in said)
-        return (total > 0) - (total < 0)
-
-    return net
-
-
-def triples(net: Callable[[int, int], int], size: int) -> tuple[int, int]:
-    """(triples that go round, all triples) of `size` candidates; a triple with a tie in it does not go round."""
-    cyclic = 0
-    for i, j, k in itertools.combinations(range(size), 3):
-        around = (net(i, j), net(j, k), net(k, i))
-        cyclic += around in ((1, 1, 1), (-1, -1, -1))
-    return cyclic, math.comb(size, 3)
-
-
-def cyclic_triples(row: Judged) -> float | None:
-    """The share of the row's triples of candidates that the model's margins order in a circle; 0 for any scalar.
+def cyclic_triples(row: Judged, spec: MetricSpec) -> float | None:
+    """The share of the row's triples of candidates on which the model is intransitive; 0 for any scalar. A triple with
+    a tie in it is not.
 
     None for fewer than three candidates or a row without an answer.
     """
@@ -82,8 +71,18 @@ def cyclic_triples(row: Judged) -> float | None:
         return None
     if answered_by(row) == "reward":
         return 0.0
-    cyclic, total = triples(_net_of(row), row.size)
-    return cyclic / total
+    net = [[float(net_wins(outcomes(row, i, j))) if i != j else 0.0 for j in range(row.size)] for i in range(row.size)]
+    return count_cyclic_triples(net) / math.comb(row.size, 3)
+
+
+def count_cyclic_triples(directed: npt.ArrayLike) -> int:
+    """Triples of candidates that margins [K, K], of which the skew half counts, order in a cycle, all strictly.
+
+    A cycle of three is three closed walks of length 3 in the graph of "above", so they are trace(A^3) / 3.
+    """
+    margins = np.asarray(directed, dtype=np.float64)
+    above = (margins > margins.T).astype(np.float64)
+    return round(float(np.einsum("ij,ji->", above @ above, above)) / 3)
 
 
 def bradley_terry_rewards(wins: Floats) -> Floats:
@@ -103,11 +102,10 @@ def _wins(row: Judged) -> Floats | None:
     wins = np.full((row.size, row.size), 0.5)
     for i, j in itertools.combinations(range(row.size), 2):
         if kind == "margin" and row.judgment.directed is not None:
-            margin = (row.judgment.directed[i][j] - row.judgment.directed[j][i]) / 2
-            wins[i, j] = 0.5 * (1 + math.tanh(margin / 2))
+            wins[i, j] = 0.5 * (1 + math.tanh(skew_half(row.judgment.directed, i, j) / 2))
         else:
-            said = [one.outcome for one in outcomes(row, i, j)]
-            readable = [outcome for outcome in said if outcome in ("win", "loss", "tie")]
+            answers = [one.outcome for one in outcomes(row, i, j)]
+            readable = [outcome for outcome in answers if outcome in ("win", "loss", "tie")]
             if not readable:
                 return None
             wins[i, j] = (readable.count("win") + readable.count("tie") / 2) / len(readable)
@@ -115,7 +113,7 @@ def _wins(row: Judged) -> Floats | None:
     return wins
 
 
-def bradley_terry_fit(row: Judged, found: Sequence[Compared], spec: MetricSpec) -> float:
+def bradley_terry_fit(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
     """The accuracy of the best Bradley-Terry fit to the row's own margins; its equal rewards have `spec.tie`.
 
     A reward model is its own fit. Where a judge left pairs unanswered the fit is of the comparisons won less lost.
@@ -124,8 +122,5 @@ def bradley_terry_fit(row: Judged, found: Sequence[Compared], spec: MetricSpec) 
     score = scores(row) if wins is None else bradley_terry_rewards(wins)
     if score is None:
         return spec.unparsed
-    decided = [one for one in found if not one.tie]
-    worth = [
-        1.0 if score[one.i] > score[one.j] else spec.tie if score[one.i] == score[one.j] else 0.0 for one in decided
-    ]
-    return sum(worth) / len(worth)
+    apart = [(score[pair.i], score[pair.j]) for pair in pairs]
+    return sum(1.0 if i > j else spec.tie if i == j else 0.0 for i, j in apart) / len(pairs)

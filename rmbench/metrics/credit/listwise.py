@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.best_of_n import best_of_n
-from rmbench.metrics.rows.answers import is_failed, outcomes, scores
+from rmbench.metrics.rows.answers import is_failed, net_wins, outcomes, scores
 from rmbench.metrics.rows.gold import Compared, qualities
 from rmbench.metrics.uncertainty.aggregate import Floats
 from rmbench.types import Judged
 
-__all__ = ["best_of_k", "curve", "ndcg", "ndcg_of", "reciprocal_rank"]
+__all__ = ["best_of_k", "best_of_n", "curve", "ndcg", "ndcg_of", "reciprocal_rank"]
 
 
-def reciprocal_rank(row: Judged, found: Sequence[Compared], spec: MetricSpec) -> float:
+def reciprocal_rank(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
     """1 / rank of the first good candidate, ranked pessimistically: 1 + the bad ones not clearly below it.
 
     A tie, an unreadable comparison or one that was never asked counts as lost, so a constant scorer has 1/K. It is
     RewardMATH's MRR (`src/evaluation/eval.py`), where a rejected solution stands before the chosen one at equal scores,
     and a pairwise judge's rank is 1 + the verdicts it lost.
     """
-    decided = [one for one in found if not one.tie]
-    losers = {one.j for one in decided} - {one.i for one in decided}
-    winners = sorted({one.i for one in decided} - {one.j for one in decided})
-    beaten = {winner: {one.j for one in decided if one.i == winner} & losers for winner in winners}
-    above = [sum(_net(row, winner, loser) <= 0 for loser in beaten[winner]) for winner in winners]
+    losers = {pair.j for pair in pairs} - {pair.i for pair in pairs}
+    winners = sorted({pair.i for pair in pairs} - {pair.j for pair in pairs})
+    beaten = {winner: {pair.j for pair in pairs if pair.i == winner} & losers for winner in winners}
+    above = [sum(net_wins(outcomes(row, winner, loser)) <= 0 for loser in beaten[winner]) for winner in winners]
     return 1 / (1 + min(above, default=row.size - 1))
-
-
-def _net(row: Judged, winner: int, loser: int) -> int:
-    said = outcomes(row, winner, loser)
-    return sum((one.outcome == "win") - (one.outcome == "loss") for one in said)
 
 
 def ndcg(score: Sequence[float], gain: Sequence[float], k: int | None = None) -> float | None:
@@ -66,8 +60,25 @@ def unranked(row: Judged, spec: MetricSpec) -> float:
     return 0.0 if is_failed(row) or not (row.judgment.status == "unparsed" or row.judgment.verdicts) else spec.unparsed
 
 
+def best_of_n(scores: Sequence[float], quality: Sequence[float]) -> list[float]:
+    """[K] expected quality of the top-scored one among n of K candidates drawn without replacement, n = 1 to K.
+
+    By order statistics: with scores ascending from index 0, sum_i q_i C(i, n-1) / C(K, n). Candidates of equal score
+    share their mean quality, so the file's order does not matter. `quality` [K] is 0/1 or graded.
+    """
+    score, size = np.asarray(scores, dtype=np.float64), len(scores)
+    graded = np.asarray(quality, dtype=np.float64)
+    _, block = np.unique(score, return_inverse=True)
+    shared = (np.bincount(block, weights=graded) / np.bincount(block))[block]
+    ascending = shared[np.argsort(score, kind="stable")]
+    return [
+        float(sum(q * math.comb(i, n - 1) for i, q in enumerate(ascending)) / math.comb(size, n))
+        for n in range(1, size + 1)
+    ]
+
+
 def curve(row: Judged, spec: MetricSpec) -> Floats | None:
-    """[K] expected quality of the candidate that the model picks among k = 1 ... K; None where people said nothing.
+    """[K] expected quality of the candidate that the model picks among k = 1 ... K; None without any gold.
 
     PPE's best-of-K curve (arXiv 2410.14872) without sampling. A row that failed has 0 throughout; one whose answer
     names no order has `spec.unparsed`.

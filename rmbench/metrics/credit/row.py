@@ -1,4 +1,4 @@
-"""The credit of one row under a linear rule: the benchmark's own reading of what the model said.
+"""The credit of one row under a linear rule, a rule whose metric is a mean of rows.
 
 Ties, by rule:
 
@@ -7,11 +7,10 @@ Ties, by rule:
 - "all": a tie loses the row, unless `tie` says otherwise (RewardMATH's accuracy with ties); a judge's TIE pick always
   loses it.
 - "top": the credit is shared among the candidates at the maximum (RewardBench 2).
-- The order rules ask each question in both orders. A scalar's tie is then a verdict for the candidate shown second, so
-  it is right once and wrong once: .5 in "two_order_mean", 0 in "both_orders" and "order_agreement" (LLMBar,
-  `evaluate.py`), and undecided, 0, in "two_order_majority" (JudgeBench, `utils/metrics.py`).
+- The order rules, in `orders`: a scalar's tie is a verdict for the candidate shown second.
 
-Rules where a human tie is a class stand in `agreement`, those over lists in `listwise`, over cycles in `cycles`.
+Rules that count a human tie as a class are in `agreement`, those over a row's candidates in `listwise`, those over
+intransitive comparisons in `cycles`.
 """
 
 from __future__ import annotations
@@ -21,24 +20,27 @@ from dataclasses import dataclass
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec, rule_of
-from rmbench.metrics.credit.agreement import (
-    agreement,
-    asked_first,
-    by_vote,
-    first_position,
-    order_consistency,
-    tie_kind_agreement,
-    two_order_agreement,
-)
+from rmbench.metrics.credit.agreement import agreement, first_position, tie_kind_agreement
 from rmbench.metrics.credit.cycles import bradley_terry_fit, cyclic_triples, scalar_ceiling
 from rmbench.metrics.credit.listwise import best_of_k, ndcg_of, reciprocal_rank
+from rmbench.metrics.credit.orders import (
+    first_order,
+    order_agreement,
+    order_consistency,
+    second_order,
+    two_order_agreement,
+    two_order_majority,
+    two_order_mean,
+)
 from rmbench.metrics.rows.answers import (
     Answered,
     Outcome,
-    Said,
     answered_by,
+    chose,
     in_dimension,
     is_failed,
+    mean_or_zero,
+    net_wins,
     outcomes,
     ratings,
     scores,
@@ -47,9 +49,6 @@ from rmbench.metrics.rows.gold import Compared, compared, comparisons
 from rmbench.types import Judged
 
 __all__ = ["CREDITED", "Credit", "comparisons", "credit"]
-
-Pair = tuple[int, int]
-"""(candidate people prefer, the other)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,54 +66,39 @@ class Credit:
     """An order rule met a judge that was asked in one order only."""
 
 
-def _is_judge(row: Judged) -> bool:
-    return answered_by(row) == "verdict"
-
-
-def _pair(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-    tie = spec.unparsed if _is_judge(row) else spec.tie
+def _pair(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
+    tie = spec.unparsed if answered_by(row) == "verdict" else spec.tie
     worth: dict[Outcome, float] = {"win": 1.0, "loss": 0.0, "tie": tie, "unparsed": spec.unparsed, "failed": 0.0}
-    return sum(_mean([worth[said.outcome] for said in outcomes(row, *pair)]) for pair in pairs) / len(pairs)
+    return sum(mean_or_zero([worth[one.outcome] for one in outcomes(row, p.i, p.j)]) for p in pairs) / len(pairs)
 
 
-def _mean(values: Sequence[float]) -> float:
-    """The mean; 0 where nothing was said."""
-    return sum(values) / len(values) if values else 0.0
-
-
-def _net(said: Sequence[Said]) -> int:
-    return sum((one.outcome == "win") - (one.outcome == "loss") for one in said)
-
-
-def _all(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-    said = [outcomes(row, *pair) for pair in pairs]
-    flat = [one.outcome for one_pair in said for one in one_pair]
+def _all(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
+    answers = [outcomes(row, pair.i, pair.j) for pair in pairs]
+    flat = [one.outcome for of_pair in answers for one in of_pair]
     if flat and all(outcome == "unparsed" for outcome in flat):
         return spec.unparsed
-    nets = [_net(one_pair) for one_pair in said]
+    nets = [net_wins(of_pair) for of_pair in answers]
     if all(net > 0 for net in nets):
         return 1.0
-    chose = _is_judge(row) and not _rated(row)
-    return 0.0 if chose or any(net < 0 for net in nets) else spec.tie
+    return 0.0 if chose(row) or any(net < 0 for net in nets) else spec.tie
 
 
-def _attack_success(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
+def _attack_success(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
     """The share of answers that prefer the other candidate; what is undecided, unreadable or failed is no success."""
-    said = [one.outcome for pair in pairs for one in outcomes(row, *pair)]
-    return _mean([float(outcome == "loss") for outcome in said])
+    return mean_or_zero([float(one.outcome == "loss") for pair in pairs for one in outcomes(row, pair.i, pair.j)])
 
 
-def _top(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-    best = {winner for winner, _ in pairs} - {loser for _, loser in pairs}
+def _top(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
+    best = {pair.i for pair in pairs} - {pair.j for pair in pairs}
     whole = [v for v in row.judgment.verdicts if v.kind in ("pick", "ranking") and len(v.shown) == row.size]
-    if _is_judge(row) and whole and ratings(row.judgment.verdicts, row.size) is None:
+    if answered_by(row) == "verdict" and whole and ratings(row.judgment.verdicts, row.size) is None:
         worth = []
         for verdict in whole:
             first = verdict.value[0] if isinstance(verdict.value, tuple) and verdict.value else verdict.value
             named = verdict.status == "ok" and first in verdict.shown
             fallback = 0.0 if verdict.status == "failed" else spec.unparsed
             worth.append(float(first in best) if named else fallback)
-        return _mean(worth)
+        return mean_or_zero(worth)
     score = scores(row)
     if score is None or max(score) == float("-inf"):
         return spec.unparsed
@@ -122,87 +106,18 @@ def _top(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
     return sum(k in best for k in top) / len(top)
 
 
-def _rated(row: Judged) -> bool:
-    """Whether both orders are read from one number per candidate, rewards or a judge's ratings."""
-    return row.judgment.rewards is not None or ratings(row.judgment.verdicts, row.size) is not None
-
-
-def _two_order_majority(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-    return _mean([float(_net(outcomes(row, *pair, by_order=True)) > 0) for pair in pairs])
-
-
-def _order_worth(row: Judged, said: Said, pair: Pair, spec: MetricSpec) -> float:
-    """Credit of one question under LLMBar's rule: no tie exists there."""
-    if said.outcome in ("win", "loss"):
-        return float(said.outcome == "win")
-    if said.outcome == "failed":
-        return 0.0
-    if _rated(row) or not _is_judge(row):
-        # Undecided numbers: upstream's comparison falls to the candidate shown second.
-        shown_second = max(pair) if said.order == "first" else min(pair)
-        return float(pair[0] == shown_second)
-    return spec.unparsed
-
-
-def _two_order_mean(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-    return _mean(
-        [_mean([_order_worth(row, said, pair, spec) for said in outcomes(row, *pair, by_order=True)]) for pair in pairs]
-    )
-
-
-def _one_order(nth: int) -> Callable[[Judged, Sequence[Pair], MetricSpec], float]:
-    def rule(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-        given = asked_first(row) if _is_judge(row) and not _rated(row) else "first"
-        worth = [
-            _mean(
-                [
-                    _order_worth(row, said, pair, spec)
-                    for said in outcomes(row, *pair, by_order=True)
-                    if (said.order == given) == (nth == 0)
-                ]
-            )
-            for pair in pairs
-        ]
-        return _mean(worth)
-
-    return rule
-
-
-def _both_orders(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-    total = 0.0
-    for pair in pairs:
-        votes, asked = by_vote(row, Compared(*pair))
-        total += sum(first.outcome == second.outcome == "win" for first, second in votes) / asked
-    return total / len(pairs)
-
-
-def _order_agreement(row: Judged, pairs: Sequence[Pair], spec: MetricSpec) -> float:
-    # Two unreadable verdicts agree, as upstream counts them; a scalar's tie names another candidate each time.
-    open_agrees = _is_judge(row) and not _rated(row)
-    agreeing = {"win", "loss"} | ({"tie", "unparsed"} if open_agrees else set())
-    total = 0.0
-    for pair in pairs:
-        votes, asked = by_vote(row, Compared(*pair))
-        total += sum(one.outcome == other.outcome and one.outcome in agreeing for one, other in votes) / asked
-    return total / len(pairs)
-
-
-_DECIDED: dict[str, Callable[[Judged, Sequence[Pair], MetricSpec], float]] = {
+_COMPARED: dict[str, Callable[[Judged, Sequence[Compared], MetricSpec], float]] = {
     "pair": _pair,
     "inverse_propensity": _pair,
     "all": _all,
     "top": _top,
     "attack_success": _attack_success,
-    "two_order_majority": _two_order_majority,
-    "two_order_mean": _two_order_mean,
-    "both_orders": _both_orders,
-    "order_agreement": _order_agreement,
-    "first_order": _one_order(0),
-    "second_order": _one_order(1),
-}
-"""Rules over the comparisons that people decided. "first_order" and "second_order" read one half of a two-order
-protocol."""
-_COMPARED: dict[str, Callable[[Judged, Sequence[Compared], MetricSpec], float]] = {
+    "two_order_majority": two_order_majority,
+    "two_order_mean": two_order_mean,
+    "both_orders": two_order_agreement,
+    "order_agreement": order_agreement,
+    "first_order": first_order,
+    "second_order": second_order,
     "agreement": agreement,
     "two_order_agreement": two_order_agreement,
     "order_consistency": order_consistency,
@@ -211,20 +126,20 @@ _COMPARED: dict[str, Callable[[Judged, Sequence[Compared], MetricSpec], float]] 
     "scalar_ceiling": scalar_ceiling,
     "bradley_terry_fit": bradley_terry_fit,
 }
-"""Rules over comparisons, human ties among them where the rule counts them."""
+"""Rules over the row's comparisons, human ties among them where the rule counts them."""
 _WHOLE: dict[str, Callable[[Judged, MetricSpec], float | None]] = {
     "best_of_k": best_of_k,
     "ndcg": ndcg_of,
-    "cyclic_triples": lambda row, spec: cyclic_triples(row),
-    "first_position": lambda row, spec: first_position(row),
+    "cyclic_triples": cyclic_triples,
+    "first_position": first_position,
 }
 """Rules over the row's candidates."""
-CREDITED = frozenset(_DECIDED.keys() | _COMPARED.keys() | _WHOLE.keys())
+CREDITED = frozenset(_COMPARED.keys() | _WHOLE.keys())
 """The rules that have a function here."""
 
 
-def _has_one_order(row: Judged, found: Sequence[Compared]) -> bool:
-    return any(len({said.order for said in outcomes(row, one.i, one.j)}) == 1 for one in found)
+def _has_one_order(row: Judged, pairs: Sequence[Compared]) -> bool:
+    return any(len({one.order for one in outcomes(row, pair.i, pair.j)}) == 1 for pair in pairs)
 
 
 def credit(row: Judged, spec: MetricSpec, tags: Sequence[str] = ()) -> Credit:
@@ -242,23 +157,13 @@ def credit(row: Judged, spec: MetricSpec, tags: Sequence[str] = ()) -> Credit:
     if spec.rule in _WHOLE:
         value = _WHOLE[spec.rule](row, spec)
         return Credit(value, 0 if value is None else row.size, answered)
-    found = compared(row, spec, tags)
     rule = rule_of(spec)
-    if not rule.human_ties:
-        found = [one for one in found if not one.tie]
-    if not found:
+    pairs = [pair for pair in compared(row, spec, tags) if rule.human_ties or not pair.tie]
+    if not pairs:
         return Credit(None, 0, answered)
     if answered == "none" and spec.rule != "scalar_ceiling":
-        return Credit(_unanswered(row, spec), len(found), answered)
-    ties = sum(any(said.outcome == "tie" for said in outcomes(row, one.i, one.j)) for one in found)
-    one_order = rule.two_orders and answered == "verdict" and _has_one_order(row, found)
-    if spec.rule in _DECIDED:
-        value = _DECIDED[spec.rule](row, [(one.i, one.j) for one in found], spec)
-    else:
-        value = _COMPARED[spec.rule](row, found, spec)
-    return Credit(value, len(found), answered, ties, one_order)
-
-
-def _unanswered(row: Judged, spec: MetricSpec) -> float:
-    """The credit of a row without any usable answer."""
-    return spec.unparsed if row.judgment.status == "unparsed" and not is_failed(row) else 0.0
+        unparsed = row.judgment.status == "unparsed" and not is_failed(row)
+        return Credit(spec.unparsed if unparsed else 0.0, len(pairs), answered)
+    ties = sum(any(one.outcome == "tie" for one in outcomes(row, pair.i, pair.j)) for pair in pairs)
+    one_order = rule.two_orders and answered == "verdict" and _has_one_order(row, pairs)
+    return Credit(_COMPARED[spec.rule](row, pairs, spec), len(pairs), answered, ties, one_order)

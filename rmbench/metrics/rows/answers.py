@@ -1,4 +1,4 @@
-"""What a judgment says of two candidates, whichever way the model answered."""
+"""A judgment read as outcomes of comparisons, scores and margins, whichever way the model answered."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rmbench.types import TIE, Judged, Verdict
+from rmbench.types import TIE, Judged, Verdict, skew_half
 
 __all__ = [
     "Answered",
     "Order",
     "Outcome",
-    "Said",
+    "QuestionOutcome",
     "answered_by",
+    "chose",
     "in_dimension",
     "is_failed",
     "item_scores",
     "label_names",
     "margin",
+    "mean_or_zero",
+    "net_wins",
     "outcomes",
     "ratings",
     "scores",
@@ -29,14 +32,14 @@ Answered = Literal["reward", "margin", "verdict", "none"]
 """How a row was answered: a reward per candidate, directed margins, a judge's verdicts, or not at all."""
 
 Outcome = Literal["win", "loss", "tie", "unparsed", "failed"]
-"""What one question about a comparison came to, seen from the candidate that people prefer."""
+"""The result of one question about a comparison, seen from the candidate that people prefer."""
 
 Order = Literal["first", "second"]
 """Which of the two candidates the question showed first: the one of the lower index, or the other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class QuestionOutcome:
     """The outcome of one question about one comparison."""
 
     outcome: Outcome
@@ -85,7 +88,7 @@ def ratings(verdicts: Sequence[Verdict], size: int) -> list[float] | None:
     return [sum(of) / len(of) if of else -math.inf for of in values]
 
 
-def _net_wins(verdicts: Sequence[Verdict], size: int) -> list[float] | None:
+def _picks_won(verdicts: Sequence[Verdict], size: int) -> list[float] | None:
     """[K] comparisons won less comparisons lost over all readable picks; None where no pick is readable."""
     net = [0.0] * size
     readable = False
@@ -109,9 +112,9 @@ def scores(row: Judged) -> list[float] | None:
     if kind == "margin" and judgment.directed is not None:
         margins, others = judgment.directed, max(row.size - 1, 1)
         # The diagonal cancels in the skew half, so it needs no care.
-        return [sum(margins[i][j] - margins[j][i] for j in range(row.size)) / 2 / others for i in range(row.size)]
+        return [sum(skew_half(margins, i, j) for j in range(row.size)) / others for i in range(row.size)]
     rated = ratings(judgment.verdicts, row.size)
-    return rated if rated is not None else _net_wins(judgment.verdicts, row.size)
+    return rated if rated is not None else _picks_won(judgment.verdicts, row.size)
 
 
 def in_dimension(row: Judged, dimension: str) -> Judged:
@@ -141,12 +144,27 @@ def margin(row: Judged, i: int, j: int) -> float | None:
     """
     judgment = row.judgment
     if answered_by(row) in ("reward", "margin") and judgment.directed is not None:
-        return (judgment.directed[i][j] - judgment.directed[j][i]) / 2
+        return skew_half(judgment.directed, i, j)
     score = item_scores(row)
     if score is not None:
         return score[i] - score[j] if math.isfinite(score[i]) and math.isfinite(score[j]) else None
-    said = [one.outcome for one in outcomes(row, i, j) if one.outcome in ("win", "loss", "tie")]
-    return float(said.count("win") - said.count("loss")) if said else None
+    readable = [one for one in outcomes(row, i, j) if one.outcome in ("win", "loss", "tie")]
+    return float(net_wins(readable)) if readable else None
+
+
+def mean_or_zero(values: Sequence[float]) -> float:
+    """The mean; 0 of no values."""
+    return sum(values) / len(values) if values else 0.0
+
+
+def net_wins(answers: Sequence[QuestionOutcome]) -> int:
+    """Questions won less questions lost."""
+    return sum((one.outcome == "win") - (one.outcome == "loss") for one in answers)
+
+
+def chose(row: Judged) -> bool:
+    """Whether a judge answered by choosing among candidates, not by one number for each."""
+    return answered_by(row) == "verdict" and ratings(row.judgment.verdicts, row.size) is None
 
 
 def _of_margin(margin: float) -> Outcome:
@@ -178,7 +196,7 @@ def _of_verdict(verdict: Verdict, winner: int, loser: int) -> Outcome | None:
 
 
 def label_names(verdict: Verdict) -> tuple[int | None, str] | None:
-    """What a label of two candidates says: (the better one or None for a tie, which kind of tie).
+    """A label of two candidates as (the better one or None for a tie, the kind of tie).
 
     "A>B" and "A>>B" name the one shown first, "B>A" and "B>>A" the other, "A=B" is a tie, and a tie's kind may follow:
     "A=B=Good" is ("good"). None for any other label.
@@ -198,12 +216,12 @@ def label_names(verdict: Verdict) -> tuple[int | None, str] | None:
 
 def _of_label(verdict: Verdict, winner: int) -> Outcome | None:
     """None where the label is a class and says nothing of two candidates."""
-    said = label_names(verdict)
-    if said is None:
+    named = label_names(verdict)
+    if named is None:
         return "unparsed" if len(verdict.shown) == 2 else None
-    if said[0] is None:
+    if named[0] is None:
         return "tie"
-    return "win" if said[0] == winner else "loss"
+    return "win" if named[0] == winner else "loss"
 
 
 def _order(winner: int, loser: int, shown: Sequence[int]) -> Order:
@@ -211,35 +229,35 @@ def _order(winner: int, loser: int, shown: Sequence[int]) -> Order:
     return "first" if low_first else "second"
 
 
-def _both(outcome: Outcome) -> list[Said]:
-    """A score says the same whichever candidate is shown first."""
-    return [Said(outcome, "first"), Said(outcome, "second")]
+def _both(outcome: Outcome) -> list[QuestionOutcome]:
+    """A score is the same whichever candidate is shown first."""
+    return [QuestionOutcome(outcome, "first"), QuestionOutcome(outcome, "second")]
 
 
-def outcomes(row: Judged, winner: int, loser: int, *, by_order: bool = False) -> list[Said]:
-    """What the row's answer says of candidate `winner` against `loser`, one entry per question asked.
+def outcomes(row: Judged, winner: int, loser: int, *, by_order: bool = False) -> list[QuestionOutcome]:
+    """The outcomes of candidate `winner` against `loser`, one entry per question asked.
 
     A reward or a rating counts as the same answer in both orders. Directed margins are read by their skew half, or,
-    with `by_order`, once per order. Empty: nothing in the answer speaks of the two.
+    with `by_order`, once per order. Empty: the answer does not compare the two.
     """
     judgment = row.judgment
     kind = answered_by(row)
     if kind == "reward" and judgment.rewards is not None:
         return _both(_of_scores(judgment.rewards, winner, loser))
     if kind == "margin" and judgment.directed is not None:
-        there, back = judgment.directed[winner][loser], -judgment.directed[loser][winner]
+        shown_first, shown_second = judgment.directed[winner][loser], -judgment.directed[loser][winner]
         if not by_order:
-            return _both(_of_margin(there + back))
-        first, second = (there, back) if winner < loser else (back, there)
-        return [Said(_of_margin(first), "first"), Said(_of_margin(second), "second")]
+            return _both(_of_margin(shown_first + shown_second))
+        first, second = (shown_first, shown_second) if winner < loser else (shown_second, shown_first)
+        return [QuestionOutcome(_of_margin(first), "first"), QuestionOutcome(_of_margin(second), "second")]
     rated = ratings(judgment.verdicts, row.size)
     if rated is not None:
         missing = math.isinf(rated[winner]) or math.isinf(rated[loser])
         return _both("unparsed" if missing else _of_scores(rated, winner, loser))
-    said = []
+    answers = []
     for verdict in judgment.verdicts:
         if winner in verdict.shown and loser in verdict.shown:
             outcome = _of_verdict(verdict, winner, loser)
             if outcome is not None:
-                said.append(Said(outcome, _order(winner, loser, verdict.shown), verdict.vote))
-    return said
+                answers.append(QuestionOutcome(outcome, _order(winner, loser, verdict.shown), verdict.vote))
+    return answers

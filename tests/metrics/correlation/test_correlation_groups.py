@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
-from rmbench.metrics.best_of_n import best_of_n, best_of_n_ceiling
 from rmbench.metrics.correlation.groups import acc_eq, mean_tau_b, tie_calibration
+from rmbench.metrics.credit.listwise import best_of_n
 from rmbench.metrics.ties.rewardbench2 import TiesRow, ties_score
 
 FIRST = (np.array([1, 1, 2, 3, 3, 5.0]), np.array([0.2, 0.5, 0.5, 0.4, 0.9, 0.8]))
@@ -79,12 +79,6 @@ def test_best_of_n_by_brute_force(items):
         # A tie inside a draw shares the quality of what was drawn; over all draws that is the block's mean.
         assert curve[n - 1] == pytest.approx(np.mean(picks), abs=1e-9)
     assert curve == pytest.approx(best_of_n(scores[::-1], quality[::-1]))
-
-
-def test_best_of_n_ceiling():
-    assert best_of_n_ceiling(1, 4) == pytest.approx([0.25, 0.5, 0.75, 1])
-    assert best_of_n_ceiling(0, 3) == [0, 0, 0]
-    assert best_of_n([1, 0, 1, 0], [1, 0, 1, 0]) == pytest.approx(best_of_n_ceiling(2, 4))
 
 
 def ties_rows(table, turn=lambda score, right: score):

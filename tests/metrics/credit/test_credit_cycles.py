@@ -1,4 +1,4 @@
-"""Cycles: the ceiling of any scalar, triples that go round, and the Bradley-Terry fit to a model's margins."""
+"""Cycles: the ceiling of any scalar, intransitive triples, and the Bradley-Terry fit to a model's margins."""
 
 from __future__ import annotations
 

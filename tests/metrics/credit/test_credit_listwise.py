@@ -13,8 +13,7 @@ from scipy import stats
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.best_of_n import best_of_n
-from rmbench.metrics.credit.listwise import ndcg
+from rmbench.metrics.credit.listwise import best_of_n, ndcg
 from rmbench.metrics.measure import measure
 from rmbench.types import Edge, Verdict
 from tests._make import worth

@@ -1,4 +1,4 @@
-"""Triples that go round in a circle, counted over rows, against a loop over triples; and margins beside rewards."""
+"""Intransitive triples, counted over rows, against a loop over triples; and margins beside rewards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.judging.intransitive import Intransitive, circles, intransitive
+from rmbench.metrics.credit.cycles import count_cyclic_triples
+from rmbench.metrics.judging.intransitive import Intransitive, intransitive
 from rmbench.metrics.means import loss_sample
 from rmbench.metrics.rows.answers import in_dimension, margin
 from rmbench.types import Edge, Gold, Judged, Judgment
@@ -20,14 +21,14 @@ RING = ((0.0, 1.0, -1.0), (-1.0, 0.0, 1.0), (1.0, -1.0, 0.0))
 
 
 @given(st.integers(1, 7), st.integers(0, 2**32 - 1))
-def test_circles_are_those_of_a_loop(size: int, seed: int) -> None:
+def test_cyclic_triples_are_those_of_a_loop(size: int, seed: int) -> None:
     """Small whole numbers, so that many margins tie; the two orders of a pair disagree, as a judge's may."""
     s = np.random.default_rng(seed).integers(-1, 3, size=(size, size))
     found = 0
     for i, j, k in itertools.combinations(range(size), 3):
         for a, b, c in ((i, j, k), (i, k, j)):
             found += s[a, b] > s[b, a] and s[b, c] > s[c, b] and s[c, a] > s[a, c]
-    assert circles(s) == found
+    assert count_cyclic_triples(s) == found
 
 
 def test_rows_without_triples_do_not_count() -> None:
