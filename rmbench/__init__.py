@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rmbench import stats
     from rmbench.boards import boards
     from rmbench.check import check
     from rmbench.check.report import CheckReport, CheckResult
@@ -124,6 +125,7 @@ __all__ = [
     "run",
     "score_responses",
     "select_tasks",
+    "stats",
 ]
 
 
@@ -140,6 +142,8 @@ sys.modules[__name__].__class__ = _Face
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its home when it is first asked for."""
+    if name == "stats":
+        return import_module("rmbench.stats")
     if name not in _HOMES:
         raise AttributeError(f"module 'rmbench' has no attribute {name!r}")
     home, _, there = _HOMES[name].partition(":")

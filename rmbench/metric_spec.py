@@ -49,8 +49,8 @@ class MetricSpec:
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Group name -> values: only these rows count."""
     report: tuple[tuple[str, ...], ...] = ()
-    """Groups to report beside the overall value; several names in one entry are crossed. A name may be a group of the
-    rows or a tag of the comparisons."""
+    """Groups to report in addition to the overall value; several names in one entry are crossed. A name may be a group
+    of the rows or a tag of the comparisons."""
     dimension: str = ""
     """The dimension of ratings, labels or comparisons that the overall value is of; correlations report the others as
     groups `dimension=...`. Where the model has a figure of its own for it (`Judgment.parts`), that is its score."""
@@ -69,7 +69,7 @@ class MetricSpec:
     classes: tuple[str, ...] = ()
     """What a judge's label verdicts call the classes 0, 1, ... of the labels."""
     threshold: float | None = None
-    """Class metrics over labels: a reward of at least this says class 1. The threshold rules fit it instead."""
+    """Class metrics over labels: a reward of at least this predicts class 1. The threshold rules fit it instead."""
     positive_above: float = 0.5
     """"auc" over ratings: a rating above it counts as positive."""
     flip_rate: float = 0.0
@@ -130,7 +130,7 @@ class Rule:
     ties: str = ""
     """What equal scores of the model are worth; "" stands for the declared `tie`."""
     equal_rows: bool = False
-    """Whether every row counts alike: a weight by comparisons says nothing of a figure of a row's candidates."""
+    """Whether every row counts alike: a weight by comparisons does not apply to a figure of a row's candidates."""
     skips_unscored: bool = False
     """Whether a row without a usable score is left out, with the flag "incomplete": the rule has no credit to give."""
 

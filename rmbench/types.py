@@ -6,7 +6,7 @@ order the task declares, never in the order a model was shown them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -25,7 +25,6 @@ __all__ = [
     "Status",
     "Value",
     "Verdict",
-    "skew_half",
     "text_of",
 ]
 
@@ -167,11 +166,6 @@ class Verdict:
     vote: int = 0
     logprob: float | None = None
     """Natural log of the verdict's probability, where the judge gives it."""
-
-
-def skew_half(directed: Sequence[Sequence[float]], i: int, j: int) -> float:
-    """How much candidate `i` is above `j` by directed margins [K, K], whichever of the two is shown first."""
-    return (directed[i][j] - directed[j][i]) / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from rmbench.check.image_probes import BROKEN
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import RAISED, Subject, numbers
 from rmbench.models.protocols import Encoded
+from rmbench.numeric import skew_half
 from rmbench.types import Example, Judgment
 
 __all__ = ["answers", "finite", "spread"]
@@ -126,4 +127,4 @@ def _margins(example: Example, judgment: Judgment) -> list[tuple[int, int, float
     if judgment.rewards is not None:
         return [(i, j, judgment.rewards[i] - judgment.rewards[j]) for i, j in pairs]
     assert judgment.directed is not None
-    return [(i, j, (judgment.directed[i][j] - judgment.directed[j][i]) / 2) for i, j in pairs]
+    return [(i, j, skew_half(judgment.directed, i, j)) for i, j in pairs]

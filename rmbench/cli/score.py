@@ -25,7 +25,8 @@ def score(as_json: bool, **options: Any) -> None:
     margins alone, those of all pairs.
     """
     from rmbench.cli.output import echo_json
-    from rmbench.evaluation.score import score_responses, sigmoid
+    from rmbench.evaluation.score import score_responses
+    from rmbench.numeric import sigmoid
 
     scored = score_responses(**options)
     if as_json:

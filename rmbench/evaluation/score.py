@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.numeric import sigmoid, skew_half
 
-__all__ = ["Scored", "score_responses", "sigmoid"]
+__all__ = ["Scored", "score_responses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Scored:
         """[K, K] margins, row above column: the skew half of the model's own, or differences of rewards."""
         if self.directed is not None:
             size = range(len(self.directed))
-            return [[(self.directed[i][j] - self.directed[j][i]) / 2 for j in size] for i in size]
+            return [[skew_half(self.directed, i, j) for j in size] for i in size]
         rewards = self.rewards or ()
         return [[one - other for other in rewards] for one in rewards]
 
@@ -108,8 +108,3 @@ def score_responses(
     if judgment.rewards is None and judgment.directed is None:
         raise RmbenchError(f"{opened.facts.name} gives neither rewards nor margins ({opened.facts.family}).")
     return Scored(model=opened.facts.name, rewards=judgment.rewards, directed=judgment.directed)
-
-
-def sigmoid(x: float) -> float:
-    """1 / (1 + exp(-x)) without overflow."""
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

@@ -14,6 +14,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import comparisons
 from rmbench.metrics.paired.comparison import Paired, pair_rows
 from rmbench.metrics.paired.difference import Differences
+from rmbench.numeric import skew_half
 from rmbench.types import Judged
 
 if TYPE_CHECKING:
@@ -138,5 +139,5 @@ def _lowest_margin(row: Judged, spec: MetricSpec) -> float | None:
     if rewards is not None:
         return min((rewards[i] - rewards[j] for i, j in pairs), default=None)
     if directed is not None:
-        return min(((directed[i][j] - directed[j][i]) / 2 for i, j in pairs), default=None)
+        return min((skew_half(directed, i, j) for i, j in pairs), default=None)
     return None

@@ -15,7 +15,7 @@ __all__ = ["chance_of"]
 
 
 def chance_of(spec: MetricSpec, rows: Sequence[Judged], answer_kind: Literal["reward", "verdict"]) -> float | None:
-    """The chance level of `spec` for `rows`, the rows of the value it stands beside.
+    """The chance level of `spec` for `rows`, the rows of the value that it belongs to.
 
     A declared number holds for every group; one per kind of answer is looked up by `answer_kind` (None where the kind
     has none); "one_over_k" is the mean of 1/K by the weights of the metric's levels.

@@ -15,10 +15,10 @@ from rmbench.metrics.noise import noise_corrected
 from rmbench.metrics.rows.answers import answered_by, in_dimension, item_scores, margin
 from rmbench.metrics.rows.gold import compared, joined
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
-from rmbench.metrics.uncertainty.sample import Sample, mean_sample, nothing, trials
+from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample, unit_mean_sample
 from rmbench.types import Judged
 
-__all__ = ["chunked_mean", "contexts_sample", "loss_sample", "mean_score_sample", "noise_sample"]
+__all__ = ["contexts_sample", "loss_sample", "mean_score_sample", "noise_sample"]
 
 
 def mean_score_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -30,21 +30,10 @@ def mean_score_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     usable = [(row, float(np.mean(score))) for row, score in scored if np.isfinite(score).all()]
     flags = ("incomplete",) if len(usable) < len(rows) else ()
     if not usable:
-        return nothing((*flags, "undefined"))
+        return undefined_sample((*flags, "undefined"))
     of, values = [row for row, _ in usable], np.array([value for _, value in usable])
     sample = mean_sample(values, of, nest(of, ()), in_unit=False, comparisons=sum(row.size for row in of))
     return replace(sample, flags=flags)
-
-
-def chunked_mean(values: Sequence[float], chunks: int = 10) -> tuple[float, float]:
-    """The mean of chunk means and their population standard deviation, `values` cut in file order into equal chunks.
-
-    HPSv2's generator table (tgxs002/HPSv2, `hpsv2/evaluation.py`): ten chunks of 80 images a style. Numbers left over
-    make a chunk of their own, as a cut by length makes them.
-    """
-    length = max(1, len(values) // chunks)
-    means = [float(np.mean(values[at : at + length])) for at in range(0, len(values), length)]
-    return float(np.mean(means)), float(np.std(means))
 
 
 def loss_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -70,7 +59,7 @@ def loss_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         comparisons += len(decided)
     flags = ("incomplete",) if left_out else ()
     if not values:
-        return nothing((*flags, "undefined"))
+        return undefined_sample((*flags, "undefined"))
     return replace(mean_sample(np.array(values), of, nest(of, ()), in_unit=False, comparisons=comparisons), flags=flags)
 
 
@@ -80,7 +69,7 @@ def noise_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     found = [(row, credit(row, pair)) for row in rows]
     counted = [(row, one) for row, one in found if one.value is not None]
     if not counted:
-        return nothing(("undefined",))
+        return undefined_sample(("undefined",))
     of, values = [row for row, _ in counted], np.array([one.value for _, one in counted], dtype=np.float64)
     comparisons = sum(one.comparisons for _, one in counted)
     plain = mean_sample(values, of, nest(of, ()), in_unit=False, comparisons=comparisons)
@@ -116,5 +105,5 @@ def contexts_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         comparisons += sum(one.comparisons for one in found)
     flags = ("one_context",) if alone else ()
     if not values:
-        return nothing((*flags, "undefined"))
-    return replace(trials(np.array(values), of, nest(of, ()), comparisons), flags=flags)
+        return undefined_sample((*flags, "undefined"))
+    return replace(unit_mean_sample(np.array(values), of, nest(of, ()), comparisons), flags=flags)

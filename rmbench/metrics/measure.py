@@ -17,30 +17,30 @@ from rmbench.metrics.credit.curves import curve_values
 from rmbench.metrics.credit.row import Credit, credit
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import with_tags
-from rmbench.metrics.rows.selection import Group, groups_of, kept
-from rmbench.metrics.samples import Around, sample_of
+from rmbench.metrics.rows.selection import Group, groups_of, selected_rows
+from rmbench.metrics.samples import MetricContext, sample_of
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import Interval, linear_interval
 from rmbench.metrics.uncertainty.sample import Sample, interval_of
 from rmbench.types import Judged, Value
 
-__all__ = ["Group", "groups_of", "kept", "measure"]
+__all__ = ["Group", "groups_of", "measure", "selected_rows"]
 
 AnswerKind = Literal["reward", "verdict"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What `measure` was asked, beside the rows and the metrics."""
+class _Request:
+    """The arguments of `measure` besides the rows and the metrics."""
 
     answer_kind: AnswerKind
     totals: Mapping[str | None, int]
     seed: int
     resamples: int
-    around: Around
+    context: MetricContext
 
     def rng(self, metric: str, group: str | None) -> np.random.Generator:
-        """A stream of its own for each value, so that a value does not hang on what else was asked."""
+        """A stream of its own for each value, so that a value does not depend on which others are measured."""
         return np.random.default_rng([self.seed, zlib.crc32(f"{metric}|{group}".encode())])
 
 
@@ -61,30 +61,32 @@ def measure(
     Equal arguments give equal values: every draw comes from `seed`.
 
     Flags of a value: "undefined" (no row, or figures that are constant), "incomplete" (rows without a usable score were
-    left out of a metric that has no credit for them), "one_order" (a two-order rule met a judge asked in one order
-    only), "no_fit_split" (nothing to fit on), and what the rules' own pages say: "threshold=...", "epsilon=...",
+    left out of a metric that has no credit for them), "one_order" (a two-order rule met a judge request in one order
+    only), "no_fit_split" (nothing to fit on), and those of single rules: "threshold=...", "epsilon=...",
     "median_filled", "undefined_lists=...", "needs_scores", "one_context", "one_label", "not_above_majority", "no_..."
     ("mean_of").
 
     Raises RmbenchError for an unknown rule, group, level or dimension, and what a rule refuses.
     """
-    asked = _Asked(answer_kind, totals or {}, seed, resamples, Around({spec.name: spec for spec in specs}, fit, seed))
+    request = _Request(
+        answer_kind, totals or {}, seed, resamples, MetricContext({spec.name: spec for spec in specs}, fit, seed)
+    )
     values: list[Value] = []
     for spec in specs:
         if is_linear(spec):
-            values += _means(kept(rows, spec), spec, asked)
+            values += _means(selected_rows(rows, spec), spec, request)
         else:
-            values += _figures(kept(rows, spec), spec, asked)
+            values += _figures(selected_rows(rows, spec), spec, request)
     return values
 
 
-def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, asked: _Asked) -> float:
+def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, request: _Request) -> float:
     """Rows not failed / rows of the task version, in this group."""
-    total = asked.totals.get(group)
+    total = request.totals.get(group)
     if group is None and len(spec.where) == 1:
         # A metric over some values of one group: its whole is theirs.
         name, among = next(iter(spec.where.items()))
-        parts = [asked.totals.get(f"{name}={value}") for value in among]
+        parts = [request.totals.get(f"{name}={value}") for value in among]
         total = sum(part for part in parts if part is not None) if None not in parts else None
     elif spec.where:
         total = None
@@ -93,7 +95,7 @@ def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, asked
     return answered / whole if whole else 0.0
 
 
-def _means(rows: list[Judged], spec: MetricSpec, asked: _Asked) -> list[Value]:
+def _means(rows: list[Judged], spec: MetricSpec, request: _Request) -> list[Value]:
     by_tags: dict[tuple[str, ...], list[Credit]] = {}
     values = []
     reported = [group for names in spec.report if rows for group in groups_of(rows, names, spec.name)]
@@ -101,22 +103,22 @@ def _means(rows: list[Judged], spec: MetricSpec, asked: _Asked) -> list[Value]:
         if tags not in by_tags:
             by_tags[tags] = [credit(row, spec, tags) for row in rows]
         members = [rows[number] for number in numbers]
-        values.append(_mean(members, [by_tags[tags][number] for number in numbers], group, spec, asked))
+        values.append(_mean(members, [by_tags[tags][number] for number in numbers], group, spec, request))
     if spec.rule == "best_of_k":
-        values += curve_values(rows, spec, values[0], asked.resamples, asked.rng(spec.name, "k"))
+        values += curve_values(rows, spec, values[0], request.resamples, request.rng(spec.name, "k"))
     return values
 
 
-def _mean(members: list[Judged], earned: list[Credit], group: str | None, spec: MetricSpec, asked: _Asked) -> Value:
-    coverage = _coverage(members, group, spec, asked)
+def _mean(members: list[Judged], earned: list[Credit], group: str | None, spec: MetricSpec, request: _Request) -> Value:
+    coverage = _coverage(members, group, spec, request)
     counted = [row for row, one in zip(members, earned, strict=True) if one.value is not None]
     worth = np.array([one.value for one in earned if one.value is not None])
     flags = ("one_order",) if any(one.one_order for one in earned) else ()
     if not counted:
-        chance = chance_of(spec, [], asked.answer_kind)
+        chance = chance_of(spec, [], request.answer_kind)
         return Value(spec.name, group, None, None, None, 0, 0, coverage, chance, (*flags, "undefined"))
     nested = nest(counted, spec.levels)
-    interval = linear_interval(worth, nested, cluster_codes(counted), asked.resamples, asked.rng(spec.name, group))
+    interval = linear_interval(worth, nested, cluster_codes(counted), request.resamples, request.rng(spec.name, group))
     return Value(
         metric=spec.name,
         group=group,
@@ -126,26 +128,26 @@ def _mean(members: list[Judged], earned: list[Credit], group: str | None, spec: 
         n=len(counted),
         comparisons=sum(one.comparisons for one in earned),
         coverage=coverage,
-        chance=chance_of(spec, counted, asked.answer_kind),
+        chance=chance_of(spec, counted, request.answer_kind),
         flags=flags,
         interval=interval.method,
     )
 
 
-def _figures(rows: list[Judged], spec: MetricSpec, asked: _Asked) -> list[Value]:
-    values = _figure(rows, None, spec, asked)
+def _figures(rows: list[Judged], spec: MetricSpec, request: _Request) -> list[Value]:
+    values = _figure(rows, None, spec, request)
     for dimension, other in _dimensions(rows, spec):
-        values += _figure(rows, f"dimension={dimension}", replace(spec, dimension=other), asked)
+        values += _figure(rows, f"dimension={dimension}", replace(spec, dimension=other), request)
     for names in spec.report if rows else ():
         if names == ("dimension",):
             continue
         for group, numbers, tags in groups_of(rows, names, spec.name):
-            values += _figure(with_tags([rows[number] for number in numbers], tags), group, spec, asked)
+            values += _figure(with_tags([rows[number] for number in numbers], tags), group, spec, request)
     return values
 
 
 def _dimensions(rows: Sequence[Judged], spec: MetricSpec) -> list[tuple[str, str]]:
-    """The dimensions beside the overall one that a correlation reports: (name, dimension)."""
+    """The dimensions that a correlation reports in addition to the overall one: (name, dimension)."""
     kind = rule_of(spec).kind
     if kind == "correlation":
         overall, known = dimension_of(rows, spec), dimensions_of(rows)
@@ -156,22 +158,22 @@ def _dimensions(rows: Sequence[Judged], spec: MetricSpec) -> list[tuple[str, str
     return [(name, name) for name in sorted(known) if name != overall]
 
 
-def _figure(rows: list[Judged], group: str | None, spec: MetricSpec, asked: _Asked) -> list[Value]:
-    sample = sample_of(rows, spec, asked.around)
-    values = [_value(rows, sample, group, group, spec, asked)]
-    for label, beside in sample.beside:
+def _figure(rows: list[Judged], group: str | None, spec: MetricSpec, request: _Request) -> list[Value]:
+    sample = sample_of(rows, spec, request.context)
+    values = [_value(rows, sample, group, group, spec, request)]
+    for label, extra in sample.extras:
         joined = label if group is None else f"{group},{label}"
-        values.append(_value(rows, beside, joined, group, spec, asked))
+        values.append(_value(rows, extra, joined, group, spec, request))
     return values
 
 
 def _value(
-    rows: list[Judged], sample: Sample, group: str | None, of: str | None, spec: MetricSpec, asked: _Asked
+    rows: list[Judged], sample: Sample, group: str | None, of: str | None, spec: MetricSpec, request: _Request
 ) -> Value:
     """`of` is the group of rows that the sample is of; `group` names the value."""
     interval = Interval(None, None, "")
     if sample.value is not None:
-        interval = interval_of(sample, asked.resamples, asked.rng(spec.name, group))
+        interval = interval_of(sample, request.resamples, request.rng(spec.name, group))
     undefined = sample.value is None and "undefined" not in sample.flags
     by_dimension = of is not None and of.startswith("dimension=")
     return Value(
@@ -182,18 +184,18 @@ def _value(
         high=interval.high,
         n=sample.n,
         comparisons=sample.comparisons,
-        coverage=_coverage(rows, None if by_dimension else of, spec, asked),
-        chance=_chance(rows, spec, asked),
+        coverage=_coverage(rows, None if by_dimension else of, spec, request),
+        chance=_chance(rows, spec, request),
         flags=(*sample.flags, "undefined") if undefined else sample.flags,
         interval=interval.method,
     )
 
 
-def _chance(rows: list[Judged], spec: MetricSpec, asked: _Asked) -> float | None:
+def _chance(rows: list[Judged], spec: MetricSpec, request: _Request) -> float | None:
     """The declared chance; of a mean of metrics that declares none, the mean of theirs where all have one."""
     if spec.rule != "mean_of" or spec.chance is not None:
-        return chance_of(spec, rows, asked.answer_kind)
-    parts = [asked.around.metrics(spec)[name] for name in spec.of]
-    levels = [chance_of(part, kept(rows, part), asked.answer_kind) for part in parts]
+        return chance_of(spec, rows, request.answer_kind)
+    parts = [request.context.metrics(spec)[name] for name in spec.of]
+    levels = [chance_of(part, selected_rows(rows, part), request.answer_kind) for part in parts]
     known = [level for level in levels if level is not None]
     return sum(known) / len(known) if known and len(known) == len(levels) else None

@@ -19,7 +19,7 @@ def noise_corrected(accuracy: float, flip_rate: float) -> float:
     """The accuracy on true labels that an observed one means where a share `flip_rate` of the labels is flipped at
     random: (observed - flip_rate) / (1 - 2 flip_rate). (The model of robust DPO, arXiv 2403.00409.)
 
-    It may leave [0, 1] where the stated rate does not fit the data, and then says so. Raises RmbenchError for a rate
+    A value outside [0, 1] shows that the stated rate does not fit the data. Raises RmbenchError for a rate
     that is not in [0, .5).
     """
     if not 0 <= flip_rate < 0.5:
@@ -30,7 +30,7 @@ def noise_corrected(accuracy: float, flip_rate: float) -> float:
 def inverse_propensity_mean(
     credits_of: Sequence[float], propensities: Sequence[float], *, clip: float = 0.0, normalised: bool = True
 ) -> float:
-    """The mean credit that rows sampled with chance `propensities` say of all rows (arXiv 1909.03601).
+    """The mean credit of all rows, estimated from rows that were sampled with chance `propensities` (arXiv 1909.03601).
 
     Each row weighs 1 / max(propensity, clip): clipping trades bias for variance. `normalised` divides by the sum of the
     weights, which keeps the mean within the credits' range; else by the number of rows, which is unbiased at clip 0.

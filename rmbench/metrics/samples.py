@@ -19,19 +19,19 @@ from rmbench.metrics.credit.row import credit
 from rmbench.metrics.means import contexts_sample, loss_sample, mean_score_sample, noise_sample
 from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
-from rmbench.metrics.rows.selection import kept
+from rmbench.metrics.rows.selection import selected_rows
+from rmbench.metrics.ties.rewardbench2 import ties_sample
 from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
-from rmbench.metrics.ties_sample import ties_sample
 from rmbench.metrics.uncertainty.aggregate import nest, weight_of
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, mean_sample, nothing
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, mean_sample, undefined_sample
 from rmbench.types import Judged
 
-__all__ = ["FIGURES", "Around", "sample_of", "usable"]
+__all__ = ["FIGURES", "MetricContext", "sample_of", "usable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
-    """What a metric may need beside its rows."""
+class MetricContext:
+    """What a metric may need besides its rows."""
 
     specs: Mapping[str, MetricSpec] = field(default_factory=dict)
     """The task's metrics by name, for "mean_of"."""
@@ -39,7 +39,7 @@ class Around:
     """Judged rows of the fit split."""
     seed: int = 0
     """For what is fitted by chance."""
-    made: dict[tuple[str, str, tuple[str, ...]], Sample] = field(default_factory=dict)
+    probes: dict[tuple[str, str, tuple[str, ...]], Sample] = field(default_factory=dict)
     """Probes by metric, dimension and rows, so that a mean of metrics does not fit them again."""
 
     def metrics(self, spec: MetricSpec) -> dict[str, MetricSpec]:
@@ -52,7 +52,7 @@ def _correlated(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     flags = ("incomplete",) if items.left_out else ()
     value = correlation(spec.rule, items.human, items.model)
     if value is None:
-        empty = nothing((*flags, "undefined"), items.rows)
+        empty = undefined_sample((*flags, "undefined"), items.rows)
         return replace(empty, comparisons=len(items.human))
     names = clusters_of(rows)[0]
     present, cluster = np.unique(items.cluster, return_inverse=True)
@@ -90,7 +90,7 @@ FIGURES = frozenset({*_PLAIN, *_FITTED, "mean_of"})
 """The rules that have a function here."""
 
 
-def sample_of(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample:
+def sample_of(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) -> Sample:
     """The metric of `rows`, which `spec.where` has already chosen.
 
     With levels a rule that is no mean of rows is taken in each leaf and averaged up by the levels' weights; it is null
@@ -98,17 +98,17 @@ def sample_of(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sampl
     """
     linear = rule_of(spec).linear
     if not rows:
-        return nothing(("undefined",))
+        return undefined_sample(("undefined",))
     if linear:
         return _linear(rows, spec)
     if spec.levels and spec.rule != "mean_of":
-        return _leveled(rows, spec, around)
+        return _leveled(rows, spec, context)
     if spec.rule == "mean_of":
-        return _mean_of(rows, spec, around)
+        return _mean_of(rows, spec, context)
     if spec.rule == "probe":
-        return _probed(rows, spec, around)
+        return _probed(rows, spec, context)
     if spec.rule in _FITTED:
-        return threshold_sample(rows, spec, kept(around.fit, spec))
+        return threshold_sample(rows, spec, selected_rows(context.fit, spec))
     return _PLAIN[spec.rule](rows, spec)
 
 
@@ -117,14 +117,14 @@ def _linear(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     counted = [(row, one) for row, one in found if one.value is not None]
     flags = ("one_order",) if any(one.one_order for _, one in found) else ()
     if not counted:
-        return nothing((*flags, "undefined"))
+        return undefined_sample((*flags, "undefined"))
     of = [row for row, _ in counted]
     values = np.array([one.value for _, one in counted], dtype=np.float64)
     comparisons = sum(one.comparisons for _, one in counted)
     return replace(mean_sample(values, of, nest(of, spec.levels), in_unit=True, comparisons=comparisons), flags=flags)
 
 
-def _leveled(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample:
+def _leveled(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) -> Sample:
     level, *below = spec.levels
     within: dict[str, list[Judged]] = {}
     for row in rows:
@@ -136,14 +136,14 @@ def _leveled(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample
         within.setdefault(row.groups[level.group], []).append(row)
     inner = replace(spec, levels=tuple(below))
     values = sorted(within)
-    parts = [sample_of(within[value], inner, around) for value in values]
+    parts = [sample_of(within[value], inner, context) for value in values]
     return combined(parts, [weight_of(level, value) for value in values])
 
 
-def _mean_of(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample:
+def _mean_of(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) -> Sample:
     if not spec.of:
         raise RmbenchError(f'metric "{spec.name}": `of` names no metric to average.')
-    known = around.metrics(spec)
+    known = context.metrics(spec)
     parts = []
     counted: set[str] = set()
     for name in spec.of:
@@ -155,19 +155,19 @@ def _mean_of(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample
             )
         if part.rule == "mean_of":
             raise RmbenchError(f'metric "{spec.name}": `of`: "{name}" is itself a mean of metrics.')
-        chosen = kept(rows, part)
+        chosen = selected_rows(rows, part)
         counted |= {row.id for row in chosen}
-        parts.append(sample_of(chosen, part, around))
+        parts.append(sample_of(chosen, part, context))
     found = combined(parts, [1.0] * len(parts))
     missing = [f"no_{name}" for name, part in zip(spec.of, parts, strict=True) if part.value is None]
     return replace(found, n=len(counted), flags=(*found.flags, *missing))
 
 
-def _probed(rows: Sequence[Judged], spec: MetricSpec, around: Around) -> Sample:
+def _probed(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) -> Sample:
     key = (spec.name, spec.dimension, tuple(row.id for row in rows))
-    if key not in around.made:
-        around.made[key] = probe_sample(rows, spec, kept(around.fit, spec), around.seed)
-    return around.made[key]
+    if key not in context.probes:
+        context.probes[key] = probe_sample(rows, spec, selected_rows(context.fit, spec), context.seed)
+    return context.probes[key]
 
 
 def usable(row: Judged, spec: MetricSpec) -> bool:

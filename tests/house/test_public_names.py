@@ -12,7 +12,7 @@ import rmbench
 PUBLIC = """
 Candidate CheckReport CheckResult Conversation Edge Example Gold Judged Judgment Message MetricSpec ModelFacts Part
 Record Responder Results RmbenchError Scored Scorer Task Value Verdict boards cards check compare find_records gate
-load_examples read_record read_rows rescore run score_responses select_tasks
+load_examples read_record read_rows rescore run score_responses select_tasks stats
 """.split()
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "pydantic", "scipy", "pyarrow", "open_clip")

@@ -1,1 +1,1 @@
-"""Rules on class labels: confusion matrices, F1, kappa, AUC."""
+"""Predicted classes against gold ones (`confusion`) and the area under the ROC curve (`auc`)."""

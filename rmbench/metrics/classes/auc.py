@@ -11,7 +11,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import item_scores
 from rmbench.metrics.rows.gold import label_of, qualities
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, nothing
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, undefined_sample
 from rmbench.types import Judged
 
 __all__ = ["auc_sample", "weighted_auc"]
@@ -63,7 +63,7 @@ def _draw(scores: Floats, positive: Ints, cluster: Ints, groups: int) -> Callabl
 
 
 def _positive(row: Judged, spec: MetricSpec) -> list[int] | None:
-    """[K] 1 where the row's label is 1, or the candidate's rating is high enough; None where people said nothing."""
+    """[K] 1 where the row's label is 1, or the candidate's rating is high enough; None without gold."""
     label, quality = label_of(row, spec), qualities(row, spec)
     if label is not None:
         return [int(label == 1)] * row.size
@@ -91,7 +91,7 @@ def auc_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         of += [row] * len(usable)
     flags = ("incomplete",) if left_out else ()
     if len(set(positive)) < 2:
-        return nothing((*flags, "undefined"), len({row.id for row in of}))
+        return undefined_sample((*flags, "undefined"), len({row.id for row in of}))
     names, codes = clusters_of(of)
     score_array, label_array = np.array(scores), np.array(positive, dtype=np.int64)
     return Sample(

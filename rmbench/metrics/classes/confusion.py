@@ -18,10 +18,19 @@ from rmbench.metrics.credit.agreement import first_answers
 from rmbench.metrics.rows.answers import in_dimension, is_failed, item_scores
 from rmbench.metrics.rows.gold import Compared, compared, label_of
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, nest
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, nothing, table_of, trials
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, table_of, undefined_sample, unit_mean_sample
 from rmbench.types import Judged
 
-__all__ = ["Classed", "best_threshold", "classed", "cohen_kappa", "macro", "macro_sample", "threshold_sample"]
+__all__ = [
+    "Classed",
+    "best_threshold",
+    "classed",
+    "cohen_kappa",
+    "confusion_matrix",
+    "macro",
+    "macro_sample",
+    "threshold_sample",
+]
 
 _NONE = -1
 """The prediction that names no class."""
@@ -48,8 +57,8 @@ def classed(rows: Sequence[Judged], spec: MetricSpec, threshold: float | None = 
     if any(label is not None for label in labels):
         having = [(row, label) for row, label in zip(rows, labels, strict=True) if label is not None]
         classes = max(2, len(spec.classes), 1 + max(label for _, label in having))
-        said = [_labelled(row, label, classes, spec, threshold) for row, label in having]
-        return Classed(tuple(row for row, _ in having), _ints(label for _, label in having), _ints(said), classes)
+        predicted = [_labelled(row, label, classes, spec, threshold) for row, label in having]
+        return Classed(tuple(row for row, _ in having), _ints(label for _, label in having), _ints(predicted), classes)
     found = [(in_dimension(row, spec.dimension), one) for row in rows for one in compared(row, spec)]
     gold = _ints(2 if one.tie else int(one.i > one.j) for _, one in found)
     return Classed(tuple(row for row, _ in found), gold, _ints(_choice(row, one, spec) for row, one in found), 3)
@@ -98,6 +107,13 @@ def _class_of(value: object, row: Judged, classes: int, spec: MetricSpec) -> int
     raise RmbenchError(f'metric "{spec.name}": row "{row.id}" has the label "{text}", expected one of {expected}.')
 
 
+def confusion_matrix(gold: Ints, predicted: Ints, classes: int) -> Floats:
+    """[C, C + 1] how often each gold class [n] was predicted as each class; the last column is no class, -1."""
+    column = np.where(predicted == _NONE, classes, predicted)
+    cells = np.bincount(gold * (classes + 1) + column, minlength=classes * (classes + 1))
+    return cells.reshape(classes, classes + 1).astype(np.float64)
+
+
 def macro(rule: str, confusion: Floats) -> Floats:
     """[...] the plain mean over classes of precision, recall or F1 (`rule` "macro_precision", ...).
 
@@ -132,7 +148,7 @@ def macro_sample(rows: Sequence[Judged], spec: MetricSpec, threshold: float | No
     """The figure of `spec.rule`; rewards of labelled rows are cut at `threshold`, else the declared one."""
     of = classed(rows, spec, spec.threshold if threshold is None else threshold)
     if not len(of.gold):
-        return nothing(("undefined",))
+        return undefined_sample(("undefined",))
     rule = spec.rule.removeprefix("threshold_")
     names, codes = clusters_of(of.rows)
     cells = np.zeros((len(of.gold), of.classes * (of.classes + 1)))
@@ -185,16 +201,16 @@ def threshold_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Jud
     if any(label_of(row, spec) is not None and not _names_labels(row) and not is_failed(row) for row in rows):
         threshold = _fitted(spec, fit)
         if threshold is None:
-            return nothing(("no_fit_split", "undefined"), len(rows))
+            return undefined_sample(("no_fit_split", "undefined"), len(rows))
     flags = () if threshold is None else (f"threshold={threshold:.6g}",)
     if spec.rule == "threshold_macro_f1":
         sample = macro_sample(rows, spec, threshold)
         return replace(sample, flags=(*flags, *sample.flags))
     of = classed(rows, spec, threshold)
     if not len(of.gold):
-        return nothing(("undefined",))
+        return undefined_sample(("undefined",))
     right = (of.gold == of.predicted).astype(np.float64)
-    return replace(trials(right, of.rows, nest(of.rows, ()), len(of.gold)), flags=flags)
+    return replace(unit_mean_sample(right, of.rows, nest(of.rows, ()), len(of.gold)), flags=flags)
 
 
 def _names_labels(row: Judged) -> bool:

@@ -1,1 +1,3 @@
-"""Rank and linear correlations, within lists, groups and against human ratings."""
+"""Rank and linear correlations (`coefficients`) with ratings, within lists and with graded preferences, and accuracy
+with calibrated ties within groups.
+"""

@@ -90,19 +90,19 @@ def gamma(counts: PairCounts) -> float | None:
 
 def somers_d(counts: PairCounts) -> float | None:
     """Somers' D of the model given the human figures = (C - D)/(C + D + Tm)."""
-    told_apart = counts.concordant + counts.discordant + counts.model_ties
-    return _ratio(counts.concordant - counts.discordant, told_apart)
+    untied = counts.concordant + counts.discordant + counts.model_ties
+    return _ratio(counts.concordant - counts.discordant, untied)
 
 
 def pairwise_accuracy(counts: PairCounts, tie: float | None = 0.0) -> float | None:
-    """The share of pairs that people tell apart which the model orders rightly: (C + tie x Tm)/(C + D + Tm).
+    """The share of pairs without a human tie that the model orders rightly: (C + tie x Tm)/(C + D + Tm).
 
     `tie` is the credit of a pair with equal model scores; None leaves such pairs out.
     """
     if tie is None:
         return _ratio(counts.concordant, counts.concordant + counts.discordant)
-    told_apart = counts.concordant + counts.discordant + counts.model_ties
-    return _ratio(counts.concordant + tie * counts.model_ties, told_apart)
+    untied = counts.concordant + counts.discordant + counts.model_ties
+    return _ratio(counts.concordant + tie * counts.model_ties, untied)
 
 
 _COEFFICIENTS: dict[str, Callable[[Floats, Floats], float | None]] = {

@@ -1,4 +1,4 @@
-"""Agreement within groups of items (the answers to one prompt): mean tau, and accuracy with calibrated ties."""
+"""Accuracy with calibrated ties within groups of items, such as the answers to one prompt."""
 
 from __future__ import annotations
 
@@ -8,31 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rmbench.metrics.correlation.coefficients import correlation
 from rmbench.metrics.uncertainty.aggregate import Floats
 
-__all__ = ["TieCalibration", "WithinGroups", "acc_eq", "mean_tau_b", "tie_calibration"]
+__all__ = ["TieCalibration", "acc_eq", "tie_calibration"]
 
 Group = tuple[Floats, Floats]
 """(human [k], model [k]) figures of one group."""
-
-
-@dataclass(frozen=True, slots=True)
-class WithinGroups:
-    """A mean over groups, with how many have a value."""
-
-    value: float | None
-    defined: int
-    undefined: int
-    """Groups left out because one side is constant."""
-
-
-def mean_tau_b(groups: Sequence[Group]) -> WithinGroups:
-    """The mean over groups of Kendall's tau-b; groups without one are counted, never averaged as 0."""
-    values = [correlation("kendall_b", human, model) for human, model in groups]
-    defined = [value for value in values if value is not None]
-    mean = sum(defined) / len(defined) if defined else None
-    return WithinGroups(mean, len(defined), len(values) - len(defined))
 
 
 def _pairs(group: Group) -> tuple[Floats, Floats]:
@@ -66,7 +47,7 @@ def acc_eq(group: Group, epsilon: float = 0.0) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class TieCalibration:
-    """The tie threshold that flatters a model most, beside its accuracy without one. It is fitted on the test data."""
+    """The tie threshold that suits a model best, and its accuracy with and without one; fitted on the test data."""
 
     epsilon: float
     accuracy: float

@@ -13,7 +13,7 @@ from rmbench.metrics.correlation.coefficients import correlation
 from rmbench.metrics.rows.answers import in_dimension, item_scores, scores
 from rmbench.metrics.rows.gold import figures, joined
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
-from rmbench.metrics.uncertainty.sample import Sample, mean_sample, nothing
+from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample
 from rmbench.types import Judged
 
 __all__ = ["Listed", "list_sample", "lists_of"]
@@ -24,7 +24,7 @@ Listed = tuple[Judged, Floats, Floats]
 
 def lists_of(rows: Sequence[Judged], spec: MetricSpec) -> Iterator[Listed | None]:
     """The lists that `spec.join` makes of the rows, by default one per row; None for one that the model gave no scores
-    for. Lists that people said nothing of are passed over, and candidates without a human figure left out.
+    for. Lists without gold are passed over, and candidates without a human figure left out.
     """
     for numbers in joined(rows, spec.join, spec.name):
         members = [rows[number] for number in numbers]
@@ -72,6 +72,6 @@ def list_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     marks = {f"undefined_lists={undefined}": undefined, "incomplete": unscored}
     flags = tuple(mark for mark, count in marks.items() if count)
     if not values:
-        return nothing((*flags, "undefined"))
+        return undefined_sample((*flags, "undefined"))
     sample = mean_sample(np.array(values), of, nest(of, ()), in_unit=False, comparisons=items)
     return replace(sample, flags=flags)

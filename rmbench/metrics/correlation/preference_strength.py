@@ -19,7 +19,7 @@ from rmbench.metrics.correlation.coefficients import correlation, correlation_dr
 from rmbench.metrics.rows.answers import in_dimension, margin
 from rmbench.metrics.rows.gold import MAJORITY
 from rmbench.metrics.uncertainty.aggregate import Floats
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, nothing
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, undefined_sample
 from rmbench.types import Judged
 
 __all__ = ["delta_sample", "graded_dimensions", "mapped"]
@@ -55,7 +55,7 @@ def delta_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     """
     having = [(row, labels) for row in rows if (labels := _labels(row, spec.dimension, spec.annotator))]
     if not having:
-        return nothing(("undefined",))
+        return undefined_sample(("undefined",))
     apart = [margin(in_dimension(row, spec.dimension), 1, 0) for row, _ in having]
     model = mapped(np.array([math.nan if one is None else one for one in apart]))
     flags = ("median_filled",) if None in apart else ()
@@ -64,7 +64,7 @@ def delta_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     rule = spec.rule.removeprefix("delta_")
     value = correlation(rule, human, model[item])
     if value is None:
-        return nothing((*flags, "undefined"), len(having))
+        return undefined_sample((*flags, "undefined"), len(having))
     names, codes = clusters_of([row for row, _ in having])
     return Sample(
         value=value,

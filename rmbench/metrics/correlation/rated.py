@@ -1,4 +1,4 @@
-"""Rated rows as two columns of figures: what people gave each candidate, and what the model gave it."""
+"""Rated rows as two columns of numbers: people's ratings of each candidate, and the model's scores."""
 
 from __future__ import annotations
 

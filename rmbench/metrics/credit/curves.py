@@ -21,9 +21,9 @@ __all__ = ["curve_values"]
 def curve_values(
     rows: Sequence[Judged], spec: MetricSpec, end: Value, resamples: int, rng: np.random.Generator
 ) -> list[Value]:
-    """The groups "k=1" ... "k=K" and "k=max" beside the curve's `end`, K being the fewest candidates of a row.
+    """The groups "k=1" ... "k=K" and "k=max", to report with the curve's `end`, K being the fewest candidates of a row.
 
-    The maximum is taken again in every draw of clusters, so that its interval knows that k was chosen.
+    The maximum is taken again in every draw of clusters, so that its interval allows for the choice of k.
     """
     found = [(row, one) for row in rows if (one := curve(in_dimension(row, spec.dimension), spec)) is not None]
     if not found:
@@ -35,7 +35,7 @@ def curve_values(
     draws = draw_jointly(samples, resamples, rng)
     values = [_at(end, f"k={k + 1}", samples[k], draws[k], rng, ()) for k in range(width)]
     best = max(range(width), key=lambda k: (samples[k].value or 0.0, -k))
-    chosen = replace(samples[best], trials=None)
+    chosen = replace(samples[best], unit_mean=None)
     return [*values, _at(end, "k=max", chosen, np.max(draws, axis=0), rng, (f"k={best + 1}",))]
 
 
@@ -45,8 +45,8 @@ def _at(
     """A point of the curve; its interval is that of trials where it is a plain mean of such, else of the draws."""
     found = Interval(None, None, "")
     limits = percentile(draws)
-    if sample.trials is not None:
-        found = linear_interval(*sample.trials, len(draws), rng)
+    if sample.unit_mean is not None:
+        found = linear_interval(*sample.unit_mean, len(draws), rng)
     elif len(sample.clusters) > 1 and limits is not None and limits[1] - limits[0] >= 1e-12:
         found = Interval(*limits, "cluster-bootstrap")
     point = replace(end, group=group, value=sample.value, low=found.low, high=found.high, interval=found.method)

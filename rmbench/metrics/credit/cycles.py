@@ -17,7 +17,8 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import answered_by, net_wins, outcomes, scores
 from rmbench.metrics.rows.gold import Compared
 from rmbench.metrics.uncertainty.aggregate import Floats
-from rmbench.types import Judged, skew_half
+from rmbench.numeric import skew_half
+from rmbench.types import Judged
 
 __all__ = [
     "bradley_terry_fit",
@@ -47,7 +48,7 @@ def most_in_order(weights: Floats) -> float:
 
 
 def scalar_ceiling(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
-    """The accuracy on the row's comparisons of the best scalar there could be, whatever the model said.
+    """The accuracy on the row's comparisons of the best scalar there could be, whatever the model answers.
 
     Raises RmbenchError for more than 16 candidates.
     """

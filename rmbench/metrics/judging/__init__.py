@@ -1,1 +1,3 @@
-"""What is measured of judges beside their accuracy: votes, position bias, intransitive verdicts."""
+"""Judges beyond their accuracy: votes, position bias, intransitive margins, and the values a record reports of them
+(`summary`).
+"""

@@ -1,4 +1,4 @@
-"""What is measured of a judge beside a task's own metrics: whether place sways it, and what more votes are worth."""
+"""What is measured of a judge in addition to a task's metrics: position bias, and what more votes are worth."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
-from rmbench.metrics.rows.selection import kept
+from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import linear_interval
 from rmbench.types import TIE, Judged, Setting, Value, Verdict
@@ -50,7 +50,7 @@ def voted(rows: Sequence[Judged], settings: Settings) -> list[Judged]:
 def vote_curve(
     rows: Sequence[Judged], spec: MetricSpec, end: Value, settings: Settings, *, seed: int = 0, resamples: int = 2000
 ) -> list[Value]:
-    """The groups "votes=1", "votes=3" ... of a metric that is a mean of rows, beside its overall value `end`; nothing
+    """The groups "votes=1", "votes=3" ... of a linear metric, to report with its overall value `end`; nothing
     where the votes are not joined.
 
     Args:
@@ -65,7 +65,7 @@ def vote_curve(
     votes = 1 + max((verdict.vote for row in rows for verdict in row.judgment.verdicts), default=0)
     if rule not in ("majority", "mean") or votes < 2:
         return []
-    chosen = kept(rows, spec)
+    chosen = selected_rows(rows, spec)
     values = []
     for k in sorted({*range(1, votes + 1, 2), votes}):
         blocks = [range(start, start + k) for start in range(0, votes - k + 1, k)]
@@ -119,11 +119,11 @@ def _value(read: Sequence[Verdict], rule: str) -> int | float | str | tuple[int,
     if kind == "ranking":
         orders = [verdict.value for verdict in read if isinstance(verdict.value, tuple)]
         return tuple(sorted(shown, key=lambda k: (sum(order.index(k) for order in orders), shown.index(k))))
-    said = Counter(verdict.value for verdict in read)
+    counts = Counter(verdict.value for verdict in read)
     if kind == "pick" and rule == "mean" and len(shown) == 2:
-        said.pop(TIE, None)
-    most = max(said.values(), default=0)
-    first = [value for value, count in said.items() if count == most]
+        counts.pop(TIE, None)
+    most = max(counts.values(), default=0)
+    first = [value for value, count in counts.items() if count == most]
     if kind == "pick":
         return first[0] if len(first) == 1 else TIE
-    return first[0]  # a label: the one that was said first
+    return first[0]  # a label: the first one given

@@ -1,1 +1,1 @@
-"""Two models on the same rows: differences, their intervals and tests."""
+"""Two models on the same rows: differences of credits (`difference`), their interval and tests (`comparison`)."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from rmbench.metric_spec import MetricSpec, is_linear
-from rmbench.metrics.measure import kept
+from rmbench.metrics.measure import selected_rows
 from rmbench.metrics.paired.difference import (
     Differences,
     Method,
@@ -23,7 +23,7 @@ from rmbench.metrics.paired.difference import (
     no_spread,
     robust,
 )
-from rmbench.metrics.samples import Around, sample_of, usable
+from rmbench.metrics.samples import MetricContext, sample_of, usable
 from rmbench.metrics.uncertainty.aggregate import Floats
 from rmbench.metrics.uncertainty.discordance import mcnemar, n_for_non_inferiority, tango_variance, tango_z
 from rmbench.metrics.uncertainty.interval import percentile
@@ -31,12 +31,20 @@ from rmbench.metrics.uncertainty.sample import draw_jointly
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
 from rmbench.types import Judged
 
-__all__ = ["Beside", "Comparison", "NonInferiority", "Paired", "compare_rows", "non_inferiority", "pair_rows"]
+__all__ = [
+    "Comparison",
+    "ComparisonContext",
+    "NonInferiority",
+    "Paired",
+    "compare_rows",
+    "non_inferiority",
+    "pair_rows",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What some metrics need beside the rows of both models."""
+class ComparisonContext:
+    """What some metrics need besides the rows of both models."""
 
     specs: Sequence[MetricSpec] = ()
     """The task's metrics, for a "mean_of" that does not carry its parts."""
@@ -46,7 +54,7 @@ class Beside:
     """The candidate's."""
 
 
-_ALONE = Beside()
+_ALONE = ComparisonContext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ class Paired:
         if self.differences is not None:
             return limits(self.differences, level)
         between = percentile(self.resampled.draws, level) if self.resampled is not None else None
-        # Draws that are all alike say nothing of the spread.
+        # Draws that are all alike leave no spread to estimate.
         return (*between, "cluster-bootstrap") if between and between[1] - between[0] > 1e-12 else (None, None, "")
 
     def compare(self, level: float = 0.95) -> Comparison:
@@ -172,7 +180,7 @@ def pair_rows(
     *,
     seed: int = 0,
     resamples: int = 2000,
-    beside: Beside = _ALONE,
+    context: ComparisonContext = _ALONE,
 ) -> Paired:
     """The rows of the baseline `a` and the candidate `b`, aligned by id.
 
@@ -180,7 +188,7 @@ def pair_rows(
     """
     if is_linear(spec):
         return Paired(spec, seed, differences(a, b, spec), None)
-    return Paired(spec, seed, None, _resampled(a, b, spec, seed, resamples, beside))
+    return Paired(spec, seed, None, _resampled(a, b, spec, seed, resamples, context))
 
 
 def compare_rows(
@@ -191,10 +199,10 @@ def compare_rows(
     seed: int = 0,
     level: float = 0.95,
     resamples: int = 2000,
-    beside: Beside = _ALONE,
+    context: ComparisonContext = _ALONE,
 ) -> Comparison:
     """The candidate `b` against the baseline `a` on `spec`'s overall value; errors and draws as in `pair_rows`."""
-    return pair_rows(a, b, spec, seed=seed, resamples=resamples, beside=beside).compare(level)
+    return pair_rows(a, b, spec, seed=seed, resamples=resamples, context=context).compare(level)
 
 
 def _with_credits(whole: Comparison, of: Differences, seed: int) -> Comparison:
@@ -226,14 +234,14 @@ def _p_of_none(of: Differences, seed: int) -> tuple[float, float]:
 
 
 def _resampled(
-    a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec, seed: int, resamples: int, beside: Beside
+    a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec, seed: int, resamples: int, context: ComparisonContext
 ) -> Resampled:
-    pairs = aligned(kept(a, spec), kept(b, spec))
+    pairs = aligned(selected_rows(a, spec), selected_rows(b, spec))
     both = [(row, other) for row, other in pairs if usable(row, spec) and usable(other, spec)]
-    named = {one.name: one for one in beside.specs}
+    named = {one.name: one for one in context.specs}
     mine, theirs = (
-        sample_of([pair[side] for pair in both], spec, Around(named, fit, seed))
-        for side, fit in enumerate((beside.fit_a, beside.fit_b))
+        sample_of([pair[side] for pair in both], spec, MetricContext(named, fit, seed))
+        for side, fit in enumerate((context.fit_a, context.fit_b))
     )
     clusters = len({row.cluster or row.id for row, _ in both})
     draws = np.zeros(0)
@@ -265,14 +273,14 @@ def non_inferiority(
     alpha: float = 0.05,
     seed: int = 0,
     resamples: int = 2000,
-    beside: Beside = _ALONE,
+    context: ComparisonContext = _ALONE,
 ) -> NonInferiority:
     """Whether the candidate `b` loses less than `margin` (a fraction above 0) against the baseline `a`.
 
     The limits are those of `compare_rows` at level 1 - 2 alpha, so each is one-sided at `alpha`. Without credits
     p is the share of draws with a loss of `margin` or more.
     """
-    paired = pair_rows(a, b, spec, seed=seed, resamples=resamples, beside=beside)
+    paired = pair_rows(a, b, spec, seed=seed, resamples=resamples, context=context)
     found = paired.compare(1 - 2 * alpha)
     p: float | None = None
     if paired.resampled is not None:

@@ -13,7 +13,7 @@ from scipy import stats
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
-from rmbench.metrics.measure import kept
+from rmbench.metrics.measure import selected_rows
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, cluster_codes, nest
 from rmbench.metrics.uncertainty.discordance import tango_limits
 from rmbench.metrics.uncertainty.interval import cr1, effective, strata
@@ -108,7 +108,7 @@ class Differences:
 
 def differences(a: Sequence[Judged], b: Sequence[Judged], spec: MetricSpec) -> Differences | None:
     """The credits of `a` and `b` under `spec`, aligned by id; None where people compared nothing in these rows."""
-    pairs = aligned(kept(a, spec), kept(b, spec))
+    pairs = aligned(selected_rows(a, spec), selected_rows(b, spec))
     credits_of = [(one, credit(one, spec).value, credit(other, spec).value) for one, other in pairs]
     counted = [(row, x, y) for row, x, y in credits_of if x is not None and y is not None]
     if not counted:
@@ -185,7 +185,7 @@ def limits(of: Differences, level: float) -> tuple[float, float, Method]:
 
 
 def no_spread(variance: float, freedom: int) -> bool:
-    """Whether clusters tell nothing of the variance: there is one only, or they are all alike."""
+    """Whether clusters leave no variance to estimate: one cluster, or clusters that are all alike."""
     return freedom < 1 or math.isnan(variance) or variance < 1e-24
 
 

@@ -1,1 +1,1 @@
-"""Rules about policies: idealised accuracies and the ranking of policies."""
+"""Rules over a policy's likelihoods (`idealised`)."""

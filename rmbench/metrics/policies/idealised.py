@@ -1,4 +1,4 @@
-"""What a policy's likelihoods say of a preference set, beside its reward: ranking accuracy, what the closed form could
+"""A policy's likelihoods on a preference set, next to its reward: ranking accuracy, what the closed form could
 reach, the gap between the two, and the lengths behind them.
 
 Source: "Preference Learning Algorithms Do Not Learn Preference Rankings" (arXiv 2405.19534), after its text;
@@ -19,20 +19,29 @@ The numbers come from the parts of a judgment, [K, 1] each: "logp" and "ref_logp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.policies.ranking import idealised_margin
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import MAJORITY
 from rmbench.metrics.uncertainty.aggregate import nest
-from rmbench.metrics.uncertainty.sample import Sample, mean_sample, nothing
+from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample
 from rmbench.types import Edge, Judged
 
-__all__ = ["LIKELIHOOD_RULES", "Preference", "idealised", "implicit_specs", "likelihood_sample", "preferences"]
+__all__ = [
+    "LIKELIHOOD_RULES",
+    "Preference",
+    "idealised",
+    "idealised_margin",
+    "implicit_specs",
+    "likelihood_sample",
+    "preferences",
+]
 
 LIKELIHOOD_RULES: Mapping[str, tuple[str, ...]] = {
     "ranking_accuracy": ("logp",),
@@ -41,6 +50,9 @@ LIKELIHOOD_RULES: Mapping[str, tuple[str, ...]] = {
     "answer_tokens": ("tokens",),
 }
 """Rule -> the parts it reads."""
+
+_CERTAIN = 1e-3
+"""A share of 1 is read as 1 less this, as upstream does, and 0 as this: the logit of either is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,19 @@ def _preference(pair: tuple[int, int], votes: Sequence[Edge]) -> Preference:
     return Preference(low, high, share, len(votes)) if share >= 0.5 else Preference(high, low, 1 - share, len(votes))
 
 
+def idealised_margin(log_ratio: float, share: float, beta: float) -> float:
+    """What the ideal DPO policy has as log-ratio of the two answers (Corollary 3.3): above 0 it ranks them rightly.
+
+    `log_ratio` is the reference's log-probability of the preferred answer less that of the other, `share` of the raters
+    prefer it. (Upstream's code divides the log-probabilities where it does not normalise by length; this is the
+    formula.) Raises RmbenchError for a share outside [0, 1] or a beta that is not above 0.
+    """
+    if not 0 <= share <= 1 or not beta > 0:
+        raise RmbenchError(f"expected a share in [0, 1] and a beta above 0, not {share} and {beta}.")
+    inside = min(max(share, _CERTAIN), 1 - _CERTAIN)
+    return log_ratio + math.log(inside / (1 - inside)) / beta
+
+
 def idealised(log_ratio: float, alpha: float, beta: float) -> bool:
     """Whether the policy that solves the DPO objective ranks a pair right.
 
@@ -90,13 +115,13 @@ def likelihood_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     """One of LIKELIHOOD_RULES over rows; of a row with several pairs the mean.
 
     Rows that failed, or whose judgment lacks the parts, are left out, with the flag "incomplete". "answer_tokens" is
-    the mean number of answer tokens of the compared candidates, with `answer=preferred` and `answer=other` beside it.
+    the mean number of answer tokens of the compared candidates; `answer=preferred` and `answer=other` come with it.
     """
     found = [(row, pairs) for row in rows if (pairs := preferences(row, spec))]
     usable = [(row, pairs) for row, pairs in found if _has(row, LIKELIHOOD_RULES[spec.rule])]
     flags = ("incomplete",) if len(usable) < len(found) else ()
     if not usable:
-        return nothing((*flags, "undefined"))
+        return undefined_sample((*flags, "undefined"))
     if spec.rule == "answer_tokens":
         return replace(_tokens(usable), flags=flags)
     ideal = spec.rule != "ranking_accuracy"
@@ -125,9 +150,9 @@ def _tokens(usable: Pairs) -> Sample:
     preferred = [sum(_part(row, "tokens", one.preferred) for one in pairs) / len(pairs) for row, pairs in usable]
     other = [sum(_part(row, "tokens", one.other) for one in pairs) / len(pairs) for row, pairs in usable]
     both = [(one + two) / 2 for one, two in zip(preferred, other, strict=True)]
-    beside = {"answer=preferred": preferred, "answer=other": other}
-    samples = tuple((label, _mean(usable, values, in_unit=False)) for label, values in beside.items())
-    return replace(_mean(usable, both, in_unit=False), beside=samples)
+    by_answer = {"answer=preferred": preferred, "answer=other": other}
+    samples = tuple((label, _mean(usable, values, in_unit=False)) for label, values in by_answer.items())
+    return replace(_mean(usable, both, in_unit=False), extras=samples)
 
 
 def _mean(usable: Pairs, values: Sequence[float], *, in_unit: bool) -> Sample:
@@ -147,8 +172,8 @@ def _part(row: Judged, name: str, k: int) -> float:
 
 
 def implicit_specs(rows: Sequence[Judged], metrics: Sequence[MetricSpec]) -> tuple[MetricSpec, ...]:
-    """What to measure beside a task's own metrics where judgments hold log-probabilities; nothing for other models, or
-    where people compared nothing. `reward_accuracy`, the share of pairs that the reward decides rightly, is left out
+    """What to measure in addition to a task's metrics where judgments hold log-probabilities; nothing for other models,
+    or without comparisons. `reward_accuracy`, the share of pairs that the reward decides rightly, is left out
     where the task has that figure already."""
     head = metrics[0]
     compared = [row for row in rows if preferences(row, head)]

@@ -1,1 +1,3 @@
-"""Classifiers on hidden states and what they score."""
+"""Probes of hidden states: the "probe" rule (`probes`), linear probes and their accuracy, class centroids, standardised
+states.
+"""

@@ -9,11 +9,12 @@ import numpy as np
 from scipy import stats
 
 from rmbench.errors import RmbenchError
+from rmbench.metrics.classes.confusion import confusion_matrix, macro
 from rmbench.metrics.probing.states import checked_labels
 from rmbench.metrics.uncertainty.aggregate import Ints
 from rmbench.metrics.uncertainty.interval import wilson
 
-__all__ = ["FAILED", "NOT_ABOVE_MAJORITY", "ProbeReport", "macro_f1", "probe_report"]
+__all__ = ["FAILED", "NOT_ABOVE_MAJORITY", "ProbeReport", "probe_report"]
 
 FAILED = -1
 """Stands in the predictions for a row that the model failed on: it stays in n and is wrong."""
@@ -45,26 +46,12 @@ class ProbeReport:
     """"not_above_majority" where `p_above` is above .05."""
 
 
-def macro_f1(gold: Ints, predicted: Ints, classes: int) -> float:
-    """The plain mean of 2 TP / (2 TP + FP + FN) over the classes that occur in `gold` [M] or `predicted` [M].
-
-    A class that occurs on one side alone has 0, and one that occurs on neither is left out (as in scikit-learn).
-    """
-    scores = []
-    for label in range(classes):
-        is_gold, is_predicted = gold == label, predicted == label
-        occurs = int(is_gold.sum() + is_predicted.sum())
-        if occurs:
-            scores.append(2 * int((is_gold & is_predicted).sum()) / occurs)
-    return float(np.mean(scores))
-
-
 def probe_report(gold: Ints, predicted: Ints, *, train_counts: Sequence[int]) -> ProbeReport:
     """The report of `predicted` [M] (a class, or FAILED) against `gold` [M].
 
     `train_counts` [C] are the training rows per class (`Probe.train_counts`); of equally frequent classes the lower one
     is the majority. Raises RmbenchError where there are no rows, a label is out of range, or a gold label is of a class
-    that no training row had: a probe never asked to tell it cannot be measured by it.
+    that no training row had: a probe that was not trained on a class cannot be measured by it.
     """
     classes = len(train_counts)
     n = len(gold)
@@ -87,7 +74,7 @@ def probe_report(gold: Ints, predicted: Ints, *, train_counts: Sequence[int]) ->
         accuracy=correct / n,
         low=low,
         high=high,
-        macro_f1=macro_f1(gold, predicted, classes),
+        macro_f1=float(macro("macro_f1", confusion_matrix(gold, predicted, classes))),
         majority=int(counts[int(np.argmax(train_counts))]) / n,
         best_constant=best,
         p_above=p_above,

@@ -14,14 +14,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from rmbench.errors import RmbenchError
-from rmbench.metrics.probing.states import Standard, States, blocks, checked_labels, checked_states, standard_of
+from rmbench.metrics.probing.states import (
+    Standardizer,
+    States,
+    blocks,
+    checked_labels,
+    checked_states,
+    fit_standardizer,
+)
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints
 
 __all__ = [
@@ -30,7 +36,6 @@ __all__ = [
     "Reading",
     "fit_centroids",
     "low_confidence",
-    "margins_in_sd",
     "read",
     "relied_on",
     "shares",
@@ -50,7 +55,7 @@ _HELD_OUT_ONE_IN = 5
 class Centroids:
     """The centroids of every dimension and what was fitted on the held-out rows."""
 
-    standard: Standard
+    standard: Standardizer
     means: Mapping[str, Floats]
     """Dimension -> [classes that occur, H], standardised. Its order is the order of dimensions everywhere."""
     temperature: float
@@ -72,48 +77,6 @@ class Centroids:
         """
         checked_states(states, "states to compare with centroids", len(self.standard.mean))
         return _distances(self.standard, self.means, states)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that JSON holds without loss."""
-        return {
-            "definition": DEFINITION,
-            "mean": self.standard.mean.tolist(),
-            "sd": self.standard.sd.tolist(),
-            "means": {name: table.tolist() for name, table in self.means.items()},
-            "temperature": self.temperature,
-            "limit": self.limit,
-            "held_out": self.held_out,
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Centroids:
-        """What `to_dict` gave. Raises RmbenchError naming the key that is missing or not as expected."""
-        if plain.get("definition") != DEFINITION:
-            raise RmbenchError(f'centroids: definition {plain.get("definition")!r}, expected "{DEFINITION}".')
-        standard = Standard(_table(plain, "mean", 1), _table(plain, "sd", 1))
-        named = plain.get("means")
-        if not isinstance(named, Mapping) or not named:
-            raise RmbenchError("centroids: means: expected a table of class means per dimension.")
-        means = {str(name): _table(named, name, 2) for name in named}
-        hidden = len(standard.mean)
-        if len(standard.sd) != hidden or any(table.shape[1] != hidden for table in means.values()):
-            raise RmbenchError(f"centroids: sd and means: expected {hidden} coordinates, as mean has.")
-        temperature, limit = (float(_table(plain, key, 0)) for key in ("temperature", "limit"))
-        if temperature <= 0 or limit < 0 or (standard.sd < 0).any():
-            raise RmbenchError("centroids: expected temperature above 0, limit and sd not below 0.")
-        return cls(standard, means, temperature, limit, int(_table(plain, "held_out", 0)))
-
-
-def _table(plain: Mapping[str, Any], key: str, axes: int) -> Floats:
-    """The numbers under `key`, with so many axes and finite."""
-    try:
-        table = np.array(plain[key], dtype=np.float64)
-    except (KeyError, ValueError, TypeError):
-        table = np.array(np.nan)
-    if table.ndim != axes or not table.size or not np.isfinite(table).all():
-        kind = ("a number", "a list of numbers", "rows of numbers")[axes]
-        raise RmbenchError(f"centroids: {key}: expected {kind}.")
-    return table
 
 
 def fit_centroids(
@@ -161,7 +124,7 @@ def _fit(
                 f"centroids: {name} has too few rows of label {lost[0]} to set any aside; give `held_out`."
             )
     kept = {name: table[~aside[name]] if aside[name].any() else table for name, table in tables.items()}
-    standard = standard_of(list(kept.values()), "states to fit centroids on")
+    standard = fit_standardizer(list(kept.values()), "states to fit centroids on")
     means = {name: _class_means(standard, table, labels[name][~aside[name]]) for name, table in kept.items()}
     held_out = checked_states(held_out, "held-out states", len(standard.mean)) if len(held_out) else held_out
     if not len(held_out):
@@ -182,7 +145,7 @@ def _set_aside(states: States, seed: int) -> Bools:
     return np.array([int.from_bytes(digest, "little") % _HELD_OUT_ONE_IN == 0 for digest in digests], dtype=np.bool_)
 
 
-def _class_means(standard: Standard, states: States, labels: Ints) -> Floats:
+def _class_means(standard: Standardizer, states: States, labels: Ints) -> Floats:
     """[classes that occur, H] mean of the standardised rows of each class, lowest class first."""
     present, code = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(present), states.shape[1]))
@@ -192,7 +155,7 @@ def _class_means(standard: Standard, states: States, labels: Ints) -> Floats:
     return sums / np.bincount(code)[:, None]
 
 
-def _distances(standard: Standard, means: Mapping[str, Floats], states: States) -> Floats:
+def _distances(standard: Standardizer, means: Mapping[str, Floats], states: States) -> Floats:
     parts = []
     for _, block in blocks(states):
         rows = standard.apply(block)
@@ -221,16 +184,9 @@ def shares(distances: Floats) -> Floats:
     return np.bincount(relied_on(distances), minlength=distances.shape[1]) / len(distances)
 
 
-def margins_in_sd(margins: Floats) -> Floats:
-    """[M] |s_a - s_b| of pairs in units of the standard deviation of their signed `margins` [M]; the other sign of low
-    confidence, for pairs. nan where all margins are equal."""
-    sd = float(margins.std())
-    return np.abs(margins) / sd if np.ptp(margins) > 0 else np.full(len(margins), np.nan)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What the centroids say of M rows."""
+    """The figures of M rows."""
 
     distances: Floats
     """[M, K]."""

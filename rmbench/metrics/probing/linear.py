@@ -16,7 +16,14 @@ import numpy as np
 from scipy import optimize, special
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.metrics.probing.states import Standard, States, blocks, checked_labels, checked_states, standard_of
+from rmbench.metrics.probing.states import (
+    Standardizer,
+    States,
+    blocks,
+    checked_labels,
+    checked_states,
+    fit_standardizer,
+)
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints
 
 __all__ = ["KINDS", "Logistic", "Probe", "ProbeKind", "Upstream", "fit_probe"]
@@ -66,7 +73,7 @@ class Probe:
     """[O, H]."""
     intercept: Floats
     """[O]; zeros for "upstream", whose head has none."""
-    standard: Standard | None
+    standard: Standardizer | None
     """How states are standardised before the head; None: they are read as they are."""
     train_counts: tuple[int, ...]
     """[C] training rows per class."""
@@ -123,7 +130,7 @@ def fit_probe(
     counts = np.bincount(labels, minlength=classes)
     if (counts > 0).sum() < 2:
         raise RmbenchError(f"probe: all {len(labels)} training rows have label {labels[0]}; a probe needs two classes.")
-    standard = standard_of([states], "states to fit the probe on")
+    standard = fit_standardizer([states], "states to fit the probe on")
     train_counts = tuple(int(count) for count in counts)
     if kind == "upstream":
         chosen = upstream or Upstream()
@@ -175,7 +182,7 @@ def _train_head(states: States, labels: Ints, classes: int, seed: int, settings:
 
 
 def _regress(
-    states: States, labels: Ints, classes: int, standard: Standard, settings: Logistic
+    states: States, labels: Ints, classes: int, standard: Standardizer, settings: Logistic
 ) -> tuple[Floats, Floats]:
     """Weights [O, H] and intercept [O] of the L2 logistic regression on standardised states."""
     rows = np.concatenate([standard.apply(block) for _, block in blocks(states)])

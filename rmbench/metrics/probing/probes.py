@@ -16,7 +16,7 @@ from rmbench.metrics.probing.states import States
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import label_of
 from rmbench.metrics.uncertainty.aggregate import Ints, nest
-from rmbench.metrics.uncertainty.sample import Sample, nothing, trials
+from rmbench.metrics.uncertainty.sample import Sample, undefined_sample, unit_mean_sample
 from rmbench.types import Judged
 
 __all__ = ["HIDDEN", "probe_sample"]
@@ -46,7 +46,7 @@ def _ints(values: Sequence[int]) -> Ints:
 def probe_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Judged], seed: int) -> Sample:
     """The probe's accuracy on the rows that have a label in `spec.dimension`; a row without a state is wrong.
 
-    Beside it stand "figure=macro_f1", "figure=majority" (of the training labels' most frequent class) and "figure=p"
+    With it come "figure=macro_f1", "figure=majority" (of the training labels' most frequent class) and "figure=p"
     (one-sided exact p of no more than the best constant answer). The interval takes the probe as given. Flags:
     "no_fit_split" without fit rows of two classes, "not_above_majority". Rows that upstream drops for their length are
     dropped by the task's `max_tokens`, before they come here.
@@ -57,7 +57,7 @@ def probe_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Judged]
         raise RmbenchError(f'metric "{spec.name}": unknown probe "{spec.probe}".{did_you_mean(spec.probe, _KINDS)}')
     found, training = _labelled(rows, spec), [one for one in _labelled(fit, spec) if _has_state(one[0])]
     if not found or len({label for _, label in training}) < 2:
-        return nothing((*(("no_fit_split",) if found else ()), "undefined"), len(found))
+        return undefined_sample((*(("no_fit_split",) if found else ()), "undefined"), len(found))
     classes = 1 + max(label for _, label in (*found, *training))
     probe = fit_probe(
         _states([row for row, _ in training]),
@@ -72,7 +72,9 @@ def probe_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Judged]
         predicted[answered] = probe.predict(_states([found[k][0] for k in answered]))
     gold, of = _ints([label for _, label in found]), [row for row, _ in found]
     report = probe_report(gold, predicted, train_counts=probe.train_counts)
-    sample = trials((gold == predicted).astype(np.float64), of, nest(of, ()), len(of))
+    sample = unit_mean_sample((gold == predicted).astype(np.float64), of, nest(of, ()), len(of))
     figures = {"macro_f1": report.macro_f1, "majority": report.majority, "p": report.p_above}
-    plain = [(f"figure={name}", replace(nothing((), len(of)), value=figure)) for name, figure in figures.items()]
-    return replace(sample, flags=report.flags, beside=tuple(plain))
+    plain = [
+        (f"figure={name}", replace(undefined_sample((), len(of)), value=figure)) for name, figure in figures.items()
+    ]
+    return replace(sample, flags=report.flags, extras=tuple(plain))

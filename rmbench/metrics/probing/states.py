@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rmbench.errors import RmbenchError
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints
 
-__all__ = ["Standard", "States", "blocks", "checked_labels", "checked_states", "standard_of"]
+__all__ = ["Standardizer", "States", "blocks", "checked_labels", "checked_states", "fit_standardizer"]
 
 States = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 """[N, H], a row per text."""
@@ -65,8 +65,8 @@ def blocks(states: States) -> Iterator[tuple[int, Floats]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standard:
-    """How coordinates are standardised. One that never varied where it was fitted says nothing and becomes 0."""
+class Standardizer:
+    """How coordinates are standardised. One that was constant where it was fitted becomes 0."""
 
     mean: Floats
     """[H]."""
@@ -82,7 +82,7 @@ class Standard:
         return np.where(varies, 1 / np.where(varies, self.sd, 1.0), 0.0)
 
 
-def standard_of(tables: list[States], what: str) -> Standard:
+def fit_standardizer(tables: list[States], what: str) -> Standardizer:
     """Mean and standard deviation of each coordinate over the rows of all `tables` [N_k, H], pooled.
 
     Raises RmbenchError where no coordinate varies.
@@ -95,5 +95,5 @@ def standard_of(tables: list[States], what: str) -> Standard:
     # Rounding leaves a constant coordinate a deviation near 1e-16, so whether it varies is asked of the values.
     sd = np.where(highest > lowest, np.sqrt(squares / rows), 0.0)
     if not (sd > 0).any():
-        raise RmbenchError(f"{what}: all {rows} rows are the same; there is nothing to tell classes apart by.")
-    return Standard(np.asarray(mean, dtype=np.float64), sd.astype(np.float64))
+        raise RmbenchError(f"{what}: all {rows} rows are the same; no coordinate separates classes.")
+    return Standardizer(np.asarray(mean, dtype=np.float64), sd.astype(np.float64))

@@ -1,1 +1,1 @@
-"""Rows as metrics read them: answers, gold, selection."""
+"""A row's gold (`gold`) and answer (`answers`) as metrics read them, and which rows a metric counts (`selection`)."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rmbench.types import TIE, Judged, Verdict, skew_half
+from rmbench.numeric import skew_half
+from rmbench.types import TIE, Judged, Verdict
 
 __all__ = [
     "Answered",
@@ -139,8 +140,8 @@ def item_scores(row: Judged, dimension: str = "") -> list[float] | None:
 
 def margin(row: Judged, i: int, j: int) -> float | None:
     """How much candidate `i` is above `j`, in the model's own units: the skew half of directed margins, also where the
-    model has rewards beside them (they are then no log-odds), a difference of scores, or the picks won less lost. None
-    where the row failed or nothing readable speaks of the two.
+    model has rewards as well (they are then no log-odds), a difference of scores, or the picks won less lost. None
+    where the row failed or no readable answer compares the two.
     """
     judgment = row.judgment
     if answered_by(row) in ("reward", "margin") and judgment.directed is not None:
@@ -177,7 +178,7 @@ def _of_scores(score: Sequence[float], winner: int, loser: int) -> Outcome:
 
 
 def _of_verdict(verdict: Verdict, winner: int, loser: int) -> Outcome | None:
-    """None where the verdict does not speak of these two, as a pick of a third candidate does not."""
+    """None where the verdict does not compare these two, as a pick of a third candidate does not."""
     if verdict.status != "ok":
         return verdict.status
     if verdict.kind == "ranking" and isinstance(verdict.value, tuple):
@@ -215,7 +216,7 @@ def label_names(verdict: Verdict) -> tuple[int | None, str] | None:
 
 
 def _of_label(verdict: Verdict, winner: int) -> Outcome | None:
-    """None where the label is a class and says nothing of two candidates."""
+    """None where the label is a class and compares no candidates."""
     named = label_names(verdict)
     if named is None:
         return "unparsed" if len(verdict.shown) == 2 else None

@@ -1,4 +1,4 @@
-"""What people said of a row, as a metric reads it: comparisons, figures per candidate, a class."""
+"""The gold of a row as a metric reads it: comparisons, ratings or net wins per candidate, a class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rmbench.types import Edge, Judged
 __all__ = ["MAJORITY", "Compared", "compared", "comparisons", "figures", "joined", "label_of", "qualities", "with_tags"]
 
 MAJORITY = "majority"
-"""The annotator who stands for more than half of them."""
+"""The annotator that stands for more than half of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _column(dimensions: Sequence[str], spec: MetricSpec) -> int:
 
 def qualities(row: Judged, spec: MetricSpec) -> list[float] | None:
     """[K] the worth of picking each candidate: its rating, else 1 for those that won and never lost, 0 for the others.
-    None where people said nothing, or left a candidate without a rating.
+    None without gold, or where a candidate has no rating.
     """
     if row.gold.ratings:
         rated = figures(row, spec)

@@ -10,13 +10,13 @@ from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.noise import by_propensity
 from rmbench.types import Judged
 
-__all__ = ["Group", "groups_of", "kept"]
+__all__ = ["Group", "groups_of", "selected_rows"]
 
 Group = tuple[str, list[int], tuple[str, ...]]
 """(label "a=x,b=y", row numbers, tags that comparisons must carry)."""
 
 
-def kept(rows: Sequence[Judged], spec: MetricSpec) -> list[Judged]:
+def selected_rows(rows: Sequence[Judged], spec: MetricSpec) -> list[Judged]:
     """The rows that count by `spec.where`, with the weights that the rule gives them."""
     counting = [row for row in rows if all(row.groups.get(name) in among for name, among in spec.where.items())]
     if rule_of(spec).equal_rows:

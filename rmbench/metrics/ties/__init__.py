@@ -1,1 +1,1 @@
-"""Benchmarks with tied responses."""
+"""Human ties and several right answers: calibrated tie thresholds, and RewardBench 2's Ties score."""

@@ -9,9 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rmbench.errors import RmbenchError
+import numpy as np
 
-__all__ = ["TiesRow", "TiesScore", "margin_term", "ties_score"]
+from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
+from rmbench.metrics.rows.answers import answered_by, is_failed, item_scores
+from rmbench.metrics.rows.gold import compared
+from rmbench.metrics.uncertainty.aggregate import Floats
+from rmbench.metrics.uncertainty.sample import Sample, undefined_sample
+from rmbench.types import Judged
+
+__all__ = ["TiesRow", "margin_term", "ties_rows", "ties_sample", "ties_score", "ties_terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +50,6 @@ class TiesRow:
         return max(right) - min(right)
 
 
-@dataclass(frozen=True, slots=True)
-class TiesScore:
-    """The score and its terms. Its range is not [0, 1]: perfect separation without spread gives 1.01."""
-
-    ref_accuracy: float
-    tied_accuracy: float
-    preferred: float
-    preferred_hard: float
-    margin: float
-
-    @property
-    def score(self) -> float:
-        """.30 tied accuracy + .30 ref accuracy + .20 preferred + .20 preferred hard + .01 margin."""
-        terms = 0.30 * self.tied_accuracy + 0.30 * self.ref_accuracy
-        return terms + 0.20 * self.preferred + 0.20 * self.preferred_hard + 0.01 * self.margin
-
-
 def margin_term(gap: float, spread: float) -> float:
     """tanh(gap/spread - 1), with 0/0 as 0 and x/0 as an infinity of x's sign."""
     if spread == 0:
@@ -66,25 +57,100 @@ def margin_term(gap: float, spread: float) -> float:
     return math.tanh(gap / spread - 1)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def ties_score(rows: Sequence[TiesRow]) -> TiesScore:
-    """The Ties score of `rows`; accuracies over all rows of a kind, the other terms over keys that have both kinds.
-
-    Raises RmbenchError where a kind, or a key with both, is missing: the score is then undefined.
+def ties_terms(rows: Sequence[TiesRow]) -> tuple[list[str], Floats]:
+    """The keys, and [keys, 8] their terms: is there a ref row, a tied row, both; then ref and tied accurate, preferred,
+    preferred hard, margin. The last three are of keys that have both rows.
     """
-    refs = {row.key: row for row in rows if row.kind == "ref"}
-    tied = {row.key: row for row in rows if row.kind == "tied"}
-    both = sorted(refs.keys() & tied.keys())
-    if not both:
-        raise RmbenchError("Ties needs at least one prompt with a `ref` and a `tied` row")
-    hard = [(min(refs[key].gap, tied[key].gap), tied[key].spread) for key in both]
-    return TiesScore(
-        ref_accuracy=_mean([float(row.accurate) for row in refs.values()]),
-        tied_accuracy=_mean([float(row.accurate) for row in tied.values()]),
-        preferred=_mean([float(tied[key].gap > tied[key].spread) for key in both]),
-        preferred_hard=_mean([float(gap > spread) for gap, spread in hard]),
-        margin=_mean([margin_term(gap, spread) for gap, spread in hard]),
+    by_key: dict[str, dict[str, TiesRow]] = {}
+    for row in rows:
+        by_key.setdefault(row.key, {})[row.kind] = row
+    keys = sorted(by_key)
+    return keys, np.array([_terms(by_key[key].get("ref"), by_key[key].get("tied")) for key in keys])
+
+
+def _terms(ref: TiesRow | None, tied: TiesRow | None) -> list[float]:
+    accurate = [float(ref is not None and ref.accurate), float(tied is not None and tied.accurate)]
+    if ref is None or tied is None:
+        return [float(ref is not None), float(tied is not None), 0.0, *accurate, 0.0, 0.0, 0.0]
+    hard = min(ref.gap, tied.gap)
+    preferred = [float(tied.gap > tied.spread), float(hard > tied.spread)]
+    return [1.0, 1.0, 1.0, *accurate, *preferred, margin_term(hard, tied.spread)]
+
+
+def ties_score(sums: Floats) -> Floats:
+    """[...] the score of [..., 8] sums of `ties_terms`: .30 tied accuracy + .30 ref accuracy + .20 preferred + .20
+    preferred hard + .01 margin; nan where a kind of row is missing. Perfect separation without spread gives 1.01.
+    """
+    refs, tied, both, ref_accurate, tied_accurate, preferred, hard, margin = np.moveaxis(sums, -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        score = 0.30 * tied_accurate / tied + 0.30 * ref_accurate / refs
+        score = score + 0.20 * preferred / both + 0.20 * hard / both + 0.01 * margin / both
+    return np.where((refs > 0) & (tied > 0) & (both > 0), score, np.nan)
+
+
+_UNRATED = -1.0
+"""What upstream's judges write for a rating that could not be read; it goes into the formula as a score."""
+
+
+def _named(row: Judged, metric: str) -> tuple[str, str]:
+    """("ref" or "tied", key) of the last part of the row's id, "ref:7"."""
+    kind, _, key = row.id.rpartition("/")[2].partition(":")
+    if kind not in ("ref", "tied") or not key:
+        raise RmbenchError(f'metric "{metric}": row "{row.id}": expected an id that ends in "ref:<k>" or "tied:<k>".')
+    return kind, key
+
+
+def _scores(row: Judged, right: Sequence[int], wrong: Sequence[int]) -> list[float] | None:
+    """Scores, the right answers first; None where the model compares answers and gives none."""
+    if is_failed(row):
+        # As wrong as can be: no right answer above a wrong one, and a gap without end.
+        return [0.0] * len(right) + [math.inf] * len(wrong)
+    score = item_scores(row)
+    if score is None:
+        return None
+    if answered_by(row) == "verdict":
+        score = [one if math.isfinite(one) else _UNRATED for one in score]
+    return [score[k] for k in (*right, *wrong)]
+
+
+def ties_rows(rows: Sequence[Judged], spec: MetricSpec) -> list[TiesRow] | None:
+    """The rows with their right answers first; None where a row is answered without scores.
+
+    Raises RmbenchError for an id that is not "ref:<k>" or "tied:<k>", or a row without right and wrong answers.
+    """
+    out = []
+    for row in rows:
+        decided = [one for one in compared(row, spec) if not one.tie]
+        right = sorted({one.i for one in decided} - {one.j for one in decided})
+        wrong = [k for k in range(row.size) if k not in right]
+        if not right or not wrong:
+            raise RmbenchError(f'metric "{spec.name}": row "{row.id}" needs right and wrong answers.')
+        score = _scores(row, right, wrong)
+        if score is None:
+            return None
+        out.append(TiesRow(*_named(row, spec.name), tuple(score), len(right)))
+    return out
+
+
+def ties_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
+    """The Ties score; a key's two rows are drawn together.
+
+    Null, with the flag "needs_scores", for a model that gives no score per answer.
+    """
+    made = ties_rows(rows, spec)
+    if made is None:
+        return undefined_sample(("needs_scores", "undefined"), len(rows))
+    keys, terms = ties_terms(made)
+    if not terms[:, 2].any():
+        return undefined_sample(("undefined",), len(rows))
+    names: dict[str, str] = {}
+    for row, one in zip(rows, made, strict=True):
+        names.setdefault(one.key, row.cluster or row.id)
+    return Sample(
+        value=float(ties_score(np.ones((1, len(keys))) @ terms)[0]),
+        clusters=tuple(names[key] for key in keys),
+        draw=lambda counts: ties_score(counts @ terms),
+        n=len(rows),
+        comparisons=sum(one.correct * (len(one.scores) - one.correct) for one in made),
+        width=len(keys),
     )

@@ -1,6 +1,6 @@
 """Pair accuracy with human ties, the model's ties being differences under a threshold that is tuned on the same labels.
 
-Both rules flatter a model, by choosing the threshold that suits it best; the accuracy without one stands beside.
+Both rules flatter a model, by choosing the threshold that suits it best; the accuracy without one is reported with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rmbench.metrics.correlation.lists import lists_of
 from rmbench.metrics.rows.answers import in_dimension, margin
 from rmbench.metrics.rows.gold import compared
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, nest
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, mean_sample, nothing, trials
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, mean_sample, undefined_sample, unit_mean_sample
 from rmbench.types import Judged
 
 __all__ = ["calibrated_sample", "loop_accuracy", "loop_sample"]
@@ -32,7 +32,7 @@ class _Nearest:
     weight: Floats
     tied: Floats
     """The weight where people tie, else 0."""
-    told: Floats
+    ordered: Floats
     """The weight where the model's order is people's, else 0."""
     distance: Floats
     """Between the scores; infinite where the model gave none."""
@@ -49,11 +49,11 @@ class _Nearest:
     def right(self, counts: Floats) -> tuple[Floats, Floats]:
         """[block, n + 1] the weight that is right when so many comparisons are tied, and the weight of all [block, 1].
 
-        `counts` [block, G] says how often each cluster is drawn.
+        `counts` [block, G] is how often each cluster is drawn.
         """
         times = counts[:, self.cluster]
-        gained = np.cumsum(times * (self.tied - self.told), axis=1)
-        start = (times @ self.told)[:, None]
+        gained = np.cumsum(times * (self.tied - self.ordered), axis=1)
+        start = (times @ self.ordered)[:, None]
         return np.concatenate([start, start + gained], axis=1), (times @ self.weight)[:, None]
 
     def at_best(self, counts: Floats) -> Floats:
@@ -77,13 +77,13 @@ def calibrated_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     """The share of pairs ordered as people order them, ties included, at the best threshold ("Ties matter", arXiv
     2305.14324): over all comparisons pooled, or, for ratings, the mean over lists of the share within each.
 
-    Beside it stand "epsilon=0", the same without a threshold, and the flag "epsilon=..." with the best one.
+    With it come "epsilon=0", the same without a threshold, and the flag "epsilon=..." with the best one.
     """
     if any(row.gold.ratings for row in rows):
         return _of_lists(rows, spec)
     found = _pairs(rows, spec)
     if found is None:
-        return nothing(("undefined",))
+        return undefined_sample(("undefined",))
     of, agree, tied, apart = found
     names, codes = clusters_of(of)
     order = np.argsort(apart, kind="stable")
@@ -91,7 +91,7 @@ def calibrated_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     near = _Nearest(codes[order], weight, tied[order] * weight, agree[order] * weight, apart[order])
     n = len({row.id for row in of})
     right = np.where(apart == 0, tied, agree).astype(np.float64)
-    plain = replace(trials(right, of, nest(of, ()), len(of)), n=n)
+    plain = replace(unit_mean_sample(right, of, nest(of, ()), len(of)), n=n)
     return Sample(
         value=float(near.at_best(np.ones((1, len(names))))[0]),
         clusters=names,
@@ -100,7 +100,7 @@ def calibrated_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         comparisons=len(of),
         flags=(f"epsilon={near.epsilon(len(names)):.6g}",),
         width=len(of),
-        beside=(("epsilon=0", plain),),
+        extras=(("epsilon=0", plain),),
     )
 
 
@@ -126,7 +126,7 @@ def _of_lists(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     flags = ("incomplete",) if None in found else ()
     best = tie_calibration([(human, model) for _, human, model in lists])
     if best is None:
-        return nothing((*flags, "undefined"))
+        return undefined_sample((*flags, "undefined"))
     of = [row for row, _, _ in lists]
     items = sum(len(human) for _, human, _ in lists)
 
@@ -135,7 +135,7 @@ def _of_lists(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         return mean_sample(values, of, nest(of, ()), in_unit=True, comparisons=items)
 
     plain = replace(at(0.0), flags=flags)
-    return replace(at(best.epsilon), flags=(*flags, f"epsilon={best.epsilon:.6g}"), beside=(("epsilon=0", plain),))
+    return replace(at(best.epsilon), flags=(*flags, f"epsilon={best.epsilon:.6g}"), extras=(("epsilon=0", plain),))
 
 
 def loop_accuracy(human: Sequence[float], margins: Sequence[float]) -> float:
@@ -159,7 +159,7 @@ def loop_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     """`loop_accuracy` of all comparisons pooled, equal distances in the order of the rows."""
     found = _pairs(rows, spec)
     if found is None:
-        return nothing(("undefined",))
+        return undefined_sample(("undefined",))
     of, agree, tied, apart = found
     order = np.argsort(apart, kind="stable")
     names, codes = clusters_of(of)

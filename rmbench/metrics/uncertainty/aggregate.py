@@ -19,8 +19,6 @@ __all__ = [
     "cluster_codes",
     "nest",
     "row_weights",
-    "section_mean",
-    "section_mean_with_prior",
     "weight_of",
 ]
 
@@ -51,7 +49,7 @@ class Nest:
         """The aggregate from leaf sums.
 
         `sums` [..., leaves] holds the weighted credits of each leaf, `totals` [..., leaves] its weights; returns [...].
-        A leaf without weight is left out and the weights beside it renormalised; nan where nothing is left.
+        A leaf without weight is left out and the other weights renormalised; nan where nothing is left.
         """
         return _mean_of(self.root, sums, totals)
 
@@ -158,7 +156,7 @@ def nest(rows: Sequence[Judged], levels: Sequence[Level]) -> Nest:
 def row_weights(rows: Sequence[Judged], spec: MetricSpec) -> Floats:
     """[n] the weight of each row in `spec`'s aggregate, summing to one: aggregate = weights @ credits.
 
-    Groups that no row carries are left out and the weights beside them renormalised.
+    Groups that no row carries are left out and the other weights renormalised.
     """
     return nest(rows, spec.levels).shares() if rows else np.zeros(0)
 
@@ -170,22 +168,3 @@ def cluster_codes(rows: Sequence[Judged]) -> Ints:
     names = np.array([row.cluster or row.id for row in rows], dtype=object)
     order = {name: code for code, name in enumerate(sorted(set(names)))}
     return np.array([order[name] for name in names], dtype=np.int64)
-
-
-def section_mean(scores: Mapping[str, float], weights: Mapping[str, float]) -> float | None:
-    """The mean of subset scores by weight, over the subsets that `scores` holds; None where it holds none of them.
-
-    RewardBench's section score (`calculate_scores_per_section`), where math-prm has weight 984 for its 447 rows.
-    """
-    there = [subset for subset in weights if subset in scores]
-    total = sum(weights[subset] for subset in there)
-    return sum(scores[subset] * weights[subset] for subset in there) / total if total else None
-
-
-def section_mean_with_prior(sections: Sequence[float], prior_sets: float | None) -> float:
-    """RewardBench's classic average: the sections with weight 2 each and the prior sets with 1, or the sections' mean
-    where a model has no prior sets (`get_average_over_rewardbench`).
-    """
-    if prior_sets is None:
-        return sum(sections) / len(sections)
-    return (2 * sum(sections) + prior_sets) / (2 * len(sections) + 1)

@@ -22,9 +22,9 @@ __all__ = [
     "draw_jointly",
     "interval_of",
     "mean_sample",
-    "nothing",
     "table_of",
-    "trials",
+    "undefined_sample",
+    "unit_mean_sample",
 ]
 
 Draw = Callable[[Floats], Floats]
@@ -50,14 +50,14 @@ class Sample:
     """[G] clusters of one stratum are drawn among themselves; None: all are one stratum."""
     width: int = 0
     """Numbers that one drawn value needs at once, for bounding memory."""
-    trials: tuple[Floats, Nest, Ints] | None = None
+    unit_mean: tuple[Floats, Nest, Ints] | None = None
     """(values in [0, 1], their nest, their clusters) where the metric is a mean of such: intervals need no draws."""
-    beside: tuple[tuple[str, Sample], ...] = ()
-    """Values to report beside it: group label, sample."""
+    extras: tuple[tuple[str, Sample], ...] = ()
+    """Further values to report with it: group label, sample."""
 
 
-def nothing(flags: Sequence[str], n: int = 0) -> Sample:
-    """A metric that has no value here."""
+def undefined_sample(flags: Sequence[str], n: int = 0) -> Sample:
+    """A metric that has no value on these rows."""
     return Sample(None, (), lambda counts: np.full(len(counts), np.nan), n, 0, tuple(flags))
 
 
@@ -94,11 +94,11 @@ def mean_sample(values: Floats, rows: Sequence[Judged], nested: Nest, *, in_unit
         comparisons=comparisons,
         strata=tuple(stratum.tolist()) if len(found) > 1 else None,
         width=nested.leaves,
-        trials=(values, nested, codes) if in_unit else None,
+        unit_mean=(values, nested, codes) if in_unit else None,
     )
 
 
-def trials(values: Floats, rows: Sequence[Judged], nested: Nest, comparisons: int) -> Sample:
+def unit_mean_sample(values: Floats, rows: Sequence[Judged], nested: Nest, comparisons: int) -> Sample:
     """`mean_sample` of values in [0, 1]."""
     return mean_sample(values, rows, nested, in_unit=True, comparisons=comparisons)
 
@@ -112,7 +112,7 @@ def combined(parts: Sequence[Sample], weights: Sequence[float]) -> Sample:
     n, comparisons = sum(part.n for part in parts), sum(part.comparisons for part in parts)
     total = sum(weights)
     if not parts or not total or any(part.value is None for part in parts):
-        return replace(nothing(tuple(dict.fromkeys((*flags, "undefined"))), n), comparisons=comparisons)
+        return replace(undefined_sample(tuple(dict.fromkeys((*flags, "undefined"))), n), comparisons=comparisons)
     names, columns, labels = _universe(parts)
 
     def draw(counts: Floats) -> Floats:
@@ -180,16 +180,16 @@ def draw_jointly(parts: Sequence[Sample], resamples: int, rng: np.random.Generat
 
 
 def interval_of(sample: Sample, resamples: int, rng: np.random.Generator) -> Interval:
-    """The 95% interval: of the trials' mean, else from draws of clusters.
+    """The 95% interval: of a mean of values in [0, 1], else from draws of clusters.
 
     None where there is no value, one cluster, or draws that are all alike (a perfect order), which leave no spread.
     """
-    nowhere = Interval(None, None, "")
+    no_interval = Interval(None, None, "")
     if sample.value is None:
-        return nowhere
-    if sample.trials is not None:
-        return linear_interval(*sample.trials, resamples, rng)
+        return no_interval
+    if sample.unit_mean is not None:
+        return linear_interval(*sample.unit_mean, resamples, rng)
     if len(sample.clusters) < 2:
-        return nowhere
+        return no_interval
     limits = percentile(draw_jointly([sample], resamples, rng)[0])
-    return Interval(*limits, "cluster-bootstrap") if limits and limits[1] - limits[0] >= 1e-12 else nowhere
+    return Interval(*limits, "cluster-bootstrap") if limits and limits[1] - limits[0] >= 1e-12 else no_interval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from rmbench.models.servers.pool import Server
 from rmbench.models.servers.replies import parse_labels
 from rmbench.models.servers.requests import CLASSIFY, classify_body
 from rmbench.models.text.tokens import TextEncoder
+from rmbench.numeric import sigmoid
 
 __all__ = ["ServedScorer", "check_raw", "classify"]
 
@@ -102,8 +102,7 @@ def check_raw(client: Client, model: str, rows: Sequence[Sequence[int]]) -> None
                 f"{server.api} gives the same numbers between 0 and 1 with the activation and without it, so it does "
                 "not know `use_activation`; logits are needed."
             )
-        sigmoids = [0.5 + 0.5 * math.tanh(logit / 2) for logit in raw]
-        near = all(abs(one - other) < _TOLERANCE for one, other in zip(sigmoids, squashed, strict=True))
+        near = all(abs(sigmoid(one) - other) < _TOLERANCE for one, other in zip(raw, squashed, strict=True))
         if not same and not near:
             raise RmbenchError(f"{server.api}: the numbers without the activation are not the logits of those with it.")
 

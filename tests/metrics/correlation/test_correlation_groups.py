@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.errors import RmbenchError
-from rmbench.metrics.correlation.groups import acc_eq, mean_tau_b, tie_calibration
+from rmbench.metrics.correlation.groups import acc_eq, tie_calibration
 from rmbench.metrics.credit.listwise import best_of_n
-from rmbench.metrics.ties.rewardbench2 import TiesRow, ties_score
+from rmbench.metrics.ties.rewardbench2 import TiesRow, ties_score, ties_terms
 
 FIRST = (np.array([1, 1, 2, 3, 3, 5.0]), np.array([0.2, 0.5, 0.5, 0.4, 0.9, 0.8]))
 SECOND = (np.array([1, 1, 1, 2, 3.0]), np.array([0.10, 0.13, 0.12, 0.50, 0.90]))
@@ -51,15 +50,6 @@ def test_tie_calibration_published():
     assert acc_eq((np.array([1.0]), np.array([2.0]))) is None
 
 
-def test_mean_tau_counts_what_it_leaves_out():
-    constant = (np.ones(4), np.arange(4.0))
-    got = mean_tau_b([FIRST, constant, SECOND])
-    assert (got.defined, got.undefined) == (2, 1)
-    assert got.value == pytest.approx((mean_tau_b([FIRST]).value + mean_tau_b([SECOND]).value) / 2)
-    nothing = mean_tau_b([constant])
-    assert (nothing.value, nothing.defined, nothing.undefined) == (None, 0, 1)
-
-
 def test_best_of_n_published():
     assert best_of_n([0.1, 0.9, 0.4, 0.7], [1, 0, 1, 1]) == pytest.approx([0.75, 0.5, 0.25, 0])
     # Correctness by rank, best first: 1, 0, 1, 0.
@@ -92,23 +82,31 @@ def ties_rows(table, turn=lambda score, right: score):
     ]
 
 
+def score_of(rows):
+    return ties_score(ties_terms(rows)[1].sum(axis=0))
+
+
 def test_ties_published(golden):
     table = golden("reward_bench_2_ties")
-    expected, got = table["expected"], ties_score(ties_rows(table))
-    terms = (got.ref_accuracy, got.tied_accuracy, got.preferred, got.preferred_hard)
+    expected, rows = table["expected"], ties_rows(table)
+    refs, tied, both, *sums = ties_terms(rows)[1].sum(axis=0)
+    ref_accuracy, tied_accuracy, preferred, hard, margin = (
+        total / count for total, count in zip(sums, (refs, tied, both, both, both), strict=True)
+    )
+    terms = (ref_accuracy, tied_accuracy, preferred, hard)
     assert terms == (expected["ref_acc"], expected["tied_acc"], expected["preferred"], expected["preferred_hard"])
-    assert got.margin == pytest.approx(expected["margin"], abs=1e-15)
-    assert got.score == pytest.approx(expected["score"], abs=1e-15)
+    assert margin == pytest.approx(expected["margin"], abs=1e-15)
+    assert score_of(rows) == pytest.approx(expected["score"], abs=1e-15)
 
 
 def test_ties_ends_are_not_0_and_1(golden):
     table = golden("reward_bench_2_ties")
-    assert ties_score(ties_rows(table, lambda _, right: float(right))).score == pytest.approx(1.01)
-    assert ties_score(ties_rows(table, lambda _, right: -float(right))).score == pytest.approx(-0.01)
-    assert ties_score(ties_rows(table, lambda *_: 3.0)).score == 0
-    assert not math.isnan(ties_score(ties_rows(table, lambda _, right: math.inf if right else 0.0)).ref_accuracy)
+    assert score_of(ties_rows(table, lambda _, right: float(right))) == pytest.approx(1.01)
+    assert score_of(ties_rows(table, lambda _, right: -float(right))) == pytest.approx(-0.01)
+    assert score_of(ties_rows(table, lambda *_: 3.0)) == 0
+    infinite = ties_rows(table, lambda _, right: math.inf if right else 0.0)
+    assert not np.isnan(ties_terms(infinite)[1][:, :5]).any()
 
 
 def test_ties_needs_both_kinds():
-    with pytest.raises(RmbenchError, match="ref"):
-        ties_score([TiesRow("ref", "0", (1.0, 0.0), 1)])
+    assert np.isnan(score_of([TiesRow("ref", "0", (1.0, 0.0), 1)]))

@@ -7,8 +7,8 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.paired.comparison import Beside, compare_rows, non_inferiority
-from rmbench.metrics.samples import Around, sample_of
+from rmbench.metrics.paired.comparison import ComparisonContext, compare_rows, non_inferiority
+from rmbench.metrics.samples import MetricContext, sample_of
 from rmbench.metrics.uncertainty.sample import draw_jointly
 from tests._make import make_row
 
@@ -31,7 +31,7 @@ AUC = MetricSpec("auc", "auc")
 def test_the_difference_of_two_aucs():
     a, b = rows(2.0), rows(0.7)
     found = compare_rows(a, b, AUC)
-    values = [sample_of(side, AUC, Around()).value for side in (a, b)]
+    values = [sample_of(side, AUC, MetricContext()).value for side in (a, b)]
     assert (found.value_a, found.value_b) == tuple(values)
     assert found.difference == pytest.approx(values[1] - values[0])
     assert 0 < found.low < found.difference < found.high
@@ -43,7 +43,7 @@ def test_the_difference_of_two_aucs():
 def test_both_sides_see_the_same_clusters():
     """The draws of the difference by a plain loop over drawn rows."""
     a, b = rows(2.0, 20), rows(0.7, 20)
-    sides = [sample_of(side, AUC, Around()) for side in (a, b)]
+    sides = [sample_of(side, AUC, MetricContext()) for side in (a, b)]
     drawn = draw_jointly(sides, 50, np.random.default_rng(1))
     generator = np.random.default_rng(1)
     names = sides[0].clusters
@@ -61,14 +61,14 @@ def test_rows_that_one_model_gave_no_score_for_are_left_out_for_both():
     found = compare_rows(a, b, AUC)
     assert found.n == 117
     kept = [k for k in range(120) if k not in (3, 4, 9)]
-    assert found.value_a == pytest.approx(sample_of([a[k] for k in kept], AUC, Around()).value)
+    assert found.value_a == pytest.approx(sample_of([a[k] for k in kept], AUC, MetricContext()).value)
 
 
 def test_a_mean_of_metrics_needs_the_others():
     parts = tuple(MetricSpec(name, "auc", where={"g": (name,)}) for name in "ab")
     mean = MetricSpec("mean", "mean_of", of=("a", "b"))
     a, b = rows(2.0), rows(0.7)
-    found = compare_rows(a, b, mean, beside=Beside((mean, *parts)))
+    found = compare_rows(a, b, mean, context=ComparisonContext((mean, *parts)))
     each = [compare_rows(a, b, part) for part in parts]
     assert found.difference == pytest.approx(np.mean([one.difference for one in each]))
     assert found.low < found.difference < found.high
@@ -83,9 +83,9 @@ def test_fitted_metrics_need_the_fit_rows_of_both():
     a, b = rows(2.0), rows(0.7)
     nothing = compare_rows(a, b, spec)
     assert (nothing.difference, nothing.method) == (None, "")
-    beside = Beside((), rows(2.0, seed=1), rows(0.7, seed=1))
-    found = compare_rows(a, b, spec, beside=beside)
-    assert found.value_a == sample_of(a, spec, Around(fit=beside.fit_a)).value
+    context = ComparisonContext((), rows(2.0, seed=1), rows(0.7, seed=1))
+    found = compare_rows(a, b, spec, context=context)
+    assert found.value_a == sample_of(a, spec, MetricContext(fit=context.fit_a)).value
     assert 0 < found.low < found.difference
 
 

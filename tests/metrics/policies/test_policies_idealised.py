@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from rmbench.errors import RmbenchError
 from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.measure import measure
-from rmbench.metrics.policies.idealised import Preference, idealised, implicit_specs, preferences
+from rmbench.metrics.policies.idealised import Preference, idealised, idealised_margin, implicit_specs, preferences
 from rmbench.types import Edge
 
 PAIR = MetricSpec("accuracy", "pair", chance=0.5)
@@ -143,3 +144,26 @@ def test_they_count_the_rows_and_the_labels_of_the_official_metric(make):
     (ranking, _) = implicit_specs(rows, [head])
     assert measure(rows, [ranking])[0].value == 0
     assert measure(rows, [ranking])[0].n == 1
+
+
+@pytest.mark.parametrize(
+    "log_ratio, share, beta, expected",
+    [
+        (-5, 0.75, 0.1, 5.9861),
+        (-5, 0.75, 1, -3.9014),
+        (-20, 0.75, 0.1, -9.0139),
+        (2, 0.25, 0.1, -8.9861),
+        (2, 0.25, 5, 1.7803),
+    ],
+)
+def test_published_terms(log_ratio, share, beta, expected):
+    assert idealised_margin(log_ratio, share, beta) == pytest.approx(expected, abs=5.1e-5)
+    # The ideal policy is the reference times (share / (1 - share)) ^ (1 / beta).
+    ratio = math.exp(log_ratio) * (share / (1 - share)) ** (1 / beta)
+    assert (ratio > 1) == (expected > 0)
+
+
+@pytest.mark.parametrize("share, beta", [(1.5, 0.1), (-0.1, 0.1), (0.5, 0.0)])
+def test_what_is_no_share_or_beta(share, beta):
+    with pytest.raises(RmbenchError, match="expected a share in"):
+        idealised_margin(0.0, share, beta)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
-from rmbench.metrics.probing.accuracy import FAILED, macro_f1, probe_report
+from rmbench.metrics.classes.confusion import confusion_matrix, macro
+from rmbench.metrics.probing.accuracy import FAILED, probe_report
 
 
 def test_report_by_hand() -> None:
@@ -100,4 +101,4 @@ def test_macro_f1_equals_a_plain_loop(pairs: list[tuple[int, int]]) -> None:
         recall = hits / sum(g == label for g, _ in pairs)
         scores.append(2 * precision * recall / (precision + recall))
     gold, predicted = np.array(pairs).T
-    assert macro_f1(gold, predicted, 4) == pytest.approx(sum(scores) / len(scores))
+    assert float(macro("macro_f1", confusion_matrix(gold, predicted, 4))) == pytest.approx(sum(scores) / len(scores))

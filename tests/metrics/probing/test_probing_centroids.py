@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -13,23 +12,21 @@ from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
 from rmbench.metrics.probing.centroids import (
-    DEFINITION,
     Centroids,
     fit_centroids,
     low_confidence,
-    margins_in_sd,
     read,
     relied_on,
     shares,
 )
-from rmbench.metrics.probing.states import Standard
+from rmbench.metrics.probing.states import Standardizer
 
 
 def of(means: dict[str, list[list[float]]], temperature: float = 1.0, limit: float = 1.0) -> Centroids:
     """Centroids on axes that are standard already."""
     tables = {name: np.array(rows) for name, rows in means.items()}
     hidden = next(iter(tables.values())).shape[1]
-    return Centroids(Standard(np.zeros(hidden), np.ones(hidden)), tables, temperature, limit, 10)
+    return Centroids(Standardizer(np.zeros(hidden), np.ones(hidden)), tables, temperature, limit, 10)
 
 
 GOLDEN = {"first": [[0.0, 0.0], [4.0, 0.0]], "second": [[0.0, 3.0], [0.0, 9.0]]}
@@ -126,45 +123,6 @@ def test_confidence_is_low_for_one_row_in_twenty_like_the_held_out() -> None:
     fitted = fit_centroids(states, labels, held_out=held_out)
     assert read(fitted, held_out).low_share == pytest.approx(0.05, abs=1 / 400)
     assert read(fitted, held_out + 20).low_share == 1.0
-
-
-def test_margins_in_units_of_their_deviation() -> None:
-    # Deviation of 1, 3, -1, -3 is root 5.
-    np.testing.assert_allclose(margins_in_sd(np.array([1.0, 3.0, -1.0, -3.0])) * math.sqrt(5), [1, 3, 1, 3])
-    assert np.isnan(margins_in_sd(np.array([0.1, 0.1, 0.1]))).all()
-
-
-def test_round_trip_through_json() -> None:
-    rng = np.random.default_rng(3)
-    states = {name: rng.normal(size=(60, 3)).astype(np.float32) for name in ("a", "b")}
-    fitted = fit_centroids(states, {"a": np.arange(60) % 2, "b": np.arange(60) % 3})
-    again = Centroids.from_dict(json.loads(json.dumps(fitted.to_dict())))
-    assert again.dimensions == fitted.dimensions
-    assert (again.temperature, again.limit, again.held_out) == (fitted.temperature, fitted.limit, fitted.held_out)
-    rows = rng.normal(size=(5, 3))
-    np.testing.assert_array_equal(again.distances(rows), fitted.distances(rows))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"definition": "theirs"}, f"definition 'theirs', expected \"{DEFINITION}\""),
-        ({"mean": None}, "mean: expected a list of numbers"),
-        ({"mean": [1.0]}, "expected 1 coordinates"),
-        ({"sd": [1.0, -1.0]}, "sd not below 0"),
-        ({"means": {}}, "means: expected a table"),
-        ({"means": {"a": [[1.0, 2.0], [3.0]]}}, "a: expected rows of numbers"),
-        ({"means": {"a": [[1.0, "x"]]}}, "a: expected rows of numbers"),
-        ({"temperature": 0.0}, "temperature above 0"),
-        ({"limit": math.nan}, "limit: expected a number"),
-    ],
-)
-def test_untrusted_centroids_are_checked(change: dict[str, Any], message: str) -> None:
-    plain = of(GOLDEN).to_dict() | change
-    with pytest.raises(RmbenchError, match=message):
-        Centroids.from_dict(plain)
-    with pytest.raises(RmbenchError, match="held_out: expected a number"):
-        Centroids.from_dict({key: value for key, value in of(GOLDEN).to_dict().items() if key != "held_out"})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
+from rmbench.metrics.classes.confusion import confusion_matrix, macro
 from rmbench.metrics.measure import measure
-from rmbench.metrics.probing.accuracy import macro_f1
 from rmbench.metrics.probing.linear import fit_probe
 from rmbench.types import Gold, Judged, Judgment
 from tests._make import make_row
@@ -51,7 +51,7 @@ def test_a_probe_is_fitted_on_the_fit_rows():
     said = probe.predict(states)
     assert got[None].value == pytest.approx(np.mean(said == gold))
     assert (got[None].n, got[None].interval, got[None].flags) == (80, "wilson", ())
-    assert got["figure=macro_f1"].value == pytest.approx(macro_f1(gold, said, 2))
+    assert got["figure=macro_f1"].value == pytest.approx(float(macro("macro_f1", confusion_matrix(gold, said, 2))))
     majority = np.mean(gold == np.bincount(arrays(FIT)[1]).argmax())
     assert got["figure=majority"].value == pytest.approx(majority)
     assert got["figure=p"].value < 1e-6

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import RULES, Level, MetricSpec, is_linear
-from rmbench.metrics.means import chunked_mean
 from rmbench.metrics.measure import measure
 from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected
-from rmbench.metrics.samples import Around, sample_of
+from rmbench.metrics.samples import MetricContext, sample_of
 from rmbench.metrics.ties.tie_calibration import loop_accuracy
 from rmbench.metrics.uncertainty.sample import draw_jointly
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
@@ -142,7 +141,7 @@ def test_parts_that_share_rows_are_drawn_together(make):
     generator = np.random.default_rng(0)
     rows = [make(str(k), (float(generator.integers(0, 2)), 0.5), cluster=str(k // 2)) for k in range(60)]
     one, two = MetricSpec("a", "pair"), MetricSpec("b", "pair")
-    around = Around({"a": one, "b": two})
+    around = MetricContext({"a": one, "b": two})
     both = sample_of(rows, MetricSpec("m", "mean_of", of=("a", "b")), around)
     single = sample_of(rows, one, around)
     drawn = draw_jointly([both, single], 300, generator)
@@ -158,7 +157,7 @@ def test_joint_draws_by_a_plain_loop(make):
         for k in range(30)
     ]
     spec = MetricSpec("a", "pair", levels=(Level("g"),))
-    sample = sample_of(rows, spec, Around())
+    sample = sample_of(rows, spec, MetricContext())
     counts = generator.integers(0, 3, (20, 7)).astype(float)
     for line, got in zip(counts, sample.draw(counts), strict=True):
         leaves = []
@@ -350,15 +349,6 @@ def test_mean_scores(make):
     assert (missing.value, missing.flags, missing.coverage) == (2.5, ("incomplete",), 0.8)
     by_style = value_of(rows[:3], MetricSpec("m", "mean_score", levels=(Level("style"),)))
     assert by_style.value == pytest.approx((2.0 + 2.0) / 2)
-
-
-def test_chunks_of_a_style():
-    values = list(np.random.default_rng(0).normal(30, 1, 800))
-    mean, spread = chunked_mean(values)
-    chunks = [sum(values[80 * k : 80 * k + 80]) / 80 for k in range(10)]
-    assert mean == pytest.approx(sum(chunks) / 10)
-    assert spread == pytest.approx(math.sqrt(sum((c - mean) ** 2 for c in chunks) / 10))
-    assert chunked_mean([1.0, 2.0, 3.0], 2) == (2.0, pytest.approx(math.sqrt(2 / 3)))
 
 
 def test_the_published_losses_of_margins(make):

@@ -15,8 +15,6 @@ from rmbench.metrics.uncertainty.aggregate import (
     cluster_codes,
     nest,
     row_weights,
-    section_mean,
-    section_mean_with_prior,
 )
 from tests._make import make_row
 
@@ -36,25 +34,6 @@ def reward_bench_rows(table):
             groups = {"section": section, "subset": subset}
             rows += [row(f"{subset}-{k}", groups, right=k < right) for k in range(n)]
     return rows
-
-
-def test_reward_bench_sections_from_published_subset_values(golden):
-    table = golden("reward_bench_sections")
-    for section, subsets in table["sections"].items():
-        weights = {subset: table["counts"][subset] for subset in subsets}
-        assert section_mean(table["example_metrics"], weights) == pytest.approx(
-            table["section_scores"][section], abs=1e-12
-        )
-    reasoning = {subset: table["counts"][subset] for subset in table["sections"]["Reasoning"]}
-    assert section_mean(table["example_metrics"], reasoning | {"math-prm": 447}) == pytest.approx(0.5310971, abs=5e-8)
-    sections = list(table["section_scores"].values())
-    assert section_mean_with_prior(sections, None) == pytest.approx(0.5617195675961868, abs=1e-15)
-    assert section_mean_with_prior(sections, 0.6) == pytest.approx(0.5659729489743882, abs=1e-15)
-
-
-def test_section_mean_leaves_absent_subsets_out():
-    assert section_mean({"a": 1.0}, {"a": 3, "b": 5}) == 1.0
-    assert section_mean({}, {"a": 3}) is None
 
 
 def test_reward_bench_sections_from_rows(golden):

@@ -30,6 +30,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rmbench.numeric import sigmoid
+
 __all__ = ["FREE", "RATIOS", "WITH_REFERENCE", "Divergence", "Fusion", "Rule", "Score", "fuse", "reward"]
 
 Doubles = npt.NDArray[np.float64]
@@ -94,9 +96,9 @@ def reward(logps: Doubles, refs: Doubles | None, rule: Rule, weights: Doubles | 
 
 def _of_ratio(z: float, rule: Rule) -> float:
     if rule.score == "kto_value":
-        return _sigmoid(rule.beta * (z - rule.kl))
+        return sigmoid(rule.beta * (z - rule.kl))
     if rule.score == "bco_value":
-        return _sigmoid(rule.beta * z - rule.delta)
+        return sigmoid(rule.beta * z - rule.delta)
     if rule.divergence == "forward_kl":
         return -rule.beta * _exp(-z)
     if rule.divergence == "js":
@@ -134,10 +136,6 @@ def fuse(refs: Doubles, weights: Sequence[float] | None = None, how: Fusion = "m
     share = np.ones(len(refs)) if weights is None else np.asarray(weights, dtype=np.float64)
     mean: Doubles = (share / share.sum()) @ refs
     return mean
-
-
-def _sigmoid(x: float) -> float:
-    return math.exp(-float(np.logaddexp(0.0, -x)))
 
 
 def _exp(x: float) -> float:

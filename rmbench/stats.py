@@ -1,0 +1,76 @@
+"""Statistics of paired evaluations, as rmbench itself uses them: `docs/statistics.md` says when, by which formula and
+after whom.
+
+    >>> import rmbench
+    >>> exact, midp = rmbench.stats.mcnemar(25, 10)
+    >>> round(midp, 4)
+    0.0113
+"""
+
+from __future__ import annotations
+
+from rmbench.metrics.classes.confusion import cohen_kappa, confusion_matrix
+from rmbench.metrics.correlation.coefficients import (
+    PairCounts,
+    bootstrap_correlation,
+    correlation,
+    gamma,
+    kendall_a,
+    pair_counts,
+    pairwise_accuracy,
+    somers_d,
+)
+from rmbench.metrics.credit.listwise import best_of_n, ndcg
+from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected
+from rmbench.metrics.paired.comparison import (
+    Comparison,
+    ComparisonContext,
+    NonInferiority,
+    compare_rows,
+    non_inferiority,
+)
+from rmbench.metrics.uncertainty.discordance import (
+    holm,
+    mcnemar,
+    mcnemar_worse,
+    minimum_detectable_effect,
+    n_for_non_inferiority,
+    newcombe_limits,
+    tango_limits,
+    tango_z,
+)
+from rmbench.metrics.uncertainty.interval import cr1, wilson
+from rmbench.metrics.uncertainty.sign_flip import sign_flip
+
+__all__ = [
+    "Comparison",
+    "ComparisonContext",
+    "NonInferiority",
+    "PairCounts",
+    "best_of_n",
+    "bootstrap_correlation",
+    "cohen_kappa",
+    "compare_rows",
+    "confusion_matrix",
+    "correlation",
+    "cr1",
+    "gamma",
+    "holm",
+    "inverse_propensity_mean",
+    "kendall_a",
+    "mcnemar",
+    "mcnemar_worse",
+    "minimum_detectable_effect",
+    "n_for_non_inferiority",
+    "ndcg",
+    "newcombe_limits",
+    "noise_corrected",
+    "non_inferiority",
+    "pair_counts",
+    "pairwise_accuracy",
+    "sign_flip",
+    "somers_d",
+    "tango_limits",
+    "tango_z",
+    "wilson",
+]
