@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmbench.evaluation.build_record import now, task_record
-from rmbench.records.record import Counts, DataFacts, ModelRecord, Record, RunFacts, ValueRecord
+from rmbench.evaluation.build_record import now
+from rmbench.records.record import Counts, DataFacts, ModelRecord, Record, RunFacts, TaskRecord, ValueRecord
 from rmbench.tasks.registry import get
 
 __all__ = ["MODELS", "TABLES", "Table", "published"]
@@ -218,7 +218,7 @@ def _record(task: str, model: str, key: str, where: str, values: Mapping[tuple[s
     moment = now().isoformat(timespec="seconds")
     return Record(
         kind="published",
-        task=task_record(get(task)),
+        task=TaskRecord.model_validate(get(task)),
         model=ModelRecord(
             name=model,
             revision=key,

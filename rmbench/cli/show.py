@@ -78,7 +78,7 @@ def _show_records(folder: Path, as_json: bool) -> None:
 
 
 def _head(place: Path, record: Record) -> str:
-    from rmbench.evaluation.results import asides_of
+    from rmbench.evaluation.results import model_notes
 
     model, data, run = record.model, record.data, record.run
     lines = [
@@ -96,7 +96,7 @@ def _head(place: Path, record: Record) -> str:
         lines.append(f"check    {said}, {model.check.date}")
     if run.source_of_scores:
         lines.append(f"scores   {run.source_of_scores}")
-    lines += [f"{word:<8} {line}" for word, line in asides_of(record).items()]
+    lines += [f"{word:<8} {line}" for word, line in model_notes(record).items()]
     lines += [f"failed   {row.id}: {row.why}" for row in record.failed[:20]]
     if len(record.failed) > 20:
         lines.append(f"failed   and {len(record.failed) - 20} more")

@@ -1,4 +1,4 @@
-"""Whether a model can take a task, and the model as a task needs it."""
+"""Whether a model can judge a task and its rows, and either as the other needs it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ if TYPE_CHECKING:
     from rmbench.engine.judge import Judging
     from rmbench.evaluation.ensemble import Model
     from rmbench.metric_spec import MetricSpec
+    from rmbench.models.protocols import ModelFacts
     from rmbench.tasks.task import Exclusion, Loaded, Task
     from rmbench.types import Judged, Judgment
 
-__all__ = ["cannot_read", "cannot_take", "for_task", "keep_short", "probes_of", "within_length", "without_states"]
+__all__ = [
+    "cannot_read",
+    "cannot_take",
+    "for_task",
+    "keep_short",
+    "probes_of",
+    "with_judge_credit",
+    "within_length",
+    "without_states",
+]
 
 
 def cannot_take(model: Model, task: Task) -> str:
@@ -39,7 +49,7 @@ def cannot_take(model: Model, task: Task) -> str:
 
 
 def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
-    """Why this model, or a member of this ensemble, has nothing to say of these rows, or ""."""
+    """Why this model, or a member of this ensemble, cannot judge these rows, or ""."""
     from rmbench.evaluation.ensemble import Ensemble
     from rmbench.evaluation.replay import Recorded
 
@@ -77,38 +87,47 @@ def for_task(model: Model, task: Task) -> Model:
     return model.with_hidden() if probes_of(task) and isinstance(model, HiddenStateScorer) else model
 
 
+def with_judge_credit(task: Task, facts: ModelFacts) -> Task:
+    """The task with the credit that a judge's protocol gives unparsed verdicts; most protocols leave it to the task."""
+    credit = facts.settings.get("unparsed") if facts.family == "judge" else None
+    if not isinstance(credit, int | float) or isinstance(credit, bool):
+        return task
+    metrics = tuple(replace(metric, unparsed=float(credit)) for metric in task.metrics)
+    return task.model_copy(update={"metrics": metrics})
+
+
 def within_length(
     task: Task, loaded: Loaded, rows: Sequence[Judged], judging: Judging
 ) -> tuple[Loaded, list[Judged], Judging]:
-    """All three without the rows that the task's `max_tokens` drops: they are listed as excluded and in no total."""
-    kept, dropped = keep_short(task, rows)
-    if not dropped:
-        return loaded, kept, judging
-    gone = {row.id for row in dropped}
-    of_groups = Counter(f"{name}={value}" for row in rows if row.id in gone for name, value in row.groups.items())
+    """All three without rows over the task's `max_tokens`, which are listed as excluded and count in no total."""
+    short, excluded = keep_short(task, rows)
+    if not excluded:
+        return loaded, short, judging
+    ids = {row.id for row in excluded}
+    of_groups = Counter(f"{name}={value}" for row in rows if row.id in ids for name, value in row.groups.items())
     loaded = replace(
         loaded,
-        examples=tuple(example for example in loaded.examples if example.id not in gone),
-        total=loaded.total - len(gone),
-        excluded=(*loaded.excluded, *dropped),
+        examples=tuple(example for example in loaded.examples if example.id not in ids),
+        total=loaded.total - len(ids),
+        excluded=(*loaded.excluded, *excluded),
         group_totals={name: total - of_groups[name] for name, total in loaded.group_totals.items()},
     )
-    return loaded, kept, replace(judging, judgments=tuple(row.judgment for row in kept))
+    return loaded, short, replace(judging, judgments=tuple(row.judgment for row in short))
 
 
 def keep_short(task: Task, rows: Sequence[Judged]) -> tuple[list[Judged], list[Exclusion]]:
-    """The rows that the task's `max_tokens` keeps, and those it drops, with the reason."""
+    """The rows within the task's `max_tokens`, and the longer ones with the reason for excluding them."""
     from rmbench.tasks.task import Exclusion
 
     why = {row.id: _too_long(row.judgment, task.max_tokens) for row in rows}
     return [row for row in rows if not why[row.id]], [Exclusion(name, reason) for name, reason in why.items() if reason]
 
 
-def _too_long(judgment: Judgment, most: int | None) -> str:
+def _too_long(judgment: Judgment, limit: int | None) -> str:
     longest = max(judgment.lengths, default=0)
-    if most is None or (longest <= most and not any(judgment.truncated)):
+    if limit is None or (longest <= limit and not any(judgment.truncated)):
         return ""
-    return f"{longest:,} tokens, more than {most:,}" if longest > most else f"cut at {longest:,} tokens"
+    return f"{longest:,} tokens, more than {limit:,}" if longest > limit else f"cut at {longest:,} tokens"
 
 
 def without_states(row: Judged) -> Judged:

@@ -1,54 +1,42 @@
-"""A judge's questions into a file for others to answer; and letting go of a model when a run is over."""
+"""A judge's questions written to a file, for others to answer."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
+from rmbench.evaluation.options import RunOptions
 from rmbench.evaluation.results import Results, Skipped
+from rmbench.evaluation.rows import load_tasks
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
     from rmbench.evaluation.ensemble import Model
-    from rmbench.tasks.task import Loaded, Task
+    from rmbench.tasks.task import Task
 
-__all__ = ["closing", "write_requests"]
-
-
-@contextlib.contextmanager
-def closing(model: Model, *, ours: bool) -> Iterator[None]:
-    """Let go of connections and servers at the end, Ctrl-C included; of those that are not `ours` their maker does."""
-    from rmbench.evaluation.ensemble import members_of
-    from rmbench.models.abilities import Closable
-
-    try:
-        yield
-    finally:
-        for member in members_of(model) if ours else ():
-            if isinstance(member, Closable):
-                member.close()
+__all__ = ["write_requests"]
 
 
 def write_requests(
     model: Model,
-    chosen: Sequence[Task],
-    rows: Callable[[Task], Loaded | str],
+    tasks: Sequence[Task],
+    named: Container[str],
+    settings: RunOptions,
     file: Path,
-    source: str,
     progress: Progress,
 ) -> Results:
-    """Write the questions about every task as lines of a batch, and judge nothing.
+    """Write the questions about every task as lines of a batch file, and judge nothing.
 
     Args:
         model: a judge that was opened with `requests_out`.
-        chosen: the tasks.
-        rows: a task's rows, or why this model is not asked about them.
+        tasks: the selected ones.
+        named: ids of tasks that must not be skipped for want of files.
+        settings: where rows come from.
         file: what is written; it takes its name when it is whole.
-        source: where rows come from, for the results.
-        progress: told how many there are.
+        progress: where it reports.
 
     Returns:
         Results without records, whose `out` is the file.
@@ -65,11 +53,7 @@ def write_requests(
     backend = model.backend
     skipped: list[Skipped] = []
     with open_requests(file, backend.model, backend.capabilities) as requests:
-        for task in chosen:
-            loaded = rows(task)
-            if isinstance(loaded, str):
-                skipped.append(Skipped(task.id, loaded))
-                continue
+        for task, loaded in load_tasks(model, tasks, named, settings, skipped):
             progress.start(task.id, len(loaded.examples), 0)
             for example in loaded.examples:
                 with contextlib.suppress(PromptError):  # the row will fail, with this reason, when it is judged
@@ -84,4 +68,5 @@ def write_requests(
             "in place of --requests-out."
         )
     progress.end()
+    source = settings.resolved_source
     return Results(model=backend.name, source=source, records=(), skipped=tuple(skipped), out=str(file))

@@ -1,5 +1,5 @@
-"""A direction in the objectives of a multi-objective reward model, given by the user: the reward of a candidate is
-sum over m of w_m times its objective m, as in directional preference alignment (arXiv 2402.18571).
+"""Weights that the user gives the objectives of a multi-objective reward model: the reward of a candidate is the sum
+over m of w_m times its objective m, as in directional preference alignment (arXiv 2402.18571).
 
 Judgments keep every objective, so another direction needs no forward pass.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rmbench.models.protocols import ModelFacts
     from rmbench.types import Judgment
 
-__all__ = ["PART", "Direction", "Weights", "direction_in", "parse_weights"]
+__all__ = ["PART", "Direction", "Weights", "direction_in", "facts_in_direction", "parse_weights"]
 
 Weights = Mapping[str, float] | Sequence[float]
 """By the objectives' names, 0 for those left out; or one for each, in the model's order."""
@@ -41,7 +41,7 @@ class Direction:
     """[M]"""
 
     def __str__(self) -> str:
-        """As the record says it: weights other than 0 by name, in the model's order."""
+        """Weights other than 0 by name, in the model's order, for the record."""
         pairs = zip(self.names, self.weights, strict=True)
         return ",".join(f"{name}={_number(weight)}" for name, weight in pairs if weight)
 
@@ -50,7 +50,7 @@ class Direction:
         return math.fsum(weight * objective for weight, objective in zip(self.weights, objectives, strict=True))
 
     def judgment(self, judgment: Judgment) -> Judgment:
-        """The judgment with rewards in this direction in the place of its own; one that failed stays as it is.
+        """The judgment with rewards in this direction instead of its own; a failed one stays as it is.
 
         Raises:
             RmbenchError: it has no objectives, or not one for each name.
@@ -70,7 +70,7 @@ class Direction:
         return replace(judgment, rewards=rewards, directed=None)
 
     def revision(self, revision: str) -> str:
-        """The revision that tells records in this direction from those of the model itself."""
+        """The model's revision with a suffix for the direction, so that its records lie in a folder of their own."""
         return f"{revision}-w{hashlib.sha256(self._spelled()).hexdigest()[:8]}"
 
     def fingerprint(self, fingerprint: str) -> str:
@@ -100,30 +100,35 @@ def direction_in(weights: Weights, settings: Mapping[str, object], model: str) -
     Raises:
         RmbenchError: the model has no objectives, or has a direction already; weights that do not fit.
     """
-    named = settings.get(PART)
-    if not isinstance(named, str) or not named:
+    objectives = settings.get(PART)
+    if not isinstance(objectives, str) or not objectives:
         raise RmbenchError(f"{model} has no objectives to weigh: it gives a reward alone.")
     if SETTING in settings:
         raise RmbenchError(
             f"{model} has the direction {settings[SETTING]} already; weigh the records it was made from."
         )
-    names = tuple(name.strip() for name in named.split(","))
+    names = tuple(name.strip() for name in objectives.split(","))
     if isinstance(weights, Mapping):
         for name in weights:
             if name not in names:
                 raise RmbenchError(
                     f"{model} has no objective {name!r}: it has {', '.join(names)}.{did_you_mean(name, names)}"
                 )
-        chosen = [weights.get(name, 0.0) for name in names]
+        values = [weights.get(name, 0.0) for name in names]
     else:
-        chosen = list(weights)
-        if len(chosen) != len(names):
+        values = list(weights)
+        if len(values) != len(names):
             raise RmbenchError(
-                f"{len(chosen)} weights were given for the {len(names)} objectives of {model}: {', '.join(names)}."
+                f"{len(values)} weights were given for the {len(names)} objectives of {model}: {', '.join(names)}."
             )
-    if not all(map(math.isfinite, chosen)) or not any(chosen):
+    if not all(map(math.isfinite, values)) or not any(values):
         raise RmbenchError(f"objective weights are finite numbers, not all of them 0; {weights} was given.")
-    return Direction(names, tuple(map(float, chosen)))
+    return Direction(names, tuple(map(float, values)))
+
+
+def facts_in_direction(facts: ModelFacts, weights: Weights | None) -> ModelFacts:
+    """The model's facts in the direction of the weights; None: as they are."""
+    return facts if weights is None else direction_in(weights, facts.settings, facts.name).facts(facts)
 
 
 def parse_weights(text: Weights | str) -> Weights:
@@ -139,13 +144,13 @@ def parse_weights(text: Weights | str) -> Weights:
         except (TypeError, ValueError) as error:
             raise RmbenchError(f"objective weights: {text!r} is neither numbers by name nor a list of them.") from error
     items = [item.strip() for item in text.split(",") if item.strip()]
-    named = [item.rpartition("=") for item in items]
-    if not items or len({bool(equals) for _, equals, _ in named}) != 1:
+    pairs = [item.rpartition("=") for item in items]
+    if not items or len({bool(equals) for _, equals, _ in pairs}) != 1:
         raise RmbenchError(f"objective weights: {text!r} is neither name=number,name=number nor number,number.")
-    numbers = [_parsed(value, text) for _, _, value in named]
-    if not named[0][1]:
+    numbers = [_parsed(value, text) for _, _, value in pairs]
+    if not pairs[0][1]:
         return tuple(numbers)
-    names = [name.strip() for name, _, _ in named]
+    names = [name.strip() for name, _, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise RmbenchError(f"objective weights: {text!r} weighs {twice!r} twice.")

@@ -1,26 +1,28 @@
 """Inference-time probing: which dimension of a probing task the states behind a model's rewards lie nearest to.
 
-The centroids come from the probing task's fit split, temperature and limit from its own rows, and the tasks' candidates
-are read as the model sees them for its reward, by each task's own rendering. The definition is ours:
-`rmbench.metrics.probing.centroids` has it.
+The centroids are fitted on the probing task's fit split, temperature and limit on its own rows, and the tasks'
+candidates are rendered as for the model's reward. The definition is rmbench's: `rmbench.metrics.probing.centroids`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.compatibility import cannot_take, for_task, probes_of
+from rmbench.evaluation.judging import judge_splits
 from rmbench.evaluation.options import RunOptions
-from rmbench.evaluation.run import judge_all, load_rows, named_in, split_rows
+from rmbench.evaluation.rows import load_rows, named_tasks
+from rmbench.evaluation.run import judge_tasks
 from rmbench.models.options import checked
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
     from rmbench.evaluation.ensemble import Model
     from rmbench.evaluation.results import Results
-    from rmbench.evaluation.session import Work
+    from rmbench.evaluation.session import Session
     from rmbench.metrics.probing.centroids import Centroids
     from rmbench.metrics.probing.states import States
     from rmbench.records.record import ProbingFacts
@@ -46,7 +48,7 @@ def probe(
         model: as in `rmbench.run`; it has to be one with a hidden state.
         tasks: as in `rmbench.run`.
         probes: id or TOML of the probing task that the centroids are fitted on.
-        progress: told of the work as it goes.
+        progress: where the run reports; None: nowhere.
         options: the fields of `RunOptions`; a limit is of the probing task's rows as well.
 
     Returns:
@@ -61,71 +63,68 @@ def probe(
     from rmbench.tasks.registry import select
 
     settings = checked(RunOptions, options, "probe")
-    chosen, probing = select(tasks), _probing_task(probes)
+    selected, probing = select(tasks), _probing_task(probes)
     opened = open_model(model, settings)
     why = cannot_take(opened, probing)
     if why:
         raise RmbenchError(f"{opened.facts.name} cannot be probed with {probing.id}: {why}.")
-    with_states, telling = for_task(opened, probing), progress or SilentProgress()
-
-    def fit_reader(work: Work) -> Callable[[Sequence[Judged]], ProbingFacts]:
-        return _fit_reader(probing, with_states, work)
-
-    return judge_all(with_states, chosen, named_in(tasks), settings, telling, fit_reader)
+    with_states = for_task(opened, probing)
+    fit_probe = partial(_fit_probe, probing, with_states)
+    return judge_tasks(
+        with_states, selected, named_tasks(tasks), settings, progress or SilentProgress(), fit_probe=fit_probe
+    )
 
 
 def _probing_task(name: str) -> Task:
     from rmbench.tasks.registry import select
 
-    found = select(name)
-    if len(found) != 1:
-        raise RmbenchError(f"--probes {name} selects {len(found)} tasks, expected one.")
-    if not probes_of(found[0]):
-        raise RmbenchError(f"{found[0].id} is no probing task: none of its metrics is a probe.")
-    return found[0]
+    tasks = select(name)
+    if len(tasks) != 1:
+        raise RmbenchError(f"--probes {name} selects {len(tasks)} tasks, expected one.")
+    if not probes_of(tasks[0]):
+        raise RmbenchError(f"{tasks[0].id} is no probing task: none of its metrics is a probe.")
+    return tasks[0]
 
 
-def _fit_reader(task: Task, model: Model, work: Work) -> Callable[[Sequence[Judged]], ProbingFacts]:
-    """Centroids of the probing task's fit split, held against its own rows, as what reads any other rows."""
-    loaded = load_rows(task, work.settings)
+def _fit_probe(task: Task, model: Model, session: Session) -> Callable[[Sequence[Judged]], ProbingFacts]:
+    """Centroids of the probing task's fit split, calibrated on its own rows, as a function that reads other rows."""
+    loaded = load_rows(task, session.settings)
     if not loaded.fit:
         raise RmbenchError(f"{task.id}: its fit split is not there, and the centroids are fitted on it.")
     for line in loaded.notes:
-        work.progress.note(f"{task.id}: {line}")
-    loaded, fit, rows, _ = split_rows(task, loaded, model, work)
+        session.progress.note(f"{task.id}: {line}")
+    loaded, fit, rows, _ = judge_splits(task, loaded, model, session)
     centroids, fit_n = _centroids(task, fit, rows)
-    work.progress.note(f"{task.id}: centroids of {fit_n:,} rows, held against {centroids.held_out:,}")
-
-    def read(judged: Sequence[Judged]) -> ProbingFacts:
-        return _facts(task, loaded, centroids, fit_n, judged)
-
-    return read
+    session.progress.note(f"{task.id}: centroids of {fit_n:,} rows, held against {centroids.held_out:,}")
+    return partial(_facts, task, loaded, centroids, fit_n)
 
 
 def _centroids(task: Task, fit: Sequence[Judged], rows: Sequence[Judged]) -> tuple[Centroids, int]:
-    """The centroids and the number of rows they are of; rows that failed have no state and count in neither split."""
+    """The centroids and the number of rows they are fitted on; failed rows have no state and count in neither split."""
     import numpy as np
 
     from rmbench.metrics.probing.centroids import fit_centroids
 
-    stated = [row for row in fit if _stated(row)]
+    fitted = [row for row in fit if _has_state(row)]
+    held_out = [row for row in rows if _has_state(row)]
     dimensions = sorted({metric.dimension for metric in probes_of(task)})
-    of = {name: [row for row in stated if name in row.gold.labels] for name in dimensions}
-    held_out = [row for row in rows if _stated(row)]
-    if not held_out or not all(of.values()):
-        lacking = next((f"fit split has no row of {name}" for name in dimensions if not of[name]), "no row held out")
+    rows_of = {name: [row for row in fitted if name in row.gold.labels] for name in dimensions}
+    if not held_out or not all(rows_of.values()):
+        lacking = next(
+            (f"fit split has no row of {name}" for name in dimensions if not rows_of[name]), "no row held out"
+        )
         raise RmbenchError(f"{task.id}: {lacking} that the model has a state of; nothing can be fitted.")
-    states = {name: _states(found) for name, found in of.items()}
-    labels = {name: np.array([row.gold.labels[name] for row in found]) for name, found in of.items()}
-    return fit_centroids(states, labels, held_out=_states(held_out)), len(stated)
+    states = {name: _states(labelled) for name, labelled in rows_of.items()}
+    labels = {name: np.array([row.gold.labels[name] for row in labelled]) for name, labelled in rows_of.items()}
+    return fit_centroids(states, labels, held_out=_states(held_out)), len(fitted)
 
 
 def _facts(task: Task, loaded: Loaded, centroids: Centroids, fit_n: int, judged: Sequence[Judged]) -> ProbingFacts:
     from rmbench.metrics.probing.centroids import DEFINITION, read
     from rmbench.records.record import ProbingFacts
 
-    stated = [row for row in judged if _stated(row)]
-    reading = read(centroids, _states(stated)) if stated else None
+    with_state = [row for row in judged if _has_state(row)]
+    reading = read(centroids, _states(with_state)) if with_state else None
     return ProbingFacts(
         definition=DEFINITION,
         task=f"{task.id}@{task.version}",
@@ -141,7 +140,7 @@ def _facts(task: Task, loaded: Loaded, centroids: Centroids, fit_n: int, judged:
     )
 
 
-def _stated(row: Judged) -> bool:
+def _has_state(row: Judged) -> bool:
     from rmbench.metrics.probing.probes import HIDDEN
 
     return row.judgment.status == "ok" and HIDDEN in row.judgment.parts

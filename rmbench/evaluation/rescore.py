@@ -1,4 +1,4 @@
-"""Stored records of a multi-objective model in another direction: new records, and no forward pass."""
+"""Stored records of a multi-objective model, scored again with other weights of its objectives: no forward pass."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def rescore(
     """
     from rmbench.records.store import find, model_slug, read
 
-    weights = parse_weights(objective_weights) if isinstance(objective_weights, str) else objective_weights
+    weights = parse_weights(objective_weights)
     folder, out = Path(folder), Path(out)
-    found = [(place, read(place)) for place in find(folder)]
-    measured = [(place, record) for place, record in found if record.kind == "measured"]
+    records = [(place, read(place)) for place in find(folder)]
+    measured = [(place, record) for place, record in records if record.kind == "measured"]
     models = sorted({f"{record.model.name}@{record.model.revision}" for _, record in measured})
     if len(models) != 1:
         raise RmbenchError(f"{folder}: records of one model are weighed at a time, here are {len(models)}: {models}.")
@@ -77,7 +77,7 @@ def _rescored(place: Path, record: Record, weights: Weights, out: Path, command:
         "model": _model(record.model, direction),
         "counts": counts_of([row.gold for row in rows], [row.judgment for row in rows]),
         "results": values,
-        "intransitive": None,  # rewards go round in no circle
+        "intransitive": None,  # rewards are transitive
         "orders": None,
         "run": _run(record, command, started),
     }
@@ -87,23 +87,15 @@ def _rescored(place: Path, record: Record, weights: Weights, out: Path, command:
 
 def _values(record: Record, rows: Sequence[Judged]) -> list[ValueRecord]:
     """The record's metrics over rows in the new direction. Which rows failed has not changed, nor has coverage."""
-    from rmbench.evaluation.build_record import value_record
+    from rmbench.evaluation.build_record import flag_partial
     from rmbench.metrics.measure import measure
     from rmbench.records.headline import specs
+    from rmbench.records.record import ValueRecord
 
     values = measure(rows, specs(record), answer_kind=record.model.answer_kind, seed=record.run.seed)
-    covered = {(value.metric, value.group): value.coverage for value in record.results}
-    partial = ("partial",) if record.data.missing else ()
-    return [
-        value_record(
-            replace(
-                value,
-                coverage=covered.get((value.metric, value.group), value.coverage),
-                flags=value.flags if value.group is not None else (*value.flags, *partial),
-            )
-        )
-        for value in values
-    ]
+    coverage = {(value.metric, value.group): value.coverage for value in record.results}
+    values = [replace(value, coverage=coverage.get((value.metric, value.group), value.coverage)) for value in values]
+    return [ValueRecord.model_validate(value) for value in flag_partial(values, record.data.missing)]
 
 
 def _model(model: ModelRecord, direction: Direction) -> ModelRecord:
@@ -118,18 +110,10 @@ def _model(model: ModelRecord, direction: Direction) -> ModelRecord:
 
 
 def _run(record: Record, command: str, started: datetime) -> RunFacts:
-    """How the judgments were made stays; what was done to them now is the command and the digest they had."""
-    from rmbench.evaluation.build_record import now
+    """The facts of the run that judged the rows, with this command, these times, and the digest that the rows had."""
+    from rmbench.evaluation.build_record import times
     from rmbench.records.digest import clean_command
 
-    finished = now()
-    before = record.judgments.sha256 if record.judgments else ""
-    return record.run.model_copy(
-        update={
-            "command": clean_command(command),
-            "started": started.isoformat(timespec="seconds"),
-            "finished": finished.isoformat(timespec="seconds"),
-            "seconds": round((finished - started).total_seconds(), 3),
-            "engine": {**record.run.engine, "rescored_from": before},
-        }
-    )
+    digest = record.judgments.sha256 if record.judgments else ""
+    engine = {**record.run.engine, "rescored_from": digest}
+    return record.run.model_copy(update={"command": clean_command(command), **times(started), "engine": engine})

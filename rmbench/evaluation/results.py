@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rmbench.records.record import EnsembleFacts, IntransitiveFacts, OrderFacts, Record, ValueRecord
 
-__all__ = ["Results", "Skipped", "asides_of"]
+__all__ = ["Results", "Skipped", "model_notes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,7 @@ class Results:
                 yield {
                     "task": record.task.id,
                     "version": record.task.version,
-                    "metric": value.metric,
-                    "group": value.group,
-                    "value": value.value,
-                    "low": value.low,
-                    "high": value.high,
-                    "n": value.n,
-                    "comparisons": value.comparisons,
-                    "coverage": value.coverage,
-                    "chance": value.chance,
+                    **value.model_dump(exclude={"interval"}),
                     "flags": sorted({*record.flags, *value.flags}),
                 }
 
@@ -106,7 +98,7 @@ class Results:
         if marks:
             yield Text("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in marks.items()) + ".")
         for record in self.records:
-            for line in asides_of(record).values():
+            for line in model_notes(record).values():
                 yield Text(printable(f"{record.task.id}: {line}", 2_000))
         for item in self.skipped:
             yield Text(printable(f"skipped {item.task}: {item.why}"))
@@ -142,44 +134,41 @@ class Results:
         return text_table(columns, rows, title=printable(f"{self.model} on {self.source}"))
 
 
-def asides_of(record: Record) -> dict[str, str]:
-    """What a record says of the answers beside its values, by a word for each."""
-    found = {}
+def model_notes(record: Record) -> dict[str, str]:
+    """What a record holds of the model's consistency besides the values: a clause for each of a few labels."""
+    notes = {}
     if record.intransitive is not None:
-        found["circles"] = circles_of(record.intransitive)
+        notes["cycles"] = _cycles(record.intransitive)
     if record.orders is not None:
-        found["orders"] = orders_of(record.orders)
+        notes["orders"] = _order_agreement(record.orders)
     if record.ensemble is not None:
-        found["members"] = agreement_of(record.ensemble)
-    return found
+        notes["members"] = _member_agreement(record.ensemble)
+    return notes
 
 
-def orders_of(found: OrderFacts) -> str:
-    """How often a model that reads pairs says the same in both orders, as a clause."""
+def _cycles(facts: IntransitiveFacts) -> str:
+    share, rows = figure(facts.cyclic / facts.total), f"{facts.rows:,} row" + "s" * (facts.rows != 1)
+    return f"{facts.cyclic:,} of {facts.total:,} triples intransitive ({share}), {rows}"
+
+
+def _order_agreement(facts: OrderFacts) -> str:
     return (
-        f"{found.consistent:,} of {found.total:,} pairs are judged alike in both orders "
-        f"({figure(found.consistent / found.total)}); the one shown first wins twice in {found.first:,}, the second in "
-        f"{found.second:,}"
+        f"{facts.consistent:,} of {facts.total:,} pairs are judged alike in both orders "
+        f"({figure(facts.consistent / facts.total)}); the one shown first wins twice in {facts.first:,}, the second in "
+        f"{facts.second:,}"
     )
 
 
-def agreement_of(found: EnsembleFacts) -> str:
-    """How far the members of an ensemble agree with it and with each other, as clauses."""
-    with_it = [f"{member.name} {figure(member.agrees / found.pairs)}" for member in found.members]
+def _member_agreement(facts: EnsembleFacts) -> str:
+    with_ensemble = ", ".join(f"{member.name} {figure(member.agrees / facts.pairs)}" for member in facts.members)
     between = [
-        f"{one.name} and {other.name} {figure(one.alike[place] / found.pairs)}"
-        for number, one in enumerate(found.members)
-        for place, other in enumerate(found.members)
+        f"{one.name} and {other.name} {figure(one.alike[place] / facts.pairs)}"
+        for number, one in enumerate(facts.members)
+        for place, other in enumerate(facts.members)
         if number < place
     ]
-    said = f"of {found.pairs:,} pairs the ensemble's order is that of {', '.join(with_it)}"
-    return said + (f"; alike are {', '.join(between)}" if between else "")
-
-
-def circles_of(found: IntransitiveFacts) -> str:
-    """How many triples of candidates a margin model orders in a circle, as a clause."""
-    share, rows = figure(found.cyclic / found.total), f"{found.rows:,} row" + "s" * (found.rows != 1)
-    return f"{found.cyclic:,} of {found.total:,} triples intransitive ({share}), {rows}"
+    clauses = f"of {facts.pairs:,} pairs the ensemble's order is that of {with_ensemble}"
+    return clauses + (f"; alike are {', '.join(between)}" if between else "")
 
 
 def _with_interval(value: ValueRecord) -> str:

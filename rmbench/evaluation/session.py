@@ -1,10 +1,11 @@
-"""What a run works with besides model and rows: the journal, the score cache, and where batches are computed."""
+"""The session of a run: what its tasks share besides the model, released at its end."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
@@ -12,19 +13,24 @@ from rmbench.evaluation.options import RunOptions
 
 if TYPE_CHECKING:
     from rmbench.engine.interfaces import Executor, Progress, ScoreCache
-    from rmbench.models.protocols import Responder, Scorer
+    from rmbench.evaluation.ensemble import Model
+    from rmbench.models.protocols import ModelFacts, Responder, Scorer
     from rmbench.records.journal import Journal
 
     Opener = Callable[[], Scorer | Responder]
 
-__all__ = ["Work", "work_with"]
+__all__ = ["Session", "closing", "open_session"]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """Handed down from the run to every task and split."""
+class Session:
+    """What every task and split of a run works with."""
 
     settings: RunOptions
+    facts: ModelFacts
+    """Of the model, in the direction of the weights that the user gives its objectives."""
+    folder: Path
+    """Where the model's records go: `<out>/<org>__<model>@<revision>`."""
     journal: Journal
     progress: Progress
     cache: ScoreCache | None = None
@@ -33,23 +39,28 @@ class Work:
 
 
 @contextlib.contextmanager
-def work_with(
-    settings: RunOptions, journal: Journal, progress: Progress, opener: Opener | None = None
-) -> Iterator[Work]:
-    """The means of one run, released at its end.
+def open_session(
+    settings: RunOptions, facts: ModelFacts, progress: Progress, opener: Opener | None = None
+) -> Iterator[Session]:
+    """The journal of the model's folder, the score cache and the worker processes of one run.
 
     Args:
         settings: whether the cache is used, and how many worker processes there are.
-        journal: open already.
-        progress: told of the work.
+        facts: the model's, which name its folder and pin its journal.
+        progress: where it reports.
         opener: opens the model in a worker process; None for a model that exists in this process alone.
 
     Raises:
-        RmbenchError: the cache cannot be opened, or workers are asked of a model that cannot be opened in them.
+        RmbenchError: journal or cache cannot be opened, or the model cannot be opened in workers.
     """
     from rmbench.engine.cache import open_cache
+    from rmbench.records.journal import Journal
+    from rmbench.records.slug import model_slug
 
+    folder = settings.out / model_slug(facts.name, facts.revision)
     with contextlib.ExitStack() as stack:
+        pinned = {"model": facts.fingerprint, "seed": str(settings.seed)}
+        journal = stack.enter_context(Journal.open(folder, pinned))
         cache = stack.enter_context(open_cache(use=settings.cache))
         executor = None
         if settings.workers > 1:
@@ -58,4 +69,18 @@ def work_with(
             if opener is None:
                 raise RmbenchError("--workers: each worker opens the model itself, so it must be given by its name.")
             executor = stack.enter_context(Workers(opener, settings.workers))
-        yield Work(settings, journal, progress, cache, executor)
+        yield Session(settings, facts, folder, journal, progress, cache, executor)
+
+
+@contextlib.contextmanager
+def closing(model: Model, *, owned: bool) -> Iterator[None]:
+    """Close the connections and servers of an `owned` model at the end, Ctrl-C included; others are their maker's."""
+    from rmbench.evaluation.ensemble import members_of
+    from rmbench.models.abilities import Closable
+
+    try:
+        yield
+    finally:
+        for member in members_of(model) if owned else ():
+            if isinstance(member, Closable):
+                member.close()

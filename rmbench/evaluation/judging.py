@@ -1,0 +1,101 @@
+"""Judging a task's splits with one model, or with every member of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rmbench.evaluation.compatibility import keep_short, within_length
+from rmbench.evaluation.objectives import direction_in
+from rmbench.evaluation.session import Session
+
+if TYPE_CHECKING:
+    from rmbench.engine.judge import Judging
+    from rmbench.evaluation.ensemble import Model
+    from rmbench.models.protocols import Responder, Scorer
+    from rmbench.records.journal import Journal
+    from rmbench.tasks.task import Loaded, Task
+    from rmbench.types import Example, Judged
+
+__all__ = ["judge_splits", "with_reply_cache"]
+
+
+def judge_splits(
+    task: Task, loaded: Loaded, model: Model, session: Session
+) -> tuple[Loaded, list[Judged], list[Judged], Judging]:
+    """Judge the fit split and the task's own rows.
+
+    Returns:
+        The loaded rows without those that are too long, which are listed as excluded; the judged rows of the fit split;
+        the judged rows of the task; and the account of how these were judged.
+    """
+    fit, _ = _judge_split(task, loaded.fit, f"fit/{loaded.fit_digest}", model, session)
+    rows, judging = _judge_split(task, loaded.examples, f"{loaded.digest}/{loaded.limit}", model, session)
+    loaded, rows, judging = within_length(task, loaded, rows, judging)
+    fit, too_long = keep_short(task, fit)
+    # Each split counts its rows from 0, so ids of the fit split are marked.
+    excluded = tuple(replace(row, id=f"fit/{row.id}") for row in too_long)
+    return replace(loaded, excluded=(*loaded.excluded, *excluded)), fit, rows, judging
+
+
+def with_reply_cache(model: Model, journal: Journal) -> Model:
+    """The model, each judge of it with a cache of its replies in the journal's folder; other models as they are."""
+    from rmbench.evaluation.ensemble import Ensemble
+    from rmbench.models.abilities import ReplyCaching
+
+    def cached(member: Scorer | Responder) -> Scorer | Responder:
+        return member.with_reply_cache(journal.replies) if isinstance(member, ReplyCaching) else member
+
+    if isinstance(model, Ensemble):
+        return replace(model, members=tuple(map(cached, model.members)))
+    return cached(model)
+
+
+def _judge_split(
+    task: Task, examples: Sequence[Example], scope: str, model: Model, session: Session
+) -> tuple[list[Judged], Judging]:
+    """The split's rows with their judgments, those of an ensemble's members combined; `scope` names the split's rows in
+    the journal."""
+    from rmbench.evaluation.ensemble import Ensemble, join
+    from rmbench.types import Judged
+
+    if isinstance(model, Ensemble):
+        members = zip(model.names, model.members, strict=True)
+        judgings = [_judge(task, examples, f"{scope}/{name}", member, session) for name, member in members]
+        judging: Judging = join(model, judgings)
+    else:
+        judging = _judge(task, examples, scope, model, session)
+    pairs = zip(examples, judging.judgments, strict=True)
+    return [Judged.of(example, judgment) for example, judgment in pairs], judging
+
+
+def _judge(task: Task, examples: Sequence[Example], scope: str, model: Scorer | Responder, session: Session) -> Judging:
+    """The judgments of one model, in the direction that the user gives its objectives."""
+    from rmbench.engine.judge import EngineOptions, judge
+    from rmbench.models.abilities import CostEstimating
+    from rmbench.models.protocols import Scorer
+
+    settings = session.settings
+    if examples and isinstance(model, CostEstimating):
+        session.progress.note(f"{task.id}: {model.estimate(examples)}")
+    engine = EngineOptions(batch_tokens=settings.batch_tokens, share=settings.share)
+    if settings.window is not None:
+        engine = replace(engine, window=settings.window)
+    # A batch that was judged without hidden states is of no use where they are read.
+    states = "/hidden" if isinstance(model, Scorer) and "hidden" in model.answers else ""
+    judging = judge(
+        task.id,
+        examples,
+        model,
+        render=task.render,
+        options=engine,
+        ledger=session.journal.scoped(f"{task.id}@{task.version}", f"{scope}/{task.render}{states}"),
+        progress=session.progress,
+        cache=session.cache,
+        executor=session.executor,
+    )
+    if settings.objective_weights is not None:
+        direction = direction_in(settings.objective_weights, model.facts.settings, model.facts.name)
+        judging = replace(judging, judgments=tuple(map(direction.judgment, judging.judgments)))
+    return judging
