@@ -48,7 +48,7 @@ class PromptMessage(_Declared):
     role: Literal["system", "user", "assistant", "raw"]
     """"assistant": the beginning of the judge's own reply, last. "raw": the whole prompt, no chat template around."""
     template: str
-    """The template's file, beside the declaration."""
+    """The template's file, next to the declaration."""
 
 
 class VerdictFormat(_Declared):
@@ -239,7 +239,7 @@ def _templates(path: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
         name = message.get("template") if isinstance(message, dict) else None
         if isinstance(name, str):
             if not _PLAIN_NAME.fullmatch(name):
-                raise RmbenchError(f"{path}: message.template: {name!r} is not the name of a .jinja file beside it.")
+                raise RmbenchError(f"{path}: message.template: {name!r} is not the name of a .jinja file next to it.")
             texts.append(read_template(path.with_name(name)))
     return tuple(texts)
 

@@ -96,9 +96,9 @@ def _whole(text: str, pattern: re.Pattern[str]) -> list[str]:
 
 def _last(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     for line in reversed(text.split("\n")):
-        found = [_spelled(one) for one in pattern.finditer(line)]
-        if found:
-            return found
+        verdicts = [_spelled(match) for match in pattern.finditer(line)]
+        if verdicts:
+            return verdicts
     return []
 
 
@@ -113,8 +113,8 @@ def _all(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> 
 def _end(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     """The last mark of the last line, where nothing but punctuation follows it."""
     line = text.rstrip(" \t\r\n").rsplit("\n", 1)[-1]
-    found = list(pattern.finditer(line))
-    return [_spelled(found[-1])] if found and not re.search(r"\w", line[found[-1].end() :]) else []
+    matches = list(pattern.finditer(line))
+    return [_spelled(matches[-1])] if matches and not re.search(r"\w", line[matches[-1].end() :]) else []
 
 
 def _tag(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
@@ -123,7 +123,7 @@ def _tag(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> 
     end = text.find(closing, start)
     if start < 0 or end < 0:  # an unclosed tag may be the end of a longer one
         return []
-    return [_spelled(one) for one in pattern.finditer(text[start + len(opening) : end])]
+    return [_spelled(match) for match in pattern.finditer(text[start + len(opening) : end])]
 
 
 def _boxed(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
@@ -131,11 +131,11 @@ def _boxed(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -
     if start < 0:
         return []
     line_start = text.rfind("\n", 0, start) + 1
-    found = []
+    verdicts = []
     while (line_start := text.find(_BOXED, line_start)) >= 0:
         line_start += len(_BOXED)
-        found += _whole(_balanced(text, line_start), pattern)
-    return found
+        verdicts += _whole(_balanced(text, line_start), pattern)
+    return verdicts
 
 
 def _balanced(text: str, start: int) -> str:
@@ -162,17 +162,17 @@ def _json(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) ->
 def _objects(text: str) -> tuple[list[list[tuple[str, Any]]], int]:
     """The text's outermost JSON objects as pairs, duplicate keys included, and where the last one ends."""
     decoder = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=str)
-    found: list[list[tuple[str, Any]]] = []
+    objects: list[list[tuple[str, Any]]] = []
     end = 0
     start = text.find("{")
     while start >= 0:
         try:
             value, end = decoder.raw_decode(text, start)
-            found.append(value)
+            objects.append(value)
             start = text.find("{", end)
         except (ValueError, RecursionError):
             start = text.find("{", start + 1)
-    return found, end
+    return objects, end
 
 
 class _Pairs(list[tuple[str, Any]]):

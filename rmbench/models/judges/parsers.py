@@ -49,12 +49,12 @@ def _rb1_prometheus(text: str, size: int, reads: str) -> ParsedVerdict:
 def _prometheus(text: str, size: int, reads: str) -> ParsedVerdict:
     """prometheus-eval, `prometheus_eval/parser.py`: the *first* match of a loose pattern, so "a score of 5" in the
     feedback is the score."""
-    found = (_SCORE if reads == "rating" else _BETTER).search(text)
-    if found is None:
+    match = (_SCORE if reads == "rating" else _BETTER).search(text)
+    if match is None:
         return unparsed(_NO_VERDICT)
     if reads != "rating":
-        return ParsedVerdict("AB".index(found[1].upper()))
-    score = int(found[1]) if len(found[1]) <= 9 else 0
+        return ParsedVerdict("AB".index(match[1].upper()))
+    score = int(match[1]) if len(match[1]) <= 9 else 0
     return ParsedVerdict(float(score)) if 1 <= score <= 5 else unparsed(_NO_VERDICT)
 
 

@@ -101,27 +101,27 @@ class Quoting:
     def quote(self, text: str) -> str:
         """The text with every mark quoted."""
         out, last = [], 0
-        for found in self.pattern.finditer(text):
-            out += [text[last : found.start() + 1], "~"]
-            last = found.start() + 1
+        for match in self.pattern.finditer(text):
+            out += [text[last : match.start() + 1], "~"]
+            last = match.start() + 1
         return "".join([*out, text[last:]])
 
     def unquote(self, text: str) -> str:
         """The inverse of `quote`."""
         out, last = [], 0
-        for found in self.pattern.finditer(text):
-            behind = found.start() + 1
-            if text[behind : behind + 1] == "~" and behind >= last:
-                out.append(text[last:behind])
-                last = behind + 1
+        for match in self.pattern.finditer(text):
+            after = match.start() + 1
+            if text[after : after + 1] == "~" and after >= last:
+                out.append(text[last:after])
+                last = after + 1
         return "".join([*out, text[last:]])
 
 
 def _tolerant(mark: str) -> str:
     parts, last = [], 0
-    for found in _WILD_NAME.finditer(mark):
-        parts += [re.escape(char) for char in mark[last : found.start()]]
-        parts.append(_WILD[found[1]])
-        last = found.end()
+    for match in _WILD_NAME.finditer(mark):
+        parts += [re.escape(char) for char in mark[last : match.start()]]
+        parts.append(_WILD[match[1]])
+        last = match.end()
     parts += [re.escape(char) for char in mark[last:]]
     return _TILDES.join(parts)

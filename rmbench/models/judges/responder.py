@@ -151,7 +151,7 @@ class JudgeResponder:
         if reply.error:
             return ParsedVerdict(None, "failed", reply.error)
         if reply.finish not in FINISHED:
-            return ParsedVerdict(None, "failed", f"the server ended the answer with {reply.finish!r}")
+            return ParsedVerdict(None, "failed", f"the server ended the reply with {reply.finish!r}")
         if reply.options is not None and self.protocol.verdict.options:
             return self._parser.parse_options(reply.options)
         if self.settings.parser != "rmbench":

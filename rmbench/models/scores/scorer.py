@@ -84,7 +84,7 @@ def open_scores(file: Path, options: OpenOptions) -> Precomputed:
     for row in read_rows(file):
         first = rows.setdefault((row.task, row.id), row)
         if first is not row:
-            raise RmbenchError(f"{row.place}: task {row.task!r}, id {row.id!r} stands at {first.place} already.")
+            raise RmbenchError(f"{row.place}: task {row.task!r}, id {row.id!r} is at {first.place} already.")
         models.setdefault(row.model, row)
         if row.scores is not None or row.verdicts:
             kinds.setdefault(row.scores is not None, row)

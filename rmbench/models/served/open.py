@@ -31,7 +31,7 @@ def open_served(kind: str, name: str, options: OpenOptions) -> Scorer | Responde
         RmbenchError: a setting that does not exist or does not fit the kind, or no server answers.
     """
     if not name:
-        raise RmbenchError(f"--model {kind}: expected something behind the colon, such as {kind}:NAME.")
+        raise RmbenchError(f"--model {kind}: expected something after the colon, such as {kind}:NAME.")
     request = ServerRequest(kind, name, options, _settings(kind, options.model_args))
     _check_options(request)
     if kind == "judge-file":
@@ -79,5 +79,5 @@ def _check_options(request: ServerRequest) -> None:
         raise RmbenchError(f"--model {kind}:{request.name} needs --base-url, the server's address; it may be repeated.")
     if options.base_url and not takes_url:
         raise RmbenchError(
-            f"--base-url goes with --model openai:NAME or served:MODEL, where servers are asked, not {kind}:."
+            f"--base-url goes with --model openai:NAME or served:MODEL, which use a running server, not {kind}:."
         )

@@ -42,16 +42,16 @@ def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer:
     from rmbench.models.locate import locate
     from rmbench.models.served.open_scalar import is_classifier
 
-    found = locate(request.name, request.options)
-    if found is None:
+    located = locate(request.name, request.options)
+    if located is None:
         raise RmbenchError(f"--model {request.kind}:{request.name}: expected a folder, a card's name or a hub id.")
-    config = read_json(found.folder / "config.json")
+    config = read_json(located.folder / "config.json")
     if is_classifier(config.get("architectures") or ()):
-        opening = opening_of(found, request.options)
+        opening = opening_of(located, request.options)
         return _scalar_at_servers(request, opening) if request.kind == "served" else _scalar_started(request, opening)
     if request.kind == "served":
-        raise RmbenchError(f"{found.folder} is no sequence classifier; a judge at a server is --model openai:NAME.")
-    return _judge_started(request, found, config)
+        raise RmbenchError(f"{located.folder} is no sequence classifier; a judge at a server is --model openai:NAME.")
+    return _judge_started(request, located, config)
 
 
 def _scalar_at_servers(request: ServerRequest, opening: Opening) -> ServedScorer:
@@ -81,15 +81,15 @@ def _scalar_started(request: ServerRequest, opening: Opening) -> ServedScorer:
         return open_scorer(opening, text, pad, client, settings, opening.name, server.stop)
 
 
-def _judge_started(request: ServerRequest, found: Located, config: Mapping[str, Any]) -> JudgeResponder:
-    card = found.card
+def _judge_started(request: ServerRequest, located: Located, config: Mapping[str, Any]) -> JudgeResponder:
+    card = located.card
     if card is not None and card.family != "judge":
         raise RmbenchError(f'{card.path}: key "family" says "{card.family}"; run that model in this process.')
-    check_protocol(request, found.name, card)
+    check_protocol(request, located.name, card)
     options = request.options
     machine = this_machine(options.device)
     dtype = _dtype(options, machine, card)
-    server, client = _start(request, found.folder, found.name, "generate", options, machine, dtype)
+    server, client = _start(request, located.folder, located.name, "generate", options, machine, dtype)
     with closed_on_error(client, server):
         settings: dict[str, Setting] = {
             "backend": "vllm",
@@ -97,11 +97,11 @@ def _judge_started(request: ServerRequest, found: Located, config: Mapping[str, 
             "device": _device(machine),
             "max_length": options.max_length,
             "template": hashlib.sha256(options.template.read_bytes()).hexdigest() if options.template else None,
-            "files": found.commit or digest_files(found.folder),
+            "files": located.commit or digest_files(located.folder),
         }
         why = f"config.json names {', '.join(config.get('architectures') or ['no class'])}, which writes text"
         return judge_at(
-            request, client, found.name, found.name, extra_settings=settings, card=card, stop=server.stop, why=why
+            request, client, located.name, located.name, extra_settings=settings, card=card, stop=server.stop, why=why
         )
 
 

@@ -62,7 +62,7 @@ class ServerBackend:
             reply = self._option_logprobs(question) if question.grammar.options else None
             reply = reply or self._text(question)
         except RetryableError as error:
-            return Reply(error=f"no answer in {self.client.policy.attempts} attempts; the last one: {error}")
+            return Reply(error=f"no response in {self.client.policy.attempts} attempts; the last one: {error}")
         except (RejectedError, ClientClosedError) as error:
             return Reply(error=str(error))
         self.usage.add(reply.prompt_tokens, reply.answer_tokens)
@@ -112,7 +112,7 @@ class ServerBackend:
         def parse(data: Any) -> Reply | None:
             reply = parse_option_logprobs(data, labels)
             if reply is None and self.capabilities.logprobs == "ids":
-                raise RetryableError("the answer lacks the log-probability of a token that was asked for")
+                raise RetryableError("the response lacks the log-probability of a token that was requested")
             return reply
 
         return self.client.post(CHAT, chat_body(self.model, question, limit) | fields, parse)

@@ -135,7 +135,7 @@ class BatchReaderBackend:
         """The reply in the file; without one, a failed reply with the reason."""
         line = self.lines.get(question.name)
         if line is None:
-            return Reply(error=f"{self.file.name} has no answer with the custom_id {question.name}")
+            return Reply(error=f"{self.file.name} has no response with the custom_id {question.name}")
         problem = _problem(line)
         if problem:
             return Reply(error=f"{self.file.name}: {problem}")
@@ -152,7 +152,7 @@ class BatchReaderBackend:
         if grammar.options and self.capabilities.logprobs:
             reply = parse_option_logprobs(body, {option: option for option in grammar.options})
             if reply is None:
-                raise RetryableError("the answer lacks the log-probability of an option")
+                raise RetryableError("the response lacks the log-probability of an option")
             return reply
         reply = parse_reply(body)
         return replace(reply, path=applied_path(grammar, structured_output(grammar, self.capabilities)[0], reply.text))
@@ -185,9 +185,9 @@ def read_responses(file: Path, name: str = "", capabilities: Capabilities | None
     except OSError as error:
         raise RmbenchError(f"{file} cannot be read: {error}") from error
     if not lines:
-        raise RmbenchError(f"{file} holds no answers.")
+        raise RmbenchError(f"{file} holds no responses.")
     if not (name or model):
-        raise RmbenchError(f"{file}: no answer names its model; give it as --model openai:NAME.")
+        raise RmbenchError(f"{file}: no response names its model; give it as --model openai:NAME.")
     return BatchReaderBackend(file, name or model, lines, digest.hexdigest(), capabilities or Capabilities.of_batch())
 
 
@@ -211,7 +211,7 @@ def _problem(line: Mapping[str, Any]) -> str:
         return f"status {status}: {message}" if status is not None else message
     if not isinstance(response, dict) or status != 200:
         return f"status {status}"
-    return "" if isinstance(response.get("body"), dict) else "the answer has no body"
+    return "" if isinstance(response.get("body"), dict) else "the response has no body"
 
 
 def _model_in(line: Mapping[str, Any]) -> str:

@@ -197,7 +197,7 @@ class Client:
                 if error.pause is None:
                     raise
                 if self._loop.time() - began + error.pause > self.policy.longest_pause:
-                    raise RejectedError(f"{error}; it asks to be left alone for {error.pause:,.0f} s more") from None
+                    raise RejectedError(f"{error}; its Retry-After is {error.pause:,.0f} s") from None
                 server.begin_pause(max(error.pause, self.policy.first_wait))
                 self.retries += 1
 

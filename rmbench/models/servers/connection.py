@@ -111,7 +111,7 @@ class Connection:
             return self._read(self._http.getresponse())
         except TimeoutError:
             self.close()
-            raise RetryableError(f"no answer within {self._timeout:g} s") from None
+            raise RetryableError(f"no response within {self._timeout:g} s") from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise RetryableError(_describe(error)) from None
@@ -149,9 +149,9 @@ class Connection:
             chunks.append(chunk)
             size += len(chunk)
             if size > _LARGEST_RESPONSE:
-                raise RetryableError(f"the answer is larger than {_LARGEST_RESPONSE:,} bytes")
+                raise RetryableError(f"the response is larger than {_LARGEST_RESPONSE:,} bytes")
         if response.length:
-            raise RetryableError(f"the answer was cut off {response.length:,} bytes before its end")
+            raise RetryableError(f"the response was cut off {response.length:,} bytes before its end")
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.will_close:
             self.close()

@@ -54,5 +54,7 @@ def read_api_key(variable: str | None) -> ApiKey:
     if variable is not None and not value:
         raise RmbenchError("--api-key-env names an environment variable that is not set; it takes a name, not a key.")
     if not value.isascii() or not value.isprintable():
-        raise RmbenchError(f"The key in {variable or DEFAULT_VARIABLE} holds characters that no HTTP header can carry.")
+        raise RmbenchError(
+            f"The key in {variable or DEFAULT_VARIABLE} contains characters that are not allowed in an HTTP header."
+        )
     return ApiKey(variable or DEFAULT_VARIABLE, value)

@@ -35,13 +35,13 @@ def parse_reply(data: Any) -> Reply:
     if "message" in choice:
         message = choice["message"]
         if not isinstance(message, dict):
-            raise RetryableError("the answer's choice has no message")
+            raise RetryableError("the response's choice has no message")
         text, reasoning = message.get("content"), message.get("reasoning") or message.get("reasoning_content") or ""
         text = "" if text is None and reasoning else text  # cut off during its reasoning
     else:
         text, reasoning = choice.get("text"), ""
     if not isinstance(text, str) or not isinstance(reasoning, str):
-        raise RetryableError("the answer's choice has no text")
+        raise RetryableError("the response's choice has no text")
     read, written = _token_counts(data)
     return Reply(text, reasoning, str(choice["finish_reason"]), prompt_tokens=read, answer_tokens=written)
 
@@ -111,7 +111,7 @@ def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str
     """
     choices = data.get("choices") if isinstance(data, dict) else None
     if not isinstance(choices, list) or len(choices) != len(options):
-        raise RetryableError(f"the answer has not the {len(options)} choices that were asked for")
+        raise RetryableError(f"the response does not have the {len(options)} choices that were requested")
     by_index = {choice.get("index"): choice for choice in choices if isinstance(choice, dict)}
     sums = {
         option: _sum_of_last(by_index.get(index, {}), [*prompt, *ids], len(ids))
@@ -125,7 +125,7 @@ def parse_tokens(data: Any) -> tuple[int, ...]:
     """Token ids of /tokenize; raises RetryableError where there are none."""
     tokens = data.get("tokens") if isinstance(data, dict) else None
     if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
-        raise RetryableError("the answer has no list 'tokens'")
+        raise RetryableError("the response has no list 'tokens'")
     return tuple(tokens)
 
 
@@ -146,17 +146,17 @@ def parse_labels(data: Any, count: int, model: str) -> list[float]:
     """
     entries = data.get("data") if isinstance(data, dict) else None
     if not isinstance(entries, list) or len(entries) != count:
-        raise RetryableError(f"the answer has not the {count} rows that were asked for")
+        raise RetryableError(f"the response does not have the {count} rows that were requested")
     by_index: dict[int, float] = {}
     for entry in entries:
         values = entry.get("probs") if isinstance(entry, dict) else None
         if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
-            raise RetryableError("a row of the answer holds no numbers")
+            raise RetryableError("a row of the response holds no numbers")
         if len(values) != 1:
             raise RmbenchError(f"{model} has {len(values)} labels; a scalar reward model has exactly one.")
         by_index[entry.get("index", -1)] = float(values[0])
     if set(by_index) != set(range(count)):
-        raise RetryableError("the answer's rows are not those that were asked for")
+        raise RetryableError("the response's rows are not those that were requested")
     return [by_index[index] for index in range(count)]
 
 
@@ -164,10 +164,10 @@ def _choice(data: Any) -> Mapping[str, Any]:
     """The first choice of a response; raises RetryableError where there is none or it is unfinished."""
     choices = data.get("choices") if isinstance(data, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise RetryableError("the answer has no choices")
+        raise RetryableError("the response has no choices")
     finish = choices[0].get("finish_reason")
     if finish not in FINISHED:
-        raise RetryableError(f"the answer was not finished: finish reason {str(finish)[:40]!r}")
+        raise RetryableError(f"the response was not finished: finish reason {str(finish)[:40]!r}")
     return cast("Mapping[str, Any]", choices[0])
 
 
@@ -184,12 +184,12 @@ def _sum_of_last(choice: Mapping[str, Any], ids: Sequence[int], count: int) -> f
     """Natural log of the probability of a prompt's last `count` tokens, given those before."""
     logprobs = choice.get("prompt_logprobs")
     if not isinstance(logprobs, list) or len(logprobs) != len(ids):
-        raise RetryableError("the answer has no log-probabilities of the prompt's tokens")
+        raise RetryableError("the response has no log-probabilities of the prompt's tokens")
     total = 0.0
     for token, position in zip(ids[-count:], logprobs[-count:], strict=True):
         entry = position.get(str(token)) if isinstance(position, dict) else None
         if not isinstance(entry, dict) or not _is_finite(entry.get("logprob")):
-            raise RetryableError("the answer lacks the log-probability of a token of the prompt")
+            raise RetryableError("the response lacks the log-probability of a token of the prompt")
         total += float(entry["logprob"])
     return total
 

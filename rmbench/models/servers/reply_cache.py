@@ -48,4 +48,4 @@ def _load(text: str, question: Question) -> Reply:
         fields: dict[str, Any] = json.loads(text)
         return Reply(**fields)
     except (ValueError, TypeError) as error:
-        raise RmbenchError(f"The answer kept for {question.name} is damaged: {error}.") from error
+        raise RmbenchError(f"The reply stored for {question.name} is damaged: {error}.") from error

@@ -37,7 +37,7 @@ class ServerTokenizer:
                     self._options[option] = self._text(option, special=False)
         tokens = {option: self._options[option] for option in options}
         if len(set(tokens.values())) < len(options) or () in tokens.values():
-            raise RmbenchError(f"The model's tokenizer does not tell the options {', '.join(options)} apart.")
+            raise RmbenchError(f"The model's tokenizer does not distinguish the options {', '.join(options)}.")
         return tokens
 
     def prompt(self, question: Question) -> tuple[int, ...]:

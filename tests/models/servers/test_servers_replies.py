@@ -151,5 +151,5 @@ def test_cost_is_by_the_million() -> None:
         reply = parse_reply({**choice(), "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 250_000}})
         usage.add(reply.prompt_tokens, reply.answer_tokens)
     assert usage.cost == 3 * (2.0 + 2.0)
-    assert usage.summary(2) == "3 answers (2 sent again), 3,000,000 tokens read, 750,000 written, cost 12.0000"
+    assert usage.summary(2) == "3 replies (2 retries), 3,000,000 prompt tokens, 750,000 completion tokens, cost 12.0000"
     assert Usage().cost is None

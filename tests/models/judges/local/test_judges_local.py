@@ -108,6 +108,7 @@ def test_a_question_that_does_not_fit_fails_its_row(folder: Path) -> None:
 
 def test_a_run_has_both_orders(folder: Path, tmp_path: Path) -> None:
     results = rmbench.run(str(folder), "judgebench,llmbar", source="sample", out=tmp_path, adapter="judge")
+    assert [record.task.id for record in results.records] == ["judgebench", "llmbar"]
     for record in results.records:
         assert record.counts.failed == 0
         assert record.orders is not None
