@@ -9,12 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmbench.errors import RmbenchError, did_you_mean
+from pydantic import BaseModel, ConfigDict
+
+from rmbench.errors import RmbenchError
+from rmbench.validation import validated
 
 __all__ = ["ScoreRow", "number", "read_rows"]
 
 _ANSWERS = ("scores", "verdicts", "decisions")
-_KEYS = ("task", "id", *_ANSWERS, "model")
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    task: str
+    id: str
+    scores: Any = None
+    verdicts: Any = None
+    decisions: Any = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +58,14 @@ def read_rows(file: Path) -> Iterator[ScoreRow]:
 
 
 def _row(place: str, values: Mapping[str, Any]) -> ScoreRow:
-    for key in values:
-        if key not in _KEYS:
-            raise RmbenchError(f'{place}: unknown key "{key}".{did_you_mean(key, _KEYS)}')
-    for key in ("task", "id"):
-        if not isinstance(values.get(key), str):
-            raise RmbenchError(f'{place}: "{key}" must be text, not {values.get(key)!r}.')
-    if not values.keys() & set(_ANSWERS):
+    line = validated(_Line, values, place)
+    if not line.model_fields_set & set(_ANSWERS):
         raise RmbenchError(f'{place}: neither "scores" nor "verdicts".')
-    if values.get("verdicts") is not None and values.get("decisions") is not None:
+    if line.verdicts is not None and line.decisions is not None:
         raise RmbenchError(f'{place}: "decisions" is another word for "verdicts"; give one of them.')
-    model = values.get("model")
-    if model is not None and not isinstance(model, str):
-        raise RmbenchError(f'{place}: "model" must be text, not {model!r}.')
-    verdicts = values.get("verdicts")
+    verdicts = line.decisions if line.verdicts is None else line.verdicts
     return ScoreRow(
-        place=place,
-        task=values["task"].replace("_", "-"),
-        id=values["id"],
-        scores=_without_nulls(values.get("scores")),
-        verdicts=values.get("decisions") if verdicts is None else verdicts,
-        model=model or "",
+        place, line.task.replace("_", "-"), line.id, _without_nulls(line.scores), verdicts, line.model or ""
     )
 
 
