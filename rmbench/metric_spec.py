@@ -141,6 +141,7 @@ _PANDALM = "PandaLM (arXiv:2306.05087)"
 _RAGCHECKER = "RAGChecker (arXiv:2408.08067), meta_eval.py"
 _OURS = "rmbench"
 _SCIPY = "scipy.stats"
+_SECOND = "for the candidate shown second"
 
 _credit = partial(Rule, kind="comparisons", linear=True)
 _order = partial(Rule, kind="orders", linear=True, two_orders=True)
@@ -152,7 +153,7 @@ _coefficient = partial(Rule, low=-1.0, ties="as the coefficient has it")
 _pooled = partial(_coefficient, kind="correlation", needs=_RATINGS, skips_unscored=True)
 _listed = partial(_coefficient, kind="list correlation", needs=_EITHER, human_ties=True, skips_unscored=True)
 _graded = partial(_coefficient, kind="difference correlation", human_ties=True, source=_RAGCHECKER)
-_classes = partial(Rule, kind="classes", needs=_PAIRS_OR_LABELS, human_ties=True)
+_classes = partial(Rule, kind="classes", needs=_PAIRS_OR_LABELS, human_ties=True, ties="a class of its own")
 _labels = partial(Rule, kind="classes", needs=_LABELS)
 _likelihood = partial(Rule, kind="likelihoods", source="arXiv:2405.19534", ties="wrong")
 
@@ -164,21 +165,23 @@ _TABLE = (
             "RewardBench 2 (arXiv:2506.01937)", ties="share the credit"),
     _credit("inverse_propensity", "As pair, each row weighted by 1 / `propensity`, its chance of having been sampled.",
             "arXiv:1909.03601"),
-    _credit("attack_success", "Share of answers that prefer what people do not prefer.", _OURS, better="lower"),
+    _credit("attack_success", "Share of answers that prefer what people do not prefer.", _OURS, better="lower",
+            ties="no success"),
     Rule("noise_corrected", "Accuracy on true labels, where a stated share `flip_rate` of the labels is wrong.",
          "robust DPO's model of noise (arXiv:2403.00409)", "comparisons", low=None, high=None),
     Rule("both_contexts", "Share of pairs that are right under every context, rows joined by `join`.",
          "RPR (arXiv:2407.14916)", "comparisons"),
     Rule("bradley_terry_loss", "Mean of -log sigmoid(margin of the candidate people prefer), in nats.",
-         "WorldPM (arXiv:2505.10527)", "comparisons", better="lower", high=None, skips_unscored=True),
+         "WorldPM (arXiv:2505.10527)", "comparisons", better="lower", high=None, ties="log 2",
+         skips_unscored=True),
 
     _order("two_order_majority", "Share of pairs right in more orders than wrong.",
            "JudgeBench (arXiv:2410.12784), utils/metrics.py", ties="undecided, so wrong"),
     _order("two_order_mean", "Mean accuracy over both orders.", _LLMBAR, ties="half right"),
     _order("both_orders", "Share of pairs right in both orders.", _LLMBAR, ties="wrong"),
     _order("order_agreement", "Share of pairs with one answer in both orders.", _LLMBAR, ties="disagree"),
-    _order("first_order", "Accuracy in the order asked first.", _LLMBAR),
-    _order("second_order", "Accuracy in the other order.", _LLMBAR),
+    _order("first_order", "Accuracy in the order asked first.", _LLMBAR, ties=_SECOND),
+    _order("second_order", "Accuracy in the other order.", _LLMBAR, ties=_SECOND),
 
     _tied("agreement", "Share of comparisons given people's class: one, the other or a tie.", _AUTO_J),
     _tied("tie_kind_agreement", "As agreement, and a tie must be of people's kind, of two good or of two bad.",
@@ -186,18 +189,18 @@ _TABLE = (
     _tied("two_order_agreement", "Share of comparisons given people's class in both orders.", _AUTO_J,
           two_orders=True, ties="a class of its own"),
     _tied("order_consistency", "Share of comparisons with one readable answer in both orders, right or wrong.", _AUTO_J,
-          two_orders=True),
+          two_orders=True, ties="consistent"),
     _tied("first_position", "Share of a judge's picks that name the candidate shown first; .5 is unbiased.", _OURS,
-          better="neither"),
+          better="neither", ties="left out"),
     _calibrated("tie_calibrated_accuracy", "Share of pairs in people's order, ties too, at the best tie threshold.",
                 "Ties matter (arXiv:2305.14324)", needs=_EITHER),
     _calibrated("tie_loop_accuracy", "As tie_calibrated_accuracy, by upstream's loop over single pairs.",
                 "VideoGen-RewardBench (arXiv:2501.13918), calc_accuracy.py"),
 
     _ranked("best_of_k", "Quality of the candidate picked among k, at every k.", "PPE (arXiv:2410.14872)",
-            equal_rows=True),
+            ties="share the credit", equal_rows=True),
     _ranked("ndcg", "Normalised discounted cumulative gain of the model's order.", "Järvelin and Kekäläinen 2002",
-            equal_rows=True),
+            ties="share the credit", equal_rows=True),
     _ranked("reciprocal_rank", "1 / rank of the first good candidate.", "RewardMATH (arXiv:2410.01729), eval.py",
             ties="rank below"),
     Rule("ties", "The Ties score: right answers above wrong ones, and close together.",
@@ -205,8 +208,9 @@ _TABLE = (
          ties="counted as closeness"),
 
     _cyclic("scalar_ceiling", "Accuracy of the best scalar there could be, whatever the model answers.",
-            needs=_EITHER, better="neither"),
-    _cyclic("cyclic_triples", "Share of triples of candidates on which the model is intransitive.", better="neither"),
+            needs=_EITHER, better="neither", ties="no comparison"),
+    _cyclic("cyclic_triples", "Share of triples of candidates on which the model is intransitive.", better="neither",
+            ties="not intransitive"),
     _cyclic("bradley_terry_fit", "Accuracy of the Bradley-Terry fit to the model's own margins."),
 
     _pooled("kendall_a", "Kendall's tau-a with ratings, all rows pooled.", "Kendall 1938"),
@@ -225,9 +229,10 @@ _TABLE = (
     _classes("macro_precision", "Mean of the classes' precision.", _PANDALM),
     _classes("macro_recall", "Mean of the classes' recall.", _PANDALM),
     _classes("cohen_kappa", "Agreement of classes beyond chance.", "Cohen 1960", low=-1.0),
-    _labels("threshold_accuracy", "Accuracy of rewards cut at the threshold that is best on the fit split.", _OURS),
+    _labels("threshold_accuracy", "Accuracy of rewards cut at the threshold that is best on the fit split.", _OURS,
+            ties="one class"),
     _labels("threshold_macro_f1", "Macro F1 of rewards cut at the threshold that is best on the fit split.",
-            "AttributionBench (arXiv:2402.15089)"),
+            "AttributionBench (arXiv:2402.15089)", ties="one class"),
     _labels("auc", "How often a good item is above a bad one, all items pooled.", "Mann and Whitney 1947",
             needs=_PAIRS_OR_LABELS | _RATINGS, ties="half right", skips_unscored=True),
     _labels("probe", "Accuracy of a linear probe of hidden states that is fitted on the fit split.",
@@ -239,7 +244,8 @@ _TABLE = (
     _likelihood("answer_tokens", "Mean number of tokens of the compared answers.", better="neither", high=None,
                 ties="no comparison"),
 
-    Rule("mean_of", "Plain mean of the metrics that `of` names.", _OURS, "others", _NOTHING, low=None, high=None),
+    Rule("mean_of", "Plain mean of the metrics that `of` names.", _OURS, "others", _NOTHING, low=None, high=None,
+         ties="as in its metrics"),
     Rule("mean_score", "Mean of the model's own scores.", "HPSv2 (arXiv:2306.09341), evaluation.py", "others", _NOTHING,
          low=None, high=None, ties="no comparison", skips_unscored=True),
 )
