@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         Verdict,
     )
 
+    __version__: str
+
 _HOMES = {
     "Candidate": "rmbench.types",
     "CheckReport": "rmbench.check.report",
@@ -87,7 +89,7 @@ _HOMES = {
     "score_responses": "rmbench.evaluation.score",
     "select_tasks": "rmbench.tasks.registry:select",
 }
-"""Public name -> the module that holds it, with `:name` where it is called otherwise there."""
+"""Public name -> its module, with `:name` where the module calls it otherwise."""
 
 __all__ = [
     "Candidate",
@@ -141,13 +143,17 @@ sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its home when it is first asked for."""
+    """Import a public name from its module at its first use."""
     if name == "stats":
         return import_module("rmbench.stats")
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("rmbench")
     if name not in _HOMES:
         raise AttributeError(f"module 'rmbench' has no attribute {name!r}")
-    home, _, there = _HOMES[name].partition(":")
-    value = getattr(import_module(home), there or name)
+    home, _, name_in_module = _HOMES[name].partition(":")
+    value = getattr(import_module(home), name_in_module or name)
     globals()[name] = value
     return value
 

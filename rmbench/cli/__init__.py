@@ -22,7 +22,7 @@ __all__ = ["cli", "main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="rmbench", message="%(prog)s %(version)s")
+@click.version_option(package_name="rmbench", prog_name="rmbench", message="%(prog)s %(version)s")
 def cli() -> None:
     """Run reward models on preference benchmarks, each by the benchmark's own definition.
 
@@ -37,8 +37,8 @@ for command in (run, tasks, models, show, validate, score, check, rescore, probe
     cli.add_command(command)
 
 
-def hyphened(argument: str) -> str:
-    """An option with its underscores as hyphens; values stay as they are."""
+def normalize_option(argument: str) -> str:
+    """An option with hyphens for underscores in its name; values stay as they are."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")
@@ -46,22 +46,22 @@ def hyphened(argument: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: one message per error, and the exit codes the documentation promises."""
+    """Entry point: one message per error, and the documented exit codes."""
     from rmbench.errors import RmbenchError
 
-    given = [hyphened(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
-    broken = 3 if given[:1] == ["gate"] else 2
+    words = [normalize_option(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    bad_input = 3 if words[:1] == ["gate"] else 2
     try:
-        code = cli.main(args=given, standalone_mode=False)
+        code = cli.main(args=words, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("\nStopped. The same command goes on where this one ended.", err=True)
+        click.echo("\nStopped. The same command resumes the run.", err=True)
         code = 130
     except click.ClickException as error:
         error.show()
-        code = broken
+        code = bad_input
     except RmbenchError as error:
         click.echo(f"rmbench: {error}", err=True)
-        code = 3 if broken == 3 else error.exit_code
+        code = 3 if bad_input == 3 else error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         code = 1

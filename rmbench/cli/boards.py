@@ -29,7 +29,7 @@ def board() -> None:
 @_results
 @_allow
 def show_board(board_id: str | None, results: Path, allow: tuple[str, ...]) -> None:
-    """Print a board, or without ID the boards there are."""
+    """Print a board; without ID, list the boards."""
     from rmbench.boards import boards, show
     from rmbench.cli.output import print_rich
 
@@ -46,7 +46,7 @@ def show_board(board_id: str | None, results: Path, allow: tuple[str, ...]) -> N
 @_allow
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("site"), show_default=True)
 def build_board(board_id: str | None, results: Path, allow: tuple[str, ...], out: Path) -> None:
-    """Write a board, or without ID every board, as one self-contained HTML page each."""
+    """Write a board (without ID, every board) as a self-contained HTML page."""
     from rmbench.boards import boards, build
 
     for name in [board_id] if board_id else list(boards()):

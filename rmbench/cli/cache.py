@@ -1,6 +1,9 @@
-"""`rmbench cache`: what is kept of earlier runs, and clearing it."""
+"""`rmbench cache`: the size of the score cache, and clearing it."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -15,8 +18,8 @@ __all__ = ["cache"]
 def cache(context: click.Context, as_json: bool) -> None:
     """Show the score cache, or clear it.
 
-    Results of rows are kept under the model's fingerprint, so that the same row in another benchmark, or in another
-    run, costs nothing. RMBENCH_CACHE names its folder, or turns it off ("off"); RMBENCH_CACHE_LIMIT is its size in
+    Scores of rows are cached by the model's fingerprint, so that the same row in another benchmark or run costs
+    nothing. RMBENCH_CACHE names its folder, or turns it off ("off"); RMBENCH_CACHE_LIMIT is its size in
     bytes (2 GiB unless set), over which the least recently used rows go.
     """
     if context.invoked_subcommand is not None:
@@ -24,18 +27,11 @@ def cache(context: click.Context, as_json: bool) -> None:
     from rmbench.cli.output import echo_json
     from rmbench.engine.cache import open_cache
 
-    with open_cache() as found:
-        if found is None:
-            facts = None
-        else:
-            used = found.usage()
-            facts = {
-                "file": str(used.file),
-                "rows": used.rows,
-                "models": used.models,
-                "bytes": used.bytes,
-                "limit": found.limit,
-            }
+    with open_cache() as scores:
+        facts: dict[str, Any] | None = None
+        if scores is not None:
+            usage = asdict(scores.usage())
+            facts = {**usage, "file": str(usage["file"]), "limit": scores.limit}
     if as_json:
         echo_json({"cache": facts})
     elif facts is None:
@@ -52,17 +48,16 @@ def clear() -> None:
     """Drop everything that the score cache holds."""
     from rmbench.engine.cache import open_cache
 
-    with open_cache() as found:
-        if found is None:
+    with open_cache() as scores:
+        if scores is None:
             click.echo("The score cache is turned off (RMBENCH_CACHE).")
             return
-        rows, file = found.clear(), found.file
+        rows, file = scores.clear(), scores.file
     click.echo(f"{rows:,} rows dropped from {file}")
 
 
-def _size(count: object) -> str:
-    """Bytes as people read them."""
-    size = float(str(count))
+def _size(size: float) -> str:
+    """A number of bytes with its unit."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
             return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"

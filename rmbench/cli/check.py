@@ -1,4 +1,4 @@
-"""`rmbench check`: the conformance gate of an adapter."""
+"""`rmbench check`: conformance checks of a model's adapter."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ __all__ = ["check"]
 def check(model: str, as_json: bool, **options: Any) -> None:
     """Check that a model is read, batched, padded and pooled as it should be.
 
-    MODEL is asked a fixed set of conversations, and each check is a line: pass, FAIL, or not run with the reason.
-    What came of it goes into OUT as the model's check.json, and into its records, where boards see it.
+    MODEL scores a fixed set of conversations, and each check is a line: pass, FAIL, or not run with the reason. The
+    outcome is written to OUT as the model's check.json, and into its records, which boards read.
 
     Exit code 0: no check failed; 1: one did, or the model does not fit into memory; 2: bad input. A checkpoint that is
     there and cannot be opened is a failed check, `load`.

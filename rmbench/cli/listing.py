@@ -1,4 +1,4 @@
-"""`rmbench tasks`, `rmbench models`, `rmbench validate`: what there is, and whether declarations are right."""
+"""`rmbench tasks`, `rmbench models`, `rmbench validate`: lists of what the package declares, and their checks."""
 
 from __future__ import annotations
 
@@ -79,25 +79,25 @@ def models(words: tuple[str, ...], family: str | None, as_json: bool) -> None:
     from rmbench.models.card import cards
 
     known = cards()
-    shown = [card for card in _of_family(known.values(), family) if _has_words(card, words)]
+    selected = [card for card in _of_family(known.values(), family) if _has_words(card, words)]
     if as_json:
-        echo_json([model_facts(card) for card in shown])
+        echo_json([model_facts(card) for card in selected])
         return
-    for name in dict.fromkeys(card.family for card in shown):
-        print_rich(_card_table(name, [card for card in shown if card.family == name]))
+    for name in dict.fromkeys(card.family for card in selected):
+        print_rich(_card_table(name, [card for card in selected if card.family == name]))
         click.echo()
-    verified = [card.name for card in shown if card.verified]
+    verified = [card.name for card in selected if card.verified]
     click.echo(
-        f"{len(shown)} model cards; hub ids: rmbench models --json. layout -: the checkpoint shows it.\n"
+        f"{len(selected)} model cards; hub ids: rmbench models --json. layout -: the checkpoint shows it.\n"
         f"Real weights gave published figures for: {', '.join(verified) or 'none of these'}.\n"
         f"Besides: any hub id or folder, scores:FILE, fake:oracle|anti|coin|constant|broken,\n"
         f"baseline:{'|'.join(BASELINES)}"
     )
 
 
-def _of_family(found: Iterable[Card], family: str | None) -> list[Card]:
+def _of_family(cards: Iterable[Card], family: str | None) -> list[Card]:
     """Sorted by family and name."""
-    listed = sorted(found, key=lambda card: (card.family, card.name))
+    listed = sorted(cards, key=lambda card: (card.family, card.name))
     names = sorted({card.family for card in listed})
     if family is not None and family not in names:
         raise RmbenchError(
@@ -107,15 +107,15 @@ def _of_family(found: Iterable[Card], family: str | None) -> list[Card]:
 
 
 def _has_words(card: Card, words: tuple[str, ...]) -> bool:
-    said = f"{card.name} {card.hub or ''}".lower()
-    return all(word.lower() in said for word in words)
+    names = f"{card.name} {card.hub or ''}".lower()
+    return all(word.lower() in names for word in words)
 
 
-def _card_table(family: str, shown: list[Card]) -> Table:
+def _card_table(family: str, cards: list[Card]) -> Table:
     """One family's cards; names are whole at 80 columns, licenses fold."""
     columns: list[tuple[str, ColumnLayout]] = [("name", "left"), ("layout", "left"), ("size", "right")]
-    rows = [(card.name, card.layout or "-", _size(card.parameters), card.license or "-") for card in shown]
-    return text_table([*columns, ("license", "fold")], rows, title=f"{len(shown)} {family}")
+    rows = [(card.name, card.layout or "-", _size(card.parameters), card.license or "-") for card in cards]
+    return text_table([*columns, ("license", "fold")], rows, title=f"{len(cards)} {family}")
 
 
 def _size(parameters: int | None) -> str:

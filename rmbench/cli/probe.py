@@ -1,4 +1,4 @@
-"""`rmbench probe`: which dimension the states behind a model's rewards lie nearest to."""
+"""`rmbench probe`: which dimension a model's hidden states lie nearest to."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["probe"]
 @add_options("probe")
 @json_option
 def probe(as_json: bool, **options: Any) -> None:
-    """Say which dimension of a probing task a model's states lie nearest to.
+    """Find the probing task's dimension that a model's hidden states lie nearest to.
 
-    Centroids of the probing task's classes are fitted on its fit split; then the selected tasks are judged as
-    `rmbench run` does, and their records also say which share of the candidates relies on each dimension, and which is
-    far from all of them (low confidence). The definition is rmbench's own.
+    Centroids of the probing task's classes are fitted on its fit split. The selected tasks are then judged as by
+    `rmbench run`, and their records also hold the share of candidates nearest to each dimension, and the share far
+    from all of them (low confidence). The definition is rmbench's own.
 
     MODEL is one with a hidden state: org/name[@revision] | FOLDER | a bundled model or card
     """

@@ -1,4 +1,4 @@
-"""`rmbench rescore`: another direction for a multi-objective model, without running it."""
+"""`rmbench rescore`: other weights for a multi-objective model's records, without running it."""
 
 from __future__ import annotations
 

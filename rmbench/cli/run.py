@@ -1,4 +1,4 @@
-"""`rmbench run`: the main job."""
+"""`rmbench run`: judge benchmarks and write records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rmbench score`: two answers to one prompt."""
+"""`rmbench score`: responses to one prompt."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["score"]
 @click.command()
 @model_option
 @click.option("--prompt", "-p", required=True, help="The user's message.")
-@click.option("--response", "-r", "responses", multiple=True, required=True, help="An answer; give it twice or more.")
+@click.option("--response", "-r", "responses", multiple=True, required=True, help="A response; give at least two.")
 @click.option("--system", help="A system message before the prompt.")
 @add_options("score")
 @json_option
 def score(as_json: bool, **options: Any) -> None:
-    """Score answers to one prompt.
+    """Score responses to one prompt.
 
     Prints rewards, margins and P(first > other), the sigmoid of the margin (Bradley-Terry). Of a model that gives
     margins alone, those of all pairs.

@@ -1,4 +1,4 @@
-"""`rmbench show`: a task, a model card or a record, whole."""
+"""`rmbench show`: a task, a model card or a record, in full."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ __all__ = ["show"]
 def show(what: str, as_json: bool) -> None:
     """Show a task, a model card or a record.
 
-    ID names a task or a card; FOLDER holds records. Of a record it says whether its digests hold; exit code 2 where
-    they do not.
+    ID names a task or a card; FOLDER holds records, whose digests are verified: exit code 2 where one does not hold.
     """
     path = Path(what)
     if path.is_dir() or path.name == "record.json":
@@ -57,12 +56,12 @@ def _show_records(folder: Path, as_json: bool) -> None:
     from rmbench.errors import RmbenchError
     from rmbench.records.store import find, read, verify
 
-    found = find(folder)
-    if not found:
+    places = find(folder)
+    if not places:
         raise RmbenchError(f"{folder} holds no record.json.")
     problems: list[str] = []
     records = []
-    for place in found:
+    for place in places:
         record = read(place)
         records.append(record.model_dump(mode="json"))
         wrong = verify(place)
@@ -92,8 +91,8 @@ def _head(place: Path, record: Record) -> str:
         f"flags    {', '.join(record.flags) or '-'}",
     ]
     if model.check is not None:
-        said = "passed" if model.check.passed else f"FAILED: {', '.join(model.check.failed)}"
-        lines.append(f"check    {said}, {model.check.date}")
+        outcome = "passed" if model.check.passed else f"FAILED: {', '.join(model.check.failed)}"
+        lines.append(f"check    {outcome}, {model.check.date}")
     if run.source_of_scores:
         lines.append(f"scores   {run.source_of_scores}")
     lines += [f"{word:<8} {line}" for word, line in model_notes(record).items()]

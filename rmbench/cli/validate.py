@@ -31,7 +31,7 @@ def validate_all() -> list[str]:
 
 
 def validate_file(path: Path) -> str:
-    """Check one file and say what it is.
+    """Check one file, or a record's folder; returns a line on what it is.
 
     Raises:
         RmbenchError: what is wrong with it, by file and key.
@@ -57,7 +57,7 @@ def validate_file(path: Path) -> str:
 
 
 def _kind(path: Path) -> str:
-    """Task, board or card, told apart by the keys that only one of them has."""
+    """Task, board or card, by the keys that only one of them has."""
     keys = set(read_toml(path))
     if keys & {"metric", "source", "columns", "shape"}:
         return "task"
@@ -67,12 +67,12 @@ def _kind(path: Path) -> str:
 def _validate_record(folder: Path) -> str:
     from rmbench.records.store import find, read, verify
 
-    found = find(folder)
-    if not found:
+    places = find(folder)
+    if not places:
         raise RmbenchError(f"{folder} holds no record.json.")
-    for place in found:
+    for place in places:
         read(place)
         problems = verify(place)
         if problems:
             raise RmbenchError(f"{place}: " + "; ".join(problems))
-    return f"{folder}: {len(found)} records, digests hold"
+    return f"{folder}: {len(places)} records, digests hold"

@@ -119,7 +119,7 @@ def _run(judging: Judging, settings: RunOptions, started: datetime) -> dict[str,
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of the libraries that were loaded in this process, and our own."""
+    """Versions of Python, rmbench, and the libraries that are loaded in this process."""
     loaded = [name for name in _LIBRARIES if name.removesuffix("_torch") in sys.modules]
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in loaded}
 

@@ -12,7 +12,7 @@ Rows count as common where every model judged them. Of those, over all candidate
   ranks (rewards, or the mean margin over the others); the ensemble's reward is the weighted mean rank. Such rewards can
   be compared within an example only.
 
-A row on which a model failed is failed, and says whose failure it was.
+A row on which a model failed is a failed row, and its error names the model.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Recipe:
 
     def shares(self, models: int) -> Array:
         """[models] summing to 1."""
-        given = np.array(self.weights or (1.0,) * models, dtype=np.float64)
-        shares: Array = given / given.sum()
+        weights = np.array(self.weights or (1.0,) * models, dtype=np.float64)
+        shares: Array = weights / weights.sum()
         return shares
 
 
@@ -69,11 +69,11 @@ def combine(
 
     Args:
         names: [M] the models' names, for messages.
-        members: [M, N] what each model said of the same N examples, in one order.
+        members: [M, N] each model's judgments of the same N examples, in one order.
         recipe: how; None: the plain mean.
 
     Raises:
-        RmbenchError: a model answers by verdicts alone, or ranks are asked of examples with one candidate.
+        RmbenchError: a model gives verdicts alone, or an example to rank has one candidate.
         ValueError: the models did not judge the same examples.
     """
     recipe = recipe or Recipe()
@@ -83,9 +83,10 @@ def combine(
             raise ValueError(f"judgments of several examples in one row: {[judgment.id for judgment in row]}")
     failures = ["; ".join(_failures(names, row)) for row in rows]
     common = [row for row, why in zip(rows, failures, strict=True) if not why]
-    answered = iter(_answers(names, common, recipe))
+    scores = iter(_combined(names, common, recipe))
     return [
-        _failed(row, why) if why else _judgment(row, next(answered)) for row, why in zip(rows, failures, strict=True)
+        _judgment(row, **({"status": "failed", "error": why} if why else next(scores)))
+        for row, why in zip(rows, failures, strict=True)
     ]
 
 
@@ -94,30 +95,30 @@ def agreement(members: Sequence[Sequence[Judgment]], combined: Sequence[Judgment
     rows = [row for row, whole in zip(zip(*members, strict=True), combined, strict=True) if whole.status == "ok"]
     wholes = [whole for whole in combined if whole.status == "ok"]
     signs = [_signs([row[member] for row in rows]) for member in range(len(members))]
-    own = _signs(wholes)
-    if not len(own):
+    ensemble = _signs(wholes)
+    if not len(ensemble):
         return None
     return Agreement(
-        pairs=len(own),
+        pairs=len(ensemble),
         between=tuple(tuple(int((one == other).sum()) for other in signs) for one in signs),
-        ensemble=tuple(int((one == own).sum()) for one in signs),
+        ensemble=tuple(int((one == ensemble).sum()) for one in signs),
     )
 
 
 def _failures(names: Sequence[str], row: Sequence[Judgment]) -> list[str]:
-    """What went wrong with a row, a clause per model."""
-    found = []
+    """Why models failed on a row, a clause for each that did."""
+    clauses = []
     for name, judgment in zip(names, row, strict=True):
         numbers = itertools.chain(judgment.rewards or (), *(judgment.directed or ()))
         if judgment.status != "ok":
-            found.append(f"{name}: {judgment.error or judgment.status}")
+            clauses.append(f"{name}: {judgment.error or judgment.status}")
         elif not all(map(math.isfinite, numbers)):
-            found.append(f"{name}: a score is NaN or infinite")
-    return found
+            clauses.append(f"{name}: a score is NaN or infinite")
+    return clauses
 
 
-def _answers(names: Sequence[str], rows: Sequence[Sequence[Judgment]], recipe: Recipe) -> list[dict[str, Any]]:
-    """Per row the answer's field of a judgment: {"rewards": ...} or {"directed": ...}."""
+def _combined(names: Sequence[str], rows: Sequence[Sequence[Judgment]], recipe: Recipe) -> list[dict[str, Any]]:
+    """The combined scores of each row as a field of a judgment: {"rewards": ...} or {"directed": ...}."""
     for name, judgment in ((name, one) for row in rows for name, one in zip(names, row, strict=True)):
         if judgment.rewards is None and judgment.directed is None:
             raise RmbenchError(
@@ -194,7 +195,7 @@ def _scores(judgment: Judgment) -> Array:
 
 def _signs(judgments: Sequence[Judgment]) -> npt.NDArray[np.int64]:
     """1, 0 or -1 of every pair of candidates, row after row. Compared, not subtracted: no difference can vanish."""
-    found: list[int] = []
+    signs: list[int] = []
     for judgment in judgments:
         rewards, margins = judgment.rewards, judgment.directed
         size = len(rewards if rewards is not None else margins or ())
@@ -203,26 +204,21 @@ def _signs(judgments: Sequence[Judgment]) -> npt.NDArray[np.int64]:
                 one, other = rewards[i], rewards[j]
             else:
                 one, other = (margins or ())[i][j], (margins or ())[j][i]
-            found.append((one > other) - (one < other))
-    return np.array(found, dtype=np.int64)
+            signs.append((one > other) - (one < other))
+    return np.array(signs, dtype=np.int64)
 
 
 def _array(values: object) -> Array:
     return np.array(values, dtype=np.float64)
 
 
-def _judgment(row: Sequence[Judgment], answer: dict[str, Any]) -> Judgment:
-    lengths, truncated = _read(row)
-    return Judgment(id=row[0].id, lengths=lengths, truncated=truncated, **answer)
-
-
-def _failed(row: Sequence[Judgment], why: str) -> Judgment:
-    lengths, truncated = _read(row)
-    return Judgment(id=row[0].id, status="failed", error=why, lengths=lengths, truncated=truncated)
-
-
-def _read(row: Sequence[Judgment]) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """The largest of the models' lengths and whether any was cut, so that a row is too long where it is for one."""
+def _judgment(row: Sequence[Judgment], **fields: Any) -> Judgment:
+    """With the largest of the models' lengths and whether any truncated: too long for one is too long for all."""
     lengths = [judgment.lengths for judgment in row if judgment.lengths]
     truncated = [judgment.truncated for judgment in row if judgment.truncated]
-    return tuple(map(max, zip(*lengths, strict=True))), tuple(map(any, zip(*truncated, strict=True)))
+    return Judgment(
+        id=row[0].id,
+        lengths=tuple(map(max, zip(*lengths, strict=True))),
+        truncated=tuple(map(any, zip(*truncated, strict=True))),
+        **fields,
+    )

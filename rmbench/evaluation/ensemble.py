@@ -1,4 +1,4 @@
-"""`ensemble:a,b,c`: several models, each judged by itself, and their judgments combined."""
+"""`ensemble:a,b,c`: several models judge by themselves, and their judgments are combined."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PREFIX = "ensemble:"
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Models that are judged one after the other, all of them open at once."""
+    """Models that judge one after the other, all of them open at once."""
 
     members: tuple[Scorer | Responder, ...]
     recipe: Recipe
@@ -37,7 +37,7 @@ class Ensemble:
     @property
     def names(self) -> list[str]:
         """`name@revision` of the members."""
-        return [_called(member.facts) for member in self.members]
+        return [_full_name(member.facts) for member in self.members]
 
 
 Model: TypeAlias = Scorer | Responder | Ensemble
@@ -51,7 +51,7 @@ def members_of(model: Model) -> tuple[Scorer | Responder, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Combined(Judging):
-    """What came of judging a task with every member."""
+    """The outcome of judging a task with every member."""
 
     names: tuple[str, ...] = ()
     """[M] `name@revision`."""
@@ -73,7 +73,7 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
             `weights` (numbers above 0 joined by ":", one per member).
 
     Raises:
-        RmbenchError: a member cannot be opened or stands there twice, or a setting is wrong.
+        RmbenchError: a member cannot be opened or occurs twice, or a setting is wrong.
     """
     options.check_model_args("ensemble", ("method", "weights"))
     if options.revision is not None:
@@ -84,7 +84,7 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
     recipe = _recipe(options.model_args, len(specs))
     plain = replace(options, model_args={})
     members = tuple(_member(one, plain) for one in specs)
-    names = [_called(member.facts) for member in members]
+    names = [_full_name(member.facts) for member in members]
     for name in names:
         if names.count(name) > 1:
             raise RmbenchError(f"{spec!r}: {name} is a member {names.count(name)} times; give it a weight instead.")
@@ -95,10 +95,10 @@ def join(ensemble: Ensemble, judgings: Sequence[Judging]) -> Combined:
     """The members' judgings of the same examples as one.
 
     Raises:
-        RmbenchError: a member answered by verdicts alone, or ranks were asked of single candidates.
+        RmbenchError: a member gave verdicts alone, or an example to rank has one candidate.
     """
-    said = [judging.judgments for judging in judgings]
-    judgments = combine(ensemble.names, said, ensemble.recipe)
+    members = [judging.judgments for judging in judgings]
+    judgments = combine(ensemble.names, members, ensemble.recipe)
     remarks = [
         {f"{name}: {remark}": count for remark, count in judging.remarks.items()}
         for name, judging in zip(ensemble.names, judgings, strict=True)
@@ -115,7 +115,7 @@ def join(ensemble: Ensemble, judgings: Sequence[Judging]) -> Combined:
         cached=sum(judging.cached for judging in judgings),
         remarks={remark: count for one in remarks for remark, count in one.items()},
         names=tuple(ensemble.names),
-        agreement=agreement(said, judgments),
+        agreement=agreement(members, judgments),
     )
 
 
@@ -125,11 +125,11 @@ def _member(spec: str, options: OpenOptions) -> Scorer | Responder:
 
 
 def _recipe(args: Mapping[str, str], members: int) -> Recipe:
-    said, known = args.get("method", "mean"), get_args(Method)
-    if said not in known:
-        near = did_you_mean(said, known)
-        raise RmbenchError(f"--model-args method={said}: expected one of {', '.join(known)}.{near}")
-    method: Method = "rank" if said == "rank" else "mean"
+    name, known = args.get("method", "mean"), get_args(Method)
+    if name not in known:
+        near = did_you_mean(name, known)
+        raise RmbenchError(f"--model-args method={name}: expected one of {', '.join(known)}.{near}")
+    method: Method = "rank" if name == "rank" else "mean"
     if "weights" not in args:
         return Recipe(method)
     try:
@@ -143,12 +143,12 @@ def _recipe(args: Mapping[str, str], members: int) -> Recipe:
     return Recipe(method, weights)
 
 
-def _called(facts: ModelFacts) -> str:
+def _full_name(facts: ModelFacts) -> str:
     return f"{facts.name}@{facts.revision}"
 
 
 def _facts(members: Sequence[Scorer | Responder], recipe: Recipe) -> ModelFacts:
-    """What the record says of the ensemble; what is true of a member and tells against it is true of the whole."""
+    """The facts of the ensemble; flags and training data of any member are those of the whole."""
     each = [member.facts for member in members]
     shares = recipe.shares(len(each)).tolist()
     pinned = {"method": recipe.method, "shares": shares, "members": [facts.fingerprint for facts in each]}
@@ -167,9 +167,9 @@ def _facts(members: Sequence[Scorer | Responder], recipe: Recipe) -> ModelFacts:
         flags=tuple(sorted({flag for facts in each for flag in facts.flags})),
         settings={
             "method": recipe.method,
-            "members": ", ".join(map(_called, each)),
+            "members": ", ".join(map(_full_name, each)),
             "weights": ":".join(f"{share:.6g}" for share in shares),
         },
-        # A member that cannot be told from another one cannot be kept in a journal, nor can what it is part of.
+        # Without a fingerprint of each member the ensemble cannot be identified in a journal.
         fingerprint=digest if all(facts.fingerprint for facts in each) else "",
     )

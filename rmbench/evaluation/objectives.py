@@ -105,7 +105,7 @@ def direction_in(weights: Weights, settings: Mapping[str, object], model: str) -
         raise RmbenchError(f"{model} has no objectives to weigh: it gives a reward alone.")
     if SETTING in settings:
         raise RmbenchError(
-            f"{model} has the direction {settings[SETTING]} already; weigh the records it was made from."
+            f"{model} has the direction {settings[SETTING]} already; rescore the records it was made from."
         )
     names = tuple(name.strip() for name in objectives.split(","))
     if isinstance(weights, Mapping):

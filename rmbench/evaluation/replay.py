@@ -1,4 +1,4 @@
-"""Records as a model: what a model said before, row by row, given again."""
+"""Records as a model: the recorded judgments, row by row, once more."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["Recorded", "holds_records", "open_recorded"]
 
 @dataclass(frozen=True)
 class Recorded:
-    """A Responder that gives the judgments of records again."""
+    """A Responder that returns the judgments of records."""
 
     facts: ModelFacts
     records: Mapping[str, tuple[Path, Record]]
-    """By task id: its folder and what record.json says."""
+    """By task id: its folder and its record."""
     read: dict[str, dict[str, Judgment]] = field(default_factory=dict)
-    """Judgments by id of the tasks that were asked for."""
+    """Judgments by id, of the tasks that were judged so far."""
 
     @property
     def tasks(self) -> frozenset[str]:
-        """Tasks that there are records of."""
+        """The tasks that have a record."""
         return frozenset(self.records)
 
     def other_rows(self, task: Task, loaded: Loaded) -> str:
-        """Why the record does not answer for these rows, or ""."""
+        """Why the record does not hold these rows, or ""."""
         folder, record = self.records[task.id]
         if record.task.version != task.version:
             return f"{folder} is of version {record.task.version} of the task, and this is version {task.version}"
@@ -42,7 +42,7 @@ class Recorded:
         return f"{folder} holds no rows of the fit split" if loaded.fit else ""
 
     def judge(self, task: str, example: Example) -> Judgment:
-        """What the record says of the row; failed where it was left out.
+        """The recorded judgment of the row; a failed one where the record left it out.
 
         Raises:
             RmbenchError: the record's table is missing or changed, or has another number of candidates.
@@ -73,12 +73,12 @@ def open_recorded(folder: Path) -> Recorded:
     Raises:
         RmbenchError: records of several models, of published figures, two of one task, or none.
     """
-    found = [(place, read(place)) for place in find(folder)]
-    if not found:
+    records = [(place, read(place)) for place in find(folder)]
+    if not records:
         raise RmbenchError(f"{folder} holds no record.json.")
     by_task: dict[str, tuple[Path, Record]] = {}
-    first = found[0][1].model
-    for place, record in found:
+    first = records[0][1].model
+    for place, record in records:
         if record.judgments is None:
             raise RmbenchError(f"{place}: it holds published figures alone, and no rows.")
         if (record.model.name, record.model.revision) != (first.name, first.revision):

@@ -35,8 +35,8 @@ def rescore(
         command: the command line, for the records.
 
     Raises:
-        RmbenchError: no records there, or records of several models; a model without objectives or with a direction;
-            weights that do not fit.
+        RmbenchError: a folder without records, or with those of several models; a model without objectives, or with
+            a direction already; weights that do not fit.
     """
     from rmbench.records.store import find, model_slug, read
 

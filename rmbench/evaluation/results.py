@@ -1,4 +1,4 @@
-"""What a run returns: records, and what was skipped, as an object, a table, a frame or plain data."""
+"""The results of a run: its records and the skipped tasks, as an object, a table, a data frame or plain data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Results:
         return sum(record.counts.failed for record in self.records)
 
     def headline(self, task: str) -> ValueRecord:
-        """The official overall value of a task. KeyError names the tasks there are."""
+        """The official overall value of a task. KeyError names the tasks that have one."""
         for record in self.records:
             if record.task.id == task:
                 return headline(record)

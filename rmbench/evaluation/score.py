@@ -1,4 +1,4 @@
-"""Rewards or margins for a few answers to one prompt, outside any benchmark."""
+"""Rewards or margins of a few responses to one prompt, outside any benchmark."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Scored", "score_responses"]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Rewards of answers A, B, C ... to one prompt, or what a model that compares them gives instead."""
+    """Rewards of responses A, B, C ... to one prompt, or the margins of a model that compares them."""
 
     model: str
     rewards: tuple[float, ...] | None
-    """[K], in the order given; None for a model that gives margins alone."""
+    """[K], in their order; None for a model that gives margins alone."""
     directed: tuple[tuple[float, ...], ...] | None = None
     """[K, K] the model's own margins, row above column; None where they are the differences of its rewards."""
 
@@ -33,12 +33,12 @@ class Scored:
 
     @property
     def names(self) -> list[str]:
-        """A, B, C ... in the order given."""
+        """A, B, C ... in their order."""
         return [chr(ord("A") + k) if k < 26 else f"#{k + 1}" for k in range(len(self.matrix))]
 
     @property
     def margins(self) -> list[float]:
-        """[K - 1] margin of A over each other answer."""
+        """[K - 1] margin of A over each other response."""
         return self.matrix[0][1:]
 
     @property
@@ -47,7 +47,7 @@ class Scored:
         return [sigmoid(margin) for margin in self.margins]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as `rmbench score --json` prints it."""
+        """Plain data: the object that `rmbench score --json` prints."""
         return {
             "model": self.model,
             "scores": None if self.rewards is None else list(self.rewards),
@@ -65,17 +65,18 @@ def score_responses(
     system: str | None = None,
     **options: Any,
 ) -> Scored:
-    """Score answers to one prompt with a model that gives rewards or margins.
+    """Score responses to one prompt with a model that gives rewards or margins.
 
     Args:
         model: as in `rmbench.run`.
         prompt: the user's message.
-        responses: at least two answers.
+        responses: at least two.
         system: a system message before the prompt.
         options: the fields of `OpenOptions`.
 
     Raises:
-        RmbenchError: fewer than two answers, a model with neither rewards nor margins, or an answer it fails on.
+        RmbenchError: a wrong option, fewer than two responses, a model with neither rewards nor margins, or a response
+            that it fails on.
     """
     from rmbench.engine.judge import EngineOptions, MemoryLedger, SilentProgress, judge
     from rmbench.models.open import open_model

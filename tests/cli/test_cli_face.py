@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from rmbench.cli import cli, hyphened, main
+from rmbench.cli import cli, main, normalize_option
 
 COMMANDS = ["run", "tasks", "models", "show", "validate", "score", "probe", "board", "compare", "gate"]
 
@@ -40,7 +40,7 @@ def test_help_lists_every_command() -> None:
     ],
 )
 def test_underscores_in_option_names_read_as_hyphens(given: str, read: str) -> None:
-    assert hyphened(given) == read
+    assert normalize_option(given) == read
 
 
 def test_bad_arguments_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:

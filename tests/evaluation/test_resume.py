@@ -113,7 +113,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
         if code not in (0, -signal.SIGINT):
             break
     assert code == 130
-    assert "The same command goes on" in errors
+    assert "The same command resumes the run" in errors
     assert "Traceback" not in errors
 
 
