@@ -25,6 +25,7 @@ def outside(tmp_path: Path) -> dict[str, str]:
 
 
 def test_commands_do_what_the_readme_says(tmp_path: Path, outside: dict[str, str]) -> None:
+    printed = []
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("rmbench ")]
     assert len(commands) >= 8
     for command in commands:
@@ -32,7 +33,15 @@ def test_commands_do_what_the_readme_says(tmp_path: Path, outside: dict[str, str
         done = subprocess.run(line, shell=True, cwd=tmp_path, env=outside, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert done.stdout.strip(), command
+        printed.append(done.stdout)
     assert (tmp_path / "site" / "demo" / "index.html").exists()
+    assert [line for line in table() if line.rstrip() not in {each.rstrip() for each in printed[0].splitlines()}] == []
+
+
+def table() -> list[str]:
+    """The lines of the demonstration's table, and those below it that need no other folder."""
+    (shown,) = re.findall(r"^```\n(tiny-bt on sample\n.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return [line for line in shown.splitlines() if not line.startswith(("records:", "(and a line"))]
 
 
 def test_python_runs(tmp_path: Path, outside: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Families that other packages add, by one class and one entry point: the package that docs/models.md shows."""
+"""Families that other packages add, by one class and one entry point: the package that docs/adding-a-family.md shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rmbench.models.open import OpenOptions, open_model
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 
-PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-family.md").read_text("utf-8")
 TASK = "llmbar"
 
 
