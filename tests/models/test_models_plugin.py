@@ -1,4 +1,4 @@
-"""Families that other packages add, by one class and one entry point: the package that docs/adding-a-family.md shows."""
+"""Families that other packages add, by one class and one entry point, as docs/adding-a-family.md shows."""
 
 from __future__ import annotations
 
