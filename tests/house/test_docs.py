@@ -8,6 +8,7 @@ block that needs more is preceded by a comment such as `<!-- not run: hub -->`.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -127,3 +128,25 @@ def test_every_option_of_a_run_is_explained() -> None:
     listed = set(re.findall(r"^\| `(--[\w-]+)` \|", (DOCS / "running.md").read_text("utf-8"), re.MULTILINE))
     options = {option for parameter in run_command.params for option in parameter.opts if option.startswith("--")}
     assert listed == options - {"--help", "--output-path"}
+
+
+def test_the_layers_of_the_architecture_are_those_of_the_contract() -> None:
+    """The table, and the picture of it."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = [
+        set(layer.split(" | "))
+        for contract in contracts
+        if contract["type"] == "layers" and contract["containers"] == ["rmbench"]
+        for layer in contract["layers"]
+        if layer != "__main__"
+    ]
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", (DOCS / "architecture.md").read_text("utf-8"), re.MULTILINE)
+    shown: list[set[str]] = [set() for _ in layers]
+    for layer, packages in rows:
+        shown[int(layer) - 1] |= set(re.findall(r"`(\w+)`", packages))
+    assert shown == layers
+    picture = (DOCS / "assets" / "rooms.svg").read_text("utf-8")
+    heights: dict[str, set[str]] = {}
+    for height, name in re.findall(r'y="(\d+)" class="name">(\w+)<', picture):
+        heights.setdefault(height, set()).add(name)
+    assert [heights[height] for height in sorted(heights, key=int)] == layers
