@@ -10,7 +10,7 @@ from rmbench.engine.compute import reason
 from rmbench.engine.requests import pairs_of
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import Encoded, Scorer
+from rmbench.models.protocols import Encoded, MarginScorer, Scorer
 from rmbench.types import Judgment
 
 __all__ = ["assemble"]
@@ -80,6 +80,8 @@ def _failed(id_: str, error: str, lengths: tuple[int, ...], truncated: tuple[boo
 
 def _directed(scorer: Scorer, results: Sequence[RowResult]) -> tuple[tuple[float, ...], ...] | str:
     """Margins [K, K], or why there are none."""
+    if not isinstance(scorer, MarginScorer):
+        raise RmbenchError(f"{scorer.facts.name} answers margins and has no `combine`.")
     try:
         margins = scorer.combine([result.values for result in results])
     except Exception as error:

@@ -126,17 +126,12 @@ class Progress(Protocol):
 class SilentProgress:
     """Reports nothing."""
 
-    def start(self, task: str, rows: int, tokens: int) -> None:
-        """Ignore it."""
+    def start(self, task: str, rows: int, tokens: int) -> None: ...
 
-    def advance(self, rows: int, tokens: int) -> None:
-        """Ignore it."""
+    def advance(self, rows: int, tokens: int) -> None: ...
 
-    def cost(self, amount: float) -> None:
-        """Ignore it."""
+    def cost(self, amount: float) -> None: ...
 
-    def note(self, text: str) -> None:
-        """Ignore it."""
+    def note(self, text: str) -> None: ...
 
-    def end(self) -> None:
-        """Ignore it."""
+    def end(self) -> None: ...

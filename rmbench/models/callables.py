@@ -1,4 +1,4 @@
-"""A Python function over conversations as a Responder."""
+"""A Python function over conversations as a Scorer."""
 
 from __future__ import annotations
 
@@ -47,9 +47,6 @@ class CallableScorer:
                 f"returned {rewards.size if rewards.ndim else 'a single number'}."
             )
         return {"reward": rewards.reshape(-1, 1).astype(np.float32)}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Nothing: a function answers rewards alone."""
 
 
 def open_callable(function: RewardFunction, options: OpenOptions) -> CallableScorer:

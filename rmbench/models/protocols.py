@@ -22,6 +22,7 @@ __all__ = [
     "FloatArray",
     "Group",
     "IntArray",
+    "MarginScorer",
     "ModelFacts",
     "MultipartScorer",
     "ParallelScorer",
@@ -33,8 +34,9 @@ __all__ = [
 ]
 
 Answer = Literal["reward", "margin", "pair", "hidden"]
-"""What a scorer computes: "reward" a number per candidate; "margin" [K, K] margins by `combine`, one row per candidate;
-"pair" a margin of two candidates read together, one row per ordered pair; "hidden" the last layer's state."""
+"""What a scorer computes: "reward" a number per candidate; "margin" [K, K] margins by
+`MarginScorer.combine`, one row per candidate; "pair" a margin of two candidates read together, one row per ordered
+pair; "hidden" the last layer's state."""
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -157,11 +159,6 @@ class Scorer(Protocol):
         NaN is returned as it is: the engine makes it a failed row."""
         ...
 
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> FloatArray | None:
-        """The outputs of an example's K candidates (each name -> [M]) -> margins [K, K], row shown first; None for
-        models that answer rewards or pairs."""
-        ...
-
 
 @runtime_checkable
 class MultipartScorer(Scorer, Protocol):
@@ -180,6 +177,22 @@ class Sharing:
     shares: bool
     why: str
     """One line, e.g. "packed rows agree with plain ones to 3e-06"."""
+
+
+@runtime_checkable
+class MarginScorer(Scorer, Protocol):
+    """A Scorer with "margin" among its `answers`."""
+
+    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> FloatArray | None:
+        """The margins of an example.
+
+        Args:
+            outputs: of its K candidates, each name -> [M], as `forward` computed them.
+
+        Returns:
+            Margins [K, K], row shown first.
+        """
+        ...
 
 
 @runtime_checkable

@@ -191,6 +191,13 @@ def test_combine_must_give_a_square(scorer: Make, example: Make) -> None:
             judge("task", [example("x", "q", "a", "b")], model)
 
 
+def test_margins_need_a_combine(scorer: Make, example: Make) -> None:
+    model = scorer(answers=frozenset({"margin"}))
+    model.combine = None
+    with pytest.raises(RmbenchError, match="toy answers margins and has no `combine`"):
+        judge("task", [example("x", "q", "a", "b")], model)
+
+
 def test_ids_and_models_are_checked(scorer: Make, example: Make) -> None:
     with pytest.raises(RmbenchError, match="two examples have the id 'x'"):
         judge("task", [example("x", "q", "a", "b")] * 2, scorer())

@@ -57,9 +57,6 @@ class TwoTowers:
         prompt, answer = (output["_vector"] for output in outputs)
         return {"reward": np.array([prompt[0] * 100 + answer[0]]), "towers": np.array([prompt[0], answer[0]])}
 
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        return None
-
 
 def test_pieces_are_computed_once_and_joined() -> None:
     model = TwoTowers()
@@ -137,9 +134,6 @@ class Comparer:
             self.asked.append(row.key)
             margins.append(float(len(first) - len(second)) * (2 if first < second else 1))
         return {"margin": np.array(margins, dtype=np.float32)[:, None]}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        return None
 
 
 def test_a_pair_model_is_asked_every_ordered_pair() -> None:

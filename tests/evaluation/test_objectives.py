@@ -56,9 +56,6 @@ class Multi:
                 objectives[row] = np.nan
         return {"reward": objectives[:, :1], "objectives": objectives}
 
-    def combine(self, outputs: Any) -> None:
-        return None
-
 
 def run(out: Path, model: Multi | None = None, **options: Any) -> rmbench.Results:
     return rmbench.run(model or Multi(), TASKS, source="sample", out=out, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,10 +14,11 @@ from rmbench.models.backbone.layout import lay_out
 from rmbench.models.backbone.lean import lean_states, takes_lean
 from rmbench.models.backbone.library import library_states, pack_attention, unpack_attention
 from rmbench.models.backbone.padded import carried_states, padded_states, plain_states
+from rmbench.models.backbone.tensors import device_of
 from rmbench.models.backbone.trial_rows import trial_rows
 from rmbench.models.protocols import Batch, Encoded, Sharing
 
-__all__ = ["Backbone"]
+__all__ = ["Backbone", "BackboneSharing"]
 
 _TOLERANCE = {torch.float32: 2e-4, torch.float64: 2e-4}
 """Largest difference from the plain forward, relative to the spread of the states; a wrong mask moves far more."""
@@ -44,7 +45,7 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        device: torch.device = next(self.model.parameters()).device
+        device: torch.device = device_of(self.model)
         return device
 
     @property
@@ -137,6 +138,37 @@ class Backbone:
         config = self.model.config
         windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
         return min((int(window) for window in windows if window), default=None)
+
+
+class BackboneSharing:
+    """Threads, batch size and prefix sharing of a scorer, which are those of the backbones that it runs: several of
+    them share prefixes, or none does."""
+
+    why_whole: ClassVar[str] = "logits come from the model's own forward"
+    """Why nothing is shared where a model has no backbone."""
+
+    @property
+    def backbones(self) -> Sequence[Backbone | None]:
+        """All that a forward runs; None for a model that computes whole rows alone."""
+        raise NotImplementedError
+
+    @property
+    def threads(self) -> int:
+        """Batches that pay to be computed at once."""
+        return min(1 if backbone is None else backbone.threads for backbone in self.backbones)
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of a batch in groups that suit the backbones best."""
+        return min((backbone.chunk_tokens for backbone in self.backbones if backbone is not None), default=1)
+
+    def sharing(self, batches: Sequence[Batch]) -> Sharing:
+        """Whether prefixes are shared: every backbone tries it on these rows, and one that does not decides."""
+        tried = [
+            Sharing(False, self.why_whole) if backbone is None else backbone.sharing(batches)
+            for backbone in self.backbones
+        ]
+        return next((sharing for sharing in tried if not sharing.shares), tried[0])
 
 
 def _ends(rows: Sequence[Encoded]) -> list[list[int]]:

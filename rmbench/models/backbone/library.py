@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rmbench.models.backbone.attention import attend
 from rmbench.models.backbone.layout import Layout, Segment
+from rmbench.models.backbone.tensors import device_of
 
 __all__ = ["library_states", "pack_attention", "unpack_attention"]
 
@@ -40,7 +41,7 @@ def unpack_attention(model: Any) -> None:
 
 def library_states(model: Any, layout: Layout, places: list[list[int]]) -> Tensor:
     """[W, H] of the last layer at the flat places, row by row."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     _now.segments = layout.segments
     try:
         hidden = model(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmbench.models.backbone.positions import positions
+from rmbench.models.backbone.tensors import device_of, positions, tensors_of
 from rmbench.models.protocols import Batch, Encoded, Group
 
 __all__ = ["carried_states", "padded_states", "plain_states"]
@@ -17,8 +17,7 @@ __all__ = ["carried_states", "padded_states", "plain_states"]
 
 def padded_states(model: Any, batch: Batch, wanted: Sequence[Sequence[int]]) -> Tensor:
     """[W, H]: the states of row b at the indices `wanted[b]` of its own tokens, row by row."""
-    device = next(model.parameters()).device
-    ids, mask = torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device)
+    ids, mask = tensors_of(batch, model)
     # Position ids are given because left padding would shift them; the cache is off because it switches the library's
     # packing rules.
     given = {"position_ids": positions(mask)} if "position_ids" in _parameters(model) else {}
@@ -26,13 +25,13 @@ def padded_states(model: Any, batch: Batch, wanted: Sequence[Sequence[int]]) -> 
     shift = [int(last) - len(row.ids) + 1 for last, row in zip(batch.last, batch.rows, strict=True)]
     rows = [row for row, indices in enumerate(wanted) for _ in indices]
     columns = [shift[row] + index for row, indices in enumerate(wanted) for index in indices]
-    states: Tensor = hidden[torch.tensor(rows, device=device), torch.tensor(columns, device=device)]
+    states: Tensor = hidden[torch.tensor(rows, device=mask.device), torch.tensor(columns, device=mask.device)]
     return states
 
 
 def plain_states(model: Any, rows: Sequence[Encoded], wanted: Sequence[Sequence[int]]) -> Tensor:
     """The same, each row alone: not padded, not masked, not shared."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     found = []
     for row, indices in zip(rows, wanted, strict=True):
         hidden = model(input_ids=torch.tensor([row.ids], device=device), use_cache=False).last_hidden_state
@@ -58,7 +57,7 @@ def carried_states(
 
 
 def _from_prefix(model: Any, rows: Sequence[Encoded], prefix: int, wanted: Sequence[Sequence[int]]) -> Tensor:
-    device = next(model.parameters()).device
+    device = device_of(model)
     first = model(input_ids=torch.tensor([rows[0].ids[:prefix]], device=device), use_cache=True)
     cache = first.past_key_values
     cache.reorder_cache(torch.zeros(len(rows), dtype=torch.long, device=device))

@@ -14,7 +14,7 @@ from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place,
 from rmbench.models.checkpoint.opening import Family, Opening
 from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint, read_json
 from rmbench.models.options import OpenOptions
-from rmbench.models.text.open import own_length, pad_id, placement_facts, throwaway
+from rmbench.models.text.open import own_length, pad_id, throwaway
 from rmbench.models.text.tokens import affixes
 
 __all__ = ["open_relevance"]
@@ -54,7 +54,7 @@ def open_relevance(wanted: RelevanceSettings, options: OpenOptions) -> Relevance
         "embedder": embedder,
         "pooling": pooling,
         "max_length": length,
-        **placement_facts(placement, model),
+        **placement.facts(model),
         "unused_tensors": ", ".join(unused) or None,
     }
     parameters = sum(each.numel() for name, each in model.named_parameters() if not re.fullmatch(_POOLER, name))

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from rmbench.models.backbone.positions import left_align
+from rmbench.models.backbone.tensors import left_align, tensors_of
 from rmbench.models.baselines.surface import distinct_trigrams, word_punct
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.types import text_of
@@ -63,8 +63,7 @@ class Terms:
 
 def embed(model: Any, batch: Batch, pooling: Pooling) -> FloatArray:
     """[B, H] float32 embeddings of a batch of texts: the mean of the real tokens' states, the first one or the last."""
-    device = next(model.parameters()).device
-    ids, mask = left_align(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+    ids, mask = left_align(*tensors_of(batch, model))
     with torch.inference_mode():
         states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # [B, T, H]
         counts = mask.sum(-1)  # [B]
@@ -72,7 +71,7 @@ def embed(model: Any, batch: Batch, pooling: Pooling) -> FloatArray:
             pooled = (states * mask[..., None]).sum(1) / counts[:, None]
         else:
             column = counts - 1 if pooling == "last" else torch.zeros_like(counts)
-            pooled = states[torch.arange(len(states), device=device), column]
+            pooled = states[torch.arange(len(states), device=ids.device), column]
     array: FloatArray = pooled.cpu().numpy()
     return array
 
@@ -157,9 +156,6 @@ class RelevanceScorer:
         parts = {"relevance": relevance, "length": length, "repetition": repetition}
         named = {"reward": relevance * length * repetition} | parts
         return {name: np.array([value], dtype=np.float32) for name, value in named.items()}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the model returns rewards only."""
 
 
 def _asked(request: Request) -> str:

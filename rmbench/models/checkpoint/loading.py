@@ -9,19 +9,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.models.options import OpenOptions
 
-__all__ = ["Placement", "load_model", "load_tokenizer", "place", "read_tensors", "torch_dtype", "warm"]
-
-if TYPE_CHECKING:
-    from rmbench.models.checkpoint.opening import Opening
+__all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "read_tensors", "torch_dtype", "warm"]
 
 declare_missing_operators()
 
@@ -40,6 +39,21 @@ class Placement:
     dtype: torch.dtype
     attention: str | None
     """None: what the library takes for this class."""
+
+    def facts(self, model: Any = None) -> dict[str, str | None]:
+        """How numbers are computed, for the record; of a transformers model its attention as well."""
+        device = self.device.type
+        if device == "cuda":
+            device = f"{device} ({torch.cuda.get_device_name(self.device)})"
+        facts: dict[str, str | None] = {"dtype": dtype_name(self.dtype), "device": device}
+        return facts if model is None else facts | {"attention": model.config._attn_implementation}
+
+    def move(self, model: Any, where: str) -> Any:
+        """The model on the device; raises RmbenchError where it does not fit."""
+        try:
+            return model.to(self.device)
+        except RuntimeError as error:
+            raise RmbenchError(f"{where} does not fit on {self.device}: {error}") from error
 
 
 def place(opening: Opening) -> Placement:
@@ -67,6 +81,11 @@ def torch_dtype(name: str) -> torch.dtype:
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise RmbenchError(f"dtype {name!r} is unknown: expected auto, float32, bfloat16 or float16.")
     return found
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """The dtype as in options and records: "float32"."""
+    return str(dtype).removeprefix("torch.")
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
@@ -119,10 +138,7 @@ def load_model(
             f"another shape, and loading would fill them with random numbers: {', '.join(lacking[:5])}."
         )
     unused = [name for name in sorted(report["unexpected_keys"]) if not (drop and re.fullmatch(drop, name))]
-    try:
-        return model.to(placement.device).eval(), tuple(unused)
-    except RuntimeError as error:
-        raise RmbenchError(f"{checkpoint.folder} does not fit on {placement.device}: {error}") from error
+    return placement.move(model, str(checkpoint.folder)).eval(), tuple(unused)
 
 
 def _load(
@@ -143,7 +159,7 @@ def _load(
         config = transformers.AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=trusted, local_files_only=True, **changes
         )
-    asked: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "config": config,
         "dtype": placement.dtype,
         "attn_implementation": placement.attention,
@@ -151,17 +167,18 @@ def _load(
         "output_loading_info": True,
     }
     if rename:
-        asked["key_mapping"] = rename
+        arguments["key_mapping"] = rename
     automatic = getattr(transformers, kind)
     if options.allow_pickle and not checkpoint.safe:
         # The library reads torch files with weights_only alone, whatever it is told.
-        return automatic._model_mapping[type(config)].from_pretrained(None, state_dict=_unpickled(checkpoint), **asked)
+        state = checkpoint_state(checkpoint, allow_pickle=True)
+        return automatic._model_mapping[type(config)].from_pretrained(None, state_dict=state, **arguments)
     return automatic.from_pretrained(
         checkpoint.folder,
         trust_remote_code=trusted,
         use_safetensors=checkpoint.safe,
         local_files_only=True,
-        **asked,
+        **arguments,
     )
 
 
@@ -207,15 +224,6 @@ def _tensors_of(file: Path, wanted: Sequence[str], options: OpenOptions) -> dict
     except Exception as error:  # a torch file is untrusted and fails in many ways
         raise RmbenchError(f"{file} is no torch file of tensors alone: {error}") from error
     return {name: state[name] for name in wanted if isinstance(state.get(name), torch.Tensor)}
-
-
-def _unpickled(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The tensors of torch files that hold more than tensors."""
-    tensors: dict[str, torch.Tensor] = {}
-    for file in sorted({tensor.file for tensor in checkpoint.tensors.values()}):
-        state = torch.load(checkpoint.folder / file, map_location="cpu", weights_only=False)
-        tensors.update({name: value for name, value in state.items() if isinstance(value, torch.Tensor)})
-    return tensors
 
 
 def warm(first_forward: Callable[[], object]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.card import Card
@@ -18,12 +18,15 @@ from rmbench.models.protocols import ModelFacts
 from rmbench.types import Setting
 from rmbench.validation import validated
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["CARD_ARGS", "Family", "Fit", "Opening"]
+__all__ = ["CARD_ARGS", "Family", "Fit", "NoSettings", "Opening"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class NoSettings(BaseModel):
+    """The settings of a layout that has none."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)

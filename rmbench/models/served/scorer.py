@@ -38,16 +38,12 @@ class ServedScorer:
     """Batches in flight at once; the server makes batches of its own."""
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """Render and tokenise, one entry per request."""
         return self.text.encode(requests)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"reward": [B, 1]}: raw logits. Raises what `Client.post` does."""
         logits = classify(self.client, self.model, [row.ids for row in batch.rows])
         return {"reward": np.asarray(logits, dtype=np.float32).reshape(-1, 1)}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the model returns rewards only."""
 
     def close(self) -> None:
         """Break off requests, then stop the server, if it is ours."""

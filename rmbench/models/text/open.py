@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-import torch
 
 from rmbench.models.card import Card
-from rmbench.models.checkpoint.loading import Placement
+from rmbench.models.checkpoint.loading import warm
 from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
 from rmbench.models.checkpoint.read import Checkpoint, read_json
-from rmbench.models.protocols import Batch, Encoded
+from rmbench.models.protocols import Batch, Encoded, Scorer
 from rmbench.models.text.template import resolve_template
 from rmbench.models.text.tokens import TextEncoder, affixes
 from rmbench.validation import validated
@@ -19,13 +18,14 @@ from rmbench.validation import validated
 __all__ = [
     "card_of",
     "length_and_side",
-    "named",
     "own_length",
     "pad_id",
-    "placement_facts",
     "text_encoder",
     "throwaway",
+    "warmed",
 ]
+
+Warm = TypeVar("Warm", bound=Scorer)
 
 _SANE_LENGTH = 10**9
 """Tokenizers without a limit of their own say a number far above this."""
@@ -96,24 +96,10 @@ def pad_id(tokenizer: Any, checkpoint: Checkpoint) -> int:
     return 0
 
 
-def placement_facts(placement: Placement, model: Any) -> dict[str, str | None]:
-    """How numbers are computed, for the record."""
-    return {
-        "dtype": named(placement.dtype),
-        "device": _device_name(placement),
-        "attention": model.config._attn_implementation,
-    }
-
-
-def named(dtype: torch.dtype) -> str:
-    """The dtype as users spell it: "float32"."""
-    return str(dtype).removeprefix("torch.")
-
-
-def _device_name(placement: Placement) -> str:
-    if placement.device.type == "cuda":
-        return f"{placement.device.type} ({torch.cuda.get_device_name(placement.device)})"
-    return placement.device.type
+def warmed(scorer: Warm, tokenizer: Any, checkpoint: Checkpoint) -> Warm:
+    """The scorer after a forward that is thrown away, see `warm`."""
+    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
+    return scorer
 
 
 def throwaway(checkpoint: Checkpoint, limit: int | None) -> Batch:

@@ -10,7 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, read_tensors, torch_dtype, warm
+from rmbench.models.backbone.tensors import parameter_count
+from rmbench.models.checkpoint.loading import (
+    dtype_name,
+    load_model,
+    load_tokenizer,
+    place,
+    read_tensors,
+    torch_dtype,
+    warm,
+)
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.gpm.heads import Gate, Head
@@ -18,7 +27,7 @@ from rmbench.models.families.gpm.marks import PROMPT_HEAD, VALUE_HEAD, weights_o
 from rmbench.models.families.gpm.scorer import GpmScorer
 from rmbench.models.families.gpm.text import GpmText
 from rmbench.models.protocols import Batch
-from rmbench.models.text.open import card_of, named, own_length, pad_id, placement_facts, text_encoder, throwaway
+from rmbench.models.text.open import card_of, own_length, pad_id, text_encoder, throwaway
 
 __all__ = ["GpmSettings", "open_gpm"]
 
@@ -71,8 +80,8 @@ def open_gpm(opening: Opening) -> GpmScorer:
         "gate": heads.gate,
         "tau": wanted.tau,
         "l2": heads.l2,
-        **placement_facts(placement, model),
-        "head_dtype": named(head_dtype),
+        **placement.facts(model),
+        "head_dtype": dtype_name(head_dtype),
         "unused_tensors": ", ".join(unused) or None,
     }
     scorer = GpmScorer(
@@ -157,8 +166,7 @@ def _eos(tokenizer: Any, wanted: GpmSettings, name: str) -> int | None:
 def _parameters(model: Any, heads: _Heads) -> int:
     """Numbers of the backbone and the heads, without the language-model head."""
     layers = heads.value.layers + (heads.prompt.layers if heads.prompt else ())
-    backbone: int = sum(parameter.numel() for parameter in model.parameters())
-    return backbone + sum(tensor.numel() for layer in layers for tensor in layer if tensor is not None)
+    return parameter_count(model) + sum(tensor.numel() for layer in layers for tensor in layer if tensor is not None)
 
 
 def _with_prompts(batch: Batch) -> Batch:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.sharing import BackboneSharing
+from rmbench.models.backbone.backbone import Backbone, BackboneSharing
+from rmbench.models.backbone.tensors import array_of
 from rmbench.models.families.gpm.heads import Gate, Head, gate_of, unit
 from rmbench.models.families.gpm.margins import margins
 from rmbench.models.families.gpm.text import GpmText
@@ -50,7 +50,6 @@ class GpmScorer(BackboneSharing):
         return (self.backbone,)
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """Render and tokenise, one entry per request."""
         return self.text.encode(requests)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
@@ -61,13 +60,13 @@ class GpmScorer(BackboneSharing):
             wanted = [[len(row.ids) - 1, *([_place(row)] if gated else [])] for row in batch.rows]
             states = self.backbone.states(batch, wanted)  # [B, H], or [2B, H] with the prompts' in between
             state = states[:: 1 + gated]
-            answered = {"hidden": _array(state)} if "hidden" in self.answers else {}
+            answered = {"hidden": array_of(state)} if "hidden" in self.answers else {}
             values = self.value(state).float()
             if "reward" in self.answers:
-                return answered | {"reward": _array(values)}
+                return answered | {"reward": array_of(values)}
             embedding = unit(values) if self.l2 else values
             gate = self._gates(states[1::2] if gated else state, embedding.shape[-1] // 2)
-        return answered | {"_embedding": _array(embedding), "_gate": _array(gate)}
+        return answered | {"_embedding": array_of(embedding), "_gate": array_of(gate)}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> FloatArray:
         """Margins [K, K] in log-odds, row above column, of the outputs of K candidates."""
@@ -92,8 +91,3 @@ def _place(row: Encoded) -> int:
     if not isinstance(row.payload, int):
         raise TypeError(f"a row of a gated GPM says where its prompt ends, not {row.payload!r}")
     return row.payload
-
-
-def _array(values: torch.Tensor) -> FloatArray:
-    array: FloatArray = values.float().cpu().numpy().astype(np.float32, copy=False)
-    return array

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.positions import positions
+from rmbench.models.backbone.tensors import device_of, positions, tensors_of
 from rmbench.models.protocols import Batch
 
 __all__ = ["LanguageModel", "language_model", "token_logps"]
@@ -42,7 +42,7 @@ class LanguageModel:
         """[N] float32 log-probabilities of the tokens at the indices `answers[b]` of row b's own tokens, row by row,
         each given all tokens before it. Indices begin at 1."""
         targets = [row.ids[index] for row, indices in zip(batch.rows, answers, strict=True) for index in indices]
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         wanted = torch.tensor(targets, dtype=torch.long, device=device)
         if not targets:
             return torch.empty(0, device=device)
@@ -66,8 +66,7 @@ class LanguageModel:
 
     def _whole(self, batch: Batch, given: Sequence[range]) -> Iterator[Tensor]:
         """Logits [n, V] at the given indices, some positions of a row at a time."""
-        device = next(self.model.parameters()).device
-        logits = _forward(self.model, torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+        logits = _forward(self.model, *tensors_of(batch, self.model))
         for row, (last, indices) in enumerate(zip(batch.last.tolist(), given, strict=True)):
             shift = last - len(batch.rows[row].ids) + 1
             yield from _parts(logits.logits[row, indices.start + shift : indices.stop + shift], logits.logits.shape[-1])
@@ -91,7 +90,7 @@ def language_model(model: Any, trial: Batch) -> LanguageModel:
     base = getattr(model, getattr(model, "base_model_prefix", "") or "-", None)
     head = model.get_output_embeddings()
     if isinstance(base, torch.nn.Module) and base is not model and isinstance(head, torch.nn.Linear):
-        device = next(model.parameters()).device
+        device = device_of(model)
         ids, mask = torch.from_numpy(trial.ids).to(device), torch.from_numpy(trial.mask).to(device)
         with torch.inference_mode():
             expected = _forward(model, ids, mask).logits

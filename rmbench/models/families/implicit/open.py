@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import Placement, load_model, load_tokenizer, place, warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
@@ -20,7 +21,7 @@ from rmbench.models.families.implicit.scorer import ImplicitScorer
 from rmbench.models.families.implicit.settings import ImplicitSettings
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Batch
-from rmbench.models.text.open import card_of, own_length, pad_id, placement_facts, text_encoder, throwaway
+from rmbench.models.text.open import card_of, own_length, pad_id, text_encoder, throwaway
 
 __all__ = ["open_implicit"]
 
@@ -50,7 +51,7 @@ def open_implicit(opening: Opening) -> ImplicitScorer:
         "reference": ", ".join(reference.name for reference in references) or None,
         "reference_files": ", ".join(reference.digest for reference in references) or None,
         **text.settings,
-        **placement_facts(placement, policy.model),
+        **placement.facts(policy.model),
         "logits": ", ".join(dict.fromkeys(model.way for model in (policy, *others))),
         "unused_tensors": ", ".join(unused) or None,
     }
@@ -59,7 +60,7 @@ def open_implicit(opening: Opening) -> ImplicitScorer:
         references=others,
         text=text,
         rule=rule,
-        facts=opening.facts(settings, sum(parameter.numel() for parameter in policy.model.parameters())),
+        facts=opening.facts(settings, parameter_count(policy.model)),
         pad_id=_common_pad(tokenizer, checkpoint, (policy, *others)),
         fusion=wanted.fusion,
         ref_weights=wanted.ref_weights,

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.sharing import BackboneSharing
+from rmbench.models.backbone.backbone import Backbone, BackboneSharing
 from rmbench.models.families.implicit.answers import Answer, AnswerEncoder
 from rmbench.models.families.implicit.formulas import Fusion, Rule, fuse, reward
 from rmbench.models.families.implicit.language import LanguageModel
@@ -63,9 +62,6 @@ class ImplicitScorer(BackboneSharing):
             for span, own, *others in zip(spans, logps, *refs, strict=True)
         ]
         return {name: np.array([[row[name]] for row in found], dtype=np.float32) for name in found[0]}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the model returns rewards only."""
 
     def _row(self, span: Answer, logps: Doubles, refs: Doubles | None) -> dict[str, float]:
         """One row's figures from its tokens' log-probabilities [n], and [R, n] under the references."""

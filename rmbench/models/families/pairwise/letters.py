@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.positions import positions
+from rmbench.models.backbone.tensors import array_of, positions, tensors_of
 from rmbench.models.families.pairwise.spelling import Question, UnpairableError
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder, TextRow
@@ -86,15 +85,10 @@ class LetterScorer:
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"margin": [B, 1]}."""
-        device = next(self.model.parameters()).device
         with torch.inference_mode():
-            ids, mask = (torch.from_numpy(array).to(device) for array in (batch.ids, batch.mask))
-            pair = self.logits(self.model, ids, mask)[:, list(self.letters)].float()  # [B, 2]
+            pair = self.logits(self.model, *tensors_of(batch, self.model))[:, list(self.letters)].float()  # [B, 2]
             margin = pair[:, :1] - pair[:, 1:]
-        return {"margin": margin.cpu().numpy().astype(np.float32, copy=False)}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the engine assembles the pairs."""
+        return {"margin": array_of(margin)}
 
     def _asked(self, request: Request) -> Question | Encoded:
         try:

@@ -9,16 +9,17 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
+from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import (
     Placement,
+    dtype_name,
     load_model,
     load_tokenizer,
     place,
     read_tensors,
     torch_dtype,
-    warm,
 )
-from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.opening import NoSettings, Opening
 from rmbench.models.families.pairwise.letters import LetterScorer, decoder_logits, encoder_decoder_logits, letters_of
 from rmbench.models.families.pairwise.marks import BACKBONE, HEAD, PAIRRM, PREFIX_KEYS, SLIC
 from rmbench.models.families.pairwise.pairrm import Head, PairRmScorer, PairRmText, marks_of
@@ -26,12 +27,9 @@ from rmbench.models.families.pairwise.spelling import Dialogue, slic_question, s
 from rmbench.models.text.open import (
     card_of,
     length_and_side,
-    named,
-    own_length,
     pad_id,
-    placement_facts,
     text_encoder,
-    throwaway,
+    warmed,
 )
 from rmbench.models.text.template import ChatTemplate
 from rmbench.models.text.tokens import TextEncoder, affixes
@@ -52,10 +50,6 @@ class PairRmSettings(BaseModel):
     source_length: int = Field(default=1224, ge=8)
     candidate_length: int = Field(default=412, ge=8)
     answer_length: int | None = Field(default=None, ge=1)
-
-
-class _NoSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 def open_pairwise(opening: Opening) -> PairRmScorer | LetterScorer:
@@ -84,15 +78,14 @@ def _open_pairrm(opening: Opening) -> PairRmScorer:
     )
     settings = {
         **text.settings,
-        **placement_facts(placement, model),
-        "head_dtype": named(head_dtype),
+        **placement.facts(model),
+        "head_dtype": dtype_name(head_dtype),
         "tasks": head.w2.shape[0],
         "unused_tensors": ", ".join(unused) or None,
     }
-    parameters = _count(model) + sum(tensor.numel() for tensor in (head.w1, head.b1, head.w2, head.b2))
+    parameters = parameter_count(model) + sum(tensor.numel() for tensor in (head.w1, head.b1, head.w2, head.b2))
     scorer = PairRmScorer(model, head, text, opening.facts(settings, parameters), pad_id(tokenizer, checkpoint))
-    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
-    return scorer
+    return warmed(scorer, tokenizer, checkpoint)
 
 
 def _pairrm_text(opening: Opening, wanted: PairRmSettings, tokenizer: Any) -> PairRmText:
@@ -130,7 +123,7 @@ def _head(opening: Opening, placement: Placement, dtype: torch.dtype) -> Head:
 
 def _open_letters(opening: Opening) -> LetterScorer:
     """The layouts whose answer is a letter."""
-    opening.settings(_NoSettings)
+    opening.settings(NoSettings)
     checkpoint, options, layout = opening.checkpoint, opening.options, opening.family.layout
     causal = layout == SLIC
     _refuse(opening, "head_dtype", *(() if causal else ("bos",)))
@@ -143,7 +136,7 @@ def _open_letters(opening: Opening) -> LetterScorer:
     settings = {
         **(text.settings if causal else {key: text.settings[key] for key in ("max_length", "truncation_side")}),
         "letters": " ".join(map(str, letters)),
-        **placement_facts(placement, model),
+        **placement.facts(model),
         "unused_tensors": ", ".join(unused) or None,
     }
     scorer = LetterScorer(
@@ -153,11 +146,10 @@ def _open_letters(opening: Opening) -> LetterScorer:
         chat=causal,
         logits=decoder_logits if causal else encoder_decoder_logits,
         letters=letters,
-        facts=opening.facts(settings, _count(model)),
+        facts=opening.facts(settings, parameter_count(model)),
         pad_id=pad_id(tokenizer, checkpoint),
     )
-    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
-    return scorer
+    return warmed(scorer, tokenizer, checkpoint)
 
 
 def _slic_encoder(opening: Opening, tokenizer: Any) -> TextEncoder:
@@ -197,7 +189,3 @@ def _refuse(opening: Opening, *keys: str) -> None:
             raise RmbenchError(f"--model-args: a {opening.family.layout} model has no setting {key!r}.")
     if opening.family.layout == PAIRRM and opening.options.template is not None:
         raise RmbenchError(f"--template: {opening.name} reads a layout of its own ({opening.family.layout}).")
-
-
-def _count(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

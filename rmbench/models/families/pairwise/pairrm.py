@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.positions import left_align, state_at
+from rmbench.models.backbone.tensors import array_of, left_align, state_at, tensors_of
 from rmbench.models.families.pairwise.spelling import Dialogue, Texts, UnpairableError, pairrm_texts
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextRow
@@ -151,17 +151,13 @@ class PairRmScorer:
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"margin": [B, 1]}."""
-        device = next(self.model.parameters()).device
         with torch.inference_mode():
-            ids, mask = left_align(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
+            ids, mask = left_align(*tensors_of(batch, self.model))
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # [B, T, H]
-            columns = torch.from_numpy(_columns(batch)).to(device)  # [B, 3]
+            columns = torch.from_numpy(_columns(batch)).to(ids.device)  # [B, 3]
             source, first, second = (state_at(hidden, column).to(self.head.w1.dtype) for column in columns.unbind(-1))
             margin = margins(self.head, source, first, second)
-        return {"margin": margin.float().cpu().numpy().astype(np.float32, copy=False)}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the engine assembles the pairs."""
+        return {"margin": array_of(margin)}
 
 
 def marks_of(tokenizer: Any, config: Mapping[str, Any], keys: Sequence[str], folder: object) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.sharing import BackboneSharing
+from rmbench.models.backbone.backbone import Backbone, BackboneSharing
+from rmbench.models.backbone.tensors import array_of
 from rmbench.models.families.scalar.heads.forward import ScoreHead
 from rmbench.models.families.scalar.heads.mixture import mixed_margins
 from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
@@ -59,7 +58,7 @@ class DeclaredScorer(BackboneSharing):
             state, prompt = self._states(batch)
             found = self.head(state.to(self.head_dtype), None if prompt is None else prompt.to(self.head_dtype))
             found |= {"hidden": state} if "hidden" in self.answers else {}
-            return {name: values.float().cpu().numpy().astype(np.float32, copy=False) for name, values in found.items()}
+            return {name: array_of(values) for name, values in found.items()}
 
     def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> FloatArray | None:
         """Margins [K, K] of a mixture of probabilities; None for models that answer rewards."""

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.card import Card
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, torch_dtype, warm
-from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.loading import dtype_name, load_model, load_tokenizer, place, torch_dtype
+from rmbench.models.checkpoint.opening import NoSettings, Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.scalar.marks import STOCK
 from rmbench.models.families.scalar.pooling import BoundPooling, Pooling
@@ -20,20 +21,13 @@ from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.text.open import (
     card_of,
     length_and_side,
-    named,
-    own_length,
     pad_id,
-    placement_facts,
     text_encoder,
-    throwaway,
+    warmed,
 )
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["open_stock"]
-
-
-class _DecoderSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class _EncoderSettings(BaseModel):
@@ -71,15 +65,14 @@ def open_stock(opening: Opening) -> ScalarScorer:
     settings = {
         **text.settings,
         **(pooling.settings if pooling else {"pooling": "the class's own"}),
-        **placement_facts(placement, model),
-        "head_dtype": named(placement.dtype if own else head_dtype),
+        **placement.facts(model),
+        "head_dtype": dtype_name(placement.dtype if own else head_dtype),
         "unused_tensors": ", ".join(unused) or None,
     }
-    facts = opening.facts(settings, sum(parameter.numel() for parameter in model.parameters()))
+    facts = opening.facts(settings, parameter_count(model))
     backbone = None if pooling is None else Backbone(getattr(model, model.base_model_prefix))
     scorer = ScalarScorer(model, backbone, text, facts, pad, pooling, head_dtype)
-    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
-    return scorer
+    return warmed(scorer, tokenizer, checkpoint)
 
 
 def _one_label(checkpoint: Checkpoint, head: str) -> int:
@@ -102,7 +95,7 @@ def _pooling(card: Card, config: Mapping[str, Any], pad: int, *, own: bool) -> B
 
 
 def _decoder_text(opening: Opening, tokenizer: Any) -> TextEncoder:
-    opening.settings(_DecoderSettings)
+    opening.settings(NoSettings)
     return text_encoder(opening, tokenizer)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, torch_dtype, warm
-from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.backbone.tensors import parameter_count
+from rmbench.models.checkpoint.loading import dtype_name, load_model, load_tokenizer, place, torch_dtype
+from rmbench.models.checkpoint.opening import NoSettings, Opening
 from rmbench.models.families.scalar.declared import DeclaredScorer
 from rmbench.models.families.scalar.heads.build import HeadTensors, build_head
 from rmbench.models.families.scalar.heads.declarations import Declaration, digest_of
@@ -18,13 +17,9 @@ from rmbench.models.families.scalar.heads.matching import lacking, unwanted
 from rmbench.models.families.scalar.heads.schema import Layout
 from rmbench.models.families.scalar.open_remote import open_remote, text_and_pooling
 from rmbench.models.families.scalar.remote import RemoteScorer
-from rmbench.models.text.open import card_of, named, own_length, pad_id, placement_facts, throwaway
+from rmbench.models.text.open import card_of, pad_id, warmed
 
 __all__ = ["open_declared"]
-
-
-class _NoSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer | RemoteScorer:
@@ -34,7 +29,7 @@ def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer 
         RmbenchError: the checkpoint has not this layout; a head that does not fit together or not to the backbone; no
             template; an option that does not fit; Python files that the user does not trust.
     """
-    opening.settings(_NoSettings)
+    opening.settings(NoSettings)
     layout = declaration.layout(opening.checkpoint.config)
     wrong = lacking(layout, opening.checkpoint) + unwanted(layout, opening.checkpoint)
     if wrong:
@@ -63,13 +58,13 @@ def _open(opening: Opening, layout: Layout) -> DeclaredScorer:
     settings = {
         **text.settings,
         **pooling.settings,
-        **placement_facts(placement, model),
-        "head_dtype": named(head_dtype),
+        **placement.facts(model),
+        "head_dtype": dtype_name(head_dtype),
         "objectives": ", ".join(layout.objectives.names) or None,
         "head_sha256": digest_of(layout, checkpoint.folder),
         "unused_tensors": ", ".join(unused) or None,
     }
-    parameters = sum(parameter.numel() for parameter in model.parameters()) + head.parameters
+    parameters = parameter_count(model) + head.parameters
     scorer = DeclaredScorer(
         backbone=Backbone(model),
         head=head,
@@ -81,8 +76,7 @@ def _open(opening: Opening, layout: Layout) -> DeclaredScorer:
         objectives=layout.objectives.names,
         answers=frozenset({"margin"} if layout.mix == "probabilities" else {"reward"}),
     )
-    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
-    return scorer
+    return warmed(scorer, tokenizer, checkpoint)
 
 
 def _not_the_backbones(layout: Layout, taken: set[str]) -> str:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
+from rmbench.models.backbone.tensors import parameter_count
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.families.scalar.heads.declarations import digest_of
 from rmbench.models.families.scalar.heads.schema import Layout
 from rmbench.models.families.scalar.pooling import BoundPooling
 from rmbench.models.families.scalar.remote import RemoteScorer
-from rmbench.models.text.open import card_of, own_length, pad_id, placement_facts, text_encoder, throwaway
+from rmbench.models.text.open import card_of, pad_id, text_encoder, warmed
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["open_remote", "text_and_pooling"]
@@ -54,15 +55,14 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
     settings: dict[str, Any] = {
         **text.settings,
         "pooling": "the model's own code, row by row",
-        **placement_facts(placement, model),
+        **placement.facts(model),
         "remote_code": True,
         "head_sha256": digest_of(layout, checkpoint.folder),
         "unused_tensors": ", ".join(unused) or None,
     }
-    facts = opening.facts(settings, sum(parameter.numel() for parameter in model.parameters()))
+    facts = opening.facts(settings, parameter_count(model))
     scorer = RemoteScorer(model, text, facts, pad_id(tokenizer, checkpoint), pooling, layout.remote)
-    warm(lambda: scorer.forward(throwaway(checkpoint, own_length(tokenizer, checkpoint))))
-    return scorer
+    return warmed(scorer, tokenizer, checkpoint)
 
 
 def text_and_pooling(opening: Opening, layout: Layout, tokenizer: Any) -> tuple[TextEncoder, BoundPooling]:

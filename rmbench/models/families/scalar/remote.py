@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rmbench.errors import RmbenchError
+from rmbench.models.backbone.tensors import device_of
 from rmbench.models.families.scalar.heads.schema import Remote
 from rmbench.models.families.scalar.pooling import BoundPooling, encode
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
@@ -53,16 +54,13 @@ class RemoteScorer:
         with torch.inference_mode():
             return {"reward": np.array([[self._score(row)] for row in batch.rows], dtype=np.float32)}
 
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the model returns rewards only."""
-
     def _score(self, row: Encoded) -> float:
         if self.remote.method is not None:
             turns = row.payload.turns if isinstance(row.payload, _Chat) else (("user", "a"), ("assistant", "b"))
             chat = [{"role": role, "content": text} for role, text in turns]
             method = getattr(self.model, self.remote.method)
             return _number(method(chat, *self.remote.arguments, **self.remote.keywords))
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         ids = torch.tensor([row.ids], device=device)
         found = self.model(input_ids=ids, attention_mask=torch.ones_like(ids))
         if self.remote.output == "first":

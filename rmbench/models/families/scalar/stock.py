@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.positions import left_align, linear_head
-from rmbench.models.backbone.sharing import BackboneSharing
+from rmbench.models.backbone.backbone import Backbone, BackboneSharing
+from rmbench.models.backbone.tensors import array_of, left_align, linear_head, tensors_of
 from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
 from rmbench.models.families.scalar.segments import PairEncoder, segment_ids
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, IntArray, ModelFacts, Request
@@ -55,7 +53,6 @@ class ScalarScorer(BackboneSharing):
         return (self.backbone,)
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """Render and tokenise, one entry per request."""
         if self.pooling is None or isinstance(self.text, PairEncoder):
             return self.text.encode(requests)
         return encode(self.pooling, self.text, requests)
@@ -64,20 +61,16 @@ class ScalarScorer(BackboneSharing):
         """{"reward": [B, 1]}, and "hidden" [B, H] where it is answered."""
         with torch.inference_mode():
             if self.backbone is None:
-                return {"reward": _array(self._classified(batch))}
+                return {"reward": array_of(self._classified(batch))}
             state = self.backbone.states(batch, [[spot_of(row).state] for row in batch.rows])
             head = self.model.score
-            answered = {"reward": _array(linear_head(state, head.weight, head.bias, self.head_dtype))}
-            return answered | {"hidden": _array(state)} if "hidden" in self.answers else answered
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the model returns rewards only."""
+            answered = {"reward": array_of(linear_head(state, head.weight, head.bias, self.head_dtype))}
+            return answered | {"hidden": array_of(state)} if "hidden" in self.answers else answered
 
     def _classified(self, batch: Batch) -> torch.Tensor:
         """[B, 1] of an encoder's own class."""
-        device = next(self.model.parameters()).device
-        ids, mask = left_align(torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device))
-        given = {name: torch.from_numpy(array).to(device) for name, array in self._segments(batch).items()}
+        ids, mask = left_align(*tensors_of(batch, self.model))
+        given = {name: torch.from_numpy(array).to(ids.device) for name, array in self._segments(batch).items()}
         scores: torch.Tensor = self.model(input_ids=ids, attention_mask=mask, **given).logits
         return scores
 
@@ -86,8 +79,3 @@ class ScalarScorer(BackboneSharing):
         tells = (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
         typed = isinstance(self.text, PairEncoder) and self.text.typed
         return {"token_type_ids": segment_ids(batch)} if tells and typed else {}
-
-
-def _array(values: torch.Tensor) -> FloatArray:
-    array: FloatArray = values.float().cpu().numpy().astype(np.float32, copy=False)
-    return array

@@ -9,13 +9,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
+from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.families.implicit.language import language_model
 from rmbench.models.judges.declaration import JudgeProtocol, load_protocol
 from rmbench.models.judges.local.scorer import LocalJudge
 from rmbench.models.judges.prompt import Prompt
-from rmbench.models.text.open import own_length, pad_id, placement_facts, text_encoder, throwaway
+from rmbench.models.text.open import own_length, pad_id, text_encoder, throwaway
 
 __all__ = ["open_local"]
 
@@ -51,7 +52,7 @@ def open_local(opening: Opening) -> LocalJudge:
     language = language_model(model, throwaway(checkpoint, length))
     settings = {
         **text.settings,
-        **placement_facts(placement, model),
+        **placement.facts(model),
         "logits": language.way,
         "protocol": declared.name,
         "protocol_version": declared.version,
@@ -65,7 +66,7 @@ def open_local(opening: Opening) -> LocalJudge:
         text=text,
         prompt=Prompt.of(declared, quoted=chosen.marks == "quoted"),
         options=_tokens(tokenizer, texts, opening.name),
-        facts=opening.facts(settings, sum(parameter.numel() for parameter in model.parameters())),
+        facts=opening.facts(settings, parameter_count(model)),
         pad_id=pad_id(tokenizer, checkpoint),
     )
     warm(lambda: judge.forward(throwaway(checkpoint, length)))

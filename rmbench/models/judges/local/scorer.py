@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from rmbench.models.backbone.backbone import Backbone
-from rmbench.models.backbone.sharing import BackboneSharing
+from rmbench.models.backbone.backbone import Backbone, BackboneSharing
+from rmbench.models.backbone.tensors import array_of
 from rmbench.models.families.implicit.language import LanguageModel
 from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
@@ -53,11 +52,7 @@ class LocalJudge(BackboneSharing):
         """{"margin": [B, 1]}."""
         with torch.inference_mode():
             logps = self.language.next_logps(batch, self.options)  # [B, 2]
-        margin = (logps[:, :1] - logps[:, 1:]).float().cpu().numpy()
-        return {"margin": margin.astype(np.float32, copy=False)}
-
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the engine combines the margins of pairs."""
+        return {"margin": array_of(logps[:, :1] - logps[:, 1:])}
 
     def _prompt(self, request: Request) -> Request | Encoded:
         """The protocol's prompt about a pair."""

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from rmbench.engine.compute import compute
+from rmbench.models.abilities import HiddenStateScorer
 from rmbench.models.families.implicit import language
 from rmbench.models.families.implicit.language import LanguageModel, token_logps
-from rmbench.models.protocols import Batch, Group, SharingScorer
+from rmbench.models.protocols import Batch, Group, MarginScorer, SharingScorer
 
 TOLERANCE = 2e-4
 """Absolute, on sums of some sixty float32 log-probabilities of up to -15."""
@@ -236,5 +237,5 @@ def test_one_model_that_cannot_share_keeps_all_from_it(pair, opened, tiny):
 def test_it_answers_rewards_and_no_hidden_states(pair, opened):
     scorer = opened(pair[0])
     assert scorer.answers == {"reward"}
-    assert not hasattr(scorer, "with_hidden")
-    assert scorer.combine([{"reward": np.zeros(1, dtype=np.float32)}]) is None
+    assert not isinstance(scorer, HiddenStateScorer)
+    assert not isinstance(scorer, MarginScorer)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.positions import left_align, linear_head, positions
+from rmbench.models.backbone.tensors import left_align, linear_head, positions
 from rmbench.models.checkpoint.loading import warm
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.open import OpenOptions

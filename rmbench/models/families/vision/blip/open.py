@@ -9,12 +9,13 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
+from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import place, warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.families.vision.blip.imagereward import ImageReward, build
 from rmbench.models.families.vision.blip.scorer import TOKENS, BlipScorer
-from rmbench.models.families.vision.opened import placed, placement_settings, refuse_text_options, weights_name
+from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess
 
 __all__ = ["BlipSettings", "open_imagereward"]
@@ -46,7 +47,7 @@ def open_imagereward(opening: Opening) -> BlipScorer:
         raise RmbenchError(f"--attn {placement.attention}: transformers' BLIP computes its attention in one way alone.")
     model = build(state, where)
     for part in (model.vision, model.text):
-        placed(part.to(placement.dtype), placement, where)
+        placement.move(part.to(placement.dtype), where)
     tokenizer, source = _tokenizer(opening, settings)
     vocabulary = int(model.text.config.vocab_size)
     if len(tokenizer) > vocabulary:
@@ -60,7 +61,7 @@ def open_imagereward(opening: Opening) -> BlipScorer:
         "max_length": TOKENS,
         **preprocess.settings,
         "orientation": "exif",
-        **placement_settings(placement),
+        **placement.facts(),
     }
     facts = opening.facts(said, _parameters(model), modalities=("image",))
     scorer = BlipScorer(model, tokenizer, preprocess, facts, tokenizer.pad_token_id or 0)
@@ -93,8 +94,9 @@ def _tokenizer(opening: Opening, settings: BlipSettings) -> tuple[Any, str]:
 
 
 def _parameters(model: ImageReward) -> int:
-    towers: int = sum(parameter.numel() for part in (model.vision, model.text) for parameter in part.parameters())
-    return towers + sum(weight.numel() + bias.numel() for weight, bias in model.head.layers)
+    return parameter_count(model.vision, model.text) + sum(
+        weight.numel() + bias.numel() for weight, bias in model.head.layers
+    )
 
 
 def _throwaway(model: ImageReward, device: torch.device, dtype: torch.dtype) -> None:

@@ -60,9 +60,6 @@ class BlipScorer:
             rewards = self.model.rewards(ids.to(own.device), mask.to(own.device), of_row)
         return {"reward": rewards.numpy().astype(np.float32)[:, None]}
 
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the model returns rewards only."""
-
     def _row(self, request: Request) -> Encoded:
         try:
             (picture,) = pictures_of(medium_of(request), None)

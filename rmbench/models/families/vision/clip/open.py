@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
+from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import Placement, load_model, place, warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint, read_json
@@ -21,7 +22,7 @@ from rmbench.models.families.vision.clip.scorer import ClipScorer
 from rmbench.models.families.vision.clip.scores import PREFIX, Score
 from rmbench.models.families.vision.clip.tokens import ClipTokens, bundled_tokens, saved_tokens
 from rmbench.models.families.vision.clip.towers import OpenClipTowers, Towers, TransformersTowers
-from rmbench.models.families.vision.opened import placed, placement_settings, refuse_text_options, weights_name
+from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess, from_open_clip, from_transformers
 
 __all__ = ["ClipSettings", "open_clip_model"]
@@ -85,7 +86,7 @@ def open_clip_model(opening: Opening) -> ClipScorer:
         **preprocess.settings,
         "orientation": "exif",
         "frames": str(frames),
-        **placement_settings(placement),
+        **placement.facts(),
         **(head.settings if head else {}),
     }
     facts = opening.facts(said, _parameters(towers.model, head), modalities=("image", "video"))
@@ -117,7 +118,7 @@ def _open_open_clip(opening: Opening, settings: ClipSettings, placement: Placeme
     else:
         name, architecture = chosen(checkpoint, settings.architecture)
     state = checkpoint_state(checkpoint, allow_pickle=opening.options.allow_pickle)
-    model = placed(build(architecture, state, where, placement.dtype), placement, where)
+    model = placement.move(build(architecture, state, where, placement.dtype), where)
     declared = config.get("preprocess_cfg") if opening.family.layout == "open-clip" else None
     size = model.visual.image_size
     side = int(size[0] if isinstance(size, (tuple, list)) else size)
@@ -175,5 +176,5 @@ def _in_order(preprocess: Preprocess, settings: ClipSettings) -> Preprocess:
 
 def _parameters(model: Any, head: AestheticHead | None) -> int:
     """Of the towers, and of the head where there is one."""
-    own: int = sum(parameter.numel() for parameter in model.parameters())
-    return own + sum(weight.numel() + bias.numel() for weight, bias in head.stack.layers) if head else own
+    layers = head.stack.layers if head else ()
+    return parameter_count(model) + sum(weight.numel() + bias.numel() for weight, bias in layers)

@@ -69,9 +69,6 @@ class ClipScorer:
             reward = text_score(self.score, embeddings[:-1], embeddings[-1], self.towers.scale)
         return {"reward": np.array([reward], dtype=np.float32)}
 
-    def combine(self, outputs: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Not available: the model returns rewards only."""
-
     def _row(self, request: Request) -> Encoded:
         try:
             shown = pictures_of(medium_of(request), self.frames)

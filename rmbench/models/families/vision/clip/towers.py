@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rmbench.models.backbone.tensors import device_of
+
 __all__ = ["OpenClipTowers", "Towers", "TransformersTowers"]
 
 
@@ -49,7 +51,7 @@ class OpenClipTowers:
     def texts(self, rows: Sequence[Sequence[int]]) -> Tensor:
         ids, _ = _padded(rows, self.context)
         with torch.inference_mode():
-            return _unit(self.model.encode_text(ids.to(next(self.model.parameters()).device)))
+            return _unit(self.model.encode_text(ids.to(device_of(self.model))))
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class TransformersTowers:
             return _unit(self.model.visual_projection(seen.pooler_output))
 
     def texts(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        device = next(self.model.parameters()).device
+        device = device_of(self.model)
         ids, mask = _padded(rows, max(len(row) for row in rows))
         with torch.inference_mode():
             read = self.model.text_model(input_ids=ids.to(device), attention_mask=mask.to(device))

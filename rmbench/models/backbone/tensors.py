@@ -1,12 +1,50 @@
-"""Position ids, left alignment, the state at a position, and a linear head on it."""
+"""Steps that scorers in torch share: a batch as tensors, position ids, alignment, a state at a position, a linear head,
+values as arrays."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["left_align", "linear_head", "positions", "state_at"]
+from rmbench.models.protocols import Batch, FloatArray
+
+__all__ = [
+    "array_of",
+    "device_of",
+    "left_align",
+    "linear_head",
+    "parameter_count",
+    "positions",
+    "state_at",
+    "tensors_of",
+]
+
+
+def device_of(model: Any) -> torch.device:
+    """Where a module's weights are."""
+    device: torch.device = next(model.parameters()).device
+    return device
+
+
+def tensors_of(batch: Batch, model: Any) -> tuple[Tensor, Tensor]:
+    """Ids and mask of a padded batch, each [B, T], on the model's device."""
+    device = device_of(model)
+    return torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.mask).to(device)
+
+
+def array_of(values: Tensor) -> FloatArray:
+    """The values as float32 in numpy, in their shape."""
+    array: FloatArray = values.float().cpu().numpy().astype(np.float32, copy=False)
+    return array
+
+
+def parameter_count(*modules: Any) -> int:
+    """Numbers in the modules' parameters."""
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
 def positions(mask: Tensor) -> Tensor:
