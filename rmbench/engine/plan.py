@@ -184,7 +184,7 @@ def _filled(groups: Sequence[PrefixGroup], budget: int, max_rows: int | None) ->
 
 
 def _at_most(group: PrefixGroup, ids: Sequence[Sequence[int]], rows: int) -> list[PrefixGroup]:
-    """A group cut into groups of at most so many rows."""
+    """A group cut into groups of at most `rows` rows."""
     cuts = [group.rows[start : start + rows] for start in range(0, len(group.rows), rows)]
     prefixes = [group.prefix if len(cut) > 1 else 0 for cut in cuts]
     return [

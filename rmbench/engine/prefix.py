@@ -51,7 +51,7 @@ def group_rows(ids: Sequence[Sequence[int]]) -> list[PrefixGroup]:
 
 
 def split_group(group: PrefixGroup, ids: Sequence[Sequence[int]], most: int) -> list[PrefixGroup]:
-    """A group as several that compute at most so many tokens each, where single rows allow it; each has the prefix."""
+    """A group as several that compute at most `most` tokens each, where single rows allow it; each has the prefix."""
     if group.tokens <= most or len(group.rows) == 1:
         return [group]
     parts: list[list[int]] = [[]]

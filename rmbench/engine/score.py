@@ -205,7 +205,7 @@ class _Run:
         if sharing.shares:
             return
         _note_once(
-            self._scoring.progress, f"{scorer.facts.name}: rows are padded and share nothing, since {sharing.why}"
+            self._scoring.progress, f"{scorer.facts.name}: rows are padded and share no prefix, since {sharing.why}"
         )
         self._plan(share=False)
 

@@ -43,7 +43,7 @@ def dump_result(result: RowResult) -> str:
 
 
 def load_results(payload: Sequence[str], rows: int) -> list[RowResult]:
-    """The results of a batch of so many rows; raises RmbenchError where the payload does not fit."""
+    """The results of a batch of `rows` rows; raises RmbenchError where the payload does not fit."""
     return [
         RowResult(
             values={name: _loaded(value) for name, value in fields.get("values", {}).items()},
@@ -75,7 +75,7 @@ def dump_judgment(judgment: Judgment) -> str:
 
 
 def load_judgments(payload: Sequence[str], rows: int) -> list[Judgment]:
-    """The judgments of a chunk of so many examples; raises RmbenchError where the payload does not fit."""
+    """The judgments of a chunk of `rows` examples; raises RmbenchError where the payload does not fit."""
     return [_judgment(fields) for fields in _parsed(payload, rows)]
 
 

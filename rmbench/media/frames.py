@@ -18,7 +18,7 @@ _MOST = 1024
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What was counted of a video, none of it taken from its header."""
+    """Frames and times of a video, counted, not taken from its header."""
 
     frames: int
     """Frames that could be decoded, n."""

@@ -27,7 +27,7 @@ _GREY_16 = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 
 
 def open_image(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
-    """The image as people see it, mode RGB, fully decoded.
+    """The image upright, in mode RGB, fully decoded.
 
     Args:
         path: a file in one of `FORMATS`, known by its content, not by its name.

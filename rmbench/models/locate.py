@@ -53,7 +53,7 @@ def locate(spec: str, options: OpenOptions) -> Located | None:
 
 
 def is_external(spec: object) -> bool:
-    """Whether the answers of what `--model` names come from a server or a file."""
+    """Whether the model's answers come from a server or a file."""
     return isinstance(spec, str) and ":" in spec and spec.partition(":")[0].replace("_", "-") in EXTERNAL_KINDS
 
 

@@ -1,4 +1,4 @@
-"""Groups of rows that begin alike: every row once, prefixes true, nothing dearer than rows by themselves."""
+"""Prefix groups: every row once, prefixes true, and never more tokens than rows alone take."""
 
 from __future__ import annotations
 

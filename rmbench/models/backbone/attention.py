@@ -142,7 +142,7 @@ def _masked(
 def _part(
     q: Tensor, k: Tensor, v: Tensor, offset: int, scale: float, window: int | None, softcap: float | None
 ) -> Tensor:
-    """Queries whose first stands at key `offset`."""
+    """Queries of which the first is at key `offset`."""
     at = torch.arange(q.shape[1], device=q.device)[:, None] + offset
     keys = torch.arange(k.shape[1], device=q.device)
     mask = keys <= at

@@ -14,7 +14,7 @@ __all__ = ["Layout", "Segment", "lay_out"]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A group of rows in the flat line of tokens: a prefix, then each row's own tokens."""
+    """A prefix group among the packed tokens: a prefix, then each row's own tokens."""
 
     start: int
     prefix: int
@@ -32,7 +32,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """N flat tokens."""
+    """N packed tokens."""
 
     ids: IntArray
     """[N]"""
@@ -47,13 +47,13 @@ class Layout:
     """[B] where each row's own tokens begin."""
 
     def places(self, row: int, indices: Sequence[int]) -> list[int]:
-        """Flat places of a row's tokens, given by their indices in the row."""
+        """Packed positions of a row's tokens, by their indices in the row."""
         start, prefix, own = int(self.starts[row]), int(self.prefixes[row]), int(self.owns[row])
         return [start + index if index < prefix else own + index - prefix for index in indices]
 
 
 def lay_out(rows: Sequence[Encoded], groups: Sequence[Group]) -> Layout:
-    """The flat line of a batch; `groups` cover the rows in their order.
+    """The packed layout of a batch; `groups` cover the rows in their order.
 
     Raises:
         ValueError: the groups do not cover the rows, or a row is not longer than its group's prefix.

@@ -24,13 +24,13 @@ _DEPENDS_ON_LENGTH = frozenset({"dynamic", "longrope"})
 
 
 def takes_lean(model: Any) -> bool:
-    """Whether the backbone is one whose layers this module can walk."""
+    """Whether this module can run the backbone's layers."""
     kind = getattr(getattr(model, "rotary_emb", None), "rope_type", "default")
     return type(model).__name__ in _MODELS and kind not in _DEPENDS_ON_LENGTH
 
 
 def lean_states(model: Any, layout: Layout, places: list[list[int]]) -> Tensor:
-    """[W, H] of the last layer, after the final norm; `places[b]` are the flat places wanted of row b, W in all."""
+    """[W, H] of the last layer, after the final norm; `places[b]` are the packed positions of row b, W in all."""
     device = model.embed_tokens.weight.device
     x = model.embed_tokens(torch.from_numpy(layout.ids).to(device))  # [N, H]
     positions = torch.from_numpy(layout.positions).to(device)

@@ -150,7 +150,7 @@ def type_token_ratio(text: str, window: int | None = None) -> float:
 
     Args:
         text: any.
-        window: the mean of the ratio over all runs of so many words instead, which does not fall with length (the
+        window: the mean of the ratio over all runs of this many words instead, which does not fall with length (the
             moving-average ratio of Covington and McFall 2010); a shorter text is one run.
     """
     found = words(text)

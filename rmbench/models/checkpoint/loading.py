@@ -57,7 +57,7 @@ class Placement:
 
 
 def place(opening: Opening) -> Placement:
-    """Resolve device, dtype and attention: the user's word, then the card's, then the checkpoint's.
+    """Resolve device, dtype and attention: the user's options, then the card, then the checkpoint.
 
     Raises:
         RmbenchError: the device is not there, or the dtype has no such name.

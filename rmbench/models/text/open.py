@@ -42,7 +42,7 @@ def card_of(opening: Opening) -> Card:
 
 
 def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> TextEncoder:
-    """How the model reads conversations: the user's word, then the card's, then the tokenizer's own.
+    """How the model reads conversations: the user's options, then the card, then the tokenizer.
 
     `encoder` marks models that read the tokenizer's special tokens around templated text too ([CLS] ... [SEP]).
     """
@@ -82,7 +82,7 @@ def own_length(tokenizer: Any, checkpoint: Checkpoint) -> int | None:
 
 
 def _own_side(checkpoint: Checkpoint) -> Literal["left", "right"]:
-    """As tokenizer_config.json declares it, else left: what is judged stands at the end."""
+    """The side in tokenizer_config.json, else left: the response is at the end."""
     file = checkpoint.folder / "tokenizer_config.json"
     declared = read_json(file).get("truncation_side") if file.exists() else None
     return "right" if declared == "right" else "left"

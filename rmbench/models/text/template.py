@@ -42,12 +42,12 @@ class ChatTemplate:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What a record keeps."""
+        """For the record."""
         facts = {"template": self.source, "template_sha256": hashlib.sha256(self.text.encode()).hexdigest()}
         return facts | ({"template_date": f"{_FIXED_DATE:%Y-%m-%d}"} if _TODAY.search(self.text) else {})
 
     def render(self, request: Request) -> str:
-        """The text of a request, with `generation_prompt` the header of an answer to come behind it.
+        """The text of a request, with `generation_prompt` followed by the header of the next answer.
 
         Raises:
             TemplateRefusedError: the template raises, or it leaves a system message out without a word.
@@ -126,7 +126,7 @@ def _own(tokenizer: Any, model: str) -> str:
 
 
 def _on_a_fixed_date(text: str) -> str:
-    """The template with every question for today's date answered."""
+    """The template with a fixed date in place of today's."""
     return _TODAY.sub(lambda asked: repr(_FIXED_DATE.strftime(asked[1][1:-1])), text)
 
 

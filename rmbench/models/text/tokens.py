@@ -97,7 +97,7 @@ class TextEncoder:
 
     @property
     def settings(self) -> Mapping[str, str | int | None]:
-        """What a record keeps."""
+        """For the record."""
         return {
             **self.template.settings,
             "bos": self.bos,
@@ -126,7 +126,7 @@ class TextEncoder:
         return TextRow(text, tuple(before), tuple(kept), tuple(after), left, dropped - left)
 
     def _begin(self, body: list[int]) -> tuple[list[int], list[int]]:
-        """What comes before the text, and the text without what of it the template wrote itself."""
+        """Special tokens before the text, and the text without those that the template wrote."""
         bos = self.tokenizer.bos_token_id
         if self.encoder or bos is None:
             prefix = list(self.prefix)
@@ -140,7 +140,7 @@ class TextEncoder:
         return [bos] * count + others, body[written:]
 
     def _end(self, body: list[int], request: Request) -> tuple[list[int], list[int]]:
-        """What comes behind the text; a decoder's template says itself how a conversation ends."""
+        """Special tokens after the text; a decoder's template ends the conversation itself."""
         suffix = [] if not self.encoder and request.render == "chat" else list(self.suffix)
         for written in (list(self.ending), suffix):
             body = body[: -len(written)] if written and body[-len(written) :] == written else body
@@ -148,7 +148,7 @@ class TextEncoder:
 
 
 def affixes(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The special tokens that a tokenizer puts before and behind bare text."""
+    """The special tokens that a tokenizer puts before and after bare text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a", add_special_tokens=True)["input_ids"]
     for start in range(len(whole) - len(bare) + 1):

@@ -30,7 +30,7 @@ class GpmFamily:
         return (LINEAR, MLP)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        """As `ModelFamily` says. A value head of width 1 alone is a scalar's as well, so it has to be named; so has one
+        """A value head of width 1 alone is a scalar's as well, so it has to be named; so has one
         of a class that says nothing, unless a prompt head is there."""
         if layout is None:
             return [fit for one in self.layouts for fit in self.fits(checkpoint, one) if _is_marked(checkpoint, one)]

@@ -31,7 +31,7 @@ class GpmText:
 
     @property
     def settings(self) -> Mapping[str, str | int | bool | None]:
-        """What a record keeps."""
+        """For the record."""
         return {**self.text.settings, "eos_overwrite": self.eos is not None}
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:

@@ -50,7 +50,7 @@ class AnswerEncoder:
 
     @property
     def settings(self) -> Mapping[str, str | int | None]:
-        """What a record keeps."""
+        """For the record."""
         masks = {} if self.masks is None else {"token_mask_sha256": self.masks.digest}
         return {**self.text.settings, "truncation_side": "left of the prompt, then right of the answer", **masks}
 

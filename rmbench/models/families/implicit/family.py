@@ -32,7 +32,7 @@ class ImplicitFamily:
         return ("implicit",)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        """As `ModelFamily` says; nothing fits unless the layout is named."""
+        """Nothing fits unless the layout is named."""
         if layout is None:
             return ()
         head = next((name for name in checkpoint.tensors if _HEAD.fullmatch(name)), "")

@@ -34,7 +34,7 @@ class PairwiseFamily:
         return (PAIRRM, SLIC, STEAMSHP)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        """As `ModelFamily` says.
+        """The layouts that the checkpoint has.
 
         Raises:
             RmbenchError: a decision tree lies next to the weights, or config.json names PairRM's class and a tensor of

@@ -86,7 +86,7 @@ class PairRmText:
 
     @property
     def settings(self) -> Mapping[str, str | int | None]:
-        """What a record keeps."""
+        """For the record."""
         return {
             "dialogue": self.dialogue,
             "max_length": self.total,

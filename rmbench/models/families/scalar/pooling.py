@@ -121,7 +121,7 @@ class BoundPooling:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What a record keeps."""
+        """For the record."""
         ours = {
             "last": "last token by mask",
             "token": f"last token {self.token}",

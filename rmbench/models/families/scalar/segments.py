@@ -55,7 +55,7 @@ class PairEncoder:
 
     @property
     def settings(self) -> Mapping[str, str | int | None]:
-        """What a record keeps."""
+        """For the record."""
         return {"segments": "pair", "max_length": self.max_length, "truncation_side": self.truncation_side}
 
     def _row(self, question: tuple[int, ...], answer: tuple[int, ...]) -> Encoded:
@@ -120,6 +120,6 @@ def _rooms(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def _find(wanted: list[int], ids: list[int], start: int) -> int:
-    """Where `wanted` stands in `ids` from `start` on; -1: nowhere."""
+    """The index of `wanted` in `ids` from `start` on; -1: none."""
     places = range(start, len(ids) - len(wanted) + 1)
     return next((place for place in places if ids[place : place + len(wanted)] == wanted), -1)

@@ -55,7 +55,7 @@ class Preprocess:
         return (pixels - _channels(self.mean)) / _channels(self.std)
 
     def stack(self, count: int, placed: Iterable[tuple[int, Image.Image]]) -> Tensor:
-        """[count, 3, S, S] of so many images, each with its place; they are taken one at a time."""
+        """[count, 3, S, S] of images, each with its place; they are taken one at a time."""
         pixels = torch.empty(count, 3, self.size, self.size)
         for place, image in placed:
             pixels[place] = self(image)
@@ -68,7 +68,7 @@ class Preprocess:
 
     @property
     def settings(self) -> Mapping[str, str | int]:
-        """What a record keeps."""
+        """For the record."""
         own = "" if (self.mean, self.std) == (CLIP_MEAN, CLIP_STD) else f", mean {self.mean}, std {self.std}"
         return {
             "preprocess": f"{self.order} order, {self.interpolation}, {self.resize} side, {self.odd} crop{own}",

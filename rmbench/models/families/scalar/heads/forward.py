@@ -100,7 +100,7 @@ class WeighedHead:
         return self.score.parameters + (self.gate.network.parameters if self.gate else 0)
 
     def __call__(self, state: Tensor, prompt: Tensor | None = None) -> dict[str, Tensor]:
-        """As `ScoreHead` says. "objectives" [B, K] are the network's own, before any transform; "weights" [B, K] are
+        """See `ScoreHead`. "objectives" [B, K] are the network's own, before any transform; "weights" [B, K] are
         those that make the reward of them before it is normalised, the transform included; "quantiles" or
         "distribution" [B, each] are of the reward."""
         outputs = self.score(state)

@@ -31,7 +31,7 @@ class BlipFamily:
         return ("imagereward",)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        """As `ModelFamily` says. Upstream has no config.json; one without a class may be the tokenizer's."""
+        """Upstream has no config.json; one without a class may be the tokenizer's."""
         if layout is None and checkpoint.architectures:
             return ()
         if not all(name in checkpoint.tensors for name in _MARKS):

@@ -38,7 +38,7 @@ class AestheticHead:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What a record keeps."""
+        """For the record."""
         return {"head": self.file, "head_sha256": self.sha256, "head_shape": self.stack.shape}
 
 

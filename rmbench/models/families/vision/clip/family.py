@@ -46,7 +46,7 @@ class ClipFamily:
 
 
 def _declared(checkpoint: Checkpoint) -> str:
-    """The layout that the configuration, or its absence, speaks of."""
+    """The layout that the configuration, or its absence, indicates."""
     config = checkpoint.config
     if not config:
         return "hpsv2"

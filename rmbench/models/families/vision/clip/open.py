@@ -165,7 +165,7 @@ def _open_transformers(opening: Opening, settings: ClipSettings, placement: Plac
 
 
 def _saved_preprocess(checkpoint: Checkpoint, size: int) -> Preprocess:
-    """As preprocessor_config.json says; CLIP's usual one where there is none."""
+    """That of preprocessor_config.json; CLIP's usual one without it."""
     file = checkpoint.folder / "preprocessor_config.json"
     return from_transformers(read_json(file) if file.exists() else {}, size, str(file))
 

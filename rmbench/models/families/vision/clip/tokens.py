@@ -53,7 +53,7 @@ class ClipTokens:
 
 
 def bundled_tokens(context: int, vocabulary: int, *, clean: str = "lower") -> ClipTokens:
-    """open_clip's copy of OpenAI's vocabulary, for a text tower of so many embeddings.
+    """open_clip's copy of OpenAI's vocabulary, for a text tower with this number of embeddings.
 
     Raises:
         RmbenchError: open_clip is not installed, or the tower has fewer embeddings.
