@@ -201,7 +201,7 @@ def test_nan_comes_back_as_it_is(tmp_path: Path, tiny: Any, build: Any) -> None:
         ({"max_length": 512}, "max_length 512 is not source_length .* = 2048"),
         ({"model_args": {"bos": "none"}}, "a pairrm model has no setting 'bos'"),
         ({"model_args": {"sourcelength": "7"}}, 'Did you mean "source_length"'),
-        ({"model_args": {"dialogue": "chatty"}}, "dialogue='chatty'"),
+        ({"model_args": {"dialogue": "chatty"}}, "dialogue: .*found 'chatty'"),
     ],
 )
 def test_options_that_pairrm_has_no_use_for(tiny_pairrm: Path, options: Any, message: str) -> None:

@@ -252,7 +252,7 @@ def test_the_first_forward_is_thrown_away_after_a_warm_up_on_one_thread() -> Non
     ("options", "message"),
     [
         ({"model_args": {"boss": "one"}}, r'no setting .boss.*Did you mean "bos"'),
-        ({"model_args": {"bos": "two"}}, r"bos=two: Input should be 'one', 'none' or 'double'"),
+        ({"model_args": {"bos": "two"}}, r"bos: expected one of one, none, double; found 'two'"),
         ({"dtype": "int8"}, "dtype 'int8' is unknown"),
         ({"device": "abacus"}, "'abacus' is unknown"),
         ({"attn": "flash_attention_2", "device": "cpu"}, "Cannot load"),

@@ -275,7 +275,7 @@ SETTINGS: Sequence[dict[str, str]] = (
     ("settings", "message"),
     [
         ({"scores": "logit"}, "no setting 'scores'.*Did you mean \"score\""),
-        ({"score": "cosin"}, "setting score='cosin'"),
+        ({"score": "cosin"}, "score: .*found 'cosin'"),
         ({"score": "aesthetic"}, "score=aesthetic needs the file of a head"),
         ({"score": "cosine", "head": "x.pth"}, "score=cosine reads no head"),
         ({"head": "x.pth"}, r"head=x\.pth: there is no such file"),
