@@ -47,11 +47,9 @@ class Ledger(Protocol):
 
     def done(self, task: str, plan_digest: str) -> Mapping[int, Sequence[str]]:
         """Batch index -> the JSON text of each of its rows, as committed."""
-        ...
 
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
         """Store one batch, whole, before returning."""
-        ...
 
 
 class MemoryLedger:
@@ -74,11 +72,9 @@ class ScoreCache(Protocol):
 
     def get(self, fingerprint: str, keys: Sequence[str]) -> Mapping[str, str]:
         """Key -> the JSON text of the row's result, for those that are stored."""
-        ...
 
     def put(self, fingerprint: str, results: Mapping[str, str]) -> None:
         """Store results by key. What cannot be stored (a full disk) is not an error."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +92,6 @@ class Executor(Protocol):
 
     def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
         """Each job's index with a result per row, in the order in which they are done."""
-        ...
 
 
 class Progress(Protocol):
@@ -104,23 +99,18 @@ class Progress(Protocol):
 
     def start(self, task: str, rows: int, tokens: int) -> None:
         """A stage of work begins, and the one before it is over. `tokens` is 0 where they are unknown."""
-        ...
 
     def advance(self, rows: int, tokens: int) -> None:
         """More rows and tokens are done."""
-        ...
 
     def cost(self, amount: float) -> None:
         """What the work has cost so far, in the currency of the prices that the user named."""
-        ...
 
     def note(self, text: str) -> None:
         """A line for the user."""
-        ...
 
     def end(self) -> None:
         """The work is over. Called by the owner of the progress, not by the engine."""
-        ...
 
 
 class SilentProgress:

@@ -20,7 +20,6 @@ class HiddenStateScorer(Scorer, Protocol):
 
     def with_hidden(self) -> Scorer:
         """Returns the same model with "hidden" among its `answers`. Raises RmbenchError where it has no such state."""
-        ...
 
 
 @runtime_checkable
@@ -29,7 +28,6 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Release them. The model is not used afterwards."""
-        ...
 
 
 @runtime_checkable
@@ -39,7 +37,6 @@ class TaskBound(Protocol):
     @property
     def tasks(self) -> Collection[str]:
         """The ids of these tasks."""
-        ...
 
 
 @runtime_checkable
@@ -55,7 +52,6 @@ class CostEstimating(Protocol):
         Returns:
             An estimate whose `str()` is one line for the user.
         """
-        ...
 
 
 @runtime_checkable
@@ -64,7 +60,6 @@ class Metered(Protocol):
 
     def spent(self) -> tuple[int, float | None]:
         """Returns the tokens read and written so far, and their price where prices are known."""
-        ...
 
 
 class Replies(Protocol):
@@ -72,7 +67,6 @@ class Replies(Protocol):
 
     def get(self, key: str) -> str | None:
         """Returns the stored text, or None."""
-        ...
 
     def put(self, key: str, name: str, text: str) -> None:
         """Store a text before returning.
@@ -82,7 +76,6 @@ class Replies(Protocol):
             name: the question's, for people who look into the file.
             text: the reply.
         """
-        ...
 
 
 @runtime_checkable
@@ -98,4 +91,3 @@ class ReplyCaching(Protocol):
         Returns:
             A model that answers as this one does.
         """
-        ...

@@ -147,17 +147,14 @@ class Scorer(Protocol):
     @property
     def pad_id(self) -> int:
         """Token id put on padded places (never looked at for pooling); 0 for models without tokens."""
-        ...
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render and tokenise, one entry per request, in order. A row that cannot be encoded carries `error`."""
-        ...
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """Name -> [B, M]. "reward" is [B, 1]; "margin" of a "pair" model [B, 1], above 0 where the first conversation
         is better; "hidden" [B, H], the last layer at the last real token; other names become `parts` of the judgment.
         NaN is returned as it is: the engine makes it a failed row."""
-        ...
 
 
 @runtime_checkable
@@ -167,7 +164,6 @@ class MultipartScorer(Scorer, Protocol):
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
         """The outputs of `row.parts`, in their order (each name -> [M]) -> the row's own outputs, as `forward` gives
         them for one row: name -> [M]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +188,6 @@ class MarginScorer(Scorer, Protocol):
         Returns:
             Margins [K, K], row shown first.
         """
-        ...
 
 
 @runtime_checkable
@@ -202,7 +197,6 @@ class ParallelScorer(Scorer, Protocol):
     @property
     def threads(self) -> int:
         """How many threads may call `forward` at the same time."""
-        ...
 
 
 @runtime_checkable
@@ -212,12 +206,10 @@ class SharingScorer(ParallelScorer, Protocol):
     @property
     def chunk_tokens(self) -> int:
         """Tokens of a batch in groups that suit it best."""
-        ...
 
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
         """Whether it shares prefixes, found by a sharing trial on some of these rows: shared and plain results are
         compared before anything counts."""
-        ...
 
 
 @runtime_checkable
@@ -230,4 +222,3 @@ class Responder(Protocol):
     def judge(self, task: str, example: Example) -> Judgment:
         """The judgment of one example of the task with id `task`. A row that fails is a judgment with status
         "failed" and the reason, not an exception."""
-        ...

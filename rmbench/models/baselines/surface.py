@@ -43,7 +43,6 @@ class Surface(Protocol):
 
     def reward(self, prompt: str, answer: str) -> float:
         """Of one answer; higher is better."""
-        ...
 
 
 class Length(BaseModel):

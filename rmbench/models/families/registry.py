@@ -39,21 +39,17 @@ class ModelFamily(Protocol):
     @property
     def name(self) -> str:
         """Its name in `--adapter`, cards and records."""
-        ...
 
     @property
     def layouts(self) -> Sequence[str]:
         """The names of its layouts, which `--adapter` and cards take as well."""
-        ...
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
         """The layouts that the checkpoint has. With `layout` only that one is looked at, by the tensors alone: the user
         or the card names what config.json does not. Without it the configuration must agree."""
-        ...
 
     def open(self, opening: Opening) -> Scorer | Responder:
         """The model. Raises RmbenchError for whatever is missing or wrong."""
-        ...
 
 
 @runtime_checkable
@@ -70,7 +66,6 @@ class ExplainingFamily(ModelFamily, Protocol):
         Returns:
             A sentence, or "" where there is nothing to say.
         """
-        ...
 
 
 @runtime_checkable
@@ -80,7 +75,6 @@ class TensorLayouts(ModelFamily, Protocol):
     @property
     def tensor_layouts(self) -> Sequence[str]:
         """The layouts that can be: those that the family's bare name may stand for."""
-        ...
 
 
 def families() -> Mapping[str, ModelFamily]:

@@ -23,7 +23,6 @@ class ScoreHead(Protocol):
     @property
     def reads_prompt(self) -> bool:
         """Whether it reads the prompt's state as well as the answer's."""
-        ...
 
     @property
     def parameters(self) -> int: ...
@@ -31,7 +30,6 @@ class ScoreHead(Protocol):
     def __call__(self, state: Tensor, prompt: Tensor | None) -> dict[str, Tensor]:
         """States [B, H] -> name -> [B, M], "reward" [B, 1] among them or, for mixtures of probabilities, "objectives"
         and "weights"."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,15 +24,12 @@ class Towers(Protocol):
     @property
     def scale(self) -> float:
         """exp(logit_scale)."""
-        ...
 
     def images(self, pixels: Tensor) -> Tensor:
         """Embeddings of pixels [B, 3, S, S]."""
-        ...
 
     def texts(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Embeddings of B texts' ids, start and end included."""
-        ...
 
 
 @dataclass(frozen=True)
