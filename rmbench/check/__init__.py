@@ -1,5 +1,4 @@
-"""The conformance gate of an adapter: is the model read, batched, padded and pooled as it should be, before its numbers
-count?"""
+"""Conformance checks of an adapter: is the model tokenized, batched, padded and pooled correctly?"""
 
 from __future__ import annotations
 
@@ -21,24 +20,24 @@ def check(
     against: str | None = None,
     out: Path | str = "results",
     write: bool = True,
-    telling: Callable[[CheckResult], None] | None = None,
+    progress: Callable[[CheckResult], None] | None = None,
     **options: Any,
 ) -> CheckReport:
-    """Check the adapter of one model over a fixed set of conversations, and write what came of it beside its records.
+    """Check the adapter of one model on a fixed set of conversations, and write the report next to its records.
 
     Args:
         model: as in `rmbench.run`.
         published: a JSONL file of scores that others published for conversations; None: `card_examples.jsonl` of the
-            folder `published-results` in RMBENCH_DATA, where it is there.
+            folder `published-results` in RMBENCH_DATA, where it exists.
         against: another backend that computes the same model: `vllm` (a server is started for it), `served` (the
-            servers of `base_url` hold it), or whatever else `rmbench.run` takes; its rewards are one more check.
+            servers of `base_url` serve it), or whatever else `rmbench.run` takes; its rewards are one more check.
         out: the results folder, in which `check.json` goes into the model's own folder and its records are marked.
         write: False writes nothing.
-        telling: told of each check as it ends.
+        progress: called with the result of each check as it ends.
         options: the model options of `rmbench.run` (`device`, `dtype`, `template`, ...).
 
     Returns:
-        The report. A checkpoint that is there and cannot be opened is a report whose line `load` failed.
+        The report. For a checkpoint that exists and cannot be opened, the line `load` of the report failed.
 
     Raises:
         RmbenchError: there is no such model, or an argument is wrong.
@@ -49,7 +48,7 @@ def check(
         model,
         published=None if published is None else Path(published),
         out=Path(out) if write else None,
-        telling=telling,
+        progress=progress,
         options=options,
         against=against,
     )

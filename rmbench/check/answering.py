@@ -1,4 +1,4 @@
-"""Does the model answer, with finite numbers that tell answers apart?"""
+"""Whether the model scores every probe, with finite numbers that distinguish different responses."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from rmbench.types import Example, Judgment
 __all__ = ["answers", "finite", "spread"]
 
 _TIES_ALARM = 0.25
-"""Share of exact ties between different answers above which scores are too coarse to rank by."""
+"""Share of exact ties between different responses above which scores are too coarse to rank by."""
 _NOT_FINITE = ("is NaN", "is infinite", "not finite", "NaN")
 
 
 def answers(subject: Subject) -> CheckResult:
-    """Every probe has an answer. A conversation that the model refuses to read is a row of its own and may be refused;
-    one that it reads and then fails on may not."""
+    """Every probe is scored. A conversation that the model refuses to read, with a reason, does not fail the check; one
+    that it reads and then fails on does."""
     name = "answers"
     refused = _refused(subject)
-    dead = [one for one in subject.judgments if one.status == "failed"]
-    crashed = [one for one in dead if not (_not_finite(one) or one.id in refused or one.id.endswith(BROKEN))]
+    failures = [one for one in subject.judgments if one.status == "failed"]
+    crashed = [one for one in failures if not (_not_finite(one) or one.id in refused or one.id.endswith(BROKEN))]
     total = len(subject.examples)
-    figures = {"probes": total, "answered": total - len(dead), "refused": len(refused)}
+    figures = {"probes": total, "answered": total - len(failures), "refused": len(refused)}
     if crashed:
         return failed(name, f"{crashed[0].id}: {crashed[0].error}" + _more(len(crashed)), figures)
-    if len(dead) == total:
-        return failed(name, f"no probe is answered; {dead[0].id}: {dead[0].error}", figures)
-    told = "".join(f"; {one.id} is refused: {one.error}" for one in dead if one.id in refused)
+    if len(failures) == total:
+        return failed(name, f"no probe is answered; {failures[0].id}: {failures[0].error}", figures)
+    refusals = "".join(f"; {one.id} is refused: {one.error}" for one in failures if one.id in refused)
     kinds = Counter(_kind(one) for one in subject.judgments if one.status != "failed")
-    said = ", ".join(f"{count} by {kind}" for kind, count in kinds.items())
-    return passed(name, f"{total - len(dead)} of {total} probes: {said}{told}", figures)
+    counts = ", ".join(f"{count} by {kind}" for kind, count in kinds.items())
+    return passed(name, f"{total - len(failures)} of {total} probes: {counts}{refusals}", figures)
 
 
 def finite(subject: Subject) -> CheckResult:
@@ -48,37 +48,37 @@ def finite(subject: Subject) -> CheckResult:
         line = f"{len(bad)} of {len(subject.examples)} probes are not finite; {bad[0].id}: {bad[0].error}"
         return failed("finite", line, {"rows": rows, "not_finite": len(bad)})
     if not rows:
-        return not_run("finite", "there is no score to look at")
+        return not_run("finite", "there are no scores")
     return passed("finite", f"no NaN, nothing infinite in {rows} scores", {"rows": rows, "not_finite": 0})
 
 
 def spread(subject: Subject) -> CheckResult:
-    """Scores differ between answers that differ: a constant score and many exact ties are alarms."""
+    """Different responses have different scores: a constant score and many exact ties fail the check."""
     name = "spread"
     scores = subject.scores()
     scores = scores[np.isfinite(scores)]
     if not len(scores):
-        return not_run(name, "there is no score to look at")
+        return not_run(name, "there are no scores")
     pairs, ties = _ties(subject)
-    right, asked = _sense(subject)
+    right, asked = _better_first(subject)
     width = float(scores.max() - scores.min())
     figures = {"scores": len(scores), "range": width, "ties": ties, "pairs": pairs, "better_first": right}
     if width == 0 and pairs:
         return failed(name, f"all {len(scores)} scores are {scores[0]:.6g}: a constant", figures)
-    line = f"{scores.min():.4g} to {scores.max():.4g}; {ties} exact ties in {pairs} pairs of different answers"
+    line = f"{scores.min():.4g} to {scores.max():.4g}; {ties} exact ties in {pairs} pairs of different responses"
     if pairs and ties / pairs > _TIES_ALARM:
         return failed(name, f"{line}, more than {_TIES_ALARM:.0%}", figures)
-    return passed(name, f"{line}; the plainly better answer is ahead in {right} of {asked} probes", figures)
+    return passed(name, f"{line}; the clearly better response scores higher in {right} of {asked} probes", figures)
 
 
 def _refused(subject: Subject) -> set[str]:
-    """Probes with a row that was turned away when it was read, before any number was computed."""
+    """Probes with a row that was refused when it was read, before any number was computed."""
     if subject.scorer is None:
         return {one.id for one in subject.judgments if one.status == "failed" and one.error.startswith("no score in ")}
-    return {example.id for example, _, rows in subject.rows if any(map(_turned_away, rows))}
+    return {example.id for example, _, rows in subject.rows if any(map(_is_refused, rows))}
 
 
-def _turned_away(row: Encoded) -> bool:
+def _is_refused(row: Encoded) -> bool:
     return any(one.error and RAISED not in one.remarks for one in (row, *row.parts))
 
 
@@ -97,7 +97,7 @@ def _kind(judgment: Judgment) -> str:
 
 
 def _ties(subject: Subject) -> tuple[int, int]:
-    """(pairs of different answers to one prompt, those whose scores are exactly equal)."""
+    """(pairs of different responses to one prompt, those whose scores are exactly equal)."""
     pairs = ties = 0
     for example, judgment in zip(subject.examples, subject.judgments, strict=True):
         for i, j, margin in _margins(example, judgment):
@@ -107,16 +107,16 @@ def _ties(subject: Subject) -> tuple[int, int]:
     return pairs, ties
 
 
-def _sense(subject: Subject) -> tuple[int, int]:
-    """(probes whose first answer beats the second, probes answered), among those whose first answer is better."""
-    first = [
+def _better_first(subject: Subject) -> tuple[int, int]:
+    """(probes whose first response beats the second, probes scored), among those whose first response is better."""
+    margins = [
         margin
         for example, judgment in zip(subject.examples, subject.judgments, strict=True)
         if not example.id.endswith("same")
         for i, j, margin in _margins(example, judgment)
         if (i, j) == (0, 1)
     ]
-    return sum(margin > 0 for margin in first), len(first)
+    return sum(margin > 0 for margin in margins), len(margins)
 
 
 def _margins(example: Example, judgment: Judgment) -> list[tuple[int, int, float]]:

@@ -14,21 +14,21 @@ __all__ = ["against", "other_spec"]
 
 NAME = "against"
 _NEAR = 1e-3
-"""What two ways to compute in float32 may differ by."""
+"""Difference that two implementations in float32 may have."""
 
 
 def other_spec(model: str, backend: str) -> str:
-    """What `--against BACKEND` names: `vllm` and `served` are MODEL there, anything else is what `--model` takes."""
+    """The model that `--against BACKEND` names: MODEL on `vllm` or `served`; anything else is a model itself."""
     return f"{backend}:{model}" if backend in ("vllm", "served") else backend
 
 
 def against(subject: Subject, spec: str, open_other: Callable[[], Scorer | Responder]) -> CheckResult:
-    """The probes' rewards from both.
+    """Compare the probes' rewards of both.
 
     Args:
         subject: the model under check.
-        spec: the other one, for the line.
-        open_other: opens it; it is let go of afterwards.
+        spec: name of the other model, for the line.
+        open_other: opens it; it is closed afterwards.
 
     Raises:
         RmbenchError: it cannot be opened.
@@ -40,22 +40,22 @@ def against(subject: Subject, spec: str, open_other: Callable[[], Scorer | Respo
         if isinstance(other, Closable):
             other.close()
     allowed = max(subject.tolerance, _NEAR)
-    found = compare(
+    difference = compare(
         {judgment.id: judgment.rewards for judgment in subject.judgments},
         {judgment.id: judgment.rewards for judgment in theirs},
         within=allowed,
     )
     figures = {
-        "largest_difference": found.largest,
+        "largest_difference": difference.largest,
         "tolerance": allowed,
-        "rewards": found.rewards,
-        "pairs": found.pairs,
-        "flips": found.flips,
-        "missing": len(found.missing),
+        "rewards": difference.rewards,
+        "pairs": difference.pairs,
+        "flips": difference.flips,
+        "missing": len(difference.missing),
     }
-    if not found.rewards:
-        return not_run(NAME, f"{subject.facts.name} and {spec} have no reward in common")
-    line = f"{spec}: {found.line()}"
-    if found.largest > allowed or found.flips or found.missing:
+    if not difference.rewards:
+        return not_run(NAME, f"{subject.facts.name} and {spec} have no rewards in common")
+    line = f"{spec}: {difference.line()}"
+    if difference.largest > allowed or difference.flips or difference.missing:
         return failed(NAME, f"{line}; {allowed:.2g} is allowed", figures)
     return passed(NAME, f"{line} (allowed {allowed:.2g})", figures)

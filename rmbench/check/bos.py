@@ -1,4 +1,4 @@
-"""How many BOS tokens a row begins with, against how many are declared."""
+"""The number of BOS tokens at the start of a row, compared with the declared number."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _COUNT = {"none": 0, "one": 1, "double": 2}
 
 
 def bos(subject: Subject) -> CheckResult:
-    """Rows begin with as many BOS (or [CLS]) tokens as the policy says that the model declares; without a policy, as
-    many as its tokenizer writes."""
+    """Rows begin with as many BOS (or [CLS]) tokens as the model declares; without a declaration, as many as its
+    tokenizer writes."""
     name = "bos"
     why = why_no_text(subject)
     if why:
         return not_run(name, why)
-    marker, expected, ground = _expected(subject)
+    marker, expected, source = _expected(subject)
     if marker is None:
         return passed(name, "the tokenizer has no token that begins a text", {"expected": 0})
     counts = [leading(row.ids, marker) for row in subject.encoded if row.ids and not row.error]
@@ -28,32 +28,32 @@ def bos(subject: Subject) -> CheckResult:
     spelled = subject.tokenizer.decode([marker])
     figures = {"token": spelled, "expected": expected, "found": max(wrong, default=expected), "rows": len(counts)}
     if wrong:
-        line = f"{len(wrong)} of {len(counts)} rows begin with {wrong[0]} {spelled}, expected {expected} ({ground})"
+        line = f"{len(wrong)} of {len(counts)} rows begin with {wrong[0]} {spelled}, expected {expected} ({source})"
         return failed(name, line, figures)
-    return passed(name, f"{len(counts)} rows begin with {expected} {spelled} ({ground})", figures)
+    return passed(name, f"{len(counts)} rows begin with {expected} {spelled} ({source})", figures)
 
 
 def _expected(subject: Subject) -> tuple[int | None, int, str]:
-    """(token that is counted, how many are right, the ground in words)."""
+    """(token to count, expected number, source of the expectation)."""
     tokenizer, text = subject.tokenizer, subject.text
-    own = tokenizer.bos_token_id
+    bos_id = tokenizer.bos_token_id
     prefix = text.prefix if text else affixes(tokenizer)[0]
     policy = str(subject.facts.settings.get("bos"))
-    if text is None or text.encoder or own is None or policy not in _COUNT:
+    if text is None or text.encoder or bos_id is None or policy not in _COUNT:
         if prefix:
             return prefix[0], leading(prefix, prefix[0]), "as the tokenizer writes"
-        return own, 0, "as the tokenizer writes"
+        return bos_id, 0, "as the tokenizer writes"
     if policy != "one":
-        return own, _COUNT[policy], f"declared {policy}"
-    written = own in prefix or _template_writes(subject, own)
-    return own, int(written), "declared one" if written else "neither tokenizer nor template writes one"
+        return bos_id, _COUNT[policy], f"declared {policy}"
+    written = bos_id in prefix or _template_writes(subject, bos_id)
+    return bos_id, int(written), "declared one" if written else "neither tokenizer nor template writes one"
 
 
-def _template_writes(subject: Subject, own: int) -> bool:
+def _template_writes(subject: Subject, bos_id: int) -> bool:
     """Whether the text of a probe begins with a BOS before the tokenizer adds any."""
     assert subject.text is not None
     try:
         rendered = subject.text.template.render(subject.requests[0])
     except TemplateRefusedError:
         return False
-    return leading(subject.tokenizer(rendered, add_special_tokens=False)["input_ids"], own) > 0
+    return leading(subject.tokenizer(rendered, add_special_tokens=False)["input_ids"], bos_id) > 0

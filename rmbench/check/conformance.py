@@ -1,4 +1,4 @@
-"""Opens a model, asks it the probes, runs every check, and writes what came of it."""
+"""Opens a model, scores the probes, runs every check, and writes the report."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CHECKS: Mapping[str, Callable[[Subject], CheckResult]] = {
     "dtype": drift,
     "published": published,
 }
-"""The checks after `load`, in the order in which they are run and told."""
+"""The checks after `load`, in the order in which they run."""
 
 Model = str | Callable[..., Any] | Scorer | Responder
 
@@ -69,56 +69,56 @@ def check(
     *,
     published: Path | None,
     out: Path | None,
-    telling: Callable[[CheckResult], None] | None,
+    progress: Callable[[CheckResult], None] | None,
     options: Mapping[str, Any],
     against: str | None = None,
 ) -> CheckReport:
-    """As `rmbench.check` says; `out` None writes nothing."""
+    """See `rmbench.check`; `out` None writes nothing."""
     settings = checked(OpenOptions, options, "check")
-    elsewhere = settings
+    other_settings = settings
     if against is not None:
         settings = _without_servers(model, settings)
     file = published or default_file()
     rows = read_published(file) if file else []
-    found = locate(model, settings) if isinstance(model, str) else None
-    opened = _open(model, settings, found)
-    results = [opened.result]
-    _tell(telling, opened.result)
+    located = locate(model, settings) if isinstance(model, str) else None
+    opened = _open(model, settings, located)
+    results: list[CheckResult] = []
+
+    def add(result: CheckResult) -> None:
+        results.append(result)
+        if progress is not None:
+            progress(result)
+
+    add(opened.result)
     if opened.model is not None:
         with tempfile.TemporaryDirectory() as folder:
             subject = Subject(
                 model=opened.model,
                 examples=_probes(opened.model, Path(folder)),
-                reopen=_reopener(model, settings) if found else None,
+                reopen=_reopener(model, settings) if located else None,
                 published=rows,
                 published_from=file,
-                names=_other_names(found, rows if published else ()),
-                printed=len(found.card.example_scores) if found and found.card else 0,
+                names=_other_names(located, rows if published else ()),
+                printed=len(located.card.example_scores) if located and located.card else 0,
             )
             for result in _run(subject):
-                results.append(result)
-                _tell(telling, result)
+                add(result)
             if against is not None:
                 spec = other_spec(str(model), against)
-                results.append(compared(subject, spec, partial(open_model, spec, elsewhere)))
-                _tell(telling, results[-1])
-        _let_go(opened.model)
+                add(compared(subject, spec, partial(open_model, spec, other_settings)))
+        if isinstance(opened.model, Closable):
+            opened.model.close()
     return _written(_report(opened.facts, results), out)
 
 
 def _without_servers(model: Model, options: OpenOptions) -> OpenOptions:
-    """The options of the model itself, where those about servers are meant for what it is compared with."""
+    """The options of the model itself, where those about servers apply to the model that it is compared with."""
     return options if is_external(model) else replace(options, base_url=(), vllm_bin=None, api_key_env=None)
-
-
-def _let_go(model: Scorer | Responder) -> None:
-    if isinstance(model, Closable):
-        model.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A model, or why there is none."""
+    """A model, or the reason why it cannot be opened."""
 
     result: CheckResult
     """The line `load`."""
@@ -126,41 +126,42 @@ class _Opened:
     model: Scorer | Responder | None = None
 
 
-def _open(model: Model, options: OpenOptions, found: Located | None) -> _Opened:
-    """The opened model. What is wrong with the files of a checkpoint is a failed line; whatever else is bad input."""
-    if found is None:
+def _open(model: Model, options: OpenOptions, located: Located | None) -> _Opened:
+    """The opened model. A fault in the files of a checkpoint is a failed line; any other fault is bad input."""
+    if located is None:
         opened = open_model(model, options)
         return _Opened(
-            passed("load", f"{opened.facts.family}: {opened.facts.why or 'given as an object'}"), opened.facts, opened
+            passed("load", f"{opened.facts.family}: {opened.facts.why or 'passed as an object'}"), opened.facts, opened
         )
     try:
-        lacking = room_to_open(read_checkpoint(found.folder, allow_pickle=options.allow_pickle), options)
+        lacking = room_to_open(read_checkpoint(located.folder, allow_pickle=options.allow_pickle), options)
         if lacking:
-            return _Opened(not_run("load", lacking), _facts_of(found))
+            return _Opened(not_run("load", lacking), _facts_of(located))
         opened = open_model(model, options)
     except RmbenchError as error:
         if str(error).startswith("--"):
             raise  # an argument is wrong, not the checkpoint
-        return _Opened(failed("load", str(error)), _facts_of(found))
-    except Exception as error:  # the files are whatever they are, and the first forward is made here
-        return _Opened(failed("load", reason(error)), _facts_of(found))
+        return _Opened(failed("load", str(error)), _facts_of(located))
+    except Exception as error:  # untrusted files fail in many ways, and the first forward runs here
+        return _Opened(failed("load", reason(error)), _facts_of(located))
     return _Opened(passed("load", f"{opened.facts.family}: {opened.facts.why}"), opened.facts, opened)
 
 
-def _facts_of(found: Located) -> ModelFacts:
-    """What is known of files that cannot be opened."""
-    revision = found.commit or digest_files(found.folder)[:8]
-    return ModelFacts(name=found.name, revision=revision, family="")
+def _facts_of(located: Located) -> ModelFacts:
+    """The facts of files that cannot be opened."""
+    revision = located.commit or digest_files(located.folder)[:8]
+    return ModelFacts(name=located.name, revision=revision, family="")
 
 
-def _other_names(found: Located | None, rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """The hub id of the model's card; and of a folder, the models of `rows` (of a file that the user names) whose last
-    name is the folder's, as `hf download` calls it."""
-    if found is None:
+def _other_names(located: Located | None, rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """The hub id of the model's card; for a folder, also the models of `rows` (from a file that the user names) whose
+    last name part is the folder's, as `hf download` names it."""
+    if located is None:
         return frozenset()
-    own = {found.card.hub} if found.card and found.card.hub else set()
-    called = {row["model"] for row in rows if row["model"].rpartition("/")[2].casefold() == found.name.casefold()}
-    return frozenset(own | (called if found.commit is None else set()))
+    names = {located.card.hub} if located.card and located.card.hub else set()
+    if located.commit is None:
+        names |= {row["model"] for row in rows if row["model"].rpartition("/")[2].casefold() == located.name.casefold()}
+    return frozenset(names)
 
 
 def _reopener(model: Model, options: OpenOptions) -> Callable[[str], Scorer | Responder]:
@@ -168,20 +169,21 @@ def _reopener(model: Model, options: OpenOptions) -> Callable[[str], Scorer | Re
 
 
 def _probes(model: Scorer | Responder, folder: Path) -> tuple[Example, ...]:
-    """Probes of every modality the model reads; an image model without Pillow has none of images."""
-    found: tuple[Example, ...] = ()
+    """Probes of every modality the model reads; without Pillow there are none of images."""
+    probes: tuple[Example, ...] = ()
     if "text" in model.facts.modalities:
         text = text_of(model)
-        own = getattr(text.tokenizer, "all_special_tokens", ()) if text else ()
-        found += text_probes((*COMMON_SPECIALS, *own))
+        # A server's tokenizer, or one of the user's own, need not list its special tokens.
+        specials = getattr(text.tokenizer, "all_special_tokens", ()) if text else ()
+        probes += text_probes((*COMMON_SPECIALS, *specials))
     if "image" in model.facts.modalities and isinstance(model, Scorer):
-        with contextlib.suppress(ImportError):  # the line `media` says that there are none
-            found += image_probes(folder)
-    return found
+        with contextlib.suppress(ImportError):  # then the line `media` is not run, and says so
+            probes += image_probes(folder)
+    return probes
 
 
 def _run(subject: Subject) -> Iterator[CheckResult]:
-    """A result per check. One that ends in an exception has failed: the model brought it about."""
+    """A result per check. A check that raises an exception has failed: the model caused it."""
     if isinstance(subject.model, Precomputed):
         yield from score_file(subject.model, CHECKS)
         return
@@ -192,11 +194,6 @@ def _run(subject: Subject) -> Iterator[CheckResult]:
             yield failed(name, str(error) if isinstance(error, RmbenchError) else reason(error))
 
 
-def _tell(telling: Callable[[CheckResult], None] | None, result: CheckResult) -> None:
-    if telling is not None:
-        telling(result)
-
-
 def _report(facts: ModelFacts, results: Sequence[CheckResult]) -> CheckReport:
     from rmbench.evaluation.build_record import now, versions
 
@@ -204,8 +201,8 @@ def _report(facts: ModelFacts, results: Sequence[CheckResult]) -> CheckReport:
 
 
 def _written(report: CheckReport, out: Path | None) -> CheckReport:
-    """The report as `check.json` in the model's folder of records, which are marked; nothing where it was not opened,
-    for then no record can be its."""
+    """The report as `check.json` in the model's folder of records, which are marked. A model that was not opened has no
+    records, so nothing is written."""
     from rmbench.records.check_mark import mark_records, write_check
     from rmbench.records.slug import model_slug
 

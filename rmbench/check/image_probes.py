@@ -1,15 +1,15 @@
-"""Images that models of images are asked about: drawn here, so that nothing has to be brought."""
+"""The images that image models are checked on: drawn here, so that no file has to be bundled."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rmbench.types import Candidate, Conversation, Edge, Example, Gold, Message, Part
+from rmbench.types import Candidate, Edge, Example, Gold, Message, Part
 
 __all__ = ["BROKEN", "image_probes"]
 
 BROKEN = "broken"
-"""The probe one of whose files is no image."""
+"""The probe one of whose files is not an image."""
 
 _WHITE, _RED, _BLUE, _GREEN, _GREY = (255, 255, 255), (200, 30, 30), (30, 60, 200), (30, 150, 60), (128, 128, 128)
 
@@ -36,13 +36,9 @@ def _probe(folder: Path, name: str, prompt: str, *files: str) -> Example:
     return Example(
         id=f"image-{name}",
         prompt=(Message.of("user", prompt),),
-        candidates=tuple(Candidate(_said(part)) for part in candidates),
+        candidates=tuple(Candidate((Message("assistant", (part,)),)) for part in candidates),
         gold=Gold(relation=(Edge(0, 1),)),
     )
-
-
-def _said(part: Part) -> Conversation:
-    return (Message("assistant", (part,)),)
 
 
 def _draw(folder: Path) -> list[str]:

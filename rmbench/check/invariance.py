@@ -1,4 +1,4 @@
-"""The same question twice, and the same row in other company: nothing of it may move a score."""
+"""Scores must not depend on the round, the batch, the padding side or prefix sharing."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _EXACT = 1e-6
 
 
 def determinism(subject: Subject) -> CheckResult:
-    """Two rounds give the same numbers, and no module is left in training mode, where dropout is on."""
+    """Two rounds give the same numbers, and no module is in training mode, where dropout is active."""
     name = "determinism"
     scores = subject.scores()
-    training = [named for module in subject.modules for named in _training(module)]
+    training = [label for module in subject.modules for label in _training(module)]
     change, where = largest_change(subject.judgments, subject.ask(subject.examples))
     figures = {"largest_change": change, "training_modules": len(training)}
-    told = f"two rounds differ by {change:.3g} ({where})" if change else ""
+    differ = f"two rounds differ by {change:.3g} ({where})" if change else ""
     if training:
-        shown = ", ".join(training[:3]) + (f" and {len(training) - 3} more" if len(training) > 3 else "")
-        return failed(name, f"{told + '; ' if told else ''}in training mode: {shown}", figures)
+        listed = ", ".join(training[:3]) + (f" and {len(training) - 3} more" if len(training) > 3 else "")
+        return failed(name, f"{differ + '; ' if differ else ''}in training mode: {listed}", figures)
     if change > _EXACT * max(1.0, float(np.abs(scores).max(initial=0.0))):
-        return failed(name, told, figures)
+        return failed(name, differ, figures)
     if not len(scores):
-        return not_run(name, "there is no score to compute twice")
+        return not_run(name, "there are no scores to compute twice")
     return passed(name, f"two rounds differ by {change:.3g}" if change else "two rounds are equal bitwise", figures)
 
 
 def batching(subject: Subject) -> CheckResult:
-    """A row alone in its batch scores as among rows of other lengths."""
+    """A row scores the same alone and in a batch with rows of other lengths."""
     name = "batching"
     if subject.scorer is None:
-        return not_run(name, f"a {subject.facts.family} model answers row by row; there is no batch")
+        return not_run(name, f"a {subject.facts.family} model answers row by row; there are no batches")
     alone = subject.ask(subject.examples, batch_rows=1)
     return _compared(subject, name, alone, "alone and in one batch")
 
 
 def padding(subject: Subject) -> CheckResult:
-    """Padding on the left scores as padding on the right."""
+    """A row scores the same padded on the left and on the right."""
     name = "padding"
     if subject.scorer is None:
         return not_run(name, f"a {subject.facts.family} model answers row by row; there is nothing to pad")
@@ -58,12 +58,12 @@ def padding(subject: Subject) -> CheckResult:
 
 
 def sharing(subject: Subject) -> CheckResult:
-    """Rows whose common beginning is computed once score as rows computed whole."""
+    """Rows whose shared prefix is computed once score as rows computed in full."""
     name = "sharing"
     if not isinstance(subject.scorer, SharingScorer):
-        return not_run(name, "the model computes every row whole")
+        return not_run(name, "the model computes every row in full")
     shared = subject.ask(subject.examples, batch_tokens=None, share=True)
-    return _compared(subject, name, shared, "with shared beginnings and whole")
+    return _compared(subject, name, shared, "with and without prefix sharing")
 
 
 def _compared(subject: Subject, name: str, other: Sequence[Judgment], how: str) -> CheckResult:
@@ -71,7 +71,7 @@ def _compared(subject: Subject, name: str, other: Sequence[Judgment], how: str) 
     rows, allowed = len(subject.scores()), subject.tolerance
     figures = {"largest_change": change, "tolerance": allowed, "rows": rows}
     if not rows:
-        return not_run(name, "there is no score to compare")
+        return not_run(name, "there are no scores to compare")
     if math.isinf(change):
         return failed(name, f"{where} is answered in one of two ways only: {how}", figures)
     line = f"{rows} scores {how} differ by {change:.2g} at most"
@@ -81,9 +81,9 @@ def _compared(subject: Subject, name: str, other: Sequence[Judgment], how: str) 
 
 
 def _training(module: Any) -> list[str]:
-    """Modules in training mode, those first that then compute something else."""
-    found = [
-        (named or "the model itself", type(each).__name__) for named, each in module.named_modules() if each.training
+    """Modules in training mode, those first whose output it changes."""
+    training = [
+        (name or "the model itself", type(part).__name__) for name, part in module.named_modules() if part.training
     ]
-    found.sort(key=lambda one: not any(word in one[1] for word in ("Dropout", "BatchNorm")))
-    return [f"{named} ({kind})" for named, kind in found]
+    training.sort(key=lambda part: not any(word in part[1] for word in ("Dropout", "BatchNorm")))
+    return [f"{name} ({kind})" for name, kind in training]

@@ -1,4 +1,4 @@
-"""Does the model fit this machine, and what does half precision do to its scores?"""
+"""Whether the model fits into memory, and how much half precision changes its scores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def available() -> int:
-    """Bytes of memory that a process may still take: what Linux says is available, else all that the machine has."""
+    """Bytes of memory that a process may still allocate: MemAvailable of Linux, else all memory of the machine."""
     try:
         lines = dict(line.split(":", 1) for line in _MEMINFO.read_text("ascii").splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
@@ -37,27 +37,25 @@ def available() -> int:
 
 
 def room_to_open(checkpoint: Checkpoint, options: OpenOptions) -> str:
-    """Why the checkpoint cannot be opened for want of memory, or ""; on a GPU the library says so itself."""
+    """Why memory does not suffice to open the checkpoint, or ""; on a GPU torch raises its own error."""
     if options.device not in ("auto", "cpu") or (options.device == "auto" and _on_gpu()):
         return ""
-    wanted = "float32" if options.dtype == "auto" else options.dtype
-    needed = sum(math.prod(one.shape) for one in checkpoint.tensors.values()) * _BYTES.get(wanted, 4)
-    there = available()
-    if needed <= there:
-        return ""
-    return f"needs {_size(needed)} in {wanted}, and {_size(there)} of memory are free"
+    dtype = "float32" if options.dtype == "auto" else options.dtype
+    needed = sum(math.prod(one.shape) for one in checkpoint.tensors.values()) * _BYTES.get(dtype, 4)
+    free = available()
+    return "" if needed <= free else f"needs {_size(needed)} in {dtype}, and {_size(free)} of memory are free"
 
 
 def memory(subject: Subject) -> CheckResult:
-    """Parameters times bytes, beside what is free."""
+    """Parameters times bytes, next to the free memory."""
     count = subject.facts.parameters
     if not count:
-        return not_run("memory", f"a {subject.facts.family} model has no weights that are known")
+        return not_run("memory", f"a {subject.facts.family} model has no known weights")
     dtype = str(subject.facts.settings.get("dtype") or "float32")
     device = str(subject.facts.settings.get("device") or "cpu")
-    taken, there = count * _BYTES.get(dtype, 4), _free_on(device)
-    line = f"{count:,} parameters in {dtype}: {_size(taken)}, open; {_size(there)} are still free ({device})"
-    return passed("memory", line, {"parameters": count, "bytes": taken, "available": there})
+    size, free = count * _BYTES.get(dtype, 4), _free_on(device)
+    line = f"{count:,} parameters in {dtype}: {_size(size)}, open; {_size(free)} are still free ({device})"
+    return passed("memory", line, {"parameters": count, "bytes": size, "available": free})
 
 
 def drift(subject: Subject) -> CheckResult:
@@ -65,18 +63,18 @@ def drift(subject: Subject) -> CheckResult:
     name = "dtype"
     count = subject.facts.parameters
     if subject.reopen is None or not count:
-        return not_run(name, "the model is no checkpoint that could be opened in another dtype")
-    needed, there = count * (_BYTES["float32"] + _BYTES["bfloat16"]), available()
-    if needed > there:
-        return not_run(name, f"needs {_size(needed)} beside the open model, and {_size(there)} are free")
+        return not_run(name, "the model is not a checkpoint that can be opened in another dtype")
+    needed, free = count * (_BYTES["float32"] + _BYTES["bfloat16"]), available()
+    if needed > free:
+        return not_run(name, f"needs {_size(needed)} besides the open model, and {_size(free)} are free")
     try:
         full, half = (_scores(subject, _opened(subject, dtype)) for dtype in ("float32", "bfloat16"))
     except RmbenchError as error:
         return not_run(name, str(error))
     lost = [probe for probe, scores in full.items() if len(scores) != len(half[probe])]
     if lost:
-        return failed(name, f"{lost[0]}: answered in one of fp32 and bf16 only", {"probes_lost": len(lost)})
-    largest = max((float(np.abs(full[one] - half[one]).max()) for one in full if len(full[one])), default=0.0)
+        return failed(name, f"{lost[0]}: scored in only one of fp32 and bf16", {"probes_lost": len(lost)})
+    largest = max((float(np.abs(full[probe] - half[probe]).max()) for probe in full if len(full[probe])), default=0.0)
     flips, pairs = _flips(full, half)
     figures = {"largest_difference": largest, "flips": flips, "pairs": pairs}
     line = f"fp32 and bf16 differ by {largest:.3g} at most; {flips} of {pairs} pairs change sign"
@@ -92,7 +90,7 @@ def _opened(subject: Subject, dtype: str) -> Scorer | Responder:
     assert subject.reopen is not None
     opened = subject.reopen(dtype)
     if opened.facts.settings.get("dtype") != dtype:
-        raise RmbenchError(f"the model computes in {opened.facts.settings.get('dtype')} whatever is asked for")
+        raise RmbenchError(f"the model computes in {opened.facts.settings.get('dtype')} whatever dtype is requested")
     return opened
 
 
@@ -102,7 +100,7 @@ def _scores(subject: Subject, model: Scorer | Responder) -> Mapping[str, Numbers
 
 
 def _flips(full: Mapping[str, Numbers], half: Mapping[str, Numbers]) -> tuple[int, int]:
-    """Pairs of scores of one probe whose order differs, and all that fp32 tells apart."""
+    """Pairs of scores of one probe whose order differs, and all pairs with a difference in fp32."""
     flips = pairs = 0
     for probe, scores in full.items():
         for i, j in itertools.combinations(range(len(scores)), 2):
@@ -126,7 +124,7 @@ def _on_gpu() -> bool:
 
 
 def _size(count: int) -> str:
-    """Bytes in words: 1.5 GB."""
+    """Bytes with a unit: 1.5 GB."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if count >= size:
             return f"{count / size:.3g} {unit}"

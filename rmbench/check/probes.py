@@ -1,6 +1,6 @@
-"""The conversations that every text model is asked about. They are ours, and fixed: two reports speak of the same ones.
+"""The conversations that every text model is checked on: written for this project and fixed, so that reports compare.
 
-In each probe but `same` the first answer is the better one, which nothing rests on but a figure that is shown.
+In each probe but `same` the first response is the better one; only a figure in the report depends on it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from rmbench.types import Candidate, Edge, Example, Gold, Message
 __all__ = ["COMMON_SPECIALS", "PLAIN", "SPECIAL", "mirrored", "probe", "text_probes"]
 
 COMMON_SPECIALS = ("<s>", "</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "[SEP]", "[PAD]", "<pad>")
-"""Texts that some tokenizer or other reads as one token of its own."""
+"""Texts that common tokenizers read as one special token."""
 
 PLAIN = ("short", "plain", "turns", "system")
-"""Probes whose every message is short, of ASCII letters, and found in no other message."""
+"""Probes whose every message is short, of ASCII letters, and part of no other message."""
 
 SPECIAL = "special"
-"""The probe whose answers spell special tokens."""
+"""The probe whose responses spell special tokens."""
 
 _STEPS = (
     "First the pan is filled with cold water and set over a strong flame.",
@@ -30,13 +30,13 @@ _STEPS = (
 )
 
 
-def probe(name: str, turns: Sequence[str], *answers: str, system: str = "") -> Example:
-    """A probe from user and assistant turns and its answers."""
-    said = tuple(Message.of(("user", "assistant")[index % 2], turn) for index, turn in enumerate(turns))
+def probe(name: str, turns: Sequence[str], *responses: str, system: str = "") -> Example:
+    """A probe from user and assistant turns and its responses."""
+    messages = tuple(Message.of(("user", "assistant")[index % 2], turn) for index, turn in enumerate(turns))
     return Example(
         id=name,
-        prompt=((Message.of("system", system),) if system else ()) + said,
-        candidates=tuple(Candidate.of(answer) for answer in answers),
+        prompt=((Message.of("system", system),) if system else ()) + messages,
+        candidates=tuple(Candidate.of(response) for response in responses),
         gold=Gold(relation=(Edge(0, 1),)),
     )
 

@@ -1,4 +1,4 @@
-"""Scores that a model's authors print for a conversation, computed again."""
+"""Scores that a model's authors publish for a conversation, computed again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rmbench.types import Candidate, Conversation, Example, Gold, Message
 __all__ = ["default_file", "published", "read_published"]
 
 SHARE = 0.05
-"""Tolerance: this share of the printed score, or of 1 where that is larger. Printed scores are those of half precision
+"""Tolerance: this share of the published score, or of 1 where that is larger. Published scores come from half precision
 on other kernels, and one bit of a bf16 score is up to 0.008 of it."""
 
 
 def default_file() -> Path | None:
-    """`published-results/card_examples.jsonl` in RMBENCH_DATA, where it is there."""
+    """`published-results/card_examples.jsonl` in RMBENCH_DATA, where it exists."""
     folder = os.environ.get("RMBENCH_DATA")
     file = Path(folder) / "published-results" / "card_examples.jsonl" if folder else None
     return file if file is not None and file.is_file() else None
@@ -31,7 +31,7 @@ def read_published(file: Path) -> list[dict[str, Any]]:
     """The rows of a file that hold conversations and a score for each.
 
     Raises:
-        RmbenchError: the file cannot be read, a line is no JSON object with a `model`, or its conversations are no
+        RmbenchError: the file cannot be read, a line is not a JSON object with a `model`, or its conversations are not
             lists of {"role", "content"} with as many scores.
     """
     rows = []
@@ -58,24 +58,27 @@ def published(subject: Subject) -> CheckResult:
     """Agreement with the published scores of this very model."""
     name = "published"
     names = {one.casefold() for one in (subject.facts.name, *subject.names)}
-    own = [row for row in subject.published if row["model"].casefold() in names]
-    if not own:
-        where = f"{subject.published_from} has none" if subject.published_from else "no file of them is here"
+    rows = [row for row in subject.published if row["model"].casefold() in names]
+    if not rows:
+        where = f"{subject.published_from} has none" if subject.published_from else "no file of them was found"
         stated = f"; its card states {subject.printed}, without the conversations" if subject.printed else ""
         return not_run(name, f"no published scores of {subject.facts.name}: {where}{stated}")
-    examples = [_example(row, place) for place, row in enumerate(own)]
-    worst, told, compared = 0.0, "", 0
-    for row, judgment in zip(own, subject.ask(examples), strict=True):
-        found = numbers(judgment) if judgment.rewards is not None else numbers(judgment)[:0]
-        if len(found) != len(row["scores"]):
-            return failed(name, f"no score to compare: {judgment.error or 'the model gives no rewards'}")
-        for score, printed in zip(found.tolist(), row["scores"], strict=True):
+    examples = [_example(row, place) for place, row in enumerate(rows)]
+    worst, furthest, compared = 0.0, "", 0
+    for row, judgment in zip(rows, subject.ask(examples), strict=True):
+        rewards = numbers(judgment) if judgment.rewards is not None else numbers(judgment)[:0]
+        if len(rewards) != len(row["scores"]):
+            return failed(name, f"no score to compare: {judgment.error or 'the model returns no rewards'}")
+        for score, printed in zip(rewards.tolist(), row["scores"], strict=True):
             compared += 1
             share = abs(score - printed) / max(1.0, abs(printed))
             if share >= worst:
-                worst, told = share, f"{score:.5g} against {printed:.5g} ({row.get('backend') or 'backend unknown'})"
+                worst, furthest = (
+                    share,
+                    f"{score:.5g} against {printed:.5g} ({row.get('backend') or 'backend unknown'})",
+                )
     figures = {"scores": compared, "largest_share": worst, "tolerance": SHARE}
-    line = f"{compared} scores; furthest off {told}, allowed {SHARE:g} x max(1, |printed|)"
+    line = f"{compared} scores; furthest off {furthest}, allowed {SHARE:g} x max(1, |printed|)"
     if not worst <= SHARE:
         return failed(name, line, figures)
     return passed(name, line, figures)
@@ -102,8 +105,8 @@ def _is_turn(turn: Any) -> bool:
 
 def _example(row: dict[str, Any], place: int) -> Example:
     """Each conversation as a candidate with its own prompt."""
-    said = [tuple(Message.of(turn["role"], turn["content"]) for turn in one) for one in row["conversations"]]
-    return Example(f"published-{place}", said[0][:-1], _candidates(said), Gold())
+    conversations = [tuple(Message.of(turn["role"], turn["content"]) for turn in one) for one in row["conversations"]]
+    return Example(f"published-{place}", conversations[0][:-1], _candidates(conversations), Gold())
 
 
 def _candidates(conversations: Sequence[Conversation]) -> tuple[Candidate, ...]:

@@ -1,4 +1,4 @@
-"""A report for a terminal of 80 columns, light or dark: no meaning in a colour alone, and untrusted text as text."""
+"""A report for a terminal of 80 columns, light or dark: no meaning in a colour alone, and untrusted text escaped."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rmbench.text import printable
 
 __all__ = ["result_lines", "summary_lines"]
 
-_SHOWN = {"pass": ("pass", "green"), "fail": ("FAIL", "bold red"), "not run": ("not run", "yellow")}
+_STATUS_TEXT = {"pass": ("pass", "green"), "fail": ("FAIL", "bold red"), "not run": ("not run", "yellow")}
 _NAME, _STATUS = 12, 8
 _LONGEST = 600
 _TEXT_LINES = 30
 
 
 def result_lines(result: CheckResult) -> RenderableType:
-    """Name, status and sentence; below it the text that a person should look at."""
-    word, style = _SHOWN[result.status]
+    """Name, status and sentence; below it the text to review."""
+    word, style = _STATUS_TEXT[result.status]
     grid = Table.grid()
     grid.add_column(width=_NAME)
     grid.add_column(width=_STATUS)
@@ -30,7 +30,7 @@ def result_lines(result: CheckResult) -> RenderableType:
 
 
 def summary_lines(report: CheckReport) -> RenderableType:
-    """The count, and where it was written."""
+    """The counts, and the file written."""
     counts = [sum(one.status == status for one in report.checks) for status in ("pass", "fail", "not run")]
     lines = [Text("\n{} passed, {} failed, {} not run".format(*counts), style="bold")]
     name = f"{report.facts.name}@{report.facts.revision}"
@@ -48,9 +48,9 @@ def summary_lines(report: CheckReport) -> RenderableType:
 
 
 def _text(text: str) -> list[RenderableType]:
-    """Rendered text, line by line between bars, so that white space at the ends shows."""
+    """Rendered text, each line after a bar, so that leading white space shows."""
     lines = text.split("\n") if text else []
-    shown = [Text(f"| {printable(line, _LONGEST)}", overflow="fold") for line in lines[:_TEXT_LINES]]
+    rendered = [Text(f"| {printable(line, _LONGEST)}", overflow="fold") for line in lines[:_TEXT_LINES]]
     if len(lines) > _TEXT_LINES:
-        shown.append(Text(f"... and {len(lines) - _TEXT_LINES} more lines"))
-    return [Padding(line, (0, 0, 0, 2)) for line in shown]
+        rendered.append(Text(f"... and {len(lines) - _TEXT_LINES} more lines"))
+    return [Padding(line, (0, 0, 0, 2)) for line in rendered]

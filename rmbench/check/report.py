@@ -1,4 +1,4 @@
-"""What a check says, as plain data."""
+"""The results of checks, as plain data."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any, Literal
 from rmbench.models.protocols import ModelFacts
 from rmbench.types import Setting
 
-__all__ = ["CheckReport", "CheckResult", "Outcome", "failed", "not_run", "passed"]
+__all__ = ["CheckReport", "CheckResult", "Status", "failed", "not_run", "passed"]
 
-Outcome = Literal["pass", "fail", "not run"]
+Status = Literal["pass", "fail", "not run"]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What came of one check."""
+    """The result of one check."""
 
     name: str
-    status: Outcome
+    status: Status
     line: str
     """One sentence with the figure, and the reason where the check failed or was not run."""
     figures: Mapping[str, Setting] = field(default_factory=dict)
     """The numbers behind the line; None where one is not finite."""
     text: str = ""
-    """What a person should look at: the rendered text of a probe."""
+    """Text to review: a probe as the model reads it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `rmbench check --json` prints it."""
@@ -46,13 +46,13 @@ def failed(name: str, line: str, figures: Mapping[str, Setting] | None = None, t
 
 
 def not_run(name: str, why: str) -> CheckResult:
-    """A check that says nothing of this model, or that this machine cannot do."""
+    """A check that does not apply to this model, or that this machine cannot run."""
     return CheckResult(name, "not run", why)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What came of all checks of one model."""
+    """The results of all checks of one model."""
 
     facts: ModelFacts
     """Where the model could not be opened: its name and the start of its files' digest, and no fingerprint."""
@@ -62,11 +62,11 @@ class CheckReport:
     versions: Mapping[str, str]
     """Python and the libraries that computed."""
     folder: str | None = None
-    """The model's folder of records, where `check.json` was written; None where nothing was."""
+    """The model's folder of records, where `check.json` was written; None where nothing was written."""
     records: int = 0
     """Records in that folder that were marked."""
     notes: tuple[str, ...] = ()
-    """What could not be marked, and why."""
+    """Records that could not be marked, and why."""
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Scores that were computed elsewhere: there is no adapter to check, but there are the scores themselves."""
+"""Scores that were computed elsewhere: without an adapter, only the scores themselves are checked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _ELSEWHERE = "the scores were computed elsewhere"
 
 
 def score_file(model: Precomputed, names: Iterable[str]) -> Iterator[CheckResult]:
-    """The checks of the names given, those of the file's own scores among them."""
+    """A result for each named check; those that read scores run on the file's."""
     answered = passed(
         "answers", f"{len(model.rows)} rows of {', '.join(sorted(model.tasks))}", {"rows": len(model.rows)}
     )
-    own = {"answers": answered, "finite": _finite(model), "spread": _spread(model)}
-    yield from (own.get(name) or not_run(name, _ELSEWHERE) for name in names)
+    checks = {"answers": answered, "finite": _finite(model), "spread": _spread(model)}
+    yield from (checks.get(name) or not_run(name, _ELSEWHERE) for name in names)
 
 
 def _finite(model: Precomputed) -> CheckResult:
@@ -31,23 +31,23 @@ def _finite(model: Precomputed) -> CheckResult:
         )
         return failed("finite", line, figures)
     if not any(_scores(row.scores) for row in model.rows.values()):
-        return not_run("finite", "the file holds verdicts, and no scores")
+        return not_run("finite", "the file holds verdicts, not scores")
     return passed("finite", f"no NaN, nothing infinite in {len(model.rows)} rows", figures)
 
 
 def _spread(model: Precomputed) -> CheckResult:
-    found = [one for row in model.rows.values() for one in _scores(row.scores) if _is_number(one)]
-    if not found:
-        return not_run("spread", "there is no score to look at")
-    low, high = min(found), max(found)
-    figures = {"scores": len(found), "range": high - low}
-    if low == high and len(found) > 1:
-        return failed("spread", f"all {len(found)} scores are {low:.6g}: a constant", figures)
-    return passed("spread", f"{low:.4g} to {high:.4g} in {len(found)} scores", figures)
+    scores = [one for row in model.rows.values() for one in _scores(row.scores) if _is_number(one)]
+    if not scores:
+        return not_run("spread", "there are no scores")
+    low, high = min(scores), max(scores)
+    figures = {"scores": len(scores), "range": high - low}
+    if low == high and len(scores) > 1:
+        return failed("spread", f"all {len(scores)} scores are {low:.6g}: a constant", figures)
+    return passed("spread", f"{low:.4g} to {high:.4g} in {len(scores)} scores", figures)
 
 
 def _scores(scores: object) -> list[float]:
-    """All entries of a row, whatever its form; NaN where one is no number."""
+    """All entries of a row, whatever its form; NaN where one is not a number."""
     if isinstance(scores, dict):
         return [one for column in scores.values() for one in _scores(column)]
     entries = scores if isinstance(scores, list) else []

@@ -1,4 +1,4 @@
-"""The model under check, with what several checks ask of it: its answers to the probes, and what counts as equal."""
+"""The model under check, with what several checks share: its judgments of the probes, and the tolerance."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from rmbench.types import Example, Judgment
 __all__ = ["RAISED", "Subject", "largest_change", "numbers"]
 
 RAISED = "raised"
-"""Remark of a row whose reading ended in an exception; a row that is refused with a reason has none."""
+"""Remark of a row whose encoding raised an exception; a row that is refused with a reason has none."""
 
 Numbers = npt.NDArray[np.float64]
 
 _TOGETHER = 1 << 13
-"""Tokens of a batch: nearly all probes of most models at once, so that short rows stand among long ones."""
+"""Tokens of a batch: nearly all probes of most models at once, so that a batch mixes short and long rows."""
 
 _ROUNDING = {"bfloat16": (0.1, 2**-7), "float16": (0.02, 2**-10)}
-"""dtype -> shares of the typical difference between two scores, and of the largest score, that rounding may move."""
+"""dtype -> shares of the typical difference between two scores, and of the largest score, that rounding explains."""
 _FLOAT32 = (1e-3, 1e-6)
 
 
@@ -43,13 +43,13 @@ class Subject:
     model: Scorer | Responder
     examples: Sequence[Example]
     reopen: Callable[[str], Scorer | Responder] | None = None
-    """Opens the checkpoint again on the CPU in a dtype; None: the model came as an object, or has no weights."""
+    """Opens the checkpoint again on the CPU in a dtype; None: the model was passed as an object, or has no weights."""
     published: Sequence[dict[str, Any]] = ()
     """Rows of published scores, of whatever models."""
     published_from: Path | None = None
     """The file they were read from."""
     names: frozenset[str] = frozenset()
-    """What the model is called besides its own name: the hub id of its card."""
+    """Other names of the model, such as the hub id of its card."""
     printed: int = 0
     """Scores that its card states."""
 
@@ -60,22 +60,22 @@ class Subject:
 
     @property
     def scorer(self) -> Scorer | None:
-        """The model where the engine makes its batches; None where it answers whole rows."""
+        """The model where the engine forms its batches; None where it answers whole rows."""
         return self.model if isinstance(self.model, Scorer) else None
 
     @cached_property
     def text(self) -> TextEncoder | None:
-        """How the model reads text, where it shows that."""
+        """The model's text encoder, if it can be found."""
         return text_of(self.model)
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The model's tokenizer, where it shows one."""
+        """The model's tokenizer, if it can be found."""
         return tokenizer_of(self.model)
 
     @property
     def limit(self) -> int | None:
-        """Tokens that a row may have, as the model declares."""
+        """The most tokens of a row, as the model declares."""
         declared = self.facts.settings.get("max_length")
         return declared if isinstance(declared, int) else None
 
@@ -86,18 +86,18 @@ class Subject:
 
     @cached_property
     def judgments(self) -> tuple[Judgment, ...]:
-        """The answers to the probes, all rows in one batch."""
+        """The judgments of the probes, all rows in one batch."""
         return self.ask(self.examples)
 
     @cached_property
     def requests(self) -> list[Request]:
-        """What is asked for the probes, in their order; K of an example, or K(K - 1) of a model that reads pairs."""
+        """The requests for the probes, in their order; K per example, or K(K - 1) for a model that reads pairs."""
         in_pairs = self.scorer is not None and "pair" in self.scorer.answers
         return requests_of(self.examples, "chat", in_pairs=in_pairs)[0]
 
     @cached_property
     def encoded(self) -> list[Encoded]:
-        """The probes as the model reads them; none of a model that answers whole rows."""
+        """The encoded probes; none for a model that answers whole rows."""
         if self.scorer is None:
             return []
         try:
@@ -109,30 +109,30 @@ class Subject:
 
     @cached_property
     def rows(self) -> list[tuple[Example, Judgment, list[Encoded]]]:
-        """Every probe with its answer and its rows."""
+        """Every probe with its judgment and its rows."""
         encoded = iter(self.encoded)
         in_pairs = self.scorer is not None and "pair" in self.scorer.answers
-        found = []
+        rows = []
         for example, judgment in zip(self.examples, self.judgments, strict=True):
             k = len(example.candidates)
-            found.append((example, judgment, list(itertools.islice(encoded, k * (k - 1) if in_pairs else k))))
-        return found
+            rows.append((example, judgment, list(itertools.islice(encoded, k * (k - 1) if in_pairs else k))))
+        return rows
 
     def ask(
         self, examples: Sequence[Example], model: Scorer | Responder | None = None, **engine: Any
     ) -> tuple[Judgment, ...]:
-        """Judgments of examples, computed anew from whole, padded rows; `engine` are fields of EngineOptions."""
+        """Judgments of examples, computed anew from padded rows; `engine` are fields of EngineOptions."""
         options = EngineOptions(**{"batch_tokens": _TOGETHER, "share": False, **engine})
         return judge("check", examples, model or self.model, options=options).judgments
 
     def scores(self, judgments: Sequence[Judgment] | None = None) -> Numbers:
-        """All numbers of the probes that were answered, end to end: rewards, or margins of different candidates."""
-        found = [numbers(one) for one in (self.judgments if judgments is None else judgments)]
-        return np.concatenate(found) if found else np.zeros(0)
+        """All numbers of the scored probes, concatenated: rewards, or margins of different candidates."""
+        parts = [numbers(one) for one in (self.judgments if judgments is None else judgments)]
+        return np.concatenate(parts) if parts else np.zeros(0)
 
     @cached_property
     def tolerance(self) -> float:
-        """By how much two computations of one score may differ, in the model's own units."""
+        """The difference allowed between two computations of one score, in the model's own units."""
         share, of_largest = _ROUNDING.get(str(self.facts.settings.get("dtype")), _FLOAT32)
         scores = self.scores()
         scores = scores[np.isfinite(scores)]
@@ -162,8 +162,8 @@ def numbers(judgment: Judgment) -> Numbers:
 
 
 def largest_change(first: Sequence[Judgment], second: Sequence[Judgment]) -> tuple[float, str]:
-    """The largest difference between two rounds of judgments and the probe it is of; infinite where only one of the
-    two answered."""
+    """The largest difference between two rounds of judgments and its probe; infinite where a probe is scored in only
+    one of the two."""
     worst, where = 0.0, ""
     for a, b in zip(first, second, strict=True):
         before, after = numbers(a), numbers(b)

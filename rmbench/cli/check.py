@@ -45,7 +45,7 @@ def check(model: str, as_json: bool, **options: Any) -> None:
     from rmbench.cli.output import echo_json, print_rich
 
     report: CheckReport = check_model(
-        model, telling=None if as_json else lambda result: print_rich(result_lines(result)), **options
+        model, progress=None if as_json else lambda result: print_rich(result_lines(result)), **options
     )
     if as_json:
         echo_json(report.to_dict())

@@ -66,7 +66,7 @@ def mask_from_ids(build: Any, pad: int) -> Any:
 
 
 def all_attended(build: Any) -> Any:
-    """Passes no mask: padded places on the left are read."""
+    """Passes no mask: padded positions on the left are read."""
 
     def forward(inner: Any, batch: Any) -> Any:
         return build.scored(inner, build.states(inner, batch, torch.ones(batch.ids.shape)), batch.last)
@@ -208,8 +208,8 @@ def test_a_template_that_doubles_and_one_that_swaps(
 ) -> None:
     folder = tiny.checkpoint(tmp_path / "template")
     for body, said in (
-        ("{% for m in messages %}{{ m.role }}: {{ m.content }} {{ m.content }}\n{% endfor %}", "stands 2 times"),
-        ("{% for m in messages | reverse %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "stands before the one"),
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }} {{ m.content }}\n{% endfor %}", "occurs 2 times"),
+        ("{% for m in messages | reverse %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "precedes the one"),
     ):
         file = tmp_path / "template.jinja"
         file.write_text(body)
@@ -245,4 +245,4 @@ def test_the_end_that_is_lost(opened: Any, checked: Any, lines: Any) -> None:
     wrong = replace(opened, text=replace(opened.text, truncation_side="right"))
     line = lines(checked(wrong))["truncation"]  # its facts still say left
     assert line.status == "fail"
-    assert "cut on the side left, yet the end is lost" in line.line
+    assert "truncated on the side left, yet the end is lost" in line.line

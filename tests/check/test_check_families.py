@@ -31,12 +31,12 @@ def sound(report: CheckReport, ran: set[str]) -> None:
 def test_declared_heads(
     name: str, tiny: SimpleNamespace, tmp_path: Path, checked: Checked, lines: Any, builders: Builders
 ) -> None:
-    scalar = builders("scalar/conftest")
+    scalar = builders("families/scalar/conftest")
     case = scalar.CASES[name]
     folder, _ = scalar.save(tmp_path / "model", case, tiny)
     report = checked(str(folder), adapter=case.adapter)
     sound(report, TEXT)
-    assert "padded places are not read" in lines(report)["pooling"].line
+    assert "padded positions are not read" in lines(report)["pooling"].line
     assert ("long is refused" in lines(report)["answers"].line) == bool(case.gate)  # cut before the gate's header
 
 
@@ -48,7 +48,7 @@ def test_general_preference_models(
     sound(report, TEXT)
     assert "by margins" in lines(report)["answers"].line
     assert "antisymmetric" in lines(report)["order"].line
-    assert "do not score as their beginnings" in lines(report)["pooling"].line
+    assert "do not score as their prefixes" in lines(report)["pooling"].line
 
 
 @pytest.mark.parametrize("reference", [False, True])
@@ -61,34 +61,34 @@ def test_implicit_rewards(reference: bool, policy: Any, tmp_path: Path, checked:
 def test_pairs(
     layout: str, tiny: SimpleNamespace, tmp_path: Path, checked: Checked, lines: Any, builders: Builders
 ) -> None:
-    pairwise = builders("pairwise/conftest")
+    pairwise = builders("families/pairwise/conftest")
     save = {"pairrm": pairwise.pairrm, "slic": pairwise.causal, "steamshp": pairwise.t5}[layout]
     short = {"model_args": {"source_length": "128", "candidate_length": "64"}}
     options = short if layout == "pairrm" else {"adapter": layout}
     report = checked(str(save(tmp_path / "model", tiny)), **options)
     sound(report, TEXT)
-    assert "both orders asked" in lines(report)["order"].line
+    assert "run in both orders" in lines(report)["order"].line
     assert lines(report)["order"].figures["asymmetry"] > 0  # no such model is antisymmetric by itself
 
 
 def test_segments(tiny: SimpleNamespace, tmp_path: Path, checked: Checked, builders: Builders) -> None:
-    folder = builders("scalar/test_scalar_segments").save(tmp_path / "deberta", tiny, "deberta")
+    folder = builders("families/scalar/test_scalar_segments").save(tmp_path / "deberta", tiny, "deberta")
     sound(checked(str(folder), model_args={"segments": "pair"}), TEXT)
 
 
 @pytest.mark.parametrize("library", ["open_clip", "transformers"])
 def test_clip(library: str, tmp_path: Path, checked: Checked, lines: Any, builders: Builders) -> None:
     pytest.importorskip("open_clip")
-    vision = builders("vision/conftest")
+    vision = builders("families/vision/conftest")
     save = {"open_clip": vision.save_open_clip, "transformers": vision.save_transformers}[library]
     save(tmp_path / "clip")
     report = checked(str(tmp_path / "clip"))
     sound(report, IMAGES)
-    assert "a prompt of 280 words is cut" in lines(report)["truncation"].line
+    assert "a prompt of 280 words is truncated" in lines(report)["truncation"].line
     assert "a broken image is one failed row" in lines(report)["media"].line
 
 
 def test_image_reward(tmp_path: Path, checked: Checked, builders: Builders) -> None:
     pytest.importorskip("open_clip")
-    builders("vision/test_blip_imagereward").save(tmp_path / "blip")
+    builders("families/vision/test_blip_imagereward").save(tmp_path / "blip")
     sound(checked(str(tmp_path / "blip")), IMAGES | {"pooling"})

@@ -39,7 +39,7 @@ def test_stock_checkpoints(kind: str, tiny: SimpleNamespace, tmp_path: Path, che
     assert found["memory"].figures["bytes"] == 4 * found["memory"].figures["parameters"]
     assert 0 < found["dtype"].figures["largest_difference"] < 1
     if kind != "bert":
-        assert "rows with pad and end tokens inside do not score as their beginnings" in found["pooling"].line
+        assert "rows with pad and end tokens inside do not score as their prefixes" in found["pooling"].line
 
 
 def test_the_bundled_model(checked: Checked, lines: Any) -> None:
