@@ -3,49 +3,45 @@ the name of a module in a string."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import importlib.util
+from pathlib import Path
+from types import ModuleType
 
-import grimp
+import pytest
 
 from rmbench.models.families import registry
 
-
-def imports() -> dict[str, set[str]]:
-    """Module -> the modules of the package that it imports."""
-    graph = grimp.build_graph("rmbench", exclude_type_checking_imports=False, cache_dir=None)
-    found = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
-    found[registry.__name__] |= {place.partition(":")[0] for place in registry._BUILT_IN.values()}
-    return found
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def circles(imported: Mapping[str, Collection[str]]) -> Iterator[list[str]]:
-    """A shortest circle through every module that is on one, but for modules that stand in a circle already given."""
-    seen: set[str] = set()
-    for module in sorted(imported):
-        circle = None if module in seen else shortest_circle(imported, module)
-        if circle:
-            seen |= set(circle)
-            yield circle
+@pytest.fixture(scope="module")
+def house() -> ModuleType:
+    """benchmarks/rooms.py, which prints the same for people."""
+    spec = importlib.util.spec_from_file_location("rooms", ROOT / "benchmarks" / "rooms.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def shortest_circle(imported: Mapping[str, Collection[str]], start: str) -> list[str] | None:
-    """The shortest way from a module back to itself, both ends included."""
-    ways, reached = [[start]], set()
-    for way in ways:
-        for module in sorted(imported[way[-1]]):
-            if module == start:
-                return [*way, start]
-            if module not in reached:
-                reached.add(module)
-                ways.append([*way, module])
-    return None
+def test_no_module_imports_itself_by_way_of_others(house: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    imported = house.imports(ROOT, "rmbench")
+    imported[registry.__name__] |= {place.partition(":")[0] for place in registry._BUILT_IN.values()}
+    assert len(imported) > 300
+    circles = list(house.circles(imported))
+    assert not circles, "\n".join(" -> ".join(circle) for circle in circles)
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
-    found = list(circles(imports()))
-    assert not found, "\n".join(" -> ".join(circle) for circle in found)
+def test_a_circle_is_found_and_named(house: ModuleType) -> None:
+    assert list(house.circles({"a": ["b"], "b": ["c", "d"], "c": ["b"], "d": []})) == [["b", "c", "b"]]
+    assert list(house.circles({"a": ["b"], "b": ["c"], "c": ["a", "b"]})) == [["b", "c", "b"]]
+    assert not list(house.circles({"a": ["b", "c"], "b": ["c"], "c": []}))
 
 
-def test_a_circle_is_found_and_named() -> None:
-    assert list(circles({"a": ["b"], "b": ["c", "d"], "c": ["b"], "d": []})) == [["b", "c", "b"]]
-    assert not list(circles({"a": ["b", "c"], "b": ["c"], "c": []}))
+def test_rooms_and_floors(house: ModuleType) -> None:
+    arrows = house.rooms({"p": ["p.a.x"], "p.a.x": ["p.a.y", "p.b"], "p.a.y": ["p.c.z"], "p.b": ["p.c"], "p.c.z": []})
+    assert arrows == {"a": {"b", "c"}, "b": {"c"}, "c": set()}
+    assert house.floors(arrows) == [["c"], ["b"], ["a"]]
+    assert house.floors({"a": {"b"}, "b": {"a", "c"}, "c": set()}) == [["c"], ["a", "b"]]
