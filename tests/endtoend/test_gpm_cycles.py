@@ -175,7 +175,7 @@ def test_circles_are_counted_and_shown(cyclic: rmbench.Results, capsys: pytest.C
     assert "gpm-four-cycle: 0 of 4 triples intransitive (.000), 1 row" in printed
     with pytest.raises(SystemExit):
         main(["show", cyclic.out])
-    assert "circles 3 of 6 triples intransitive (.500), 3 rows" in capsys.readouterr().out
+    assert "cycles 3 of 6 triples intransitive (.500), 3 rows" in capsys.readouterr().out
 
 
 def test_score_prints_margins_of_all_pairs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
