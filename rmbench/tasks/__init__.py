@@ -1,1 +1,1 @@
-"""Benchmarks as data: declarations, sources, rows made into examples."""
+"""Benchmarks as data: declarations, where their rows come from, and rows made into examples."""

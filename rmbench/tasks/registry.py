@@ -1,4 +1,4 @@
-"""The tasks there are: read from their declarations, found by id, alias, glob, family, modality or file."""
+"""Task registry: declarations read from TOML, and tasks selected by id, alias, glob, category, modality or file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPEC: TypeAdapter[MetricSpec] = TypeAdapter(MetricSpec)
 
 @cache
 def declared() -> Mapping[str, Task]:
-    """The bundled tasks by id, ordered by family and id.
+    """The bundled tasks by id, ordered by category and id.
 
     Raises:
         RmbenchError: a declaration is wrong, or two of them share an id or alias.
@@ -36,15 +36,15 @@ def declared() -> Mapping[str, Task]:
 
 
 def load_folder(folder: Path) -> dict[str, Task]:
-    """Every declaration below a folder, its `samples` left out, by id and ordered by family and id."""
+    """Every declaration below a folder, its `samples` left out, by id, ordered by category and id."""
     paths = [path for path in sorted(folder.rglob("*.toml")) if "samples" not in path.relative_to(folder).parts]
-    taken: dict[str, Task] = {}
+    by_name: dict[str, Task] = {}
     for task in map(load_file, paths):
         for name in (task.id, *task.aliases):
-            if name in taken:
-                raise RmbenchError(f'{task.path}: id: "{name}" is taken by {taken[name].path}.')
-            taken[name] = task
-    tasks = sorted({task.id: task for task in taken.values()}.values(), key=lambda task: (task.family, task.id))
+            if name in by_name:
+                raise RmbenchError(f'{task.path}: id: "{name}" is taken by {by_name[name].path}.')
+            by_name[name] = task
+    tasks = sorted({task.id: task for task in by_name.values()}.values(), key=lambda task: (task.family, task.id))
     return {task.id: task for task in tasks}
 
 
@@ -78,27 +78,27 @@ def select(selector: str | Sequence[str]) -> list[Task]:
     """Tasks by `all`, ids, aliases, globs, `family=...`, `modality=...` or paths of TOML files, comma-separated.
 
     Returns:
-        Each task once, ordered by family and id, whatever the order asked.
+        Each task once, ordered by category and id, in whatever order the items come.
 
     Raises:
         RmbenchError: an item selects nothing, or a file's id is that of another task.
     """
-    given = [selector] if isinstance(selector, str) else selector
-    items = [item.strip() for part in given for item in part.split(",") if item.strip()]
+    selectors = [selector] if isinstance(selector, str) else selector
+    items = [item.strip() for part in selectors for item in part.split(",") if item.strip()]
     if not items:
         raise RmbenchError("no task is selected. `rmbench tasks` lists them; `all` selects every one.")
-    chosen: dict[str, Task] = {}
+    selected: dict[str, Task] = {}
     for item in items:
-        for task in _selected(item):
-            other = chosen.setdefault(task.id, task)
+        for task in _tasks_of(item):
+            other = selected.setdefault(task.id, task)
             if other.digest != task.digest:
                 raise RmbenchError(f'{task.path}: id: "{task.id}" is taken by {other.path}.')
-    return sorted(chosen.values(), key=lambda task: (task.family, task.id))
+    return sorted(selected.values(), key=lambda task: (task.family, task.id))
 
 
-def _selected(item: str) -> Iterable[Task]:
+def _tasks_of(item: str) -> Iterable[Task]:
     if item.endswith(".toml"):
-        return [_users_own(load_file(item))]
+        return [_with_own_id(load_file(item))]
     tasks = declared().values()
     if item == "all":
         return tasks
@@ -107,26 +107,27 @@ def _selected(item: str) -> Iterable[Task]:
         return _by_attribute(key.strip(), value.strip(), tasks)
     name = item.replace("_", "-")
     if any(sign in name for sign in "*?["):
-        found = [task for task in tasks if fnmatch.fnmatchcase(task.id, name)]
-        if not found:
+        matches = [task for task in tasks if fnmatch.fnmatchcase(task.id, name)]
+        if not matches:
             raise RmbenchError(f'no task matches "{item}". `rmbench tasks` lists them.')
-        return found
+        return matches
     return [get(item)]
 
 
 def _by_attribute(key: str, value: str, tasks: Iterable[Task]) -> list[Task]:
     if key not in ("family", "modality"):
         near = did_you_mean(key, ["family", "modality"])
-        raise RmbenchError(f'tasks cannot be selected by "{key}"; family=... and modality=... can.{near}')
-    found = [task for task in tasks if getattr(task, key) == value]
-    if not found:
-        known = sorted({getattr(task, key) for task in tasks})
-        raise RmbenchError(f'no task has {key} "{value}".{did_you_mean(value, known)} There are: {", ".join(known)}.')
-    return found
+        raise RmbenchError(f'tasks cannot be selected by "{key}"; use family=... or modality=....{near}')
+    values = {task.id: task.family if key == "family" else task.modality for task in tasks}
+    matches = [task for task in tasks if values[task.id] == value]
+    if not matches:
+        known = sorted(set(values.values()))
+        raise RmbenchError(f'no task has {key} "{value}".{did_you_mean(value, known)} Known: {", ".join(known)}.')
+    return matches
 
 
-def _users_own(task: Task) -> Task:
-    """A user's file may not carry the id of a bundled task, whose records it would be taken for."""
+def _with_own_id(task: Task) -> Task:
+    """A user's task, whose id must not be that of a bundled one: their records could not be told apart."""
     for other in declared().values():
         if task.id in (other.id, *other.aliases) and task.digest != other.digest:
             raise RmbenchError(f'{task.path}: id: "{task.id}" is that of a bundled task; give yours another.')

@@ -1,4 +1,4 @@
-"""A task's rows from the hub, from a folder of upstream's own files, or from the bundled sample."""
+"""Loading a task's rows from the hub, from a folder of upstream's files, or from the bundled sample."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rmbench.tasks.rows.files import expected, find, read_all
 from rmbench.tasks.rows.hub import read_hub
 from rmbench.tasks.rows.integrity import check_unique, inspect
 from rmbench.tasks.rows.media import with_media
-from rmbench.tasks.rows.prepare import prepared
+from rmbench.tasks.rows.prepare import prepare
 from rmbench.tasks.rows.shapes import example, identity
 from rmbench.tasks.task import DataFileFacts, Exclusion, Loaded, Task
 from rmbench.types import Conversation, Example
@@ -49,12 +49,12 @@ def load(
 
     Returns:
         The examples with files, digest and group totals. `missing` names declared files that are not in the folder,
-        or says how many rows are not there although every file is; `excluded` names the rows that the benchmark's own
-        rule drops; `notes` tell of odd rows and of a fit split that is not there.
+        or counts the missing rows where every file is present; `excluded` names the rows that the benchmark's own rule
+        drops; `notes` list odd rows and an absent fit split.
 
     Raises:
-        RmbenchError: no rows can be had (the message says what to supply), a file is broken or changed, a column is
-            missing or holds the wrong thing, two rows have one id, or there are more rows than the task has.
+        RmbenchError: no rows can be found (the message says what to supply), a file is broken or changed, a column is
+            missing or of the wrong type, two rows have one id, or there are more rows than the task has.
     """
     # The declared digests are of upstream's files, and the bundled sample is ours.
     loaded = _read(task, str(source), allow_changed_data or str(source) == "sample")
@@ -75,11 +75,11 @@ def sample_of(examples: Sequence[Example], limit: int, seed: int) -> tuple[Examp
     """A simple random sample of rows that depends on their ids and the seed alone, in file order.
 
     Rows are drawn in the order of sha256("<seed>/<id>"), so that every file and group has its fair share, the sample
-    of a smaller limit is part of that of a larger one, and a row's being drawn does not hang on the rows around it.
+    of a smaller limit is part of that of a larger one, and whether a row is drawn depends on no other row.
     """
     drawn = sorted(examples, key=lambda each: hashlib.sha256(f"{seed}/{each.id}".encode()).digest())[:limit]
-    kept = {each.id for each in drawn}
-    return tuple(each for each in examples if each.id in kept)
+    ids_drawn = {each.id for each in drawn}
+    return tuple(each for each in examples if each.id in ids_drawn)
 
 
 def digest_of(examples: Sequence[Example]) -> str:
@@ -103,42 +103,41 @@ def _plain(conversation: Conversation) -> list[list[object]]:
 
 
 def _read(task: Task, source: str, allow_changed: bool) -> Loaded:
-    declared = task.declaration
-    if declared.source.bundled and source != "sample":
+    declaration = task.declaration
+    if declaration.source.bundled and source != "sample":
         source = str(_sample_folder(task))
     how_else = f"{task.id}: {_how_else(task)}"
     folder = None
-    absent: tuple[str, ...] = ()
+    files_missing: tuple[str, ...] = ()
     if source == "hub":
         if task.hub is None:
-            address = f"{task.git} at commit {declared.source.commit}" if declared.source.commit else task.git
+            address = f"{task.git} at commit {declaration.source.commit}" if declaration.source.commit else task.git
             raise RmbenchError(f"{task.id}: no usable hub set; its files are in {address}.\n{_how_else(task)}")
-        rows, facts = read_hub(declared.source, how_else)
+        rows, facts = read_hub(declaration.source, how_else)
     else:
         folder = _sample_folder(task) if source == "sample" else _folder(source)
-        found = find(declared.source, declared.files, folder)
-        if found is None:
-            wanted = expected(declared.source, declared.files, folder)
-            raise RmbenchError(f"{task.id}: no file of this task is there. Expected {wanted}.{_where_from(task)}")
-        rows, facts = read_all(found, allow_changed=allow_changed)
-        absent = found.missing
+        files = find(declaration.source, declaration.files, folder)
+        if files is None:
+            wanted = expected(declaration.source, declaration.files, folder)
+            raise RmbenchError(f"{task.id}: no file of this task was found. Expected {wanted}.{_where_from(task)}")
+        rows, facts = read_all(files, allow_changed=allow_changed)
+        files_missing = files.missing
         if not rows:
-            raise RmbenchError(f"{task.id}: {found.root} holds its files, but no row is in them.")
-    made, excluded, notes = _examples(task, rows)
+            raise RmbenchError(f"{task.id}: its files in {files.root} hold no row.")
+    examples, excluded, notes = _examples(task, rows)
     kind: Literal["hub", "sample", "folder"] = "hub" if folder is None else "sample" if source == "sample" else "folder"
-    seen = len(made) + len(excluded)
-    total = len(made) if kind == "sample" else task.n - len(excluded)
-    missing = () if kind == "sample" else _absent(task, absent, seen)
+    total = len(examples) if kind == "sample" else task.n - len(excluded)
+    missing = () if kind == "sample" else _missing(task, files_missing, len(examples) + len(excluded))
     fit, fit_facts, fit_notes = _fit(task, folder, how_else, allow_changed)
-    totals = Counter(f"{name}={value}" for each in made for name, value in each.groups.items())
+    totals = Counter(f"{name}={value}" for each in examples for name, value in each.groups.items())
     return Loaded(
-        made,
+        examples,
         kind,
         total,
         (*facts, *fit_facts),
         missing,
         excluded,
-        digest_of(made),
+        digest_of(examples),
         group_totals=dict(totals),
         fit=fit,
         fit_digest=digest_of(fit) if fit else "",
@@ -149,26 +148,24 @@ def _read(task: Task, source: str, allow_changed: bool) -> Loaded:
 def _fit(
     task: Task, folder: Path | None, how_else: str, allow_changed: bool
 ) -> tuple[tuple[Example, ...], list[DataFileFacts], list[str]]:
-    """The rows to fit on, with the files they are from; none, and a note that says so, where they are not there."""
-    declared = task.declaration
-    if declared.fit is None:
+    """The rows to fit on with the files they are from; where they are absent, none, and a note of it."""
+    source, fit = task.declaration.source, task.declaration.fit
+    if fit is None:
         return (), [], []
     if folder is None:
-        source = declared.source.model_copy(update={"split": declared.fit.split, "parts": declared.fit.parts})
-        rows, facts = read_hub(source, how_else)
+        rows, facts = read_hub(source.model_copy(update={"split": fit.split, "parts": fit.parts}), how_else)
     else:
-        found = find(declared.source, declared.fit.files, folder)
-        if found is None or found.missing:
-            lacking = ", ".join(found.missing if found else (declared.fit.files[0].paths[0],))
-            note = f'fit split "{declared.fit.split}" is not there ({lacking}): what is fitted on it is left out'
-            return (), [], [note]
-        rows, facts = read_all(found, allow_changed=allow_changed)
-    made, _, notes = _examples(task, rows)
-    return made, facts, [f"fit split: {note}" for note in notes]
+        files = find(source, fit.files, folder)
+        if files is None or files.missing:
+            missing = ", ".join(files.missing if files else (fit.files[0].paths[0],))
+            return (), [], [f'fit split "{fit.split}" is absent ({missing}): what is fitted on it is left out']
+        rows, facts = read_all(files, allow_changed=allow_changed)
+    examples, _, notes = _examples(task, rows)
+    return examples, facts, [f"fit split: {note}" for note in notes]
 
 
-def _absent(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
-    """What of the task version is not there: files, or rows where every file is.
+def _missing(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
+    """What of the task version is missing: files, or rows where every file is present.
 
     Raises:
         RmbenchError: there are more rows than the version has, so that coverage would be a made-up figure.
@@ -176,7 +173,7 @@ def _absent(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
     if rows > task.n:
         raise RmbenchError(
             f"{task.id}: {rows} rows, but version {task.version} has {task.n}. Has upstream changed, or do the files "
-            f"hold more than the benchmark? `n` stands in {task.path}."
+            f"hold more than the benchmark? `n` is declared in {task.path}."
         )
     return files or ((f"{task.n - rows} of {task.n} rows",) if rows < task.n else ())
 
@@ -191,34 +188,34 @@ def _folder(source: str) -> Path:
 
 def _sample_folder(task: Task) -> Path:
     """Samples lie in `samples/<id>` beside a user's own declaration, or with the bundled ones."""
-    places = [task.path.parent / "samples" / task.id, resources.tasks() / "samples" / task.id]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise RmbenchError(f"{task.id}: no sample is there; expected the folder {' or '.join(map(str, places))}.")
+    folders = [task.path.parent / "samples" / task.id, resources.tasks() / "samples" / task.id]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise RmbenchError(f"{task.id}: it has no sample; expected the folder {' or '.join(map(str, folders))}.")
 
 
 def _examples(task: Task, rows: Sequence[RawRow]) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[str, ...]]:
-    """The examples that stay, the rows that a rule drops, and what was found odd."""
-    declared = task.declaration
-    made: list[tuple[RawRow, Example]] = []
-    dropped: list[Exclusion] = []
-    ready = prepared(declared, rows)
-    check_columns(declared, ready)
-    for row in ready:
+    """The examples that stay, the rows that a rule drops, and notes of odd rows."""
+    declaration = task.declaration
+    pairs: list[tuple[RawRow, Example]] = []
+    excluded: list[Exclusion] = []
+    prepared = prepare(declaration, rows)
+    check_columns(declaration, prepared)
+    for row in prepared:
         try:
-            made.append((row, example(declared, row)))
+            pairs.append((row, example(declaration, row)))
         except ExcludedError as why:
-            dropped.append(Exclusion(identity(declared, row), str(why)))
-    check_unique(made, str(task.path))
-    inspected = inspect(declared.rows, made)
-    return inspected.examples, (*dropped, *inspected.excluded), inspected.notes
+            excluded.append(Exclusion(identity(declaration, row), str(why)))
+    check_unique(pairs, str(task.path))
+    inspected = inspect(declaration.rows, pairs)
+    return inspected.examples, (*excluded, *inspected.excluded), inspected.notes
 
 
 def _where_from(task: Task) -> str:
-    places = [f"hub {task.hub}"] if task.hub else []
-    places += [f"git {task.git}"] if task.git else []
-    return f" They come from {' or '.join(places)}."
+    sources = [f"hub {task.hub}"] if task.hub else []
+    sources += [f"git {task.git}"] if task.git else []
+    return f" They come from {' or '.join(sources)}."
 
 
 def _how_else(task: Task) -> str:

@@ -1,4 +1,4 @@
-"""A task: a benchmark as data, read from one TOML."""
+"""Tasks and their rows as the rest of the package sees them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A task's rows made ready, with an account of where they came from."""
+    """A task's rows as examples, and where they came from."""
 
     examples: tuple[Example, ...]
     source: Literal["hub", "sample", "folder"]
@@ -61,7 +61,7 @@ class Loaded:
     """Rows of the task version, the denominator of coverage; for samples the sample's rows."""
     files: tuple[DataFileFacts, ...] = ()
     missing: tuple[str, ...] = ()
-    """Files or groups of the task version that are not there; not empty means `partial`."""
+    """Files or groups of the task version that are absent; not empty means `partial`."""
     excluded: tuple[Exclusion, ...] = ()
     digest: str = ""
     """sha256 over ids and content of the examples, before any limit."""
@@ -69,9 +69,8 @@ class Loaded:
     group_totals: dict[str, int] = field(default_factory=dict)
     """`name=value` of each group -> its rows before any limit."""
     fit: tuple[Example, ...] = ()
-    """The rows that probes and thresholds are fitted on; empty where the task has none or they are not there."""
+    """The rows that probes and thresholds are fitted on; empty where the task has none or they are absent."""
     fit_digest: str = ""
     """sha256 over ids and content of `fit`, before any limit."""
     notes: tuple[str, ...] = ()
-    """What was found in the rows (duplicates, empty or identical candidates) and what was done; a fit split that is not
-    there."""
+    """Duplicate rows, rows with empty or identical candidates, and what was done with them; an absent fit split."""

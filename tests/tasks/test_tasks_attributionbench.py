@@ -96,7 +96,7 @@ def test_attributionbench_rows(data: Path) -> None:
     assert empty == {0: 65, 1: 10}
     assert sum(each.candidates[0].text == each.context["response"] for each in found.examples) == 944
     assert found.fit == ()
-    assert any('fit split "dev" is not there' in note for note in found.notes)
+    assert any('fit split "dev" is absent' in note for note in found.notes)
 
 
 def test_attributionbench_overlap(data: Path) -> None:

@@ -106,8 +106,8 @@ def test_a_declared_format_beats_the_name(
         (b"[1, 2]\n", "rows.jsonl, line 1: expected a JSON object"),
         (b'{"key": "\xff"}\n', "rows.jsonl, line 1: is not JSON ('utf-8' codec"),
         (b"[" * 100_000, "rows.jsonl, line 1: is not JSON"),
-        (b"\n\n", "no row is in them"),
-        (b"", "no row is in them"),
+        (b"\n\n", "hold no row"),
+        (b"", "hold no row"),
     ],
 )
 def test_broken_lines_are_named(content: bytes, hint: str, task: Task, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_broken_lines_are_named(content: bytes, hint: str, task: Task, tmp_path:
             "rows.json.gz: cannot be decompressed",
         ),
         ("rows.parquet", b"PAR1 not really", "rows.parquet: is not readable Parquet"),
-        ("rows.txt", b"x", "rows.txt: what format is it?"),
+        ("rows.txt", b"x", "rows.txt: unknown format"),
     ],
 )
 def test_broken_files_are_named(
@@ -223,7 +223,7 @@ def test_a_source_that_is_none(source: str, hint: str, task: Task) -> None:
 
 
 def test_no_sample_says_where_it_would_lie(task: Task) -> None:
-    with pytest.raises(RmbenchError, match="no sample is there"):
+    with pytest.raises(RmbenchError, match="it has no sample"):
         load(task, "sample")
 
 

@@ -17,7 +17,7 @@ from rmbench.models.options import OpenOptions
 from rmbench.tasks.registry import get
 from rmbench.tasks.rows.adapt_rag import references_and_question, shared_tool_calls
 from rmbench.tasks.rows.fields import RawRow
-from rmbench.tasks.rows.prepare import prepared
+from rmbench.tasks.rows.prepare import prepare
 from rmbench.tasks.rows.shapes import example
 from rmbench.tasks.sources import load
 from rmbench.tasks.task import Loaded
@@ -132,7 +132,7 @@ def test_the_hubs_one_split_gives_the_same_ids() -> None:
     folder = task.path.parents[1] / "samples" / task.id / "Dataset"
     lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
     rows = [RawRow("hub:train", "train", index, json.loads(line)) for index, line in enumerate(reversed(lines))]
-    made = [example(task.declaration, row) for row in prepared(task.declaration, rows)]
+    made = [example(task.declaration, row) for row in prepare(task.declaration, rows)]
     known = {each.id: each for each in loaded(task.id, "sample").examples}
     assert len(made) == 12
     assert all(each == known[each.id] for each in made)

@@ -75,7 +75,7 @@ def test_by_family_and_modality() -> None:
         ("xyz*", 'no task matches "xyz*"'),
         ("family=txt", 'Did you mean "text"?'),
         ("familly=text", 'Did you mean "family"?'),
-        ("modality=smell", "There are:"),
+        ("modality=smell", "Known: image, text, video"),
         ("", "no task is selected"),
         (" , ", "no task is selected"),
         ("rm-bench,nonsense", "nonsense"),

@@ -1,4 +1,4 @@
-"""The schema of `[columns]`: which of upstream's columns hold the prompt, the candidates and what people said."""
+"""The schema of `[columns]`: which of upstream's columns hold the prompt, the candidates and the gold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Strict(BaseModel):
 
 
 def _shorthand(value: Any) -> Any:
-    """A column's name alone stands for a rule that takes that column."""
+    """A column's name is short for a rule that takes that column."""
     if isinstance(value, str):
         return {"column": value}
     if not isinstance(value, dict | BaseModel):
@@ -36,14 +36,14 @@ class TextRule(ColumnRule):
     """A text of a row, a conversation, or a medium."""
 
     join: list[str] = []
-    """Several columns, or the items of lists, joined by `separator`; empty ones are left out."""
+    """Several columns, or the items of lists, joined by `separator` without the empty ones."""
     separator: str = "\n"
     form: Literal["text", "messages", "image", "video"] = "text"
     """`messages`: the column is a list of {role, content}; `image`, `video`: the column names a file."""
     joined: bool = False
     """A value that is a list of texts is one text, its items joined by `separator`."""
     cast: bool = False
-    """Write numbers and booleans as text, where upstream's column holds such."""
+    """Convert numbers and booleans to text."""
     template: str | None = None
     """A text with columns in braces: `videos/{model}/{index:05}.mp4`. `{@row}` is the row's number."""
 
@@ -52,31 +52,31 @@ Text = Annotated[TextRule, BeforeValidator(_shorthand)]
 
 
 class MediaRule(TextRule):
-    """An image or a video that stands before the prompt's text."""
+    """An image or a video before the prompt's text."""
 
     form: Literal["text", "messages", "image", "video"] = "image"
 
 
 class GoldRule(_Strict):
-    """Which candidates won, where the row says so by labels, flags, ranks, grades or numbers."""
+    """The human comparisons of a row, by labels, flags, ranks, grades or numbers."""
 
     column: str | None = None
     columns: list[str] = []
-    """One column per candidate, for `flags` and `ranks` that stand apart."""
+    """One column per candidate, for `flags` and `ranks`."""
     winners: list[list[Label]] = []
-    """For each candidate the labels that say it won."""
+    """For each candidate the labels by which it won."""
     tie: list[Label] = []
-    """Labels that say all candidates are equal."""
+    """Labels of a tie between all candidates."""
     tie_kinds: dict[str, list[Label]] = {}
-    """Kind of tie -> its labels, where people tell kinds apart (two good ones, two bad ones): the comparison is a tie
-    that carries the tag `tie=<kind>`."""
+    """Kind of tie -> its labels, where annotators distinguish kinds (both good, both bad): the comparison is a tie with
+    the tag `tie=<kind>`."""
     skip: list[Label] = []
-    """Labels that say nothing: no comparison is made of them."""
+    """Labels without a decision: they make no comparison."""
     flags: bool = False
     """The value lists, for each candidate, whether it is right (true, false, 1, 0)."""
     right: list[Label] = []
     wrong: list[Label] = []
-    """With `flags`: the labels that stand for true and false."""
+    """With `flags`: the labels for true and false."""
     index: bool = False
     """The value is the winner's place among the candidates, from 0."""
     ranks: Literal["low", "high"] | None = None
@@ -84,10 +84,10 @@ class GoldRule(_Strict):
     grades: dict[str, float] = {}
     """Label -> how much better the first of two candidates is; below 0 the second is."""
     positive: Literal["first", "second"] | None = None
-    """The value is a number: above 0 says that this one of two candidates is better, and how much."""
+    """The value is a number: above 0, this one of two candidates is better by so much."""
     pairs: Literal["low", "high"] | None = None
-    """The value lists pairs of places, [[0, 3], [2, 1]]; the candidate rated higher (or lower) won, equals are left
-    out."""
+    """The value lists pairs of indices, [[0, 3], [2, 1]]; the candidate rated higher (or lower) won, equal ones are
+    left out."""
     edges: bool = False
     """The value lists comparisons [i, j, strength]: above 0 candidate i is better, below 0 candidate j, 0 is a tie."""
     dimensions: dict[str, str] = {}
@@ -96,11 +96,11 @@ class GoldRule(_Strict):
     """Annotator -> their column. A path over a list makes one annotator per item, `name1`, `name2` ...; `{}` in it is
     replaced by the dimension's column."""
     majority: bool = False
-    """Add the comparison on which more than half of the annotators agree; a row without one is excluded."""
+    """Add the comparison that more than half of the annotators agree on; a row without one is excluded."""
 
 
 class RatingRule(_Strict):
-    """Human figures of one dimension: one per candidate."""
+    """Human ratings of one dimension, one per candidate."""
 
     column: str | None = None
     """One number, or a list with one per candidate."""
@@ -109,7 +109,7 @@ class RatingRule(_Strict):
     mean: list[str] = []
     """For a single candidate: the mean of these columns' numbers."""
     flags: bool = False
-    """The figures are true and false, which are 1 and 0."""
+    """The ratings are true and false, which are 1 and 0."""
 
 
 class LabelRule(_Strict):
@@ -117,7 +117,7 @@ class LabelRule(_Strict):
 
     column: str
     classes: list[list[Label]] = []
-    """For each class, from 0, the values that name it; absent: the column holds the class itself."""
+    """For each class, from 0, the values that name it; empty: the column holds the class itself."""
 
 
 Rating = Annotated[RatingRule, BeforeValidator(_shorthand)]
@@ -129,9 +129,9 @@ class Columns(_Strict):
 
     prompt: Text | None = None
     prompt_media: list[Annotated[MediaRule, BeforeValidator(_shorthand)]] = []
-    """Images or videos that stand before the prompt's text."""
+    """Images or videos before the prompt's text."""
     system: Text | None = None
-    """A system message before the prompt; an empty text makes none."""
+    """A system message before the prompt; none where the text is empty."""
     chosen: Text | None = None
     rejected: Text | None = None
     chosen_prompt: Text | None = None
@@ -141,22 +141,22 @@ class Columns(_Strict):
     candidates: list[Text] = Field(default=[], min_length=1)
     candidate_sources: list[Text] = []
     candidate_prompts: list[Text] = []
-    """One prompt per candidate, where candidates differ in it."""
+    """One prompt per candidate, where the prompts differ."""
     gold: GoldRule | None = None
     ratings: dict[str, Rating] = Field(default={}, min_length=1)
-    """Dimension -> column of the human figure."""
+    """Dimension -> column of the human ratings."""
     labels: dict[str, Labelled] = Field(default={}, min_length=1)
     """Dimension -> column of the class. `@group` as dimension: the row's value of that group."""
     context: dict[str, Text] = {}
 
 
 class GroupRule(ColumnRule):
-    """`[groups]`: a column as it is, or with its values gathered under names."""
+    """`[groups]`: a column as it is, or with its values mapped to names."""
 
     values: dict[str, list[Label]] = {}
     """Group value -> the column's values that belong to it; any other value of the column is an error."""
     prefixes: dict[str, list[str]] = {}
-    """Group value -> beginnings of the column's values that belong to it; the longest beginning wins."""
+    """Group value -> prefixes of the column's values that belong to it; the longest prefix wins."""
     default: str | None = None
     """The group value of a row that lacks the column, or whose value belongs to none; absent: an error."""
 

@@ -1,4 +1,4 @@
-"""The schema of a task's TOML: what may be written in it, and of which type. `docs/adding-a-task.md` explains it."""
+"""The schema of a task's TOML: keys, types and defaults. `docs/adding-a-task.md` explains it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Strict(BaseModel):
 class HubPart(_Strict):
     """`[[source.parts]]`: one of several hub sets, configs or splits that make up the rows, in this order.
 
-    What is left out is as `[source]` has it.
+    What is left out is taken from `[source]`.
     """
 
     hub: str | None = None
@@ -71,14 +71,14 @@ class HubPart(_Strict):
     set: dict[str, str] = {}
     """Columns that this part lacks, the same for every row of it."""
     label: str | None = None
-    """What `@file` is for its rows; absent: the split."""
+    """The `@file` of its rows; absent: the split."""
 
 
 class SourceRule(_Strict):
     """`[source]`: where the rows come from."""
 
     hub: str | None = None
-    """Id of a hub data set that `datasets` can load; absent where there is none of use."""
+    """Id of a hub data set that `datasets` can load; absent where no usable one exists."""
     revision: str | None = None
     config: str | None = None
     data_dir: str | None = None
@@ -88,13 +88,13 @@ class SourceRule(_Strict):
     """Address of the repository that holds the files."""
     commit: str | None = None
     folder: str
-    """What the data set's folder is called under the user's data folder."""
+    """Name of the data set's folder under the user's data folder."""
     bundled: bool = False
-    """The whole set lies among the samples and is read from there, whatever the source."""
+    """The whole set is among the samples and is read from there, whatever the source."""
 
 
 class JoinRule(_Strict):
-    """`[files.join]`: a second file whose columns the rows take over where their own lack them."""
+    """`[files.join]`: a second file from which rows take the columns that they lack."""
 
     path: str
     on: str
@@ -106,12 +106,12 @@ class JoinRule(_Strict):
 
 
 class LayoutRule(_Strict):
-    """`[[files]]`: one way the local files may lie. The first layout of which a file is there is read."""
+    """`[[files]]`: one layout of the local files. The first layout with a file in the folder is read."""
 
     paths: list[str] = Field(min_length=1)
     """Paths below the data set's folder, in the order of the rows; `*` and `?` match within a name."""
     capture: list[str] = []
-    """Patterns such as `data/{domain}.json`: what stands for a name in braces becomes a column of the file's rows."""
+    """Patterns such as `data/{domain}.json`: each name in braces becomes a column of the file's rows."""
     set: dict[str, str] = {}
     """Columns that these files lack, the same for every row."""
     format: Literal["json", "jsonl", "parquet", "csv"] | None = None
@@ -152,44 +152,44 @@ class VariantRule(_Strict):
     """`[[rows.variants]]`: each row of upstream makes one example per variant."""
 
     set: dict[str, str] = {}
-    """Columns that tell the variant, the same for every row."""
+    """Columns that name the variant, the same for every row."""
     take: dict[str, str] = {}
-    """New column -> the column whose value it has in this variant."""
+    """New column -> the column whose value it takes in this variant."""
 
 
 class RowRules(_Strict):
-    """`[rows]`: what identifies a row, what it hangs together with, and how it is brought into columns."""
+    """`[rows]`: what identifies a row, which rows it depends on, and how it is brought into columns."""
 
     id: list[str] = Field(default=["@file", "@row"], min_length=1)
     """Columns, or `@file`, `@row`, `@<group>`; joined by `/`. Unique within the task version."""
     cluster: list[str] = []
-    """The same kinds of name, or `@prompt`; rows that agree in all of them are not independent. Empty: every row is."""
+    """The same names, or `@prompt`; rows with equal values are dependent. Empty: rows are independent."""
     adapt: str | None = None
     """Name of a row transform in `adapt.py`."""
     variants: list[VariantRule] = []
     gather: list[str] = []
-    """Rows that agree in these columns become one, with the columns of the first and all of them under `rows`."""
+    """Rows with equal values here become one, with the columns of the first and all of them under `rows`."""
     adapt_gathered: str | None = None
     """Name of a row transform for the gathered rows."""
     rater: str | None = None
-    """The column that names whose preference the row asks for."""
+    """The column with the rater whose own preference the row asks for."""
     weight: str | None = None
-    """The column of the row's weight, or `@comparisons`: how many comparisons people decided in it."""
+    """The column with the row's weight, or `@comparisons`: the number of comparisons that people decided in it."""
     exclude: list[ExcludeRule] = []
     empty: Literal["keep", "exclude", "refuse"] = "keep"
-    """What is done with a row that has an empty candidate."""
+    """The treatment of a row with an empty candidate."""
     identical: Literal["keep", "exclude", "refuse"] = "keep"
-    """... two candidates of one text and one prompt."""
+    """... with two candidates of the same text and prompt."""
     duplicate: Literal["keep", "exclude", "refuse"] = "keep"
-    """... the prompt and the candidates of an earlier row."""
+    """... with the prompt and the candidates of an earlier row."""
     max_tokens: int | None = Field(default=None, ge=1)
 
 
 class MediaRoots(_Strict):
-    """`[media]`: where images and videos lie."""
+    """`[media]`: where images and videos are."""
 
     roots: list[str] = ["."]
-    """Folders below the data set's folder, tried in this order."""
+    """Folders below the data set's folder, tried in order."""
 
 
 class LevelRule(_Strict):
@@ -227,7 +227,7 @@ class MetricRule(_Strict):
 
 
 class TaskFacts(_Strict):
-    """What a TOML says of the benchmark itself, which its task holds too."""
+    """The facts of a benchmark, which its declaration and its task share."""
 
     id: TaskId
     version: int = Field(ge=1)

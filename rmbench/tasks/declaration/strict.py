@@ -1,4 +1,4 @@
-"""What every table of a declaration has in common, and the small types that its values are of."""
+"""The configuration that all tables of a declaration share, and small types of values."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["STRICT", "Chance", "Label", "MetricName", "Sha256", "TaskId"]
 
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-"""No unknown keys, no conversions: a TOML says exactly what it means."""
+"""No unknown keys and no conversions."""
 
 
 def _label(value: Any) -> str | int:
-    """What a row's label may be in a TOML."""
+    """A row's label in a TOML."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("expected a string or a whole number")
     return value
 
 
 def _spelt(pattern: str, words: str) -> Any:
-    """A string of a pattern that is told in words."""
+    """A string of a pattern, which `words` describe."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -33,7 +33,7 @@ def _spelt(pattern: str, words: str) -> Any:
 
 
 def _chance(value: Any) -> Any:
-    """A level of chance: a fraction, one per kind of answer, or `one_over_k`."""
+    """The chance level: a fraction, one per kind of answer, or `one_over_k`."""
     allowed = 'expected a number, a table such as { reward = 0.5, verdict = 0.25 }, or "one_over_k"'
     if isinstance(value, dict):
         if value and set(value) <= {"reward", "verdict"} and all(_is_number(each) for each in value.values()):

@@ -1,1 +1,1 @@
-"""A benchmark's files into examples."""
+"""From a benchmark's files to examples."""

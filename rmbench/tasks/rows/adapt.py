@@ -1,4 +1,4 @@
-"""Row transforms for what columns cannot say: from a row to a row, or to several, with the columns it documents."""
+"""Row transforms for what columns cannot express: from a row to one or several rows with further columns."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Adapter:
     columns: tuple[str, ...]
     apply: Callable[[Mapping[str, Any]], dict[str, Any] | list[dict[str, Any]]]
     """Several rows where one of upstream's holds several examples. Raises ValueError, naming the column, for a row that
-    it cannot take."""
+    it cannot transform."""
 
 
 def split_dialogue(text: str) -> tuple[list[dict[str, str]], str]:
-    r"""Split a transcript with `\n\nHuman:` and `\n\nAssistant:` markers into its prompt and its last answer.
+    r"""Split a transcript with `\n\nHuman:` and `\n\nAssistant:` markers into its prompt and its last response.
 
-    The answer is what follows the last `\n\nAssistant:`, without one leading space; everything before is the prompt.
+    The response is what follows the last `\n\nAssistant:`, without one leading space; everything before is the prompt.
     Only the markers with two newlines split: a ` Human:` inside a turn is that turn's text.
 
     Returns:
-        The prompt as messages of {role, content}, and the answer. An empty answer is an answer.
+        The prompt as messages of {role, content}, and the response, which may be empty.
 
     Raises:
         ValueError: the text does not begin with `\n\nHuman:`, or its last turn is not the assistant's.
@@ -56,7 +56,7 @@ def split_dialogue(text: str) -> tuple[list[dict[str, str]], str]:
 def hh_dialogues(row: Mapping[str, Any]) -> dict[str, Any]:
     """Two whole dialogues `chosen` and `rejected` -> `chosen_prompt`, `chosen`, `rejected_prompt`, `rejected`.
 
-    The prompts are lists of {role, content}. They differ where the dialogues part before the last answer.
+    The prompts are lists of {role, content}. They differ where the dialogues differ before the last response.
     """
     out = dict(row)
     for side in ("chosen", "rejected"):

@@ -1,4 +1,4 @@
-"""Row transforms that make examples of preferences that go round in a circle."""
+"""Row transforms for benchmarks of intransitive preferences."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ CYCLES = {
     "3": ("instruction_following", "honesty", "helpfulness"),
     "4": ("instruction_following", "honesty", "truthfulness"),
 }
-"""Set -> the criteria by which the first answer beats the second, the second the third, the third the first."""
+"""Set -> the criteria by which the first response beats the second, the second the third, the third the first."""
 
 _PER_SET = 200
-"""Prompts of a set. The paper's own sets have 216 to 363, and which prompts they are is not published."""
+"""Prompts in a set. The paper's sets have 216 to 363, and which prompts they hold is not published."""
 
-Ring = tuple[str, str, str]
-"""Three answers, each of which beats the next one and the last of which beats the first."""
+Cycle = tuple[str, str, str]
+"""Three responses, each of which beats the next one and the last of which beats the first."""
 
 Rated = tuple[str, Mapping[str, float]]
-"""An answer and its rating by each criterion that has one."""
+"""A response and its rating by each criterion that has one."""
 
 
 def cycle_of_pairs(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,27 +33,27 @@ def cycle_of_pairs(row: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError where a pair lacks a text.
     """
-    places: dict[str, int] = {}
+    indices: dict[str, int] = {}
     beats = []
     for pair in row["rows"]:
         if not all(isinstance(pair.get(side), str) for side in ("chosen", "reject")):
             raise ValueError('columns "chosen" and "reject" are not both texts')
-        i, j = (places.setdefault(pair[side], len(places)) for side in ("chosen", "reject"))
+        i, j = (indices.setdefault(pair[side], len(indices)) for side in ("chosen", "reject"))
         beats.append([i, j, 1.0])
-    return {**row, "prompt": f"{row['instruction']} ", "candidates": [f"{name} " for name in places], "beats": beats}
+    return {**row, "prompt": f"{row['instruction']} ", "candidates": [f"{name} " for name in indices], "beats": beats}
 
 
 def dice(row: Mapping[str, Any]) -> dict[str, Any]:
     """Win probabilities `prefs` -> `beats`: each pair with how much more often the first of the two wins.
 
-    Raises ValueError where an entry lacks a place or a probability.
+    Raises ValueError where an entry lacks an index or a probability.
     """
     try:
         beats = [[each["i"], each["j"], each["p_i_wins"] - each["p_j_wins"]] for each in row["prefs"]]
     except KeyError as error:
         raise ValueError(f'column "prefs": an entry has no {error}') from None
     except TypeError:
-        raise ValueError('column "prefs": expected a list of objects with places and probabilities') from None
+        raise ValueError('column "prefs": expected a list of objects with indices and probabilities') from None
     return {**row, "beats": beats}
 
 
@@ -61,38 +61,38 @@ def cycles_of_criteria(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row of UltraFeedback -> a row for each cyclic set that it has a cycle for, by the rule of the GPM paper
     (arXiv 2410.02197, appendix E).
 
-    Three answers to one prompt are a cycle where the first is rated above the second by one criterion, the second above
-    the third by another, and the third above the first by a third one; `CYCLES` has the criteria of each set. The first
-    cycle in the order of the answers is taken. `key` is the sha256 of "<set>/<prompt>".
+    Three responses to one prompt are a cycle where the first is rated above the second by one criterion, the second
+    above the third by another, and the third above the first by a third one; `CYCLES` has the criteria of each set. The
+    first cycle in the order of the responses is taken. `key` is the sha256 of "<set>/<prompt>".
 
-    Raises ValueError where the answers are not as upstream has them.
+    Raises ValueError where the responses are not as upstream has them.
     """
-    answers = list(_rated(row))
-    rings = {number: _ring(answers, criteria) for number, criteria in CYCLES.items()}
-    return [_row(number, row["instruction"], ring) for number, ring in rings.items() if ring is not None]
+    responses = list(_rated(row))
+    cycles = {number: _cycle(responses, criteria) for number, criteria in CYCLES.items()}
+    return [_row(number, row["instruction"], cycle) for number, cycle in cycles.items() if cycle is not None]
 
 
 def first_by_key(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows gathered under `rows`, each `key` once, the 200 least keys alone: a draw that everybody can repeat."""
+    """The rows gathered under `rows`, each `key` once, for the 200 smallest keys: a draw that anybody can repeat."""
     by_key: dict[str, dict[str, Any]] = {}
     for each in row["rows"]:
         by_key.setdefault(each["key"], each)
     return [by_key[key] for key in sorted(by_key)[:_PER_SET]]
 
 
-def _row(number: str, instruction: str, ring: Ring) -> dict[str, Any]:
+def _row(number: str, instruction: str, cycle: Cycle) -> dict[str, Any]:
     return {
         "set": number,
         "key": hashlib.sha256(f"{number}/{instruction}".encode()).hexdigest(),
         "prompt": f"{instruction} ",
-        "candidates": [f"{answer} " for answer in ring],
+        "candidates": [f"{response} " for response in cycle],
         "beats": [[0, 1, 1.0], [1, 2, 1.0], [2, 0, 1.0]],
     }
 
 
-def _ring(answers: Sequence[Rated], criteria: Sequence[str]) -> Ring | None:
+def _cycle(responses: Sequence[Rated], criteria: Sequence[str]) -> Cycle | None:
     """The first cycle by the criteria; None where there is none."""
-    for first, second, third in permutations(answers, 3):
+    for first, second, third in permutations(responses, 3):
         steps = ((first, second), (second, third), (third, first))
         distinct = len({first[0], second[0], third[0]}) == 3
         if distinct and all(_above(*step, name) for step, name in zip(steps, criteria, strict=True)):
@@ -106,7 +106,7 @@ def _above(better: Rated, worse: Rated, criterion: str) -> bool:
 
 
 def _rated(row: Mapping[str, Any]) -> Iterator[Rated]:
-    """The answers of a row; a rating that is no number ("N/A") counts as none."""
+    """The responses of a row; a rating that is no number ("N/A") counts as absent."""
     try:
         for completion in row["completions"]:
             ratings = {name: str(each["Rating"]) for name, each in completion["annotations"].items()}

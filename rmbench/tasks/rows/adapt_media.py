@@ -1,4 +1,4 @@
-"""Row transforms of image and video benchmarks, whose upstream files tell of one candidate at a time."""
+"""Row transforms for image and video benchmarks whose files hold one candidate per row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 __all__ = ["fetv_videos", "genai_votes", "t2v_videos"]
 
 _FETV_FOLDERS = {"damo-text2video": "videofusion"}
-"""FETV calls a generator one name in its ratings and another in its folders of clips."""
+"""Generator in FETV's ratings -> the folder of its clips, where the names differ."""
 _REAL = "ground-truth"
-"""FETV's reference videos, which are rated too, but are no generator's."""
+"""FETV's reference videos, which are rated too, but come from no generator."""
 _FETV_RATINGS = ("alignment", "static_quality", "temporal_quality")
 _T2V_RATINGS = ("alignment", "quality")
 
@@ -19,8 +19,8 @@ _T2V_RATINGS = ("alignment", "quality")
 def fetv_videos(row: Mapping[str, Any]) -> dict[str, Any]:
     """FETV: the gathered ratings of one prompt, one row per annotator and source -> lists with one entry per video.
 
-    Adds `models`, `videos` ("videofusion/12.mp4"), each rating's mean over the annotators, and `pairs`: the places of
-    every two videos of which both are a generator's. Equal sums of whole ratings give equal means.
+    Adds `models`, `videos` ("videofusion/12.mp4"), each rating's mean over the annotators, and `pairs`: the indices of
+    every two generated videos. Equal sums of whole ratings give equal means.
 
     Raises ValueError where a source has not one rating of each annotator.
     """
@@ -28,11 +28,11 @@ def fetv_videos(row: Mapping[str, Any]) -> dict[str, Any]:
     for each in row["rows"]:
         by_model.setdefault(each["model"], []).append(each)
     annotators = {each["annotator"] for each in row["rows"]}
-    for model, given in by_model.items():
-        if {each["annotator"] for each in given} != annotators or len(given) != len(annotators):
+    for model, ratings in by_model.items():
+        if {each["annotator"] for each in ratings} != annotators or len(ratings) != len(annotators):
             raise ValueError(f'column "rows": "{model}" has not one rating of each of {len(annotators)} annotators')
     models = list(by_model)
-    generated = [place for place, model in enumerate(models) if model != _REAL]
+    generated = [k for k, model in enumerate(models) if model != _REAL]
     return {
         **row,
         "models": models,
@@ -76,6 +76,6 @@ def genai_votes(row: Mapping[str, Any]) -> dict[str, Any]:
     if "vote_type" in row:
         return dict(row)
     if "human_vote" not in row:
-        raise ValueError('neither column "vote_type" nor "human_vote" is here')
+        raise ValueError('neither column "vote_type" nor "human_vote" is present')
     videos = {f"{side}_video": f"{row.get('idx')}_{side}.mp4" for side in ("left", "right")}
     return {"left_model": "", "right_model": "", **videos, **row, "vote_type": row["human_vote"]}

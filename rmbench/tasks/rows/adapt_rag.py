@@ -1,4 +1,4 @@
-"""Row transforms of benchmarks whose answers rest on references or on recorded tool calls."""
+"""Row transforms for benchmarks whose responses rest on references or on recorded tool calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CALL = ("Thought", "Action", "Action Input", "Observation")
 def references_and_question(row: Mapping[str, Any]) -> dict[str, Any]:
     """RAG-RewardBench: `prompt` gets the question after its references, unless it holds it; `key` identifies the row.
 
-    The key is a digest of the row's texts, so that it is the same from the hub's one split and from six files.
+    The key is a digest of the row's texts, so that it is the same in the hub's one split and in the six files.
     """
     prompt, question = row["prompt"], row["question"]
     rejected = row["reject"] if "reject" in row else row.get("rejected", "")
@@ -25,10 +25,10 @@ def references_and_question(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shared_tool_calls(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Themis: adds `prompt`, `tool_call` ("shared" or "own") and `better` ("pos", or "same" for two equal answers).
+    """Themis: adds `prompt`, `tool_call` ("shared" or "own") and `better` ("pos", or "same" for two equal responses).
 
-    The prompt has upstream's lines `Context:` (if any) and `Question:`, and then the recorded tool call if both answers
-    were checked by the very same one; a call of the answer's own tells whether the answer is right.
+    The prompt has upstream's lines `Context:` (if any) and `Question:`, and then the recorded tool call if both
+    responses were checked by the same one; a response's own call would give away whether it is right.
 
     Raises ValueError where a recorded call is neither a text nor an object with upstream's four keys.
     """

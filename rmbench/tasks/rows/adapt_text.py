@@ -1,4 +1,4 @@
-"""Row transforms of text benchmarks: transcripts and conversations of several turns."""
+"""Row transforms for text benchmarks: transcripts and conversations of several turns."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def hhh_choices(row: Mapping[str, Any]) -> dict[str, Any]:
 
     `input` is the first human turn, which has no marker, and later turns marked `\n\nAssistant:` and `\n\nHuman:`.
 
-    Raises ValueError where neither form of the choices is there.
+    Raises ValueError where neither form of the choices is present.
     """
     if isinstance(row.get("target_scores"), Mapping):
         choices, labels = list(row["target_scores"]), list(row["target_scores"].values())
     elif isinstance(row.get("targets"), Mapping) and {"choices", "labels"} <= set(row["targets"]):
         choices, labels = row["targets"]["choices"], row["targets"]["labels"]
     else:
-        raise ValueError('neither column "target_scores" nor "targets" with choices and labels is here')
+        raise ValueError('neither column "target_scores" nor "targets" with choices and labels is present')
     return {**row, "messages": _transcript(row["input"]), "choices": choices, "labels": labels}
 
 
@@ -47,11 +47,11 @@ def conversation_turns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises ValueError where a turn's preference names none of its responses, or a text is missing.
     """
     out: list[dict[str, Any]] = []
-    said: list[dict[str, str]] = []
+    history: list[dict[str, str]] = []
     for turn in _TURNS:
         prompt, preferred = row.get(f"{turn}_turn_prompt"), row.get(f"{turn}_turn_preferred_response")
         if not prompt or not preferred:
-            break  # what follows a turn without an answer has no known history
+            break  # turns after one without a preferred response have no known history
         name = f"{turn}_turn_preferred_response"
         letter = str(preferred)[-1].lower()
         if letter not in _LETTERS:
@@ -60,7 +60,7 @@ def conversation_turns(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         if not all(isinstance(each, str) for each in responses):
             raise ValueError(f'columns "{turn}_turn_response_a" to "_d" are not all texts')
         texts = [str(each).removesuffix(_END) for each in responses]
-        said = [*said, {"role": "user", "content": prompt}]
-        out.append({**row, "turn": turn, "messages": said, "responses": texts, "preferred": letter})
-        said = [*said, {"role": "assistant", "content": texts[_LETTERS.index(letter)]}]
+        history = [*history, {"role": "user", "content": prompt}]
+        out.append({**row, "turn": turn, "messages": history, "responses": texts, "preferred": letter})
+        history = [*history, {"role": "assistant", "content": texts[_LETTERS.index(letter)]}]
     return out

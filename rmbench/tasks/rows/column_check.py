@@ -1,4 +1,4 @@
-"""Are the declared columns there? Asked of the first row of each file, before any example is made."""
+"""The check for missing columns: the first row of each file is looked at before any example is made."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from rmbench.tasks.rows.paths import filled_names
 __all__ = ["check_columns", "declared_columns"]
 
 
-def check_columns(declared: Declaration, rows: Sequence[RawRow]) -> None:
-    """Raise one `RmbenchError` that names every declared column that the first row of a file lacks, and those there.
+def check_columns(declaration: Declaration, rows: Sequence[RawRow]) -> None:
+    """Raise one `RmbenchError` that names every declared column that the first row of a file lacks.
 
-    The rows have been brought into columns (`prepared`). A task that is not verified says so in the message.
+    Args:
+        declaration: where its task is not verified, the message says so.
+        rows: brought into columns (`prepare`).
     """
-    wanted = sorted(set(declared_columns(declared)))
-    seen: set[str] = set()
+    declared = sorted(set(declared_columns(declaration)))
+    first: dict[str, RawRow] = {}
     for row in rows:
-        if row.file in seen:
-            continue
-        seen.add(row.file)
-        absent = [ways for ways in wanted if not any(_root(name, row) in row.values for name in ways)]
-        if absent:
-            raise row.error(_told(declared, absent, [str(name) for name in row.values]))
+        first.setdefault(row.file, row)
+    for row in first.values():
+        missing = [names for names in declared if not any(_root(name, row) in row.values for name in names)]
+        if missing:
+            raise row.error(_message(declaration, missing, [str(name) for name in row.values]))
 
 
-def _told(declared: Declaration, absent: Sequence[tuple[str, ...]], there: Sequence[str]) -> str:
-    names = [" or ".join(f'"{name}"' for name in ways) for ways in absent]
-    each = [f"no column {name}.{did_you_mean(ways[0], there)}" for name, ways in zip(names, absent, strict=True)]
-    unseen = "" if declared.verified else " The task is not verified: nobody has seen the real columns before."
-    return f"{' '.join(each)} Columns here: {', '.join(there)}.{unseen}"
+def _message(declaration: Declaration, missing: Sequence[tuple[str, ...]], columns: Sequence[str]) -> str:
+    sentences = []
+    for names in missing:
+        quoted = " or ".join(f'"{name}"' for name in names)
+        sentences.append(f"no column {quoted}.{did_you_mean(names[0], columns)}")
+    unverified = "" if declaration.verified else " The task is not verified: nobody has seen the real columns before."
+    return f"{' '.join(sentences)} Columns here: {', '.join(columns)}.{unverified}"
 
 
 def _root(name: str, row: RawRow) -> str:
@@ -42,19 +45,19 @@ def _root(name: str, row: RawRow) -> str:
     return name if name in row.values else name.split(".")[0].removesuffix("[]")
 
 
-def declared_columns(declared: Declaration) -> Iterator[tuple[str, ...]]:
-    """The columns that every row must have, each as the names of which one suffices."""
-    columns, rows = declared.columns, declared.rows
+def declared_columns(declaration: Declaration) -> Iterator[tuple[str, ...]]:
+    """The columns that every row must have, each as alternative names, one of which suffices."""
+    columns, rows = declaration.columns, declaration.rows
     for rule in _rules(columns):
         yield from _of(rule)
-    for group in declared.groups.values():
+    for group in declaration.groups.values():
         if group.default is None:
             yield from _of(group)
     gold = columns.gold
     if gold is not None:
         fillers = [gold.column, *gold.dimensions.values()]
-        filled = any("{}" in path for path in gold.annotators.values())
-        yield from _names([] if filled else fillers)
+        templated = any("{}" in path for path in gold.annotators.values())
+        yield from _names([] if templated else fillers)
         yield from _names([*gold.columns, *gold.annotators.values()])
     for labelled in columns.labels.values():
         yield from _names([labelled.column])
@@ -69,8 +72,8 @@ def _rules(columns: Any) -> Iterator[ColumnRule | RatingRule]:
     """Every text, medium and rating of `[columns]`."""
     for name in type(columns).model_fields:
         value = getattr(columns, name)
-        each = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-        yield from (rule for rule in each if isinstance(rule, ColumnRule | RatingRule))
+        rules = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        yield from (rule for rule in rules if isinstance(rule, ColumnRule | RatingRule))
 
 
 def _of(rule: ColumnRule | RatingRule) -> Iterator[tuple[str, ...]]:

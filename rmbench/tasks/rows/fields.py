@@ -1,4 +1,4 @@
-"""Values of a row: by a column's path, as text, as messages, as groups. Every refusal names file, row and column."""
+"""Values of a row by a column's path: texts, messages, groups, numbers. Every error names file, row and column."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 
 class ExcludedError(Exception):
-    """A row that the benchmark's own rule drops; its text is the reason."""
+    """A row that the benchmark's own rule excludes; its text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row as upstream has it, and where it stands."""
+    """A row as upstream has it, and where it is from."""
 
     file: str
-    """Path below the data set's folder, or what the hub calls it."""
+    """Path below the data set's folder, or the hub's name of it."""
     label: str
     """The file's name without formats and shard numbers; the split's name on the hub."""
     index: int
@@ -63,7 +63,7 @@ def lookup(row: RawRow, path: str) -> Any:
     """The value at a column's path: a column's own name, a step into objects, `[]` for every item of a list.
 
     Raises:
-        RmbenchError: no such column; the message lists the columns that there are.
+        RmbenchError: no such column; the message lists the row's columns.
     """
     if path in row.values:
         return row.values[path]
@@ -92,13 +92,13 @@ def _step(row: RawRow, value: Any, keys: list[str], path: str) -> Any:
 
 
 def _pick(row: RawRow, rule: ColumnRule) -> str:
-    """The column that the rule takes of this row."""
+    """The column that the rule takes from this row."""
     if rule.column is not None:
         return rule.column
     for name in rule.first_of:
         if name in row.values:
             return name
-    raise row.error(f"none of the columns {', '.join(rule.first_of)} is here. Columns: {', '.join(row.values)}.")
+    raise row.error(f"no column {' or '.join(rule.first_of)}. Columns here: {', '.join(row.values)}.")
 
 
 def text(row: RawRow, rule: TextRule) -> str:
@@ -138,7 +138,7 @@ def _items(row: RawRow, name: str, rule: TextRule) -> list[Any]:
 
 
 def media_of(row: RawRow, rule: TextRule) -> list[tuple[str, Any]]:
-    """The media that the rule takes, each as its column's name and value: one, or one per item of a list."""
+    """(column, value) of each medium that the rule takes: one, or one per item of a list."""
     if rule.template is not None:
         return [(rule.template, text(row, rule))]
     name = _pick(row, rule)
@@ -164,7 +164,7 @@ def _as_text(row: RawRow, name: str, value: Any, cast: bool) -> str:
 
 
 def _require_unicode(row: RawRow, name: str, value: str) -> None:
-    """A lone surrogate, which JSON can spell, can be neither tokenised nor written."""
+    """A lone surrogate, which JSON can hold, can be neither tokenized nor written."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -197,7 +197,7 @@ def _message(row: RawRow, name: str, turn: Any) -> Message:
 
 
 def label(row: RawRow, name: str) -> str:
-    """A value that names something (a group, an id): text, a whole number, or a boolean as `true` / `false`."""
+    """A value that is a name (of a group, an id): text, a whole number, or a boolean as `true` / `false`."""
     value = lookup(row, name)
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -207,7 +207,7 @@ def label(row: RawRow, name: str) -> str:
 
 
 def group_value(row: RawRow, group: str, rule: GroupRule) -> str:
-    """The row's value of a group, gathered by the rule's `values` or `prefixes`."""
+    """The row's value of a group, mapped by the rule's `values` or `prefixes`."""
     if rule.default is not None and not any(has(row, name) for name in (rule.column, *rule.first_of)):
         return rule.default
     name = _pick(row, rule)
@@ -231,7 +231,7 @@ def group_value(row: RawRow, group: str, rule: GroupRule) -> str:
 
 
 def has(row: RawRow, name: str | None) -> bool:
-    """Whether the row has the column, or steps to it, and something other than null or "" in it."""
+    """Whether the row has the column or path, with a value other than null and ""."""
     if name is None:
         return False
     value: Any = row.values
@@ -270,7 +270,7 @@ def pairs_of(row: RawRow, name: str, value: Any, size: int) -> list[tuple[int, i
 
 
 def kind_of(value: Any) -> str:
-    """What a wrong value is, short enough for a message."""
+    """A wrong value in words, short enough for a message."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, Mapping):

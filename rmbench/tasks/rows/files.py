@@ -1,4 +1,4 @@
-"""Upstream's own files: found below a folder, held against their digests, read, and joined to one another."""
+"""Upstream's files: located below a folder, checked against their digests, read, and joined."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rmbench.tasks.rows.fields import RawRow, captured, lookup
 from rmbench.tasks.rows.formats import FORMATS, PACKED, plain_name, rows_of, unpacked
 from rmbench.tasks.task import DataFileFacts
 
-__all__ = ["Found", "expected", "find", "read_all", "stem"]
+__all__ = ["LayoutFiles", "expected", "find", "read_all", "stem"]
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The files of a layout that are there, and those that are not."""
+class LayoutFiles:
+    """The files of a layout in a folder, and the names of the missing ones."""
 
     root: Path
     layout: LayoutRule
@@ -31,29 +31,25 @@ class Found:
     missing: tuple[str, ...]
 
 
-def find(source: SourceRule, layouts: list[LayoutRule], folder: Path) -> Found | None:
-    """The first layout of which a file lies below `folder/<data set>`, or below `folder` itself; None: none does.
+def find(source: SourceRule, layouts: list[LayoutRule], folder: Path) -> LayoutFiles | None:
+    """The first layout with a file below `folder/<data set>`, or below `folder` itself; None where none has one.
 
     A file is found with or without `.gz` or `.xz`, whichever way the layout names it.
     """
     for root in (folder / source.folder, folder):
         for layout in layouts:
-            there: list[Path] = []
-            missing: list[str] = []
-            for path in layout.paths:
-                matches = _matches(root, path)
-                there.extend(matches)
-                if not matches:
-                    missing.append(path)
-            if there:
-                return Found(root, layout, tuple(dict.fromkeys(there)), tuple(missing))
+            matches = {path: _matches(root, path) for path in layout.paths}
+            paths = dict.fromkeys(match for each in matches.values() for match in each)
+            if paths:
+                missing = tuple(path for path, each in matches.items() if not each)
+                return LayoutFiles(root, layout, tuple(paths), missing)
     return None
 
 
 def expected(source: SourceRule, layouts: list[LayoutRule], folder: Path) -> str:
     """The files that were looked for, for a message."""
-    ways = " or ".join(_few(layout.paths) for layout in layouts)
-    return f"{ways} below {folder / source.folder} or {folder}"
+    names = " or ".join(_few(layout.paths) for layout in layouts)
+    return f"{names} below {folder / source.folder} or {folder}"
 
 
 def _few(paths: list[str]) -> str:
@@ -65,11 +61,11 @@ def _matches(root: Path, path: str) -> list[Path]:
     plain = plain_name(path)
     for name in (path, plain, *(plain + packed for packed in PACKED)):
         if any(sign in name for sign in "*?"):
-            found = sorted(each for each in root.glob(name) if each.is_file())
+            matches = sorted(each for each in root.glob(name) if each.is_file())
         else:
-            found = [root / name] if (root / name).is_file() else []
-        if found:
-            return found
+            matches = [root / name] if (root / name).is_file() else []
+        if matches:
+            return matches
     return []
 
 
@@ -85,7 +81,7 @@ def stem(name: str) -> str:
     return _SHARD.sub("", base)
 
 
-def read_all(found: Found, *, allow_changed: bool = False) -> tuple[list[RawRow], list[DataFileFacts]]:
+def read_all(files: LayoutFiles, *, allow_changed: bool = False) -> tuple[list[RawRow], list[DataFileFacts]]:
     """All rows in the order of the layout's files, with the columns that the files' paths stand for.
 
     Raises:
@@ -94,30 +90,30 @@ def read_all(found: Found, *, allow_changed: bool = False) -> tuple[list[RawRow]
     """
     rows: list[RawRow] = []
     facts: list[DataFileFacts] = []
-    counted: dict[str, int] = {}
-    layout = found.layout
-    for path in found.paths:
-        name = path.relative_to(found.root).as_posix()
+    rows_of_split: dict[str, int] = {}
+    layout = files.layout
+    for path in files.paths:
+        name = path.relative_to(files.root).as_posix()
         content = path.read_bytes()
         digest = _checked(layout, name, content, allow_changed)
         values = rows_of(name, content, layout, under=layout.under, scalar=layout.scalar)
         extra = _columns_of(layout, name)
         label = stem(name)
-        shards = name.rpartition("/")[0] + "/" + label  # shards of one split lie in one folder and are counted through
-        start = counted.get(shards, 0)
+        split = name.rpartition("/")[0] + "/" + label  # its shards lie in one folder, and rows are numbered across them
+        start = rows_of_split.get(split, 0)
         for index, row in enumerate(values, start):
-            joined = _joined(name, index, _numbered(layout, name, index, row), extra)
-            rows.append(RawRow(name, label, index, joined, found.root))
-        counted[shards] = start + len(values)
+            columns = _with_columns(name, index, _numbered(layout, name, index, row), extra)
+            rows.append(RawRow(name, label, index, columns, files.root))
+        rows_of_split[split] = start + len(values)
         facts.append(DataFileFacts(name, digest, len(values)))
     for rule in layout.join:
-        rows, fact = _taken_over(found, rows, rule, allow_changed)
+        rows, fact = _joined(files, rows, rule, allow_changed)
         facts.append(fact)
     return rows, facts
 
 
 def _checked(layout: LayoutRule, name: str, content: bytes, allow_changed: bool) -> str:
-    """The file's sha256, after it was held against the declared one, which is of the file as upstream names it."""
+    """The file's sha256, checked against the declared one, which is of the file as upstream names it."""
     digest = hashlib.sha256(content).hexdigest()
     plain = plain_name(name)
     declared = layout.sha256.get(name) or layout.sha256.get(plain)
@@ -125,7 +121,7 @@ def _checked(layout: LayoutRule, name: str, content: bytes, allow_changed: bool)
         return digest
     raise RmbenchError(
         f"{name}: its sha256 is {digest[:12]}..., but the task declares {declared[:12]}...: not upstream's file. "
-        "--allow-changed-data (allow_changed_data=True) reads it all the same."
+        "--allow-changed-data (allow_changed_data=True) reads it anyway."
     )
 
 
@@ -151,21 +147,21 @@ def _number(place: str, cell: Any) -> int | float | None:
         raise RmbenchError(f"{place}: {cell!r} is no number.") from None
 
 
-def _taken_over(
-    found: Found, rows: list[RawRow], rule: JoinRule, allow_changed: bool
+def _joined(
+    files: LayoutFiles, rows: list[RawRow], rule: JoinRule, allow_changed: bool
 ) -> tuple[list[RawRow], DataFileFacts]:
-    """The rows with the second file's columns, each taken from the row whose `key` is theirs."""
-    there = _matches(found.root, rule.path)
-    if not there:
-        raise RmbenchError(f'"{rule.path}" below {found.root} is not there; rows take columns from it by "{rule.on}".')
-    name = there[0].relative_to(found.root).as_posix()
-    content = there[0].read_bytes()
-    digest = _checked(found.layout, name, content, allow_changed)
+    """The rows with the columns of the second file's row that has the same key."""
+    matches = _matches(files.root, rule.path)
+    if not matches:
+        raise RmbenchError(f'"{rule.path}" is missing below {files.root}; rows take columns from it by "{rule.on}".')
+    name = matches[0].relative_to(files.root).as_posix()
+    content = matches[0].read_bytes()
+    digest = _checked(files.layout, name, content, allow_changed)
     second: dict[str, Mapping[str, Any]] = {}
     for index, values in enumerate(rows_of(name, content, rule)):
         key = str(lookup(RawRow(name, stem(name), index, values), rule.key))
         if key in second:
-            raise RmbenchError(f'{name}, row {index}: "{rule.key}" {key!r} stands there twice.')
+            raise RmbenchError(f'{name}, row {index}: "{rule.key}" {key!r} occurs twice.')
         second[key] = values
     out = []
     for row in rows:
@@ -187,11 +183,11 @@ def _columns_of(layout: LayoutRule, name: str) -> dict[str, str]:
     return layout.set
 
 
-def _joined(name: str, index: int, row: Mapping[str, Any], extra: Mapping[str, str]) -> Mapping[str, Any]:
+def _with_columns(name: str, index: int, row: Mapping[str, Any], extra: Mapping[str, str]) -> Mapping[str, Any]:
     if not extra:
         return row
     for key, value in extra.items():
         if key in row and row[key] != value:
-            what = f'column "{key}" is {row[key]!r}, but the file\'s place says {value!r}.'
+            what = f'column "{key}" is {row[key]!r}, but the file\'s path says {value!r}.'
             raise RmbenchError(f"{name}, row {index}: {what}")
     return {**row, **extra}

@@ -1,4 +1,4 @@
-"""One file's bytes into rows: JSON, JSON Lines, Parquet, CSV, compressed or not. Files are distrusted."""
+"""Parsing a file into rows: JSON, JSON Lines, Parquet or CSV, compressed or not. Files are distrusted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["FORMATS", "PACKED", "plain_name", "rows_of", "unpacked"]
 PACKED = (".gz", ".xz")
 FORMATS = {".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
 _CELL = 1 << 24
-"""Characters that a cell of a CSV may have; Python's own limit is below long answers."""
+"""Characters that a cell of a CSV may have; Python's default is less than a long response."""
 
 
 class Form(Protocol):
-    """How a file holds its rows: the keys of `[[files]]` that say so."""
+    """The keys of `[[files]]` that say how a file holds its rows."""
 
     @property
     def format(self) -> str | None: ...
@@ -49,7 +49,7 @@ def unpacked(name: str, content: bytes) -> bytes:
 def rows_of(
     name: str, content: bytes, form: Form, *, under: str | None = None, scalar: str | None = None
 ) -> list[dict[str, Any]]:
-    """A file's rows. `content` is the file as it lies on disk; `name` says how it is packed.
+    """A file's rows. `content` is the file as it is on disk; `name` says how it is compressed.
 
     Raises:
         RmbenchError: the file is broken or of another form; it is named, with the line where the format has lines.
@@ -57,7 +57,7 @@ def rows_of(
     plain = plain_name(name)
     kind = form.format or next((kind for ending, kind in FORMATS.items() if plain.endswith(ending)), None)
     if kind is None:
-        raise RmbenchError(f"{name}: what format is it? Name it in [[files]] as `format`: json, jsonl, parquet or csv.")
+        raise RmbenchError(f"{name}: unknown format. Name it in [[files]] as `format`: json, jsonl, parquet or csv.")
     content = unpacked(name, content)
     if kind == "parquet":
         return _parquet(name, content)
@@ -131,7 +131,7 @@ def _with_keys(place: str, rows: Mapping[str, Any], keyed: str) -> Iterator[dict
 
 
 def _json_lines(name: str, content: bytes, keyed: str | None) -> Iterator[dict[str, Any]]:
-    """Lines end at a newline byte alone: texts hold carriage returns and other separators of their own."""
+    """Only a newline byte ends a line: texts may hold carriage returns and other separators."""
     for number, line in enumerate(content.split(b"\n"), 1):
         if not line.strip():
             continue

@@ -1,4 +1,4 @@
-"""What people said of a row, as edges, ratings and labels."""
+"""The gold of a row: human comparisons as edges, ratings and labels."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from rmbench.types import Edge, Gold
 __all__ = ["GOLD_FORMS", "gold_of"]
 
 GOLD_FORMS = ("winners", "flags", "index", "ranks", "grades", "positive", "pairs", "edges")
-"""Ways in which a row can say who won; a rule has exactly one."""
+"""Forms in which a row can hold the winner; a rule has exactly one."""
 _STYLES = 3
 """Answers of one content in three styles: concise, detailed plain text, detailed Markdown."""
 
 Reader = Callable[[Any, str], list[Edge]]
-"""A column's value and name -> comparisons without dimension and annotator."""
+"""(value, name) of a column -> comparisons without dimension and annotator."""
 
 
-def gold_of(declared: Declaration, row: RawRow, size: int, better: int | None, groups: Mapping[str, str]) -> Gold:
+def gold_of(declaration: Declaration, row: RawRow, size: int, better: int | None, groups: Mapping[str, str]) -> Gold:
     """The gold of a row.
 
     Args:
-        declared: the declaration, already checked.
+        declaration: already checked.
         row: the row, brought into columns.
         size: K, the number of candidates.
-        better: how many of them, the first ones, are chosen; None where the row does not list chosen and rejected.
+        better: how many of the first ones are chosen; None where the row does not list chosen and rejected.
         groups: the row's groups, for labels whose dimension is a group's value.
 
     Raises:
-        RmbenchError: a column is missing or holds the wrong thing.
-        ExcludedError: annotators agree on nothing, and the benchmark drops such rows.
+        RmbenchError: a column is missing or of the wrong type.
+        ExcludedError: the annotators have no majority, and the benchmark excludes such rows.
     """
-    columns = declared.columns
+    columns = declaration.columns
     if better is not None:
-        return Gold(_sides(declared.shape, row, better, size))
+        return Gold(_sides(declaration.shape, row, better, size))
     ratings = {name: _ratings(rule, row, size) for name, rule in columns.ratings.items()}
     labels = {
         groups[name[1:]] if name.startswith("@") else name: _class(rule, row) for name, rule in columns.labels.items()
@@ -71,13 +71,13 @@ def _relation(rule: GoldRule, row: RawRow, size: int, rated: Sequence[float]) ->
     read = _reader(rule, row, size, rated)
     if rule.columns:
         return read([lookup(row, name) for name in rule.columns], ", ".join(rule.columns))
-    filled = any("{}" in path for path in rule.annotators.values())
-    own = {"": rule.column or ""} if rule.column is not None or not rule.dimensions else {}
+    templated = any("{}" in path for path in rule.annotators.values())
+    plain = {"": rule.column or ""} if rule.column is not None or not rule.dimensions else {}
     edges: list[Edge] = []
-    for dimension, column in {**own, **rule.dimensions}.items():
-        if column and not filled:
+    for dimension, column in {**plain, **rule.dimensions}.items():
+        if column and not templated:
             edges += _marked(read(lookup(row, column), column), dimension, "")
-        if rule.annotators and (filled or not dimension):
+        if rule.annotators and (templated or not dimension):
             edges += _votes(rule, row, read, dimension, column)
     return edges
 
@@ -85,24 +85,24 @@ def _relation(rule: GoldRule, row: RawRow, size: int, rated: Sequence[float]) ->
 def _votes(rule: GoldRule, row: RawRow, read: Reader, dimension: str, column: str) -> list[Edge]:
     votes: list[Edge] = []
     for name, path in rule.annotators.items():
-        place = path.replace("{}", column)
-        value = lookup(row, place)
-        several = "[]" in place
-        for index, one in enumerate(value if several else [value], 1):
-            votes += _marked(read(one, place), dimension, f"{name}{index}" if several else name)
+        path = path.replace("{}", column)
+        value = lookup(row, path)
+        several = "[]" in path
+        for index, vote in enumerate(value if several else [value], 1):
+            votes += _marked(read(vote, path), dimension, f"{name}{index}" if several else name)
     if not rule.majority:
         return votes
-    counted = Counter((edge.strength > 0) - (edge.strength < 0) for edge in map(_from_first, votes))
-    agreed = [sign for sign, count in counted.items() if 2 * count > len(votes)]
-    if not agreed:
+    counts = Counter((edge.strength > 0) - (edge.strength < 0) for edge in map(_from_first, votes))
+    majority = [sign for sign, count in counts.items() if 2 * count > len(votes)]
+    if not majority:
         if dimension:
-            return votes  # the row stands by its first comparison; only this dimension is undecided
+            return votes  # only this dimension is undecided; the row counts by its first comparison
         raise ExcludedError(f"no majority among {len(votes)} annotators")
-    return [Edge(1, 0, 1.0, dimension) if agreed[0] < 0 else Edge(0, 1, float(agreed[0]), dimension), *votes]
+    return [Edge(1, 0, 1.0, dimension) if majority[0] < 0 else Edge(0, 1, float(majority[0]), dimension), *votes]
 
 
 def _from_first(edge: Edge) -> Edge:
-    """The same comparison told from candidate 0."""
+    """The same comparison with candidate 0 first."""
     return edge if edge.i == 0 else Edge(edge.j, edge.i, -edge.strength)
 
 
@@ -128,7 +128,7 @@ def _reader(rule: GoldRule, row: RawRow, size: int, rated: Sequence[float]) -> R
 
 
 def _by_label(rule: GoldRule, row: RawRow, size: int, value: Any, name: str) -> list[Edge]:
-    """Edges from the candidate that the label names to all others; ties between all for a tie's label."""
+    """Edges from the candidate that the label names to all others; ties between all where the label is one of a tie."""
     if size != len(rule.winners):
         raise row.error(f"{size} candidates, but the task declares labels for {len(rule.winners)}.")
     for i, labels in enumerate(rule.winners):
@@ -147,7 +147,7 @@ def _by_label(rule: GoldRule, row: RawRow, size: int, value: Any, name: str) -> 
 
 
 def _is_among(value: object, labels: list[Any]) -> bool:
-    """Membership that tells 1 from True and from "1"."""
+    """Membership by type and value: 1, True and "1" differ."""
     return any(type(value) is type(each) and value == each for each in labels)
 
 
@@ -162,7 +162,7 @@ def _by_flags(rule: GoldRule, row: RawRow, size: int, value: Any, name: str) -> 
     right = [k for k in range(size) if _is_among(flags[k], yes)]
     wrong = [k for k in range(size) if k not in right]
     if not right or not wrong:
-        raise row.error(f'column "{name}": {len(right)} right and {len(wrong)} wrong candidates compare nothing.')
+        raise row.error(f'column "{name}": {len(right)} right and {len(wrong)} wrong candidates make no comparison.')
     return [Edge(i, j) for i in right for j in wrong]
 
 
@@ -173,7 +173,7 @@ def _by_ranks(rule: GoldRule, row: RawRow, size: int, value: Any, name: str) -> 
 
 
 def _compared(figures: Sequence[float], i: int, j: int) -> Edge:
-    """A comparison told from the better of the two, of strength 1; a tie has strength 0."""
+    """A comparison with the better candidate first and strength 1; a tie has strength 0."""
     if figures[i] == figures[j]:
         return Edge(i, j, 0.0)
     return Edge(i, j) if figures[i] > figures[j] else Edge(j, i)
@@ -191,22 +191,22 @@ def _by_pairs(row: RawRow, rated: Sequence[float], value: Any, name: str) -> lis
 
 
 def _by_edges(row: RawRow, size: int, value: Any, name: str) -> list[Edge]:
-    """Comparisons as they are listed, which may go round in a circle."""
-    wanted = f"expected a list of [i, j, strength] with places below {size}"
+    """Comparisons as they are listed; they may be intransitive."""
+    expected = f"expected a list of [i, j, strength] with places below {size}"
     if not isinstance(value, list | tuple):
-        raise row.error(f'column "{name}": {wanted}, found {kind_of(value)}.')
+        raise row.error(f'column "{name}": {expected}, found {kind_of(value)}.')
     edges = []
     for each in value:
         listed = isinstance(each, list | tuple) and len(each) == 3
         if not listed or any(type(place) is not int or not 0 <= place < size for place in each[:2]):
-            raise row.error(f'column "{name}": {wanted}, found {each!r}.')
+            raise row.error(f'column "{name}": {expected}, found {each!r}.')
         i, j, strength = each[0], each[1], as_figure(row, name, each[2])
         edges.append(Edge(j, i, -strength) if strength < 0 else Edge(i, j, strength))
     return edges
 
 
 def _by_strength(rule: GoldRule, row: RawRow, size: int, value: Any, name: str) -> list[Edge]:
-    """One edge of candidates 0 and 1, told from the better one, as strong as people said."""
+    """One edge of candidates 0 and 1, the better one first, with the strength that people gave."""
     if size != 2:
         raise row.error(f"{size} candidates, but grades compare two.")
     if rule.grades:
@@ -245,7 +245,7 @@ def _ratings(rule: RatingRule, row: RawRow, size: int) -> list[float]:
 
 
 def _mean_of(row: RawRow, name: str) -> float:
-    """A column's number, or the mean of its list."""
+    """A column's number, or the mean of its list of numbers."""
     value = lookup(row, name)
     each = [as_figure(row, name, one) for one in (value if isinstance(value, list) else [value])]
     if not each:

@@ -1,4 +1,4 @@
-"""Rows from the hub, at the declared revision."""
+"""Loading rows from the hub at the declared revision."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rmbench.tasks.task import DataFileFacts
 __all__ = ["full_revision", "read_hub"]
 
 _FULL = 40
-"""Hexadecimal digits of a whole commit hash."""
+"""Hexadecimal digits of a full commit hash."""
 _PATIENCE = 10.0
-"""Seconds to wait for the hub when asking whether it is there: loading itself would retry for half a minute."""
+"""Seconds to wait for the hub's first reply: loading itself would retry for half a minute."""
 
 
 def read_hub(source: SourceRule, how_else: str) -> tuple[list[RawRow], list[DataFileFacts]]:
-    """The rows of the declared config and split through `datasets`, or of all parts in turn, and an entry for each.
+    """The rows of the declared config and split through `datasets`, or of all parts in turn, and the facts of each.
 
-    The entry's sha256 is over the rows as JSON, one per line, since the hub's own files need not be at hand.
-    HF_HUB_OFFLINE and the hub's cache work as `datasets` has it.
+    A part's sha256 is over its rows as JSON, one per line, since the hub's own files need not be on this machine.
+    HF_HUB_OFFLINE and the hub's cache work as in `datasets`.
 
     Args:
         source: what the task declares; its `hub` must be set.
-        how_else: how the rows can be had without the hub, for the message.
+        how_else: how the rows can be read without the hub, for the message.
 
     Raises:
         RmbenchError: the hub cannot be reached, or has no such set, revision, config or split.
@@ -37,8 +37,8 @@ def read_hub(source: SourceRule, how_else: str) -> tuple[list[RawRow], list[Data
     rows: list[RawRow] = []
     facts: list[DataFileFacts] = []
     for part in source.parts or [HubPart()]:
-        found, fact = _read_part(source, part, how_else)
-        rows += found
+        part_rows, fact = _read_part(source, part, how_else)
+        rows += part_rows
         facts.append(fact)
     return rows, facts
 
@@ -46,42 +46,42 @@ def read_hub(source: SourceRule, how_else: str) -> tuple[list[RawRow], list[Data
 def _read_part(source: SourceRule, part: HubPart, how_else: str) -> tuple[list[RawRow], DataFileFacts]:
     hub = part.hub or source.hub or ""
     own = part.hub is not None  # another set has revisions, configs and splits of its own
-    asked = {
+    settings = {
         "name": part.config or (None if own else source.config),
         "data_dir": part.data_dir or (None if own else source.data_dir),
         "split": part.split or source.split,
         "revision": part.revision or (None if own else source.revision),
     }
-    given = {key: value for key, value in asked.items() if value is not None}
-    named = hub + "".join(f" {key}={value}" for key, value in given.items())
+    arguments = {key: value for key, value in settings.items() if value is not None}
+    name = hub + "".join(f" {key}={value}" for key, value in arguments.items())
     try:
-        loaded = _loaded(hub, given)
-    except Exception as error:  # whatever goes wrong in the hub's clients, the user needs to know what was asked
-        set_so = " (HF_HUB_OFFLINE is set)" if _offline() else ""
+        loaded = _load(hub, arguments)
+    except Exception as error:  # whatever goes wrong in the hub's clients, the user needs to know what was requested
+        offline = " (HF_HUB_OFFLINE is set)" if _offline() else ""
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RmbenchError(f"hub data set {named} cannot be loaded{set_so}: {why}\n{how_else}") from error
+        raise RmbenchError(f"hub data set {name} cannot be loaded{offline}: {why}\n{how_else}") from error
     if isinstance(loaded, dict):
-        raise RmbenchError(f"hub data set {named} has the splits {', '.join(loaded)}; the task declares none.")
-    split = given.get("split", "train")
+        raise RmbenchError(f"hub data set {name} has the splits {', '.join(loaded)}; the task declares none.")
+    split = arguments.get("split", "train")
     label = part.label or split
     digest = hashlib.sha256()
     rows: list[RawRow] = []
     for index, values in enumerate(loaded):
         digest.update(json.dumps(values, sort_keys=True, default=str).encode() + b"\n")
         rows.append(RawRow(f"{hub}:{label}", label, index, {**values, **part.set}))
-    return rows, DataFileFacts(named, digest.hexdigest(), len(rows))
+    return rows, DataFileFacts(name, digest.hexdigest(), len(rows))
 
 
-def _loaded(hub: str, given: dict[str, str]) -> Any:
-    """What `datasets` makes of it; a hub that is not there is found out before `datasets` tries again and again."""
+def _load(hub: str, arguments: dict[str, str]) -> Any:
+    """The data set by `datasets`, after a quick look at whether the hub can be reached, since `datasets` retries."""
     import datasets
     from huggingface_hub import HfApi
 
     if not _offline() and not _snapshots(hub):
         HfApi().dataset_info(hub, timeout=_PATIENCE)
-    if "revision" in given:
-        given = {**given, "revision": full_revision(hub, given["revision"])}
-    return datasets.load_dataset(hub, **given)
+    if "revision" in arguments:
+        arguments = {**arguments, "revision": full_revision(hub, arguments["revision"])}
+    return datasets.load_dataset(hub, **arguments)
 
 
 def _offline() -> bool:
@@ -89,24 +89,24 @@ def _offline() -> bool:
 
 
 def full_revision(hub: str, revision: str) -> str:
-    """The whole commit hash that a shortened one begins; the hub itself takes whole hashes alone.
+    """The full commit hash of a shortened one; the hub itself takes full hashes only.
 
-    The hub's cache on this machine is asked first, so that a cached set needs no network.
+    The hub's cache on this machine is looked at first, so that a cached set needs no network.
 
     Raises:
-        LookupError: no commit of the data set begins so, or several do.
+        LookupError: no commit of the data set has this prefix, or several do.
     """
     if len(revision) == _FULL or not set(revision) <= set("0123456789abcdef"):
         return revision
     from huggingface_hub import HfApi
 
-    found = {name for name in _snapshots(hub) if name.startswith(revision)}
-    if not found:
+    matches = {name for name in _snapshots(hub) if name.startswith(revision)}
+    if not matches:
         commits = HfApi().list_repo_commits(hub, repo_type="dataset")
-        found = {commit.commit_id for commit in commits if commit.commit_id.startswith(revision)}
-    if len(found) != 1:
-        raise LookupError(f"{len(found)} commits of the data set begin with {revision}")
-    return found.pop()
+        matches = {commit.commit_id for commit in commits if commit.commit_id.startswith(revision)}
+    if len(matches) != 1:
+        raise LookupError(f"{len(matches)} commits of the data set begin with {revision}")
+    return matches.pop()
 
 
 def _snapshots(hub: str) -> list[str]:

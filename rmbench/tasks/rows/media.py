@@ -1,4 +1,4 @@
-"""Images and videos of a row: found below the data set's folder, or known by name alone."""
+"""Images and videos of a row: files below the data set's folder, or known by name only."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def media_part(row: RawRow, column: str, value: Any, kind: Literal["image", "vid
 
     Args:
         row: the row, for messages and for the data set's folder; rows of the hub have none, and their media are absent.
-        column: what the value is the value of, for messages.
+        column: the value's column, for messages.
         value: a path below a root, an address, whose last name is looked for, or the hub's {path, bytes}, of which the
             path is taken.
-        kind: what it is.
+        kind: image or video.
         roots: folders below the data set's folder, tried in this order.
 
     Raises:
-        RmbenchError: the value names nothing, or names a place outside the data set's folder.
+        RmbenchError: the value is no name, or leads out of the data set's folder.
     """
     name = value.get("path") if isinstance(value, Mapping) else value
     if not isinstance(name, str) or not name:
@@ -36,16 +36,16 @@ def media_part(row: RawRow, column: str, value: Any, kind: Literal["image", "vid
         return Part(kind, name=name)
     local = name.partition("?")[0].rsplit("/", 1)[-1] if "://" in name else name
     for root in roots:
-        place = _below(row, column, row.root, f"{root}/{local}")
-        if place.is_file():
-            return Part(kind, name=name, path=str(place))
+        file = _below(row, column, row.root, f"{root}/{local}")
+        if file.is_file():
+            return Part(kind, name=name, path=str(file))
     return Part(kind, name=name)
 
 
 def with_media(examples: Sequence[Example], folder: Path) -> tuple[Example, ...]:
     """The examples with each image and video taken from `folder` by its name, `<style>/<index>.jpg` say.
 
-    A medium that is not there stays absent, and its candidate keeps its place.
+    A missing medium stays absent, and its candidate keeps its place.
 
     Raises:
         RmbenchError: there is no such folder.
@@ -54,23 +54,23 @@ def with_media(examples: Sequence[Example], folder: Path) -> tuple[Example, ...]
         raise RmbenchError(f"{folder}: no such folder of images.")
     root = os.path.normpath(folder)
 
-    def found(part: Part) -> Part:
-        place = Path(os.path.normpath(folder / part.name))
-        there = part.kind != "text" and place.is_relative_to(root) and place.is_file()
-        return replace(part, path=str(place)) if there else part
+    def with_file(part: Part) -> Part:
+        file = Path(os.path.normpath(folder / part.name))
+        exists = part.kind != "text" and file.is_relative_to(root) and file.is_file()
+        return replace(part, path=str(file)) if exists else part
 
-    def taken(conversation: Conversation) -> Conversation:
-        return tuple(replace(message, parts=tuple(map(found, message.parts))) for message in conversation)
+    def with_files(conversation: Conversation) -> Conversation:
+        return tuple(replace(message, parts=tuple(map(with_file, message.parts))) for message in conversation)
 
     return tuple(
         replace(
             example,
-            prompt=taken(example.prompt),
+            prompt=with_files(example.prompt),
             candidates=tuple(
                 replace(
                     candidate,
-                    messages=taken(candidate.messages),
-                    prompt=None if candidate.prompt is None else taken(candidate.prompt),
+                    messages=with_files(candidate.messages),
+                    prompt=None if candidate.prompt is None else with_files(candidate.prompt),
                 )
                 for candidate in example.candidates
             ),
@@ -81,10 +81,10 @@ def with_media(examples: Sequence[Example], folder: Path) -> tuple[Example, ...]
 
 def _below(row: RawRow, column: str, folder: Path, name: str) -> Path:
     """Rows are distrusted: a name may not lead out of the folder. A user's own links in it may."""
-    place = Path(os.path.normpath(folder / name))
-    if not place.is_relative_to(os.path.normpath(folder)):
+    file = Path(os.path.normpath(folder / name))
+    if not file.is_relative_to(os.path.normpath(folder)):
         raise row.error(f'column "{column}": {name!r} leads out of {folder}.')
-    return place
+    return file
 
 
 def _an(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Names in braces: what a file's path stands for, and texts that columns are put into."""
+"""Patterns with names in braces: columns taken from a file's path, and templates filled with columns."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def captured_names(pattern: str) -> list[str]:
 
 
 def captured(pattern: str, path: str) -> dict[str, str] | None:
-    """What stands for the names in braces, or None where the path is of another form. A name spans no `/`.
+    """The values of the names in braces, or None where the path does not match. A name spans no `/`.
 
     >>> captured("data/{domain}_filtered.json", "data/chat_filtered.json")
     {'domain': 'chat'}
     """
     pieces = _BRACED.split(pattern)
     parts = [re.escape(piece) if i % 2 == 0 else f"(?P<{piece}>[^/]+)" for i, piece in enumerate(pieces)]
-    found = re.fullmatch("".join(parts), path)
-    return found.groupdict() if found else None
+    match = re.fullmatch("".join(parts), path)
+    return match.groupdict() if match else None
 
 
 def filled_names(template: str) -> list[str]:
@@ -47,4 +47,4 @@ def filled(template: str, value: Callable[[str], str]) -> str:
     >>> filled("{model}/{@row:05}.jpg", {"model": "sd", "@row": "12"}.__getitem__)
     'sd/00012.jpg'
     """
-    return _FILLED.sub(lambda found: value(found[1]).zfill(int(found[2] or 0)), template)
+    return _FILLED.sub(lambda match: value(match[1]).zfill(int(match[2] or 0)), template)

@@ -1,4 +1,4 @@
-"""Upstream's rows brought into the columns that a declaration speaks of: transformed, then gathered."""
+"""Upstream's rows brought into the columns that a declaration names: adapted, expanded into variants, gathered."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from rmbench.tasks.declaration.schema import Declaration, TextRule, VariantRule
 from rmbench.tasks.rows.adapt import ADAPTERS
 from rmbench.tasks.rows.fields import RawRow, label, lookup, text
 
-__all__ = ["prepared"]
+__all__ = ["prepare"]
 
 
-def prepared(declared: Declaration, rows: Sequence[RawRow]) -> list[RawRow]:
-    """The rows after the declared transform (`adapt`), variants, gathering (`gather`) and the transform of what was
-    gathered (`adapt_gathered`), in upstream's order.
+def prepare(declaration: Declaration, rows: Sequence[RawRow]) -> list[RawRow]:
+    """The rows after the declared transform (`adapt`), variants, gathering (`gather`) and the transform of the gathered
+    rows (`adapt_gathered`), in upstream's order.
 
     Raises:
-        RmbenchError: a column that the transform or the gathering needs is missing or holds the wrong thing.
+        RmbenchError: a column that the transform or the gathering needs is missing or of the wrong type.
     """
-    rules = declared.rows
+    rules = declaration.rows
     adapted = [each for row in rows for each in _adapted(rules.adapt, row)]
     varied = [each for row in adapted for each in _variants(row, rules.variants)]
     gathered = _gathered(varied, rules.gather) if rules.gather else varied
@@ -33,30 +33,31 @@ def _adapted(name: str | None, row: RawRow) -> list[RawRow]:
     for column in adapter.columns:
         text(row, TextRule(column=column))
     try:
-        made = adapter.apply(row.values)
+        adapted = adapter.apply(row.values)
     except ValueError as error:
         raise row.error(f"{error}.") from None
-    return [replace(row, values=values) for values in (made if isinstance(made, list) else [made])]
+    return [replace(row, values=values) for values in (adapted if isinstance(adapted, list) else [adapted])]
 
 
 def _variants(row: RawRow, variants: Sequence[VariantRule]) -> list[RawRow]:
     """The row once for each variant, or as it is."""
     if not variants:
         return [row]
+    taken = [{new: lookup(row, column) for new, column in each.take.items()} for each in variants]
     return [
-        replace(row, values={**row.values, **{to: lookup(row, of) for to, of in each.take.items()}, **each.set})
-        for each in variants
+        replace(row, values={**row.values, **columns, **each.set})
+        for each, columns in zip(variants, taken, strict=True)
     ]
 
 
 def _gathered(rows: Sequence[RawRow], keys: Sequence[str]) -> list[RawRow]:
-    """Rows that agree in all keys as one, in the place of the first, with all of them as objects under `rows`."""
-    together: dict[tuple[str, ...], list[RawRow]] = {}
+    """Rows with equal keys as one, in the place of the first, with all of them as objects under `rows`."""
+    groups: dict[tuple[str, ...], list[RawRow]] = {}
     for row in rows:
         if "rows" in row.values:
-            raise row.error('a column is called "rows", which is what gathered rows are called.')
-        together.setdefault(tuple(label(row, key) for key in keys), []).append(row)
+            raise row.error('a column is called "rows", the name under which gathered rows are kept.')
+        groups.setdefault(tuple(label(row, key) for key in keys), []).append(row)
     return [
         replace(members[0], values={**members[0].values, "rows": [dict(each.values) for each in members]})
-        for members in together.values()
+        for members in groups.values()
     ]

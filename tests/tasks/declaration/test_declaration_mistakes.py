@@ -78,7 +78,7 @@ MISTAKES = {
         'chosen = "good"\nrejected = "bad"',
         'candidates = ["good", "bad"]\ngold = { column = "l", winners = [["A"]] }',
         "columns.gold.winners",
-        "a pair has 2 candidates; 1 lists",
+        "a pair has 2 candidates; found 1 lists",
     ),
     "a majority of nobody": (
         'chosen = "good"\nrejected = "bad"',

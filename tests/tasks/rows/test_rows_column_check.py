@@ -80,7 +80,7 @@ def test_a_fit_split_is_read_by_the_same_columns(fitted: Path, rows: Rows, place
 def test_a_fit_split_that_is_not_there_is_told(fitted: Path, rows: Rows, place: Callable[..., Path]) -> None:
     found = load(load_file(fitted), place(rows))
     assert (found.fit, found.fit_digest, found.missing) == ((), "", ())
-    assert found.notes == ('fit split "train" is not there (train.jsonl): what is fitted on it is left out',)
+    assert found.notes == ('fit split "train" is absent (train.jsonl): what is fitted on it is left out',)
 
 
 def test_a_task_without_a_fit_split(declaration: str, write: Callable[..., Path]) -> None:

@@ -153,7 +153,7 @@ def test_a_second_file_is_joined(loaded: Loader, rows: list[dict[str, Any]]) -> 
     assert [file.name for file in found.files] == ["rows.jsonl", "prompts.json"]
     with pytest.raises(RmbenchError, match=r"\"key\" '2' is no \"text_id\" of prompts\.json"):
         loaded({**files, "prompts.json": json.dumps(prompts[:1]).encode()}, {'paths = ["rows.jsonl"]': join})
-    with pytest.raises(RmbenchError, match="'1' stands there twice"):
+    with pytest.raises(RmbenchError, match="'1' occurs twice"):
         loaded({**files, "prompts.json": json.dumps(prompts + prompts).encode()}, {'paths = ["rows.jsonl"]': join})
 
 

@@ -82,7 +82,7 @@ def test_flags_put_every_right_answer_above_every_wrong_one() -> None:
     assert edges(gold("pick", named, ok=["yes", "no", "no"])) == [(0, 1, 1.0), (0, 2, 1.0)]
     with pytest.raises(RmbenchError, match="expected one of 'yes', 'no' for each candidate, found True"):
         gold("pick", named, ok=[True, "no", "no"])
-    with pytest.raises(RmbenchError, match="3 right and 0 wrong candidates compare nothing"):
+    with pytest.raises(RmbenchError, match="3 right and 0 wrong candidates make no comparison"):
         gold("pick", {"column": "ok", "flags": True}, ok=[1, 1, 1])
     with pytest.raises(RmbenchError, match=r"one entry per candidate \(3\), found 2 entries"):
         gold("pick", {"column": "ok", "flags": True}, ok=[1, 0])
