@@ -1,4 +1,4 @@
-"""The errors a user may see: each is one message that names what is wrong, where, and what would be right."""
+"""Errors for users: each is one message that names what is wrong, where, and what would be right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RmbenchError", "UnreachableError", "did_you_mean"]
 class RmbenchError(Exception):
     """Bad input of any kind: a declaration, a file, an argument, a model, a record.
 
-    The command line prints the message alone and ends with `exit_code`; the API raises it.
+    The command line prints only the message and ends with `exit_code`; the API raises it.
     """
 
     exit_code = 2
@@ -22,7 +22,7 @@ class UnreachableError(RmbenchError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest right spelling of `word` as a sentence that begins with a space, or "" where nothing is near.
+    """The nearest known spelling of `word` as a sentence that begins with a space, or "" where none is near.
 
     >>> did_you_mean("colums", ["columns", "metric"])
     ' Did you mean "columns"?'

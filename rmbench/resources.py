@@ -1,4 +1,4 @@
-"""Where the data that travels with the package lies: tasks, boards, model cards, bundled models, schemas."""
+"""Folders of the data that is part of the package: tasks, boards, model cards, bundled models, schemas."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def tasks() -> Path:
 
 
 def leaderboards() -> Path:
-    """The folder of board declarations; model cards lie in its folder `models`."""
+    """The folder of board declarations; its folder `models` holds the model cards."""
     return _top_level("leaderboards")
 
 
 def bundled_models() -> Path:
-    """The folder of models shipped in the package, one Hugging Face layout each."""
+    """The folder of bundled models, each in the layout of Hugging Face."""
     return _PACKAGE / "bundled"
 
 
 def schemas() -> Path:
-    """The folder of JSON schemas of what `--json` prints."""
+    """The folder of the JSON schemas of `--json` output."""
     return _PACKAGE / "schemas"

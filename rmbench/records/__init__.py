@@ -1,1 +1,1 @@
-"""What a run leaves behind, and the journal it is built from."""
+"""Records of finished runs, and the journal of the run under way."""

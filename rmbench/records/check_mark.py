@@ -1,4 +1,4 @@
-"""What `rmbench check` said of a model, beside its records and in them."""
+"""The outcome of `rmbench check` for a model: its report beside the records, and a mark in each of them."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def write_check(folder: Path, report: Mapping[str, Any]) -> None:
     text = json.dumps(report, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / CHECK_NAME, lambda path: _write(path, text))
+        replace_file(folder / CHECK_NAME, lambda path: path.write_text(text, "utf-8"))
     except OSError as error:
         raise RmbenchError(f"{folder}: cannot write {CHECK_NAME} ({error.strerror or error}).") from error
 
 
 def read_mark(folder: Path, fingerprint: str) -> CheckRecord | None:
-    """What the `check.json` of a model's folder says of the model with this fingerprint; None where there is no such
-    file, or it is of the model opened in another way.
+    """The outcome in the `check.json` of a model's folder; None where no such file exists, or where it is of another
+    fingerprint: the model was opened with other settings.
 
     Raises:
-        RmbenchError: the file is there and cannot be read.
+        RmbenchError: the file exists and cannot be read.
     """
     path = folder / CHECK_NAME
     if not fingerprint or not path.is_file():
@@ -51,8 +51,8 @@ def read_mark(folder: Path, fingerprint: str) -> CheckRecord | None:
             return None
         return CheckRecord(passed=data["passed"], failed=data["failed"], date=data["date"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise RmbenchError(f"{path}: no report of `rmbench check` ({why}); check again, or delete it.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise RmbenchError(f"{path}: no report of `rmbench check` ({reason}); check again, or delete it.") from error
 
 
 def mark_records(
@@ -66,16 +66,12 @@ def mark_records(
     """
     marked, notes = 0, []
     mark = CheckRecord(passed=passed, failed=list(failed), date=date)
-    for place in find(folder) if folder.is_dir() and fingerprint else []:
+    for each in find(folder) if folder.is_dir() and fingerprint else []:
         try:
-            record = read(place)
+            record = read(each)
             if record.kind == "measured" and record.model.fingerprint == fingerprint:
-                rewrite(place, record.model_copy(update={"model": record.model.model_copy(update={"check": mark})}))
+                rewrite(each, record.model_copy(update={"model": record.model.model_copy(update={"check": mark})}))
                 marked += 1
         except RmbenchError as error:
             notes.append(str(error))
     return marked, notes
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, "utf-8")

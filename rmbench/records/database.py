@@ -1,4 +1,4 @@
-"""One SQLite file: opened so that what is committed outlives the process, its errors said as one clear message."""
+"""A SQLite file whose commits outlive the process, with its errors as one clear message."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rmbench.errors import RmbenchError
 __all__ = ["Wording", "connect", "damaged", "erase", "explained"]
 
 _FORMAT = 1
-_BUSY_SECONDS = 30.0  # somebody may be looking at the file with another tool
+_BUSY_SECONDS = 30.0  # another tool may be reading the file
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a file is spoken of when it cannot be used."""
+    """How messages name a file that cannot be used."""
 
     cannot: str
     """E.g. "cannot use the journal"."""
     damaged: str
     """E.g. "the journal is damaged"."""
     deleted: str
-    """What deleting it is good for, e.g. "to start over"."""
+    """The effect of deleting it, e.g. "to start over"."""
 
 
 def connect(path: Path, create: str, wording: Wording, *, across_threads: bool = False) -> sqlite3.Connection:
-    """Open or make the file with the table that `create` says.
+    """Open the file, or make it with the table of the SQL statement `create`.
 
     Raises:
         RmbenchError: it is damaged, of another version, no database, or cannot be written.
@@ -69,13 +69,13 @@ def explained(path: Path, wording: Wording) -> Iterator[None]:
 
 
 def damaged(path: Path, wording: Wording, why: str) -> RmbenchError:
-    """The error of a file that does not hold what was put there."""
+    """The error of a file whose content is not what was written."""
     return RmbenchError(
         f"{path}: {wording.damaged} ({why}). Delete it {wording.deleted}; finished records are not touched."
     )
 
 
 def erase(path: Path) -> None:
-    """Take the file away, and what SQLite has beside it."""
+    """Delete the file and those that SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

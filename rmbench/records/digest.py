@@ -38,7 +38,7 @@ _KNOWN_SHAPES = re.compile(
 
 
 def sha256_file(path: Path) -> str:
-    """Hex sha256 of a file's bytes, read in pieces."""
+    """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -52,7 +52,7 @@ def digest_of(value: Any) -> str:
 def clean_command(command: str | Sequence[str]) -> str:
     """A command line as one shell line, secrets replaced by `***`.
 
-    Taken out: values of options and assignments named like a secret (`--api-key X`, `--token=X`, `HF_TOKEN=X`,
+    Removed: values of options and assignments named like a secret (`--api-key X`, `--token=X`, `HF_TOKEN=X`,
     `--model-args api_key=X`), header values, user and password in addresses, and words shaped like known access
     tokens (`hf_...`, `sk-...`). Counts such as `--batch-tokens 4096` stay.
 
@@ -87,6 +87,6 @@ def _clean_word(word: str) -> str:
 
 
 def _is_plain(word: str) -> bool:
-    """Whether the word needs no quotes but for the stars we put in."""
+    """Whether the word needs no quotes apart from our stars."""
     rest = word.replace(HIDDEN, "")
     return not rest or shlex.quote(rest) == rest

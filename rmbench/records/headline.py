@@ -16,28 +16,28 @@ __all__ = ["headline", "headline_spec", "specs"]
 def headline_spec(record: Record) -> MetricSpec:
     """The first metric as it was declared when the record was made, so that its rows can be measured again.
 
-    A mean of other metrics carries them in `parts`. RmbenchError where a declaration of the record is not one.
+    A mean of other metrics carries them in `parts`. RmbenchError where a declaration in the record is invalid.
     """
     _first(record)
     spec = _spec(record, 0)
     if not spec.of or spec.parts:
         return spec
-    places = {declared.get("name"): place for place, declared in enumerate(record.task.metrics)}
-    lost = [name for name in spec.of if name not in places]
-    if lost:
-        raise RmbenchError(f'record of {record.task.id}: task.metrics.0.of: no metric is called "{lost[0]}".')
-    return replace(spec, parts=tuple(_spec(record, places[name]) for name in spec.of))
+    indices = {declared.get("name"): index for index, declared in enumerate(record.task.metrics)}
+    unknown = [name for name in spec.of if name not in indices]
+    if unknown:
+        raise RmbenchError(f'record of {record.task.id}: task.metrics.0.of: no metric is called "{unknown[0]}".')
+    return replace(spec, parts=tuple(_spec(record, indices[name]) for name in spec.of))
 
 
 def specs(record: Record) -> tuple[MetricSpec, ...]:
-    """All metrics as they were declared when the record was made; RmbenchError where a declaration is not one."""
+    """All metrics as they were declared when the record was made; RmbenchError where a declaration is invalid."""
     _first(record)
-    return tuple(_spec(record, place) for place in range(len(record.task.metrics)))
+    return tuple(_spec(record, index) for index in range(len(record.task.metrics)))
 
 
-def _spec(record: Record, place: int) -> MetricSpec:
-    where = f"record of {record.task.id}: task.metrics.{place}"
-    declared = record.task.metrics[place]
+def _spec(record: Record, index: int) -> MetricSpec:
+    where = f"record of {record.task.id}: task.metrics.{index}"
+    declared = record.task.metrics[index]
     for key in declared:
         if key not in MetricSpec.__dataclass_fields__:
             near = did_you_mean(key, MetricSpec.__dataclass_fields__)

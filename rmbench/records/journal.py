@@ -1,4 +1,4 @@
-"""The journal: finished batches in one SQLite file, so that a run killed at any moment goes on where it was."""
+"""The journal: finished batches in one SQLite file, so that a run killed at any moment resumes where it was."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ CREATE TABLE IF NOT EXISTS batches (
 class Journal:
     """The journal of one run's folder, and the lock that keeps a second run out of it.
 
-    Entries are found again only under the same header (model, seed ...), scope (task version, data) and plan, so what
-    other settings left behind is never used; it goes when a run ends well.
+    Entries are read only under the same header (model, seed ...), scope (task version, data) and plan, so those of
+    other settings are never used. The file is deleted when a run ends without error.
     """
 
     def __init__(self, folder: Path, header: str, connection: sqlite3.Connection, lock: FileLock) -> None:
@@ -52,14 +52,14 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, header: Mapping[str, str]) -> Journal:
-        """Open or make the journal of a folder, which is made too.
+        """Open or make the journal of a folder; the folder is made too.
 
         Args:
-            folder: where the run's records go.
-            header: whatever, beside plan and task, must be equal for an entry to be used again.
+            folder: the folder of the run's records.
+            header: what must be equal, apart from plan and task, for an entry to be used again.
 
         Raises:
-            RmbenchError: another run holds the folder; the file is damaged, no journal, or cannot be written.
+            RmbenchError: another run holds the folder; the file is damaged, is no journal, or cannot be written.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class Journal:
             lock.acquire()
         except Timeout as error:
             raise RmbenchError(
-                f"{folder}: another run is writing here. Wait for its end, or choose another --out."
+                f"{folder}: another run is writing here. Wait until it ends, or choose another --out."
             ) from error
         except OSError as error:
             raise RmbenchError(f"{folder}: cannot write here ({error.strerror or error}).") from error
@@ -83,7 +83,7 @@ class Journal:
         return self._done(task, self._header, plan_digest)
 
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
-        """Keep one batch, whole, before returning."""
+        """Write one whole batch before returning."""
         self._commit(task, self._header, plan_digest, index, payload)
 
     def scoped(self, task: str, scope: str) -> Scoped:
@@ -92,28 +92,28 @@ class Journal:
 
     @property
     def replies(self) -> ReplyStore:
-        """Single answers of judges, which lie beside the journal and go with it."""
+        """Single replies of judges, kept beside the journal and deleted with it."""
         if self._replies is None:
             self._replies = ReplyStore.open(self.path.parent)
         return self._replies
 
     def finish(self) -> None:
-        """Everything is written: leaving the `with` block without an error shall remove the file."""
+        """Everything is written: leaving the `with` block without an error deletes the file."""
         self._finished = True
 
     def close(self, success: bool = False) -> None:
-        """Let go of the folder. The file goes after success or where it is empty; else the next run goes on from it."""
+        """Release the folder. The file is deleted after success or where it is empty; else the next run resumes."""
         if not self._lock.is_locked:
             return
         try:
             if success or self._replies is not None:
                 ReplyStore.close_in(self.path.parent, self._replies, remove=success)
             with explained(self.path, _WORDING):
-                kept = self._connection.execute("SELECT EXISTS (SELECT 1 FROM batches)").fetchone()[0]
+                has_batches = self._connection.execute("SELECT EXISTS (SELECT 1 FROM batches)").fetchone()[0]
                 self._connection.close()
-            if success or not kept:
+            if success or not has_batches:
                 erase(self.path)
-                # Still held, so nobody waits on it: a run that opened it meanwhile gives up at once.
+                # Still held, so no run waits for it: one that opened it meanwhile fails at once.
                 self.path.with_name(LOCK_NAME).unlink(missing_ok=True)
         finally:
             self._connection.close()
@@ -129,13 +129,13 @@ class Journal:
 
     def _done(self, task: str, header: str, plan: str) -> dict[int, list[str]]:
         query = "SELECT batch, payload, sha256 FROM batches WHERE task = ? AND header = ? AND plan = ? ORDER BY batch"
-        found: dict[int, list[str]] = {}
+        batches: dict[int, list[str]] = {}
         with explained(self.path, _WORDING):
             for batch, payload, digest in self._connection.execute(query, (task, header, plan)):
                 if hashlib.sha256(str(payload).encode()).hexdigest() != digest:
                     raise damaged(self.path, _WORDING, f"batch {batch} of {task} does not match its checksum")
-                found[batch] = json.loads(payload)
-        return found
+                batches[batch] = json.loads(payload)
+        return batches
 
     def _commit(self, task: str, header: str, plan: str, index: int, payload: Sequence[str]) -> None:
         text = json.dumps(list(payload))
@@ -148,7 +148,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """The journal's entries of one task version, given to the engine."""
+    """The journal's entries of one task version, as the engine reads and writes them."""
 
     journal: Journal
     task: str
@@ -159,5 +159,5 @@ class Scoped:
         return self.journal._done(f"{self.task}/{task}", self.header, plan_digest)
 
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
-        """Keep one batch, whole, before returning."""
+        """Write one whole batch before returning."""
         self.journal._commit(f"{self.task}/{task}", self.header, plan_digest, index, payload)

@@ -1,4 +1,4 @@
-"""The record: one model on one task version, self-contained, so that boards and gates read records alone."""
+"""The record: one model on one task version, self-contained, so that boards and gates read nothing else."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Excluded(_Frozen):
 
 
 class DataFacts(_Frozen):
-    """What was read, and what of it was judged."""
+    """The data that was read, and how much of it was judged."""
 
     source: str
     """"hub", "sample" or "folder"; "published" where no rows were read."""
@@ -131,7 +131,7 @@ class DataFacts(_Frozen):
     """sha256 over the ids and content of the examples, so two records of one digest saw the same data."""
     files: list[DataFile]
     missing: list[str]
-    """Files or groups of the task version that were not there."""
+    """Files or groups of the task version that were absent."""
     excluded: list[Excluded]
     limit: int | None
     rows: int
@@ -139,7 +139,7 @@ class DataFacts(_Frozen):
 
 
 class Counts(_Frozen):
-    """Rows by how they ended."""
+    """Rows by their outcome."""
 
     judged: int
     failed: int
@@ -173,7 +173,7 @@ class ValueRecord(_Frozen):
 
 
 class RunFacts(_Frozen):
-    """How the numbers were made. Times and `seconds` are the only fields in which two equal runs may differ."""
+    """How the numbers were made. Two equal runs may differ in the times and `seconds` only."""
 
     command: str
     """Secrets removed."""
@@ -188,8 +188,8 @@ class RunFacts(_Frozen):
     """Python, rmbench, torch, transformers, tokenizers, numpy."""
     platform: str
     source_of_scores: str | None = None
-    """Where others released what this record is made of: repository@commit and file, or a paper's table. None: the
-    model was run here."""
+    """Where others released the scores or figures of this record: repository@commit and file, or a paper's table. None:
+    the model was run here."""
 
 
 class JudgmentsFile(_Frozen):
@@ -201,7 +201,7 @@ class JudgmentsFile(_Frozen):
 
 
 class ProbingFacts(_Frozen):
-    """Which dimension of a probing task the hidden state of each candidate lies nearest to."""
+    """Which dimension of a probing task is nearest to the hidden state of each candidate."""
 
     definition: str
     """Names the definition, which is rmbench's own; see `rmbench.metrics.probing.centroids`."""
@@ -211,21 +211,21 @@ class ProbingFacts(_Frozen):
     """sha256 over the rows the centroids were fitted on, before any limit."""
     fit_n: int
     digest: str
-    """sha256 over the held-out rows that `temperature` and `limit` are of, before any limit."""
+    """sha256 over the held-out rows from which `temperature` and `limit` follow, before any limit."""
     held_out: int
     temperature: float
     limit: float
     """Distance to the nearest centroid above which confidence is low."""
     n: int
-    """Candidates read; those of failed rows have no state."""
+    """Candidates with a state; those of failed rows have none."""
     shares: dict[str, float]
-    """Dimension -> part of the candidates that rely on it; they sum to 1. Empty where n is 0."""
+    """Dimension -> share of the candidates that rely on it; they sum to 1. Empty where n is 0."""
     low_share: float | None
-    """Part of the candidates with low confidence; None where n is 0."""
+    """Share of the candidates with low confidence; None where n is 0."""
 
 
 class IntransitiveFacts(_Frozen):
-    """Triples of candidates that the model's margins order in a circle; see `rmbench.metrics.judging.intransitive`."""
+    """Intransitive triples of candidates by the model's margins; see `rmbench.metrics.judging.intransitive`."""
 
     cyclic: int
     total: int
@@ -235,7 +235,7 @@ class IntransitiveFacts(_Frozen):
 
 
 class OrderFacts(_Frozen):
-    """Pairs of candidates that the model was asked about in both orders, of a judge each vote on them; see
+    """Position bias: pairs of candidates that the model compared in both orders (of a judge, each vote on them); see
     `rmbench.metrics.judging.position_bias`."""
 
     consistent: int
@@ -255,11 +255,11 @@ class MemberFacts(_Frozen):
     agrees: int
     """Pairs of candidates that it orders as the ensemble does."""
     alike: list[int]
-    """Pairs that it orders as each member does, in their order, itself among them."""
+    """Pairs that it orders as each member does, in the order of the members, itself included."""
 
 
 class EnsembleFacts(_Frozen):
-    """How far the models of an ensemble order pairs of candidates alike; see `rmbench.combine`."""
+    """How far the models of an ensemble agree on the order of pairs of candidates; see `rmbench.combine`."""
 
     pairs: int
     """Pairs of candidates of the rows that every member judged."""
@@ -271,8 +271,8 @@ class Record(_Frozen):
 
     schema_version: int = Field(default=SCHEMA_VERSION)
     kind: Literal["measured", "published"] = "measured"
-    """"published": figures that others printed, taken over as they stand. Such a record has no rows, no intervals and
-    no counts, and is neither ranked nor compared."""
+    """"published": figures that others printed, copied as they are. Such a record has no rows, no intervals and no
+    counts, and is neither ranked nor compared."""
     task: TaskRecord
     model: ModelRecord
     data: DataFacts
@@ -290,8 +290,8 @@ class Record(_Frozen):
     intransitive: IntransitiveFacts | None = None
     """None where the model gave rewards or verdicts, or no row has three candidates."""
     orders: OrderFacts | None = None
-    """None where the model knows no order: it gave rewards, ratings, or margins that only change their sign; or where
-    no pair was asked in both."""
+    """None where order does not matter to the model: it gave rewards, ratings, or margins that only change their sign;
+    or where no pair was compared in both orders."""
     ensemble: EnsembleFacts | None = None
     """None where the model is no ensemble, or no row that all its members judged has two candidates."""
 

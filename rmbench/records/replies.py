@@ -1,4 +1,4 @@
-"""Answers of judges in one SQLite file beside the journal: each is kept as it comes, not a chunk of rows at a time,
+"""Replies of judges in one SQLite file beside the journal: each is written as it comes, not a chunk of rows at a time,
 since each was paid for."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rmbench.records.database import Wording, connect, damaged, erase, explained
 __all__ = ["REPLIES_NAME", "ReplyStore"]
 
 REPLIES_NAME = ".replies.sqlite"
-_WORDING = Wording("cannot keep answers", "the answers kept here are damaged", "to ask again")
+_WORDING = Wording("cannot keep replies", "the replies kept here are damaged", "to ask again")
 _CREATE = """
 CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL)
 WITHOUT ROWID
@@ -26,7 +26,7 @@ class ReplyStore:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, folder: Path) -> ReplyStore:
@@ -35,27 +35,27 @@ class ReplyStore:
         return cls(path, connect(path, _CREATE, _WORDING, across_threads=True))
 
     def get(self, key: str) -> str | None:
-        """The text kept under a key, or None; raises RmbenchError where it is not what was put there."""
-        with self._turn, explained(self.path, _WORDING):
+        """The text kept under a key, or None; raises RmbenchError where its checksum differs."""
+        with self._lock, explained(self.path, _WORDING):
             row = self._connection.execute("SELECT name, text, sha256 FROM replies WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
         name, text, digest = row
         if _digest(text) != digest:
-            raise damaged(self.path, _WORDING, f"the answer {name} does not match its checksum")
+            raise damaged(self.path, _WORDING, f"the reply {name} does not match its checksum")
         return str(text)
 
     def put(self, key: str, name: str, text: str) -> None:
-        """Keep a text before returning; `name` says to people what it answers."""
-        with self._turn, explained(self.path, _WORDING), self._connection:
+        """Write a text before returning; `name` names its question in messages."""
+        with self._lock, explained(self.path, _WORDING), self._connection:
             row = (key, name.encode("utf-8", "replace").decode(), text, _digest(text))
             self._connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", row)
 
     @staticmethod
     def close_in(folder: Path, opened: ReplyStore | None, *, remove: bool) -> None:
-        """Close a folder's store, where it was opened, and take its file away where nobody needs it any more."""
+        """Close a folder's store, where it was opened, and delete its file where it is no longer needed."""
         if opened is not None:
-            with opened._turn:
+            with opened._lock:
                 opened._connection.close()
         if remove:
             erase(folder / REPLIES_NAME)

@@ -1,4 +1,4 @@
-"""Names of folders, from names that anybody may have chosen."""
+"""Safe folder names from untrusted names of models and tasks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LONGEST = 100
 def model_slug(name: str, revision: str) -> str:
     """`<org>__<model>@<revision>`: letters, digits, `.`, `_`, `-`, and one `@`.
 
-    A name that needs more changes than the slash gets 8 hex digits of its sha256 behind it, so that no two names share
-    a folder and none leads out of it.
+    A name that needs more changes than the slash gets 8 hex digits of its sha256 appended, so that no two names share a
+    folder and none leads out of it.
     """
     org, slash, rest = name.partition("/")
-    wanted = f"{org}__{rest}" if org and slash and rest else name
+    slug = f"{org}__{rest}" if org and slash and rest else name
     # "a/b" becomes "a__b", so a model named "a__b" must not keep that spelling itself.
-    first = _marked(wanted, name) if "__" in name else _safe(wanted, name)
+    first = _marked(slug, name) if "__" in name else _safe(slug, name)
     return f"{first}@{_safe(revision, revision)}"
 
 
@@ -29,13 +29,13 @@ def task_slug(task: str, version: int) -> str:
     return f"{_safe(task, task)}@{version}"
 
 
-def _safe(wanted: str, name: str) -> str:
-    """`wanted` where it is safe as it stands, else what is safe of it, marked."""
-    fine = wanted and len(wanted) <= _LONGEST and not _UNSAFE.search(wanted)
-    return wanted if fine and wanted[0] not in ".-" and wanted[-1] != "." else _marked(wanted, name)
+def _safe(slug: str, name: str) -> str:
+    """The slug where it is safe, else its safe part with a digest of the name."""
+    safe = slug and len(slug) <= _LONGEST and not _UNSAFE.search(slug)
+    return slug if safe and slug[0] not in ".-" and slug[-1] != "." else _marked(slug, name)
 
 
-def _marked(wanted: str, name: str) -> str:
+def _marked(slug: str, name: str) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    readable = _UNSAFE.sub("-", wanted)[:_LONGEST].strip("._-")
+    readable = _UNSAFE.sub("-", slug)[:_LONGEST].strip("._-")
     return f"{readable or 'unnamed'}-{digest}"

@@ -75,11 +75,11 @@ def write(
 
 
 def rewrite(folder: Path, record: Record) -> None:
-    """Write a record's facts anew beside its rows, which stay as they are; RmbenchError where it names other rows than
-    lie there, or the folder cannot be written."""
+    """Rewrite record.json beside its rows, which stay as they are; RmbenchError where the record names other rows, or
+    the folder cannot be written."""
     before = read(folder)
     if before.judgments != record.judgments:
-        raise RmbenchError(f"{folder}: the record to write names other rows than the one that lies there.")
+        raise RmbenchError(f"{folder}: the record to write names other rows than the existing one.")
     try:
         replace_file(folder / RECORD_NAME, lambda path: _write_record(path, record))
     except OSError as error:
@@ -87,7 +87,7 @@ def rewrite(folder: Path, record: Record) -> None:
 
 
 def write_published(out: Path, record: Record) -> Record:
-    """Write a record of published figures, which is record.json alone; RmbenchError as `write`, or it is measured."""
+    """Write a record of published figures, which is record.json only; RmbenchError as in `write`, or it is measured."""
     if record.kind != "published":
         raise RmbenchError(f"record of {record.task.id}: it is {record.kind}, so its rows belong to it.")
     folder = folder_of(out, record)
@@ -129,12 +129,12 @@ def read_rows(folder: Path) -> list[Judged]:
 
 
 def read_credits(folder: Path) -> dict[str, float | None]:
-    """Example id -> credit by the task's rule; None where the headline is no mean of rows. Raises as `read_rows`."""
+    """Example id -> credit by the task's rule; None where the headline is no mean of rows. Raises as in `read_rows`."""
     return {row.id: credit for row, credit in _checked_table(folder, read(folder))}
 
 
 def verify(folder: Path) -> list[str]:
-    """What is wrong with a record's files, a line each; nothing where all holds. A published record has one file."""
+    """The problems of a record's files, a line each; empty where there is none. A published record has one file."""
     try:
         record = read(folder)
         if record.kind == "measured":
@@ -152,7 +152,7 @@ def find(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise RmbenchError(f"{root}: no such folder.")
-    return sorted(Path(place) for place, _, files in os.walk(root) if RECORD_NAME in files)
+    return sorted(Path(folder) for folder, _, files in os.walk(root) if RECORD_NAME in files)
 
 
 def _record_path(folder: Path) -> Path:
@@ -177,7 +177,7 @@ def _parse(path: Path, data: Any) -> Record:
 def _checked_table(folder: Path, record: Record) -> list[tuple[Judged, float | None]]:
     path = _record_path(folder)
     if record.judgments is None:
-        raise RmbenchError(f"{path}: it holds published figures alone, and no rows.")
+        raise RmbenchError(f"{path}: it holds published figures only, and no rows.")
     name = record.judgments.file
     if not _PLAIN_NAME.fullmatch(name):
         raise RmbenchError(f"{path}: judgments.file: {name!r} is not a plain file name.")
@@ -198,9 +198,9 @@ def _write_record(path: Path, record: Record) -> None:
 
 
 def replace_file(path: Path, fill: Callable[[Path], None], outdated: Path | None = None) -> str:
-    """Fill a new file beside `path`, bring it to the disk, then move it there; returns its sha256.
+    """Fill a new file beside `path`, sync it to disk, then move it there; returns its sha256.
 
-    `outdated` describes the file replaced, and goes just before it: a record must never stand beside another's table.
+    `outdated` describes the file replaced and is deleted just before it: a record must never be beside another's table.
     """
     fresh = path.with_name(f".{path.name}.partial")  # one name, so that killed runs leave one at most
     try:
@@ -217,7 +217,7 @@ def replace_file(path: Path, fill: Callable[[Path], None], outdated: Path | None
 
 
 def _sync(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk."""
+    """Sync a file or a folder's entries to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

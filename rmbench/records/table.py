@@ -1,4 +1,4 @@
-"""judgments.parquet: its columns, and rows to and from them."""
+"""judgments.parquet: its schema, and rows written to it and read from it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = ["RATIONALE", "SCHEMA", "read_table", "write_table"]
 _ROW_GROUP = 8192
 
 
-def _there(kind: pa.DataType, name: str = "element") -> pa.Field:
-    """A field that cannot hold a null, in the file itself, so that no reader needs to look for one."""
+def _required(kind: pa.DataType, name: str = "element") -> pa.Field:
+    """A field that cannot be null, by the file's own schema, so that no reader needs to look for nulls."""
     return pa.field(name, kind, nullable=False)
 
 
 def _struct(**fields: pa.DataType) -> pa.DataType:
-    return pa.struct([_there(kind, name) for name, kind in fields.items()])
+    return pa.struct([_required(kind, name) for name, kind in fields.items()])
 
 
 def _map(kind: pa.DataType) -> pa.DataType:
-    return pa.map_(pa.string(), _there(kind, "value"))
+    return pa.map_(pa.string(), _required(kind, "value"))
 
 
 def _list(kind: pa.DataType) -> pa.DataType:
-    return pa.list_(_there(kind))
+    return pa.list_(_required(kind))
 
 
 _MATRIX = _list(_list(pa.float64()))
@@ -47,40 +47,40 @@ _EDGE = _struct(
 )
 _VERDICT = pa.struct(
     [
-        _there(_list(pa.int32()), "shown"),
-        _there(pa.string(), "kind"),
-        _there(pa.string(), "value"),  # JSON text: an index, a list of indices, a number, a label, or null
-        _there(pa.string(), "status"),
-        _there(pa.int32(), "vote"),
+        _required(_list(pa.int32()), "shown"),
+        _required(pa.string(), "kind"),
+        _required(pa.string(), "value"),  # JSON text: an index, a list of indices, a number, a label, or null
+        _required(pa.string(), "status"),
+        _required(pa.int32(), "vote"),
         pa.field("logprob", pa.float64()),
     ]
 )
 SCHEMA = pa.schema(
     [
-        _there(pa.string(), "id"),
-        _there(_map(pa.string()), "groups"),
-        _there(pa.string(), "cluster"),
-        _there(pa.string(), "rater"),
-        _there(pa.float64(), "weight"),
-        _there(pa.int32(), "size"),
-        _there(_list(_EDGE), "relation"),
-        _there(_MATRIX, "ratings"),
-        _there(_list(pa.string()), "dimensions"),
-        _there(_map(pa.int64()), "labels"),
+        _required(pa.string(), "id"),
+        _required(_map(pa.string()), "groups"),
+        _required(pa.string(), "cluster"),
+        _required(pa.string(), "rater"),
+        _required(pa.float64(), "weight"),
+        _required(pa.int32(), "size"),
+        _required(_list(_EDGE), "relation"),
+        _required(_MATRIX, "ratings"),
+        _required(_list(pa.string()), "dimensions"),
+        _required(_map(pa.int64()), "labels"),
         pa.field("credit", pa.float64()),
         pa.field("rewards", _list(pa.float64())),
         pa.field("directed", _MATRIX),
-        _there(_list(_VERDICT), "verdicts"),
-        _there(_map(_MATRIX), "parts"),
-        _there(pa.string(), "status"),
-        _there(pa.string(), "error"),
-        _there(_list(pa.int64()), "lengths"),
-        _there(_list(pa.bool_()), "truncated"),
+        _required(_list(_VERDICT), "verdicts"),
+        _required(_map(_MATRIX), "parts"),
+        _required(pa.string(), "status"),
+        _required(pa.string(), "error"),
+        _required(_list(pa.int64()), "lengths"),
+        _required(_list(pa.bool_()), "truncated"),
     ]
 )
-"""A row per example, in the order of the task. Null only where said: credit, rewards, directed, a verdict's logprob."""
-RATIONALE = _there(_list(pa.string()), "rationale")
-"""What a judge wrote, a text per verdict: a column that is there only where a judge wrote something."""
+"""A row per example, in the order of the task. Only credit, rewards, directed and a verdict's logprob may be null."""
+RATIONALE = _required(_list(pa.string()), "rationale")
+"""What a judge wrote, a text per verdict: a column that exists only where a judge wrote something."""
 
 
 def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float | None] | None) -> None:

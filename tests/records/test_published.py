@@ -38,7 +38,7 @@ def test_it_is_one_file_and_holds(tmp_path: Path, record: MakeRecord) -> None:
 @pytest.mark.parametrize("reader", [store.read_rows, store.read_credits])
 def test_there_are_no_rows_to_read(tmp_path: Path, record: MakeRecord, reader: Callable[[Path], object]) -> None:
     folder = store.folder_of(tmp_path, store.write_published(tmp_path, published(record())))
-    with pytest.raises(RmbenchError, match="published figures alone, and no rows"):
+    with pytest.raises(RmbenchError, match="published figures only, and no rows"):
         reader(folder)
 
 
@@ -63,7 +63,7 @@ def test_it_takes_the_place_of_a_measured_record_whole(tmp_path: Path, record: M
         ({"kind": "published", "run.source_of_scores": WHERE}, "a published record has no rows"),
         ({"judgments": None}, "a measured record has a table of rows"),
         ({"kind": "published", "judgments": None}, "names its source"),
-        ({"kind": "guessed"}, "kind: Input should be 'measured' or 'published'"),
+        ({"kind": "guessed"}, "kind: expected one of measured, published"),
     ],
 )
 def test_what_contradicts_itself_is_refused(

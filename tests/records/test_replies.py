@@ -28,13 +28,13 @@ def test_an_answer_that_was_changed_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / REPLIES_NAME) as connection:
         connection.execute("UPDATE replies SET text = '[[B]]'")
     connection.close()
-    with pytest.raises(RmbenchError, match=r"answers kept here are damaged \(the answer row 1 does not match"):
+    with pytest.raises(RmbenchError, match=r"replies kept here are damaged \(the reply row 1 does not match"):
         ReplyStore.open(tmp_path).get("k")
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / REPLIES_NAME).write_bytes(b"no database" * 500)
-    with pytest.raises(RmbenchError, match=r"\.replies\.sqlite: the answers kept here are damaged .* to ask again"):
+    with pytest.raises(RmbenchError, match=r"\.replies\.sqlite: the replies kept here are damaged .* to ask again"):
         ReplyStore.open(tmp_path)
 
 

@@ -11,15 +11,13 @@ from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.columns import ColumnRule, GroupRule, TextRule
-from rmbench.tasks.rows.paths import captured, captured_names, filled
+from rmbench.tasks.rows.paths import filled
 from rmbench.types import Conversation, Message
 
 __all__ = [
     "ExcludedError",
     "RawRow",
     "as_figure",
-    "captured",
-    "captured_names",
     "conversation",
     "figure",
     "group_value",

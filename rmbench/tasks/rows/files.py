@@ -11,8 +11,9 @@ from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.schema import JoinRule, LayoutRule, SourceRule
-from rmbench.tasks.rows.fields import RawRow, captured, lookup
+from rmbench.tasks.rows.fields import RawRow, lookup
 from rmbench.tasks.rows.formats import FORMATS, PACKED, plain_name, rows_of, unpacked
+from rmbench.tasks.rows.paths import captured
 from rmbench.tasks.task import DataFileFacts
 
 __all__ = ["LayoutFiles", "expected", "find", "read_all", "stem"]
