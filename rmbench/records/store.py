@@ -197,7 +197,7 @@ def _write_record(path: Path, record: Record) -> None:
     path.write_text(text + "\n", "utf-8")
 
 
-def replace_file(path: Path, fill: Callable[[Path], None], outdated: Path | None = None) -> str:
+def replace_file(path: Path, fill: Callable[[Path], object], outdated: Path | None = None) -> str:
     """Fill a new file beside `path`, sync it to disk, then move it there; returns its sha256.
 
     `outdated` describes the file replaced and is deleted just before it: a record must never be beside another's table.

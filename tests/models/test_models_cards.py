@@ -93,9 +93,10 @@ def test_settings_are_those_of_the_layout(card: Card) -> None:
         assert set(card.settings) == {"protocol"}
         assert load_protocol(str(card.settings["protocol"])).notes
     elif schema is not None:
-        schema.model_validate(dict(card.settings))
-    elif card.settings:
-        assert (card.layout, dict(card.settings)) == ("stock-encoder", {"segments": "pair"})
+        assert schema.model_validate(dict(card.settings)).model_fields_set == set(card.settings)
+    else:
+        assert dict(card.settings) == ({"segments": "pair"} if card.settings else {})
+        assert card.layout == "stock-encoder" or not card.settings
 
 
 @pytest.mark.parametrize("card", [card for card in PUBLIC if card.layout in layouts()], ids=named)
