@@ -22,13 +22,8 @@ from rmbench.metrics.correlation.coefficients import (
 )
 from rmbench.metrics.credit.listwise import best_of_n, ndcg
 from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected
-from rmbench.metrics.paired.comparison import (
-    Comparison,
-    ComparisonContext,
-    NonInferiority,
-    compare_rows,
-    non_inferiority,
-)
+from rmbench.metrics.paired.comparison import Comparison, ComparisonContext, compare_rows
+from rmbench.metrics.paired.non_inferiority import NonInferiority, non_inferiority
 from rmbench.metrics.uncertainty.discordance import (
     holm,
     mcnemar,

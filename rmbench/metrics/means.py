@@ -1,4 +1,4 @@
-"""Means that are no credit: of the rewards themselves, of the Bradley-Terry loss, of accuracy cleaned of label noise,
+"""Means of rows: of credits, of the rewards themselves, of the Bradley-Terry loss, of accuracy cleaned of label noise,
 and of pairs that must be right under all their contexts.
 """
 
@@ -15,10 +15,26 @@ from rmbench.metrics.noise import noise_corrected
 from rmbench.metrics.rows.answers import answered_by, in_dimension, item_scores, margin
 from rmbench.metrics.rows.gold import compared, joined
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
-from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample, unit_mean_sample
+from rmbench.metrics.uncertainty.sample import Sample, mean_sample
 from rmbench.types import Judged
 
-__all__ = ["contexts_sample", "loss_sample", "mean_score_sample", "noise_sample"]
+__all__ = ["contexts_sample", "linear_sample", "loss_sample", "mean_score_sample", "noise_sample"]
+
+
+def linear_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
+    """The mean of the rows' credits under a linear rule."""
+    credits_of = [(row, credit(row, spec)) for row in rows]
+    counted = [(row, one, one.value) for row, one in credits_of if one.value is not None]
+    flags = ("one_order",) if any(one.one_order for _, one in credits_of) else ()
+    of = [row for row, _, _ in counted]
+    return mean_sample(
+        [value for _, _, value in counted],
+        of,
+        nest(of, spec.levels) if of else None,
+        in_unit=True,
+        comparisons=sum(one.comparisons for _, one, _ in counted),
+        flags=flags,
+    )
 
 
 def mean_score_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -29,11 +45,9 @@ def mean_score_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     scored = [(row, score) for row in rows if (score := item_scores(row, spec.dimension)) is not None]
     usable = [(row, float(np.mean(score))) for row, score in scored if np.isfinite(score).all()]
     flags = ("incomplete",) if len(usable) < len(rows) else ()
-    if not usable:
-        return undefined_sample((*flags, "undefined"))
-    of, values = [row for row, _ in usable], np.array([value for _, value in usable])
-    sample = mean_sample(values, of, nest(of, ()), in_unit=False, comparisons=sum(row.size for row in of))
-    return replace(sample, flags=flags)
+    of = [row for row, _ in usable]
+    comparisons = sum(row.size for row in of)
+    return mean_sample([value for _, value in usable], of, in_unit=False, comparisons=comparisons, flags=flags)
 
 
 def loss_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -58,28 +72,21 @@ def loss_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         of.append(row)
         comparisons += len(decided)
     flags = ("incomplete",) if left_out else ()
-    if not values:
-        return undefined_sample((*flags, "undefined"))
-    return replace(mean_sample(np.array(values), of, nest(of, ()), in_unit=False, comparisons=comparisons), flags=flags)
+    return mean_sample(values, of, in_unit=False, comparisons=comparisons, flags=flags)
 
 
 def noise_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     """The accuracy of "pair" that the stated `spec.flip_rate` of wrong labels would hide."""
-    pair = replace(spec, rule="pair")
-    found = [(row, credit(row, pair)) for row in rows]
-    counted = [(row, one) for row, one in found if one.value is not None]
-    if not counted:
-        return undefined_sample(("undefined",))
-    of, values = [row for row, _ in counted], np.array([one.value for _, one in counted], dtype=np.float64)
-    comparisons = sum(one.comparisons for _, one in counted)
-    plain = mean_sample(values, of, nest(of, ()), in_unit=False, comparisons=comparisons)
+    plain = linear_sample(rows, replace(spec, rule="pair", levels=()))
+    if plain.value is None:
+        return plain
     rate, observed = spec.flip_rate, plain.draw
 
     def draw(counts: Floats) -> Floats:
         # The correction is a line, so it is the same of a mean and of draws of it.
         return noise_corrected(0.0, rate) + observed(counts) * (noise_corrected(1.0, rate) - noise_corrected(0.0, rate))
 
-    return replace(plain, value=noise_corrected(float(plain.value or 0.0), rate), draw=draw)
+    return replace(plain, value=noise_corrected(plain.value, rate), draw=draw, unit_mean=None)
 
 
 def contexts_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -104,6 +111,4 @@ def contexts_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         of.append(rows[numbers[0]])
         comparisons += sum(one.comparisons for one in found)
     flags = ("one_context",) if alone else ()
-    if not values:
-        return undefined_sample((*flags, "undefined"))
-    return replace(unit_mean_sample(np.array(values), of, nest(of, ()), comparisons), flags=flags)
+    return mean_sample(values, of, in_unit=True, comparisons=comparisons, flags=flags)

@@ -15,15 +15,14 @@ from rmbench.metrics.correlation.coefficients import correlation, correlation_dr
 from rmbench.metrics.correlation.lists import list_sample
 from rmbench.metrics.correlation.preference_strength import delta_sample
 from rmbench.metrics.correlation.rated import dimension_of, rated_items
-from rmbench.metrics.credit.row import credit
-from rmbench.metrics.means import contexts_sample, loss_sample, mean_score_sample, noise_sample
+from rmbench.metrics.means import contexts_sample, linear_sample, loss_sample, mean_score_sample, noise_sample
 from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
 from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.ties.rewardbench2 import ties_sample
 from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
-from rmbench.metrics.uncertainty.aggregate import nest, weight_of
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, mean_sample, undefined_sample
+from rmbench.metrics.uncertainty.aggregate import weight_of
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, undefined_sample
 from rmbench.types import Judged
 
 __all__ = ["FIGURES", "MetricContext", "sample_of", "usable"]
@@ -100,7 +99,7 @@ def sample_of(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) 
     if not rows:
         return undefined_sample(("undefined",))
     if linear:
-        return _linear(rows, spec)
+        return linear_sample(rows, spec)
     if spec.levels and spec.rule != "mean_of":
         return _leveled(rows, spec, context)
     if spec.rule == "mean_of":
@@ -110,18 +109,6 @@ def sample_of(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) 
     if spec.rule in _FITTED:
         return threshold_sample(rows, spec, selected_rows(context.fit, spec))
     return _PLAIN[spec.rule](rows, spec)
-
-
-def _linear(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
-    found = [(row, credit(row, spec)) for row in rows]
-    counted = [(row, one) for row, one in found if one.value is not None]
-    flags = ("one_order",) if any(one.one_order for _, one in found) else ()
-    if not counted:
-        return undefined_sample((*flags, "undefined"))
-    of = [row for row, _ in counted]
-    values = np.array([one.value for _, one in counted], dtype=np.float64)
-    comparisons = sum(one.comparisons for _, one in counted)
-    return replace(mean_sample(values, of, nest(of, spec.levels), in_unit=True, comparisons=comparisons), flags=flags)
 
 
 def _leveled(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) -> Sample:

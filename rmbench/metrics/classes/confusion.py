@@ -17,8 +17,8 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.agreement import first_answers
 from rmbench.metrics.rows.answers import in_dimension, is_failed, item_scores
 from rmbench.metrics.rows.gold import Compared, compared, label_of
-from rmbench.metrics.uncertainty.aggregate import Floats, Ints, nest
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, table_of, undefined_sample, unit_mean_sample
+from rmbench.metrics.uncertainty.aggregate import Floats, Ints
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, mean_sample, table_of, undefined_sample
 from rmbench.types import Judged
 
 __all__ = [
@@ -207,10 +207,8 @@ def threshold_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Jud
         sample = macro_sample(rows, spec, threshold)
         return replace(sample, flags=(*flags, *sample.flags))
     of = classed(rows, spec, threshold)
-    if not len(of.gold):
-        return undefined_sample(("undefined",))
     right = (of.gold == of.predicted).astype(np.float64)
-    return replace(unit_mean_sample(right, of.rows, nest(of.rows, ()), len(of.gold)), flags=flags)
+    return mean_sample(right, of.rows, in_unit=True, comparisons=len(of.gold), flags=flags)
 
 
 def _names_labels(row: Judged) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.correlation.coefficients import correlation
 from rmbench.metrics.rows.answers import in_dimension, item_scores, scores
 from rmbench.metrics.rows.gold import figures, joined
-from rmbench.metrics.uncertainty.aggregate import Floats, nest
-from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample
+from rmbench.metrics.uncertainty.aggregate import Floats
+from rmbench.metrics.uncertainty.sample import Sample, mean_sample
 from rmbench.types import Judged
 
 __all__ = ["Listed", "list_sample", "lists_of"]
@@ -71,7 +70,4 @@ def list_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         items += len(human)
     marks = {f"undefined_lists={undefined}": undefined, "incomplete": unscored}
     flags = tuple(mark for mark, count in marks.items() if count)
-    if not values:
-        return undefined_sample((*flags, "undefined"))
-    sample = mean_sample(np.array(values), of, nest(of, ()), in_unit=False, comparisons=items)
-    return replace(sample, flags=flags)
+    return mean_sample(values, of, in_unit=False, comparisons=items, flags=flags)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from rmbench.metric_spec import MetricSpec, is_linear
 from rmbench.metrics.measure import selected_rows
@@ -15,31 +13,19 @@ from rmbench.metrics.paired.difference import (
     Differences,
     Method,
     aligned,
-    alike,
     design_effect,
     differences,
-    discordance,
     limits,
-    no_spread,
-    robust,
 )
 from rmbench.metrics.samples import MetricContext, sample_of, usable
 from rmbench.metrics.uncertainty.aggregate import Floats
-from rmbench.metrics.uncertainty.discordance import mcnemar, n_for_non_inferiority, tango_variance, tango_z
+from rmbench.metrics.uncertainty.discordance import mcnemar
 from rmbench.metrics.uncertainty.interval import percentile
 from rmbench.metrics.uncertainty.sample import draw_jointly
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
 from rmbench.types import Judged
 
-__all__ = [
-    "Comparison",
-    "ComparisonContext",
-    "NonInferiority",
-    "Paired",
-    "compare_rows",
-    "non_inferiority",
-    "pair_rows",
-]
+__all__ = ["Comparison", "ComparisonContext", "Paired", "compare_rows", "pair_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +40,7 @@ class ComparisonContext:
     """The candidate's."""
 
 
-_ALONE = ComparisonContext()
+NO_CONTEXT = ComparisonContext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +77,6 @@ class Comparison:
     """Clusters with a row on which the two differ in credit (in their answers, without credits)."""
     design_effect: float | None
     """Variance of the difference with clusters over the variance without; None where it has no spread."""
-
-
-@dataclass(frozen=True, slots=True)
-class NonInferiority:
-    """Whether the candidate is worse by less than a margin, one-sided."""
-
-    margin: float
-    """A fraction, not percentage points."""
-    alpha: float
-    lower: float | None
-    """One-sided limits at `alpha` each: non-inferior where lower > -margin, worse where upper < 0."""
-    upper: float | None
-    p: float | None
-    """p of a loss of `margin` or more."""
-    discordant_clusters: int
-    psi: float
-    n: int
-    n_needed: int | None
-    """Rows that would let an unchanged candidate pass with power .8 at this discordance (at least one row's) and this
-    design effect (at least 1); None without credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +146,7 @@ def pair_rows(
     *,
     seed: int = 0,
     resamples: int = 2000,
-    context: ComparisonContext = _ALONE,
+    context: ComparisonContext = NO_CONTEXT,
 ) -> Paired:
     """The rows of the baseline `a` and the candidate `b`, aligned by id.
 
@@ -199,7 +165,7 @@ def compare_rows(
     seed: int = 0,
     level: float = 0.95,
     resamples: int = 2000,
-    context: ComparisonContext = _ALONE,
+    context: ComparisonContext = NO_CONTEXT,
 ) -> Comparison:
     """The candidate `b` against the baseline `a` on `spec`'s overall value; errors and draws as in `pair_rows`."""
     return pair_rows(a, b, spec, seed=seed, resamples=resamples, context=context).compare(level)
@@ -250,57 +216,3 @@ def _resampled(
         draws = drawn[1] - drawn[0]
     differing = len({row.cluster or row.id for row, other in both if row.judgment != other.judgment})
     return Resampled(mine.value, theirs.value, draws, len(both), clusters, differing)
-
-
-def _p_of_loss(of: Differences, margin: float) -> float:
-    """One-sided p of a true loss of `margin` or more: Tango's, or t with CR1, never below Tango's null variance."""
-    if of.tango:
-        return float(stats.norm.sf(tango_z(*discordance(of), -margin)))
-    variance, freedom = robust(of, of.clusters)
-    if no_spread(variance, freedom):
-        return float(stats.norm.sf(tango_z(*alike(of), -margin)))
-    if of.binary and of.equal:
-        variance = max(variance, tango_variance(*discordance(of), -margin))
-    return float(stats.t.sf((of.mean + margin) / math.sqrt(variance), freedom))
-
-
-def non_inferiority(
-    a: Sequence[Judged],
-    b: Sequence[Judged],
-    spec: MetricSpec,
-    *,
-    margin: float,
-    alpha: float = 0.05,
-    seed: int = 0,
-    resamples: int = 2000,
-    context: ComparisonContext = _ALONE,
-) -> NonInferiority:
-    """Whether the candidate `b` loses less than `margin` (a fraction above 0) against the baseline `a`.
-
-    The limits are those of `compare_rows` at level 1 - 2 alpha, so each is one-sided at `alpha`. Without credits
-    p is the share of draws with a loss of `margin` or more.
-    """
-    paired = pair_rows(a, b, spec, seed=seed, resamples=resamples, context=context)
-    found = paired.compare(1 - 2 * alpha)
-    p: float | None = None
-    if paired.resampled is not None:
-        draws = paired.resampled.draws
-        lost = int((draws <= -margin).sum())
-        p = (lost + 1) / (len(draws) + 1) if len(draws) else None
-    elif paired.differences is not None:
-        p = _p_of_loss(paired.differences, margin)
-    needed: int | None = None
-    if is_linear(spec) and found.n:
-        effect = max(1.0, found.design_effect or 1.0)
-        needed = n_for_non_inferiority(max(found.psi, 1 / found.n), margin, alpha, design_effect=effect)
-    return NonInferiority(
-        margin=margin,
-        alpha=alpha,
-        lower=found.low,
-        upper=found.high,
-        p=p,
-        discordant_clusters=found.discordant_clusters,
-        psi=found.psi,
-        n=found.n,
-        n_needed=needed,
-    )

@@ -23,13 +23,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import MAJORITY
-from rmbench.metrics.uncertainty.aggregate import nest
 from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample
 from rmbench.types import Edge, Judged
 
@@ -158,7 +155,7 @@ def _tokens(usable: Pairs) -> Sample:
 def _mean(usable: Pairs, values: Sequence[float], *, in_unit: bool) -> Sample:
     rows = [row for row, _ in usable]
     comparisons = sum(len(pairs) for _, pairs in usable)
-    return mean_sample(np.array(values), rows, nest(rows, ()), in_unit=in_unit, comparisons=comparisons)
+    return mean_sample(values, rows, in_unit=in_unit, comparisons=comparisons)
 
 
 def _has(row: Judged, parts: Sequence[str]) -> bool:

@@ -15,8 +15,8 @@ from rmbench.metrics.probing.linear import ProbeKind, fit_probe
 from rmbench.metrics.probing.states import States
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import label_of
-from rmbench.metrics.uncertainty.aggregate import Ints, nest
-from rmbench.metrics.uncertainty.sample import Sample, undefined_sample, unit_mean_sample
+from rmbench.metrics.uncertainty.aggregate import Ints
+from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample
 from rmbench.types import Judged
 
 __all__ = ["HIDDEN", "probe_sample"]
@@ -72,9 +72,9 @@ def probe_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Judged]
         predicted[answered] = probe.predict(_states([found[k][0] for k in answered]))
     gold, of = _ints([label for _, label in found]), [row for row, _ in found]
     report = probe_report(gold, predicted, train_counts=probe.train_counts)
-    sample = unit_mean_sample((gold == predicted).astype(np.float64), of, nest(of, ()), len(of))
+    sample = mean_sample(gold == predicted, of, in_unit=True, comparisons=len(of), flags=report.flags)
     figures = {"macro_f1": report.macro_f1, "majority": report.majority, "p": report.p_above}
     plain = [
         (f"figure={name}", replace(undefined_sample((), len(of)), value=figure)) for name, figure in figures.items()
     ]
-    return replace(sample, flags=report.flags, extras=tuple(plain))
+    return replace(sample, extras=tuple(plain))

@@ -17,8 +17,8 @@ from rmbench.metrics.correlation.groups import acc_eq, tie_calibration
 from rmbench.metrics.correlation.lists import lists_of
 from rmbench.metrics.rows.answers import in_dimension, margin
 from rmbench.metrics.rows.gold import compared
-from rmbench.metrics.uncertainty.aggregate import Floats, Ints, nest
-from rmbench.metrics.uncertainty.sample import Sample, clusters_of, mean_sample, undefined_sample, unit_mean_sample
+from rmbench.metrics.uncertainty.aggregate import Floats, Ints
+from rmbench.metrics.uncertainty.sample import Sample, clusters_of, mean_sample, undefined_sample
 from rmbench.types import Judged
 
 __all__ = ["calibrated_sample", "loop_accuracy", "loop_sample"]
@@ -90,8 +90,8 @@ def calibrated_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     weight = np.array([row.weight for row in of])[order]
     near = _Nearest(codes[order], weight, tied[order] * weight, agree[order] * weight, apart[order])
     n = len({row.id for row in of})
-    right = np.where(apart == 0, tied, agree).astype(np.float64)
-    plain = replace(unit_mean_sample(right, of, nest(of, ()), len(of)), n=n)
+    right = np.where(apart == 0, tied, agree)
+    plain = replace(mean_sample(right, of, in_unit=True, comparisons=len(of)), n=n)
     return Sample(
         value=float(near.at_best(np.ones((1, len(names))))[0]),
         clusters=names,
@@ -132,10 +132,9 @@ def _of_lists(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
 
     def at(epsilon: float) -> Sample:
         values = np.array([acc_eq((human, model), epsilon) for _, human, model in lists], dtype=np.float64)
-        return mean_sample(values, of, nest(of, ()), in_unit=True, comparisons=items)
+        return mean_sample(values, of, in_unit=True, comparisons=items, flags=flags)
 
-    plain = replace(at(0.0), flags=flags)
-    return replace(at(best.epsilon), flags=(*flags, f"epsilon={best.epsilon:.6g}"), extras=(("epsilon=0", plain),))
+    return replace(at(best.epsilon), flags=(*flags, f"epsilon={best.epsilon:.6g}"), extras=(("epsilon=0", at(0.0)),))
 
 
 def loop_accuracy(human: Sequence[float], margins: Sequence[float]) -> float:

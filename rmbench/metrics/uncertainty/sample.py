@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, cluster_codes
+from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import Interval, linear_interval, percentile, strata
 from rmbench.types import Judged
 
@@ -24,7 +24,6 @@ __all__ = [
     "mean_sample",
     "table_of",
     "undefined_sample",
-    "unit_mean_sample",
 ]
 
 Draw = Callable[[Floats], Floats]
@@ -73,11 +72,22 @@ def table_of(clusters: Ints, groups: int, columns: Floats) -> Floats:
     return table
 
 
-def mean_sample(values: Floats, rows: Sequence[Judged], nested: Nest, *, in_unit: bool, comparisons: int = 0) -> Sample:
-    """The nested mean of row `values` [n], n > 0; `in_unit` where each lies in [0, 1].
+def mean_sample(
+    values: Sequence[float] | Floats,
+    rows: Sequence[Judged],
+    nested: Nest | None = None,
+    *,
+    in_unit: bool,
+    comparisons: int = 0,
+    flags: tuple[str, ...] = (),
+) -> Sample:
+    """The nested (None: plain) mean of row `values` [n], undefined without any; `in_unit` where each lies in [0, 1].
 
     Clusters are drawn within the leaves of the levels where no cluster crosses them.
     """
+    if not len(values):
+        return undefined_sample((*flags, "undefined"))
+    values, nested = np.asarray(values, dtype=np.float64), nested or nest(rows, ())
     names, codes = clusters_of(rows)
     leaf = np.zeros((len(rows), nested.leaves))
     leaf[np.arange(len(rows)), nested.leaf_of] = nested.weight
@@ -92,15 +102,11 @@ def mean_sample(values: Floats, rows: Sequence[Judged], nested: Nest, *, in_unit
         draw=lambda counts: nested.mean(counts @ sums, counts @ totals),
         n=len(rows),
         comparisons=comparisons,
+        flags=flags,
         strata=tuple(stratum.tolist()) if len(found) > 1 else None,
         width=nested.leaves,
         unit_mean=(values, nested, codes) if in_unit else None,
     )
-
-
-def unit_mean_sample(values: Floats, rows: Sequence[Judged], nested: Nest, comparisons: int) -> Sample:
-    """`mean_sample` of values in [0, 1]."""
-    return mean_sample(values, rows, nested, in_unit=True, comparisons=comparisons)
 
 
 def combined(parts: Sequence[Sample], weights: Sequence[float]) -> Sample:

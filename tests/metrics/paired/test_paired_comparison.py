@@ -14,7 +14,8 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.correlation.coefficients import correlation
 from rmbench.metrics.credit.row import credit
-from rmbench.metrics.paired.comparison import compare_rows, non_inferiority
+from rmbench.metrics.paired.comparison import compare_rows
+from rmbench.metrics.paired.non_inferiority import non_inferiority
 from rmbench.metrics.uncertainty.aggregate import row_weights
 from rmbench.metrics.uncertainty.discordance import mcnemar, tango_limits, tango_z
 from rmbench.types import Edge

@@ -7,7 +7,8 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.paired.comparison import ComparisonContext, compare_rows, non_inferiority
+from rmbench.metrics.paired.comparison import ComparisonContext, compare_rows
+from rmbench.metrics.paired.non_inferiority import non_inferiority
 from rmbench.metrics.samples import MetricContext, sample_of
 from rmbench.metrics.uncertainty.sample import draw_jointly
 from tests._make import make_row
