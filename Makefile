@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAINTS ?= constraints.txt
+GROUP ?= dev
 PYTEST_ARGS ?=
 VLLM ?= .vllm
 
@@ -18,23 +19,23 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' $(CONSTRAINTS))"
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[clip,judge,video]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[clip,judge,video]' --group $(GROUP)
 	touch $(INSTALLED)
 
 test: install  ## Every test; those that need real benchmark files skip unless RMBENCH_DATA names a folder.
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 # The versions are the lower bounds of pyproject.toml, torch's included: of its 2.4 the index has builds for CUDA alone,
-# some gigabytes. Tools of development are as new as those allow.
+# some gigabytes. The tools of testing are as new as those allow.
 test-lowest: build/lowest.txt  ## Every fast test with the oldest dependencies that pyproject.toml allows.
-	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=$< PYTEST_ARGS='-m "not slow"'
+	$(MAKE) test VENV=.venv-lowest GROUP=test CONSTRAINTS=$< PYTEST_ARGS='-m "not slow"'
 
 build/lowest.txt: pyproject.toml .ci/lowest
 	mkdir -p build
 	$(PYTHON) .ci/lowest > $@
 
 test-py:  ## Every test with another Python, in an environment of its own: make test-py PYTHON=python3.13
-	$(MAKE) test VENV=.venv-$(notdir $(PYTHON))
+	$(MAKE) test VENV=.venv-$(notdir $(PYTHON)) GROUP=test
 
 lint: install  ## Format, rules, types and the import contracts.
 	$(BIN)/ruff format --check .
