@@ -14,7 +14,7 @@ import pytest
 
 from rmbench.check.conformance import CHECKS
 from rmbench.check.report import CheckReport
-from rmbench.models.protocols import Encoded, ModelFacts
+from rmbench.models.protocols import Encoded, ModelFacts, Scorer
 
 Checked = Callable[..., CheckReport]
 ALL = ("load", *CHECKS)
@@ -175,7 +175,9 @@ def test_published_scores(tiny: SimpleNamespace, tmp_path: Path, checked: Checke
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
     from rmbench.models.open import open_model
 
-    rows = open_model(str(folder)).encode([tiny.request("Hi", "Yo")])
+    model = open_model(str(folder))
+    assert isinstance(model, Scorer)
+    rows = model.encode([tiny.request("Hi", "Yo")])
     (score,) = tiny.alone(folder, rows)
     file = tmp_path / "published.jsonl"
 

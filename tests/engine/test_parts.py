@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_pieces_survive_the_ledger_as_they_are() -> None:
 
 def test_pieces_without_join_are_an_error() -> None:
     class Unjoined(TwoTowers):
-        join = None  # type: ignore[assignment]
+        join = None
 
     with pytest.raises(RmbenchError, match="forward gave"):
         judge("t", [example("a", "four", "x", "yy")], Unjoined())
@@ -130,7 +131,8 @@ class Comparer:
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         margins = []
         for row in batch.rows:
-            first, second = row.payload  # type: ignore[misc]
+            pair: Any = row.payload
+            first, second = pair
             self.asked.append(row.key)
             margins.append(float(len(first) - len(second)) * (2 if first < second else 1))
         return {"margin": np.array(margins, dtype=np.float32)[:, None]}

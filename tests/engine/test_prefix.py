@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from rmbench.engine.judge import EngineOptions, MemoryLedger, judge
 from rmbench.engine.plan import plan
 from rmbench.engine.prefix import group_rows, split_group
 from rmbench.models.protocols import Batch, Encoded, Sharing
+from rmbench.types import Example
 
 rows = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 40), st.lists(st.integers(0, 2), min_size=1, max_size=30)),
@@ -107,22 +109,22 @@ class SharingToy:
     threads = 1
     chunk_tokens = 64
 
-    def __init__(self, toy: object, agrees: bool = True) -> None:
+    def __init__(self, toy: Any, agrees: bool = True) -> None:
         self._toy = toy
         self._agrees = agrees
         self.tried: list[int] = []
         self.shapes: list[tuple[tuple[int, int], ...]] = []
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._toy, name)
 
     def sharing(self, batches: list[Batch]) -> Sharing:
         self.tried.append(len(batches))
         return Sharing(self._agrees, "lean: they agree" if self._agrees else "they differ by 1e+00")
 
-    def forward(self, batch: Batch) -> object:
+    def forward(self, batch: Batch) -> Any:
         if not batch.groups:
-            return self._toy.forward(batch)  # type: ignore[attr-defined]
+            return self._toy.forward(batch)
         self.shapes.append(tuple((group.prefix, group.rows) for group in batch.groups))
         from rmbench.engine.batch import collate
 
@@ -132,18 +134,23 @@ class SharingToy:
             assert len({member.ids[: group.prefix] for member in members}) == 1
             start += group.rows
         assert start == len(batch.rows)
-        return self._toy.forward(collate(batch.rows, 0))  # type: ignore[attr-defined]
+        return self._toy.forward(collate(batch.rows, 0))
 
 
-def some(example: object, count: int = 6) -> list[object]:
+def sharing(toy: Any, agrees: bool = True) -> Any:
+    """A scorer to the type checker too, though its other methods are the toy's."""
+    return SharingToy(toy, agrees)
+
+
+def some(example: Any, count: int = 6) -> list[Example]:
     long = "The same long question that all three answers share: "
-    return [example(f"e{n}", long + "ab" * n, "x" * n, "yz", "w") for n in range(count)]  # type: ignore[operator]
+    return [example(f"e{n}", long + "ab" * n, "x" * n, "yz", "w") for n in range(count)]
 
 
-def test_rows_in_groups_give_the_same_as_padded_ones(scorer: type, example: object) -> None:
+def test_rows_in_groups_give_the_same_as_padded_ones(scorer: Any, example: Any) -> None:
     examples = some(example)
     padded = judge("task", examples, scorer())
-    model = SharingToy(scorer())
+    model = sharing(scorer())
     shared = judge("task", examples, model)
     assert shared.judgments == padded.judgments
     assert model.shapes
@@ -153,34 +160,34 @@ def test_rows_in_groups_give_the_same_as_padded_ones(scorer: type, example: obje
     assert shared.statistics.computed_tokens < padded.statistics.computed_tokens
 
 
-def test_a_model_that_disagrees_is_padded_and_says_so(scorer: type, example: object, recorder: object) -> None:
-    model = SharingToy(scorer(), agrees=False)
-    judging = judge("task", some(example), model, progress=recorder)  # type: ignore[arg-type]
+def test_a_model_that_disagrees_is_padded_and_says_so(scorer: Any, example: Any, recorder: Any) -> None:
+    model = sharing(scorer(), agrees=False)
+    judging = judge("task", some(example), model, progress=recorder)
     assert model.shapes == []
     assert judging.sharing == "padded"
-    assert [note for note in recorder.notes if "rows are padded" in note and "differ by 1e+00" in note]  # type: ignore[attr-defined]
+    assert [note for note in recorder.notes if "rows are padded" in note and "differ by 1e+00" in note]
 
 
-def test_sharing_can_be_turned_off(scorer: type, example: object) -> None:
-    model = SharingToy(scorer())
+def test_sharing_can_be_turned_off(scorer: Any, example: Any) -> None:
+    model = sharing(scorer())
     judge("task", some(example), model, options=EngineOptions(share=False))
     assert (model.shapes, model.tried) == ([], [])
 
 
-def test_a_shared_run_that_was_stopped_goes_on_without_trying_again_what_is_done(scorer: type, example: object) -> None:
+def test_a_shared_run_that_was_stopped_goes_on_without_trying_again_what_is_done(scorer: Any, example: Any) -> None:
     examples, ledger = some(example), MemoryLedger()
-    first = judge("task", examples, SharingToy(scorer()), ledger=ledger)
-    model = SharingToy(scorer())
+    first = judge("task", examples, sharing(scorer()), ledger=ledger)
+    model = sharing(scorer())
     again = judge("task", examples, model, ledger=ledger)
     assert (again.judgments, model.tried, model.shapes) == (first.judgments, [], [])
 
 
-def test_out_of_memory_splits_groups_and_then_rows(scorer: type, example: object) -> None:
+def test_out_of_memory_splits_groups_and_then_rows(scorer: Any, example: Any) -> None:
     def refuse(batch: Batch) -> None:
         if len(batch.rows) > 1:
             raise MemoryError("out of memory")
 
     examples = some(example, 3)
-    judging = judge("task", examples, SharingToy(scorer(refuse=refuse)))
+    judging = judge("task", examples, sharing(scorer(refuse=refuse)))
     assert judging.halved
     assert judging.judgments == judge("task", examples, scorer()).judgments

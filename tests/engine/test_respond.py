@@ -58,6 +58,9 @@ def test_models_that_compute_stay_in_this_thread(responder: Make, many: list[Exa
     assert threads == {threading.current_thread()}
 
 
+NOT_A_NUMBER: Any = object()
+
+
 @pytest.mark.parametrize(
     "answer, error",
     [
@@ -74,7 +77,7 @@ def test_models_that_compute_stay_in_this_thread(responder: Make, many: list[Exa
             lambda example: Judgment(example.id, directed=((0.0, 1.0), (float("inf"), 0.0))),
             "a score is NaN or infinite",
         ),
-        (lambda example: Judgment(example.id, rewards=(object(), 1.0)), "cannot hold a object"),
+        (lambda example: Judgment(example.id, rewards=(NOT_A_NUMBER, 1.0)), "cannot hold a object"),
     ],
 )
 def test_a_bad_answer_fails_its_row(responder: Make, many: list[Example], answer: Any, error: str) -> None:

@@ -70,7 +70,7 @@ def test_what_was_given_is_let_go(scorer: Any, example: Any) -> None:
 
 
 def test_errors_of_a_window_that_is_encoded_ahead_are_raised(scorer: Any, example: Any) -> None:
-    class Short(scorer):  # type: ignore[misc, valid-type]
+    class Short(scorer):  # type: ignore[misc]
         def encode(self, requests: Any) -> Any:
             rows = super().encode(requests)
             return rows[:-1] if "LAST" in requests[-1].conversation[0].text else rows

@@ -58,7 +58,8 @@ class Multi:
 
 
 def run(out: Path, model: Multi | None = None, **options: Any) -> rmbench.Results:
-    return rmbench.run(model or Multi(), TASKS, source="sample", out=out, **options)
+    chosen: Any = model or Multi()
+    return rmbench.run(chosen, TASKS, source="sample", out=out, **options)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_rescoring_is_running_without_a_forward(stored: Path, tmp_path: Path, gi
         assert mine.data == theirs.data
         assert mine.flags == theirs.flags
         assert mine.judgments == theirs.judgments  # the same bytes
-        assert mine.run.engine["rescored_from"] == read(stored, mine.task.id).judgments.sha256  # type: ignore[union-attr]
+        assert mine.run.engine["rescored_from"] == read(stored, mine.task.id).judgments.sha256
     assert len(rescored.records) == 3
     assert all(verify(place) == [] for place in find(tmp_path / "rescored"))
 

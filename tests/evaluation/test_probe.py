@@ -16,6 +16,7 @@ from rmbench.engine.judge import judge
 from rmbench.evaluation.compatibility import for_task
 from rmbench.evaluation.probe import probe
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.protocols import Scorer
 from rmbench.records.record import Record
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
@@ -31,7 +32,7 @@ def by_task(results: rmbench.Results) -> dict[str, Record]:
 
 def texts(split: str) -> dict[str, tuple[str, int]]:
     """Row id -> its text and label, read from the sample's files by hand."""
-    found = {}
+    found: dict[str, tuple[str, int]] = {}
     for dimension in DIMENSIONS:
         rows = json.loads((SAMPLE / "mrm_easy" / dimension / f"{split}.json").read_text())
         found |= {f"{dimension}/{k}": (row["input"] + row["output"], row["label"]) for k, row in enumerate(rows)}
@@ -84,6 +85,7 @@ def test_shares_are_of_all_candidates_and_sum_to_one(tmp_path: Path) -> None:
 def test_figures_are_those_of_the_definition(tmp_path: Path) -> None:
     """The probing task read by itself, against plain loops over its states."""
     model = for_task(open_model("tiny-bt", OpenOptions()), get("mrmbench-easy"))
+    assert isinstance(model, Scorer)
     loaded = load(get("mrmbench-easy"), "sample")
     train, test = (
         np.array([j.parts["hidden"][0] for j in judge("t", rows, model, render="raw").judgments])

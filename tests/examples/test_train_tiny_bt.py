@@ -10,6 +10,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -32,15 +33,14 @@ def _examples_on_path() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def pairs_of() -> ModuleType:
-    import tiny_bt_data
-
-    return tiny_bt_data
+    return import_module("tiny_bt_data")
 
 
 @pytest.fixture(scope="module")
 def trainer() -> Iterator[ModuleType]:
     import torch
-    import train_tiny_bt
+
+    train_tiny_bt = import_module("train_tiny_bt")
 
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     yield train_tiny_bt
@@ -49,7 +49,7 @@ def trainer() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
-def tokenizer():  # type: ignore[no-untyped-def]
+def tokenizer():
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(FOLDER)
@@ -91,7 +91,7 @@ CONVERSATIONS = {
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-def test_template_has_exactly_one_bos_and_ends_in_eos(name: str, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_template_has_exactly_one_bos_and_ends_in_eos(name: str, tokenizer) -> None:
     turns = CONVERSATIONS[name]
     messages = [{"role": role, "content": text} for role, text in turns]
     text = tokenizer.apply_chat_template(messages, tokenize=False)
@@ -105,11 +105,11 @@ def test_template_has_exactly_one_bos_and_ends_in_eos(name: str, tokenizer) -> N
     assert tokenizer.decode(ids) == text
 
 
-def test_bare_text_gets_a_bos_so_that_templated_text_could_get_two(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_bare_text_gets_a_bos_so_that_templated_text_could_get_two(tokenizer) -> None:
     assert tokenizer("<|bos|>a")["input_ids"][:2] == [tokenizer.bos_token_id] * 2
 
 
-def test_unknown_role_is_refused(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_unknown_role_is_refused(tokenizer) -> None:
     from jinja2.exceptions import TemplateError
 
     with pytest.raises(TemplateError, match="unknown role tool"):
@@ -158,7 +158,7 @@ def test_longer_answer_wins_half_of_the_weight(rows: list[tuple[str, str, str, f
 
 
 def test_length_balance_by_hand(pairs_of: ModuleType) -> None:
-    def pair(chosen: int, rejected: int):  # type: ignore[no-untyped-def]
+    def pair(chosen: int, rejected: int):
         return pairs_of.Pair("s", (("user", "q"),), "a" * chosen, "b" * rejected)
 
     # Three longer winners against one shorter winner in one bin, a tie, and a bin with one direction only.
@@ -170,7 +170,7 @@ def test_length_balance_by_hand(pairs_of: ModuleType) -> None:
     assert pairs_of.longer_share([pair(2, 1), pair(2, 1), pair(1, 2), pair(1, 1)]) == pytest.approx(0.625)
 
 
-def made_up(pairs_of: ModuleType, count: int) -> list:  # type: ignore[type-arg]
+def made_up(pairs_of: ModuleType, count: int) -> list:
     rng = random.Random(1)
     words = [f"w{number}" for number in range(50)]
 
@@ -268,7 +268,7 @@ def test_pandalm_reader_takes_the_majority_and_casts_booleans(tmp_path: Path, pa
 
 
 def test_card_shows_the_figures_of_a_report(tmp_path: Path) -> None:
-    from tiny_bt_card import write_card
+    write_card = import_module("tiny_bt_card").write_card
 
     (tmp_path / "training.json").write_bytes((FOLDER / "training.json").read_bytes())
     row = {"task": "a-task", "group": None, "value": 0.25, "low": 0.125, "high": None, "n": 8}

@@ -91,8 +91,8 @@ def test_repeated_prompts_widen_the_interval(make):
 def test_empty_is_undefined(make):
     got = measure([], [PAIR, MetricSpec("tau", "kendall_b")])
     assert [(value.value, value.low, value.n, value.flags) for value in got] == [(None, None, 0, ("undefined",))] * 2
-    got = measure([make("0", (1, 0), edges=())], [PAIR])[0]
-    assert (got.value, got.n, got.coverage) == (None, 0, 1.0)
+    (one,) = measure([make("0", (1, 0), edges=())], [PAIR])
+    assert (one.value, one.n, one.coverage) == (None, 0, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ def judged(example: Example, rule: str) -> Judged:
     size = len(example.candidates)
     scores = rng.normal(0, 1, size) + 2 * max(example.gold.labels.values(), default=0)
     columns = {"logp": scores - 40, "ref_logp": scores / 2 - 40, "beta": np.full(size, 0.1), "tokens": scores**2 + 1}
-    parts = {name: tuple((float(one),) for one in column) for name, column in columns.items()}
+    parts: dict[str, tuple[tuple[float, ...], ...]] = {
+        name: tuple((float(one),) for one in column) for name, column in columns.items()
+    }
     parts["hidden"] = ((*map(float, rng.normal(scores[0], 1, 3)),),)
     picks = (Verdict((0, 1), "pick", 0), Verdict((1, 0), "pick", 0)) if rule == "first_position" else ()
     rewards = None if picks else tuple(map(float, scores))

@@ -88,7 +88,8 @@ def test_settings_are_those_of_the_layout(card: Card) -> None:
         "implicit": ImplicitSettings,
         "pairrm": PairRmSettings,
     }
-    schema = {"clip": ClipSettings, "blip": BlipSettings}.get(card.family, schemas.get(card.layout))
+    by_family: dict[str, type[BaseModel]] = {"clip": ClipSettings, "blip": BlipSettings}
+    schema = by_family.get(card.family, schemas.get(card.layout))
     if card.family == "judge":
         assert set(card.settings) == {"protocol"}
         assert load_protocol(str(card.settings["protocol"])).notes

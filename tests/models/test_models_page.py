@@ -150,7 +150,11 @@ def test_the_head_that_the_page_declares_is_computed(
 
     def head(tensors: dict[str, Any]) -> None:
         del tensors["score.weight"]
-        shapes = {"objective_head.weight": (3, 32), "objective_transform": (3, 3), "router.0.weight": (64, 32)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "objective_head.weight": (3, 32),
+            "objective_transform": (3, 3),
+            "router.0.weight": (64, 32),
+        }
         shapes |= {"router.0.bias": (64,), "router.2.weight": (3, 64), "router.2.bias": (3,)}
         tensors |= {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 

@@ -62,7 +62,9 @@ def test_genai_has_the_published_cells(
     def judged(example: Example) -> Judgment:
         found = said[example.id]
         status: Any = "ok" if found else "unparsed"
-        return Judgment(example.id, verdicts=(Verdict((0, 1), "label", found and found[1], status),), status=status)
+        return Judgment(
+            example.id, verdicts=(Verdict((0, 1), "label", found[1] if found else None, status),), status=status
+        )
 
     values = figures(task_id, loaded.examples, judged, "verdict")
     assert values["accuracy", None].value == pytest.approx(right / loaded.total)

@@ -12,6 +12,7 @@ import pytest
 
 from rmbench.metrics.measure import measure
 from rmbench.models.baselines.open import open_baseline
+from rmbench.models.baselines.surface import SurfaceBaseline
 from rmbench.models.fakes import open_fake
 from rmbench.models.options import OpenOptions
 from rmbench.tasks.registry import get
@@ -47,6 +48,7 @@ def by_fake(task_id: str, kind: str) -> dict[tuple[str, str | None], Value]:
 
 def by_length(task_id: str, source: Path | str) -> dict[tuple[str, str | None], Value]:
     baseline = open_baseline("length", OpenOptions())
+    assert isinstance(baseline, SurfaceBaseline)
     return values(task_id, judged(task_id, source, lambda each: baseline.judge(task_id, each)))
 
 

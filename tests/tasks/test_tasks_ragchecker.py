@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rmbench.metrics.measure import measure
 from rmbench.models.baselines.open import open_baseline
-from rmbench.models.baselines.surface import SurfaceBaseline
-from rmbench.models.fakes import Fake, open_fake
+from rmbench.models.fakes import open_fake
 from rmbench.models.options import OpenOptions
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
@@ -38,7 +38,7 @@ def values(rows: list[Judged]) -> dict[tuple[str, str | None], Value]:
     return {(value.metric, value.group): value for value in found}
 
 
-def by_model(model: Fake | SurfaceBaseline, source: Path | str) -> dict[tuple[str, str | None], Value]:
+def by_model(model: Any, source: Path | str) -> dict[tuple[str, str | None], Value]:
     return values(judged(source, lambda each: model.judge(TASK, each)))
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -160,7 +161,8 @@ def test_a_killed_server_is_one_error_and_a_stopped_one_leaves_no_process(
     try:
         judging = judge("rm-bench", pairs[:10], model, options=EngineOptions(window=8))
         assert judging.remarks == {"answers_choice": 20}
-        group = backend_of(model).stop.__self__.group  # type: ignore[union-attr]
+        stop: Any = backend_of(model).stop
+        group = stop.__self__.group
         os.killpg(group, signal.SIGKILL)
         began = time.monotonic()
         with pytest.raises(UnreachableError, match="No server is reachable") as caught:

@@ -74,7 +74,8 @@ def test_best_of_n_by_brute_force(items):
 def ties_rows(table, turn=lambda score, right: score):
     return [
         TiesRow(
-            *row["id"].split(":"),
+            row["id"].split(":")[0],
+            row["id"].split(":")[1],
             tuple(turn(score, k < row["num_correct"]) for k, score in enumerate(row["scores"])),
             row["num_correct"],
         )

@@ -6,6 +6,7 @@ import math
 from itertools import combinations
 from math import comb
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def picks(values: list[int | str | None], shown: tuple[int, ...] = (0, 1)) -> tu
     )
 
 
-def _status(value: int | str | None) -> str:
+def _status(value: int | str | None) -> Any:
     return "ok" if isinstance(value, int) else "unparsed" if value is None else "failed"
 
 
@@ -123,7 +124,8 @@ def test_blocks_are_unbiased() -> None:
     """Over all orders of the same votes the blocks' mean is the mean over all subsets."""
     from itertools import permutations
 
-    cast, k = [0, 0, 1, None], 3
+    cast: list[int | str | None] = [0, 0, 1, None]
+    k = 3
     end = measure([row(picks(cast))], [ACCURACY])[0]
     means = []
     for order in permutations(cast):

@@ -48,7 +48,8 @@ def cells(b, c, n, both=0):
 
 @pytest.mark.parametrize("b, c, n", [(25, 10, 358), (5, 0, 100), (0, 0, 40), (60, 40, 1563)])
 def test_independent_rows_by_tango_and_mcnemar(sides, b, c, n):
-    got = compare_rows(*sides(cells(b, c, n, both=20)), PAIR)
+    one, two = sides(cells(b, c, n, both=20))
+    got = compare_rows(one, two, PAIR)
     assert (got.method, got.n, got.clusters, got.b, got.c, got.ties) == ("tango", n, n, b, c, n - b - c)
     assert got.difference == pytest.approx((c - b) / n)
     assert got.value_a == pytest.approx((b + 20) / n)
@@ -60,7 +61,8 @@ def test_independent_rows_by_tango_and_mcnemar(sides, b, c, n):
 
 
 def test_published_limits_through_rows(sides):
-    got = compare_rows(*sides(cells(25, 10, 358)), PAIR)
+    a, b = sides(cells(25, 10, 358))
+    got = compare_rows(a, b, PAIR)
     assert (got.low, got.high) == (pytest.approx(-0.07668, abs=6e-6), pytest.approx(-0.01004, abs=6e-6))
 
 
@@ -132,8 +134,8 @@ def test_fractions_by_cr1(make):
     assert (got.low, got.high) == pytest.approx((plain.low, plain.high))
     assert (got.b, got.c, got.ties) == ((d < 0).sum(), (d > 0).sum(), (d == 0).sum())
     groups = np.arange(25) // 5
-    clustered = [[replace(row, cluster=str(g)) for row, g in zip(rows, groups, strict=True)] for rows in (a, b)]
-    got = compare_rows(*clustered, PAIR)
+    one, two = ([replace(row, cluster=str(g)) for row, g in zip(rows, groups, strict=True)] for rows in (a, b))
+    got = compare_rows(one, two, PAIR)
     fit = OLS(d, np.ones(25)).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
     assert (got.low, got.high) == pytest.approx(tuple(fit.conf_int()[0]))
 
@@ -223,12 +225,10 @@ def test_non_inferiority_of_independent_rows(sides):
 
 def test_limit_and_p_of_non_inferiority_agree(sides):
     for b, c, n in ((12, 2, 50), (3, 2, 80), (0, 0, 60), (7, 7, 100)):
-        rows = sides(cells(b, c, n, both=3))
-        lower = non_inferiority(*rows, PAIR, margin=0.05).lower
-        assert non_inferiority(*rows, PAIR, margin=-lower).p == pytest.approx(0.05, abs=1e-6)
-        clustered = sides(cells(b, c, n, both=3), [k % 20 for k in range(n)])
-        lower = non_inferiority(*clustered, PAIR, margin=0.05).lower
-        assert non_inferiority(*clustered, PAIR, margin=-lower).p == pytest.approx(0.05, abs=1e-3)
+        for clusters, within in ((None, 1e-6), ([k % 20 for k in range(n)], 1e-3)):
+            one, two = sides(cells(b, c, n, both=3), clusters)
+            lower = non_inferiority(one, two, PAIR, margin=0.05).lower
+            assert non_inferiority(one, two, PAIR, margin=-lower).p == pytest.approx(0.05, abs=within)
 
 
 def test_non_inferiority_without_discordance_is_not_certain(sides):
@@ -250,7 +250,8 @@ def test_false_alarms_under_clusters_stay_near_the_level(sides):
         active = (generator.random(30) < 0.4)[clusters] & (generator.random(300) < 0.5)
         worse = generator.random(300) < direction
         rows = [((1, 0) if bad else (0, 1)) if on else (1, 1) for on, bad in zip(active, worse, strict=True)]
-        got = compare_rows(*sides(rows, clusters), PAIR)
+        a, b = sides(rows, clusters)
+        got = compare_rows(a, b, PAIR)
         outside += not got.low <= 0 <= got.high
         low_p += got.p_midp < 0.05
     assert outside <= 17

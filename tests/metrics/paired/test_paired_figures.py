@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,11 @@ def rows(noise, n=120, seed=0, failed=()):
     out = []
     for k in range(n):
         rewards = None if k in failed else (float(labels[k] + noise * blur[k]),)
-        more = {"groups": {"g": "ab"[k % 2]}, "cluster": str(k // 2), "status": "failed" if k in failed else "ok"}
+        more: dict[str, Any] = {
+            "groups": {"g": "ab"[k % 2]},
+            "cluster": str(k // 2),
+            "status": "failed" if k in failed else "ok",
+        }
         out.append(make_row(str(k), rewards, size=1, edges=(), labels={"x": int(labels[k])}, **more))
     return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,9 @@ def values_of(rows, rule):
     return {value.group: value for value in found}
 
 
+TWO_THIRDS: Any = pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize(
     ("votes", "expected"),
     [
@@ -45,7 +49,7 @@ def values_of(rows, rule):
         (voters(2, 2), []),
         (voters(0, 0, 3), []),
         ((Edge(1, 0),), [Preference(1, 0, 1.0, 1)]),
-        ((Edge(0, 1), *voters(1, 2)), [Preference(1, 0, pytest.approx(2 / 3), 3)]),
+        ((Edge(0, 1), *voters(1, 2)), [Preference(1, 0, TWO_THIRDS, 3)]),
     ],
 )
 def test_the_share_of_the_annotators(make, votes, expected):

@@ -52,7 +52,7 @@ def test_fit_by_hand() -> None:
     np.testing.assert_allclose(fitted.means["a"], [[-1, -1], [1, -1]])
     np.testing.assert_allclose(fitted.means["b"], [[-1, 1], [1, 1]])
     far = math.sqrt(5)
-    np.testing.assert_allclose(fitted.distances(held_out), [[1, far], [far, 1], [0, 2]], atol=1e-12)
+    np.testing.assert_allclose(fitted.distances(held_out), np.array([[1, far], [far, 1], [0, 2]]), atol=1e-12)
     # All six distances: 0, 1, 1, 2, root 5, root 5; the smallest of each row: 0, 1, 1.
     assert fitted.temperature == pytest.approx(1.5)
     assert fitted.limit == pytest.approx(1.0)

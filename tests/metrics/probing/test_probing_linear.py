@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_upstream_makes_one_update_of_few_rows() -> None:
 
 
 @pytest.mark.parametrize("kind", ["upstream", "logistic"])
-def test_the_same_seed_gives_the_same_probe(kind: str) -> None:
+def test_the_same_seed_gives_the_same_probe(kind: Any) -> None:
     states, labels = made(300, 16, 3)
     one, two, other = (fit_probe(states, labels, kind=kind, classes=3, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.weights, two.weights)
@@ -197,7 +198,7 @@ def test_predictions_by_hand() -> None:
     ],
 )
 def test_what_cannot_be_fitted_is_said(change: dict[str, object], message: str) -> None:
-    given = {
+    given: dict[str, Any] = {
         "states": np.arange(8, dtype=np.float32).reshape(4, 2),
         "labels": np.array([0, 1, 1, 0]),
         "kind": "logistic",

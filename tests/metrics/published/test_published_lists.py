@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def geometric(steps):
     return math.prod(steps) ** (1 / len(steps)) if all(steps) else 0.0
 
 
-AGGREGATIONS = {
+AGGREGATIONS: dict[str, Callable[[list[float]], float]] = {
     "min": min,
     "max": max,
     "prod": math.prod,
@@ -217,7 +218,7 @@ FETV = {
 
 def fetv_humans(data, model):
     """Id -> sum of three annotators' alignment."""
-    total = {}
+    total: dict[str, float] = {}
     for annotator in range(3):
         path = data / f"fetv/manual_eval_results/human{annotator}/manual_eval_results_{model}.json"
         for line in lines(path):

@@ -83,7 +83,7 @@ def test_terms() -> None:
         ({"pooling": "last", "length_weight": "0.5", "repetition_weight": "2"}, 0.5, 2),
     ],
 )
-def test_rewards_are_the_plain_loops(bert: Path, args: dict[str, str], a: float, b: float) -> None:
+def test_rewards_are_the_plain_loops(bert: Path, args: dict[str, Any], a: float, b: float) -> None:
     judging = judge("t", examples(system=True), opened(bert, **args), options=EngineOptions(batch_rows=3))
     pooling = args.get("pooling", "mean")
     for prompt, judgment in zip(PROMPTS, judging.judgments, strict=True):

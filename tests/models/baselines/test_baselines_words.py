@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,13 +25,13 @@ def test_words_and_runs_of_punctuation() -> None:
     # "the cat the dog" against "The cat sat": the, cat are shared once each; 4 and 3 words.
     [("precision", 2 / 3), ("recall", 2 / 4), ("f1", 4 / 7)],
 )
-def test_overlap_by_hand(measure: str, expected: float) -> None:
-    assert lexical_overlap("the cat, the dog", "The cat sat.", measure) == pytest.approx(expected)  # type: ignore[arg-type]
+def test_overlap_by_hand(measure: Any, expected: float) -> None:
+    assert lexical_overlap("the cat, the dog", "The cat sat.", measure) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("prompt", "answer"), [("", ""), ("", "a"), ("a", ""), ("?", "!"), ("a", "b")])
 def test_nothing_shared_is_zero(prompt: str, answer: str) -> None:
-    assert [lexical_overlap(prompt, answer, measure) for measure in ("f1", "precision", "recall")] == [0, 0, 0]  # type: ignore[arg-type]
+    assert [lexical_overlap(prompt, answer, measure) for measure in ("f1", "precision", "recall")] == [0, 0, 0]
 
 
 @given(prompt=TEXT, answer=TEXT)

@@ -114,4 +114,6 @@ def test_auto_j_through_its_own_protocol(data: Path, judges: SimpleNamespace) ->
     assert sum(v.value == TIE for row in turned for v in row.judgment.verdicts) == 115
     labels = [(0 if e.gold.relation[0].i == 0 else 1) if e.gold.relation[0].strength else TIE for e in examples]
     last = [row.judgment.verdicts[1].value for row in turned]
-    assert 100 * sum(map(int.__eq__, last, labels)) / len(last) == pytest.approx(60.63, abs=0.005)
+    assert 100 * sum(one == label for one, label in zip(last, labels, strict=True)) / len(last) == pytest.approx(
+        60.63, abs=0.005
+    )

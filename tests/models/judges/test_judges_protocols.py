@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ PUBLIC = (
 OURS = "pair pair-tie pair-json pick-k listwise pointwise-10 pointwise-rubric rag-pair option".split()
 
 
-def example(*texts: str, **context: str) -> Example:
+def example(*texts: str, **context: Any) -> Example:
     return make_example("r", "QUESTION", *texts, **context)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -201,7 +203,7 @@ def test_the_estimate_is_what_is_asked(judges: SimpleNamespace) -> None:
     assert str(estimate).startswith("108 questions to the judge, about ")
 
 
-FAKES = {
+FAKES: dict[str, Callable[[Any], str]] = {
     "first": lambda question: verdict_of(0),
     "longer": lambda question: verdict_of(max((0, 1), key=lambda k: len(answers_in(question)[k]))),
     "perfect": lambda question: verdict_of(["good" in text for text in answers_in(question)].index(True)),

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -141,9 +142,7 @@ def test_no_spoof_forges_a_mark_in_the_prompt(name: str) -> None:
 @pytest.fixture
 def writer() -> Iterator[ModuleType]:
     sys.path.insert(0, str(ROOT / "examples"))
-    import write_spoofs
-
-    yield write_spoofs
+    yield import_module("write_spoofs")
     sys.path.remove(str(ROOT / "examples"))
 
 

@@ -175,7 +175,7 @@ def test_a_missing_file_is_one_error(tmp_path: Path) -> None:
 
 def test_a_run_writes_questions_and_another_reads_their_answers(tmp_path: Path) -> None:
     """All but one are answered, by one who always takes the first; that one is a failed verdict, not half a point."""
-    given = {"source": "sample", "out": tmp_path / "results"}
+    given: dict[str, Any] = {"source": "sample", "out": tmp_path / "results"}
     file = tmp_path / "in.jsonl"
     written = run("openai:judge", "judgebench", requests_out=file, **given)
     assert (written.records, written.out) == ((), str(file))

@@ -21,6 +21,7 @@ from rmbench.models.text.tokens import TextEncoder, affixes
 def text_of(folder: Path, **options: Any) -> TextEncoder:
     model = open_model(str(folder), OpenOptions(**options))
     assert isinstance(model, ScalarScorer)
+    assert isinstance(model.text, TextEncoder)
     return model.text
 
 

@@ -33,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def rows_of(*paths: str) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in paths:
         text = (resources.tasks() / "samples" / path).read_text()
         rows += json.loads(text) if path.endswith(".json") else [json.loads(line) for line in text.split("\n") if line]

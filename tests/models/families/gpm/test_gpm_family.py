@@ -57,7 +57,8 @@ def test_what_might_be_something_else_is_not_taken(architecture: str | None, hea
 
 
 def test_a_named_family_needs_the_tensors_alone() -> None:
-    for heads, layout in ((GATED, "gpm-linear"), (NONLINEAR, "gpm-mlp"), ({"value_head.weight": (1, 8)}, "gpm-linear")):
+    value: Heads = {"value_head.weight": (1, 8)}
+    for heads, layout in ((GATED, "gpm-linear"), (NONLINEAR, "gpm-mlp"), (value, "gpm-linear")):
         assert decide(made(None, heads), "gpm").layout == layout
     with pytest.raises(RmbenchError, match="--adapter gpm does not fit"):
         decide(made("LlamaForCausalLM", {"prompt_head.weight": (3, 8)}), "gpm")

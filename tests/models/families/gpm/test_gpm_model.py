@@ -140,7 +140,7 @@ def test_settings_change_what_they_say(gpm: Path, tiny: Any) -> None:
     assert gate.sum(axis=1) == pytest.approx(np.full(4, 3.0), abs=1e-5)
     found = [opened(gpm, model_args=args).facts for args in ({}, {"gate": "scaled"}, {"l2": "false"}, {"tau": "1"})]
     assert len({facts.fingerprint for facts in found}) == 4
-    assert found[0].settings | {"gate": "released", "tau": 0.1, "l2": True, "embedding": 6} == found[0].settings
+    assert {**found[0].settings} | {"gate": "released", "tau": 0.1, "l2": True, "embedding": 6} == found[0].settings
     assert found[0].settings["unused_tensors"] is None
 
 
@@ -199,8 +199,9 @@ def test_a_left_cut_moves_the_place_of_the_gate(prompt: str, gpm: Path, tiny: An
         for length in (None, 30)
     )
     assert cut.truncated
-    assert cut.ids[cut.payload :] == whole.ids[whole.payload :]
-    assert len(cut.ids[cut.payload :]) > 5
+    starts: Any = cut.payload, whole.payload
+    assert cut.ids[starts[0] :] == whole.ids[starts[1] :]
+    assert len(cut.ids[starts[0] :]) > 5
 
 
 def test_a_prompt_that_merges_into_the_answer_is_counted(gpm: Path, tiny: Any) -> None:

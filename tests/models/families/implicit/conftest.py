@@ -84,7 +84,8 @@ def plain() -> Callable[[Path, Sequence[Encoded]], list[list[float]]]:
         for row in rows:
             with torch.no_grad():
                 table = model(input_ids=torch.tensor([row.ids])).logits[0].double().log_softmax(-1)
-            start = row.payload.start
+            payload: Any = row.payload
+            start = payload.start
             found.append([float(table[at - 1, row.ids[at]]) for at in range(start, len(row.ids))])
         return found
 

@@ -64,7 +64,13 @@ def causal(folder: Path, tiny: Any, kind: str = "Llama", **config: Any) -> Path:
 
     tiny.save_tokenizer(folder)
     torch.manual_seed(1)
-    size = {"vocab_size": 400, "hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 8}
+    size: dict[str, Any] = {
+        "vocab_size": 400,
+        "hidden_size": WIDTH,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "head_dim": 8,
+    }
     size |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
     size |= {"initializer_range": 0.2, "pad_token_id": tiny.PAD}
     configuration = getattr(transformers, f"{kind}Config")(**(size | config))

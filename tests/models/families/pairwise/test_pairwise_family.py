@@ -16,6 +16,7 @@ from rmbench.metrics.rows.answers import outcomes, scores
 from rmbench.models.checkpoint.read import Checkpoint, Tensor, read_checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.protocols import Scorer
 from rmbench.types import Edge, Example, Gold, Judged
 from tests._make import make_example
 
@@ -102,6 +103,7 @@ def example(id_: str, *answers: str) -> Example:
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_all_ordered_pairs_become_directed_margins(count: int, tiny_pairrm: Path, tiny: Any, build: Any) -> None:
     model = open_model(str(tiny_pairrm), OpenOptions())
+    assert isinstance(model, Scorer)
     answers = ["Because.", "I do not know.", "Ask somebody else, please (or do not).", "42"][:count]
     judging = judge("t", [example("one", *answers)], model)
     found = np.array(judging.judgments[0].directed)

@@ -159,7 +159,7 @@ def test_marks_that_a_text_spells_are_not_read(tiny_pairrm: Path, tiny: Any, bui
     marks = model.text.tokenizer.convert_tokens_to_ids(list(build.MARKS))
     ids = list(rows[0].ids)
     assert ids.count(marks[2]) == 2
-    places = rows[0].payload
+    places: Any = rows[0].payload
     assert [ids[places.source], ids[places.first], ids[places.second]] == marks
     assert [ids[place - 1] for place in (places.source, places.first, places.second)] == [tiny.CLS] * 3
     assert np.isfinite(margin(model, tiny.batch(rows, model.pad_id))).all()

@@ -99,7 +99,13 @@ def test_the_value_head_file_of_skywork_vl(tmp_path: Path, tiny: Any, upstream: 
     import transformers
 
     torch.manual_seed(0)
-    text = {"vocab_size": 400, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "pad_token_id": 1}
+    text: dict[str, Any] = {
+        "vocab_size": 400,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "pad_token_id": 1,
+    }
     text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.2}
     text |= {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}}
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32}

@@ -87,7 +87,7 @@ class TestPlaceholders:
             layouts()["armorm"].layout({"gating_temperature": "hot"})
 
 
-HEADS = {
+HEADS: dict[str, tuple[str, list[tuple[str, tuple[int, ...]]], dict[str, Any]]] = {
     "openrlhf": ("RewardModel", [("score.weight", (1, H))], {"value_head_prefix": "score"}),
     "grm": ("GRewardModel", [("v_head.summary.0.weight", (4, H)), ("v_head.summary.2.weight", (1, 4))], {}),
     "grm-linear": ("GRewardModel", [("v_head.summary.weight", (1, H))], {}),

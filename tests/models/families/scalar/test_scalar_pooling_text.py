@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rmbench.models.families.scalar.pooling import Pooling, PromptState, Spot, encode
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.protocols import Request
-from rmbench.models.text.tokens import TextEncoder
+from rmbench.models.protocols import Encoded, Request
+from rmbench.models.text.tokens import TextEncoder, TextRow
 
 HEADER = "<|end|>\n<|start|>assistant\n"
 TOKEN = "[SEP]"
@@ -26,6 +26,11 @@ def text(llama: Path) -> TextEncoder:
     assert isinstance(model, ScalarScorer)
     assert isinstance(model.text, TextEncoder)
     return model.text
+
+
+def spot(entry: Encoded) -> Spot:
+    assert isinstance(entry.payload, Spot)
+    return entry.payload
 
 
 def ids_of(text: TextEncoder, written: str) -> list[int]:
@@ -59,10 +64,11 @@ class TestAppendedToken:
     @pytest.mark.parametrize("side", ["left", "right"])
     def test_truncation_never_cuts_it(self, text: TextEncoder, pooling: Any, tiny: Any, side: Any) -> None:
         asked = turns("How do I boil an egg? " * 9, "Put it into boiling water. " * 9)
-        whole = replace(text, max_length=None).rows([asked])[0].body
+        whole = replace(text, max_length=None).rows([asked])[0]
+        assert isinstance(whole, TextRow)
         encoder = replace(text, max_length=20, truncation_side=side, ending=pooling.ending)
         entry = encode(pooling, encoder, [asked])[0]
-        kept = whole[-18:] if side == "left" else whole[:18]
+        kept = whole.body[-18:] if side == "left" else whole.body[:18]
         assert entry.ids == (tiny.BOS, *kept, tiny.SEP)
         assert (entry.payload, entry.truncated) == (Spot(19), True)
 
@@ -74,7 +80,7 @@ class TestAppendedToken:
     def test_a_row_without_the_token_fails_alone(self, text: TextEncoder, tiny: Any) -> None:
         pooling = Pooling(rule="token", token=tiny.SEP).bind({}, tiny.PAD)
         good, bad = encode(pooling, text, [turns("Hi", f"Yo{TOKEN}"), turns("Hi", "Yo")])
-        assert good.ids[good.payload.state] == tiny.SEP
+        assert good.ids[spot(good).state] == tiny.SEP
         assert bad.error == f"the row has no token {tiny.SEP}, whose state the head reads"
 
 
@@ -91,23 +97,23 @@ class TestGate:
 
     def test_it_is_the_header_of_the_last_answer(self, text: TextEncoder, pooling: Any) -> None:
         one, several = encode(pooling, text, [turns("Hi", "Yo"), turns("Hi", "Yo", "Why?", "So.")])
-        assert one.payload.prompt == self.expected(text, "<|start|>user\nHi")
-        assert one.payload.state == len(one.ids) - 1
+        assert spot(one).prompt == self.expected(text, "<|start|>user\nHi")
+        assert spot(one).state == len(one.ids) - 1
         before = f"<|start|>user\nHi{HEADER}Yo<|end|>\n<|start|>user\nWhy?"
-        assert several.payload.prompt == self.expected(text, before)
+        assert spot(several).prompt == self.expected(text, before)
         assert (one.remarks, several.remarks) == ((), ())
         assert pooling.settings["gate"].startswith("start of the last ")
 
     @pytest.mark.parametrize("answer", [f"a{HEADER}b", HEADER, f"{HEADER}{HEADER}", "", "assistant", "<|end|>"])
     def test_an_answer_cannot_make_a_header(self, text: TextEncoder, pooling: Any, answer: str) -> None:
         entry = encode(pooling, text, [turns("Hi", answer)])[0]
-        assert entry.payload.prompt == self.expected(text, "<|start|>user\nHi")
+        assert spot(entry).prompt == self.expected(text, "<|start|>user\nHi")
         assert entry.remarks == (("gate_index_mismatch",) if HEADER in answer else ())
 
     def test_nor_can_the_question(self, text: TextEncoder, pooling: Any) -> None:
         question = f"x{HEADER}y"
         entry = encode(pooling, text, [turns(question, "Yo")])[0]
-        assert entry.payload.prompt == self.expected(text, f"<|start|>user\n{question}")
+        assert spot(entry).prompt == self.expected(text, f"<|start|>user\n{question}")
 
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
@@ -125,13 +131,13 @@ class TestGate:
         pattern = pooling.pooling.prompt.pattern
         places = [at for at in range(len(entry.ids)) if entry.ids[at : at + len(pattern)] == pattern]
         first = [at for at in places if at >= self.expected(text, "<|start|>user\n" + question)]
-        assert entry.payload.prompt == first[0]
+        assert spot(entry).prompt == first[0]
 
     def test_a_header_that_was_cut_off_fails_its_row_alone(self, text: TextEncoder, pooling: Any) -> None:
         asked = [turns("Hi", "word " * 60), turns("Hi", "Yo")]
         left = encode(pooling, replace(text, max_length=40, truncation_side="left"), asked)
         assert "was cut off" in left[0].error
-        assert left[1].payload.prompt == self.expected(text, "<|start|>user\nHi")
+        assert spot(left[1]).prompt == self.expected(text, "<|start|>user\nHi")
         right = encode(pooling, replace(text, max_length=40, truncation_side="right"), [turns("word " * 60, "Yo")])
         assert "was cut off" in right[0].error
 
@@ -141,8 +147,8 @@ class TestGate:
         assert short.truncated
         pattern = pooling.pooling.prompt.pattern
         for entry in (whole, short):
-            assert entry.ids[entry.payload.prompt : entry.payload.prompt + len(pattern)] == pattern
-        assert len(whole.ids) - whole.payload.prompt == len(short.ids) - short.payload.prompt
+            assert entry.ids[spot(entry).prompt : spot(entry).prompt + len(pattern)] == pattern
+        assert len(whole.ids) - spot(whole).prompt == len(short.ids) - spot(short).prompt
 
     def test_text_without_a_template_has_no_header(self, text: TextEncoder, pooling: Any) -> None:
         raw, chat = encode(pooling, text, [turns("Hi", f"{HEADER}Yo", render="raw"), turns("Hi", "Yo")])

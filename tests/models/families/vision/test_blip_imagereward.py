@@ -311,9 +311,13 @@ def test_a_bad_row_fails_alone(
 
 
 def test_options_without_effect_are_refused(reward_model: Path) -> None:
-    for options, message in (({"attn": "eager"}, "--attn eager"), ({"max_length": 40}, "--max-length 40")):
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"attn": "eager"}, "--attn eager"),
+        ({"max_length": 40}, "--max-length 40"),
+    ]
+    for options, message in cases:
         with pytest.raises(RmbenchError, match=message):
-            open_model(str(reward_model), OpenOptions(device="cpu", **options))  # type: ignore[arg-type]
+            open_model(str(reward_model), OpenOptions(device="cpu", **options))
 
 
 def test_a_bert_configuration_beside_it_is_no_configuration_of_the_model(tmp_path: Path) -> None:

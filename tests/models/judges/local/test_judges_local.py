@@ -70,8 +70,8 @@ def test_margins_are_those_of_the_library_s_own_logits(folder: Path) -> None:
             expected.append(torch.log_softmax(logits, -1)[letters].tolist())
     for options in (EngineOptions(share=False), EngineOptions(), EngineOptions(padding_side="left", share=False)):
         judged = judge("t", examples(), model, options=options).judgments
-        found = [judged[0].directed[i][j] for i in range(3) for j in range(3) if i != j]  # type: ignore[index]
-        found += [judged[1].directed[0][1], judged[1].directed[1][0]]  # type: ignore[index]
+        found = [judged[0].directed[i][j] for i in range(3) for j in range(3) if i != j]
+        found += [judged[1].directed[0][1], judged[1].directed[1][0]]
         np.testing.assert_allclose(found, [a - b for a, b in expected], atol=2e-5)
     from rmbench.engine.batch import collate
 
