@@ -17,18 +17,18 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "tasks.md"
 _HEAD = """\
 # Tasks
 
-Made from the declarations in `tasks/` by `python examples/write_task_page.py`. `rmbench show ID` prints a declaration
-whole, with its columns, its other metrics and what is odd about the benchmark; `rmbench tasks` lists what your
+Generated from the declarations in `tasks/` by `python examples/write_task_page.py`. `rmbench show ID` prints the whole
+declaration with its columns, its other metrics and what is unusual about the benchmark; `rmbench tasks` lists what your
 installation has.
 
-- **Rows** are those of the whole task version. **Shape** is what a row holds: a pair, one best of several (pick), a
-  ranking, ratings, labels, RM-Bench's matrix of styles, or only something to score.
-- **Metric** is the headline. *Ours* stands beside it where the benchmark defines none.
-- **Ties** says what equal scores are worth under that metric.
-- **Chance** is what guessing reaches, for a model that gives rewards and for a judge that gives verdicts where the two
-  differ; K is the number of candidates. A dash: there is no such level, or it depends on the rows.
-- **Seen**: whether rows of the real set, in upstream's own files, were read by this very declaration. Where not, its
-  columns are as upstream's code, card or paper states them, and loading checks them first.
+- **Rows**: of the whole task version. **Shape**: what a row holds, which is a pair, the best of several (pick), a ranking,
+  ratings, labels, RM-Bench's matrix of styles, or only something to score.
+- **Metric**: the headline metric, marked *ours* if the benchmark defines none.
+- **Ties**: what equal scores are worth under that metric.
+- **Chance**: what guessing reaches, given separately for rewards and verdicts if the two differ; K is the number of
+  candidates. A dash: there is no such level, or it depends on the rows.
+- **Seen**: whether the real rows, in upstream's own files, were read by this declaration. If not, the columns are as
+  upstream's code, card or paper states them, and loading checks them first.
 """
 _FAMILIES = {
     "text": "Text",
@@ -36,7 +36,7 @@ _FAMILIES = {
     "video": "Video",
     "image": "Images",
     "probing": "Several dimensions",
-    "cyclic": "Preferences that go round",
+    "cyclic": "Intransitive preferences",
     "personal": "Whose preference",
 }
 _CREDITS = {0.0: "wrong", 0.5: "half right", 1.0: "right"}

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from rmbench import cards
 from rmbench.metric_spec import RULES, MetricSpec
 from rmbench.tasks.registry import declared, select
 
@@ -87,6 +88,8 @@ def test_papers_are_numbered_and_say_what_works_today() -> None:
 def test_every_command_of_the_papers_names_tasks_that_there_are() -> None:
     commands = re.findall(r"`rmbench run --model (\S+) --tasks ([^\s`]+)([^`]*)`", PAPERS)
     assert len(commands) > 12
+    named = {model for model, _, _ in commands if re.fullmatch(r"[a-z][a-z0-9.-]+", model)}
+    assert named <= set(cards())
     for _, tasks, rest in commands:
         if tasks == "mine.toml":
             assert rest == " --source FOLDER"
