@@ -21,8 +21,8 @@ Generated from the declarations in `tasks/` by `python examples/write_task_page.
 declaration with its columns, its other metrics and what is unusual about the benchmark; `rmbench tasks` lists what your
 installation has.
 
-- **Rows**: of the whole task version. **Shape**: what a row holds, which is a pair, the best of several (pick), a ranking,
-  ratings, labels, RM-Bench's matrix of styles, or only something to score.
+- **Rows**: of the whole task version. **Shape**: what a row holds, which is a pair, the best of several (pick), a
+  ranking, ratings, labels, RM-Bench's matrix of styles, or only something to score.
 - **Metric**: the headline metric, marked *ours* if the benchmark defines none.
 - **Ties**: what equal scores are worth under that metric.
 - **Chance**: what guessing reaches, given separately for rewards and verdicts if the two differ; K is the number of
