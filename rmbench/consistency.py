@@ -72,6 +72,8 @@ def _verdict_problems(verdict: Verdict, size: int) -> Iterator[str]:
         yield f"a {verdict.kind} verdict has the value {verdict.value!r}"
     if verdict.logprob is not None and math.isnan(verdict.logprob):
         yield "a verdict's logprob is NaN"
+    if verdict.mass is not None and not verdict.mass >= 0:
+        yield f"a verdict's mass is {verdict.mass}"
 
 
 def _fits(verdict: Verdict, size: int) -> bool:

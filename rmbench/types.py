@@ -166,6 +166,8 @@ class Verdict:
     vote: int = 0
     logprob: float | None = None
     """Natural log of the verdict's probability, where the judge gives it."""
+    mass: float | None = None
+    """The probability that all options of the question hold together, where the judge was read by them."""
 
 
 @dataclass(frozen=True, slots=True)

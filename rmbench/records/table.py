@@ -14,7 +14,7 @@ from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 
-__all__ = ["RATIONALE", "SCHEMA", "read_table", "write_table"]
+__all__ = ["MASS", "RATIONALE", "SCHEMA", "read_table", "write_table"]
 
 _ROW_GROUP = 8192
 
@@ -81,6 +81,8 @@ SCHEMA = pa.schema(
 """A row per example, in the order of the task. Only credit, rewards, directed and a verdict's logprob may be null."""
 RATIONALE = _required(_list(pa.string()), "rationale")
 """What a judge wrote, a text per verdict: a column that exists only where a judge wrote something."""
+MASS = _required(pa.list_(pa.field("element", pa.float64())), "option_mass")
+"""Each verdict's `mass` or null: a column that exists only where a judge was read by option probabilities."""
 
 
 def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float | None] | None) -> None:
@@ -93,7 +95,8 @@ def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float
     """
     columns = [_columns(row, None if credits_ is None else credits_.get(row.id)) for row in rows]
     written = any(row.judgment.rationale for row in rows)
-    table = pa.Table.from_pylist(columns, schema=SCHEMA.append(RATIONALE) if written else SCHEMA)
+    weighed = any(verdict.mass is not None for row in rows for verdict in row.judgment.verdicts)
+    table = pa.Table.from_pylist(columns, schema=_schema(rationale=written, mass=weighed))
     pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP, version="2.6")
 
 
@@ -109,6 +112,11 @@ def read_table(path: Path) -> list[tuple[Judged, float | None]]:
             return [pair for batch in file.iter_batches() for pair in _pairs(path, batch.to_pylist())]
     except (OSError, pa.ArrowException) as error:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
+
+
+def _schema(*, rationale: bool, mass: bool) -> pa.Schema:
+    schema = SCHEMA.append(RATIONALE) if rationale else SCHEMA
+    return schema.append(MASS) if mass else schema
 
 
 def _columns(row: Judged, credit: float | None) -> dict[str, Any]:
@@ -134,15 +142,17 @@ def _columns(row: Judged, credit: float | None) -> dict[str, Any]:
         "lengths": judgment.lengths,
         "truncated": judgment.truncated,
         "rationale": judgment.rationale,
+        MASS.name: [verdict.mass for verdict in judgment.verdicts],
     }
 
 
 def _verdict_columns(verdict: Verdict) -> dict[str, Any]:
-    return {name: getattr(verdict, name) for name in Verdict.__slots__} | {"value": json.dumps(verdict.value)}
+    fields = {name: getattr(verdict, name) for name in Verdict.__slots__ if name != "mass"}
+    return fields | {"value": json.dumps(verdict.value)}
 
 
 def _check_columns(path: Path, found: pa.Schema) -> None:
-    whole = SCHEMA.append(RATIONALE) if RATIONALE.name in found.names else SCHEMA
+    whole = _schema(rationale=RATIONALE.name in found.names, mass=MASS.name in found.names)
     for name in found.names:
         if name not in whole.names:
             raise RmbenchError(f"{path}: unknown column {name!r}.{did_you_mean(name, whole.names)}")
@@ -158,8 +168,10 @@ def _pairs(path: Path, columns: Iterable[dict[str, Any]]) -> Iterable[tuple[Judg
         where = f"{path}: row {row['id']!r}"
         try:
             judged = _judged(row)
-        except (ValueError, RecursionError) as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise RmbenchError(f"{where}: a verdict's value is not JSON ({error}).") from error
+        except ValueError as error:
+            raise RmbenchError(f"{where}: {error}.") from error
         problem = row_problem(judged)
         if problem:
             raise RmbenchError(f"{where}: {problem}.")
@@ -173,12 +185,15 @@ def _judged(row: dict[str, Any]) -> Judged:
         dimensions=tuple(row["dimensions"]),
         labels=dict(row["labels"]),
     )
+    masses = row.get(MASS.name) or [None] * len(row["verdicts"])
+    if len(masses) != len(row["verdicts"]):
+        raise ValueError(f"{MASS.name} has {len(masses)} entries for {len(row['verdicts'])} verdicts")
     judgment = Judgment(
         id=row["id"],
         rewards=None if row["rewards"] is None else tuple(row["rewards"]),
         directed=None if row["directed"] is None else _matrix(row["directed"]),
         parts={name: _matrix(part) for name, part in row["parts"]},
-        verdicts=tuple(_verdict(verdict) for verdict in row["verdicts"]),
+        verdicts=tuple(map(_verdict, row["verdicts"], masses)),
         status=row["status"],
         error=row["error"],
         lengths=tuple(row["lengths"]),
@@ -189,7 +204,7 @@ def _judged(row: dict[str, Any]) -> Judged:
     return Judged(gold=gold, judgment=judgment, groups=dict(row["groups"]), **plain)
 
 
-def _verdict(columns: dict[str, Any]) -> Verdict:
+def _verdict(columns: dict[str, Any], mass: float | None) -> Verdict:
     value = json.loads(columns["value"])
     return Verdict(
         shown=tuple(columns["shown"]),
@@ -198,6 +213,7 @@ def _verdict(columns: dict[str, Any]) -> Verdict:
         status=columns["status"],
         vote=columns["vote"],
         logprob=columns["logprob"],
+        mass=mass,
     )
 
 

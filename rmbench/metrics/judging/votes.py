@@ -103,7 +103,7 @@ def joined_votes(
 def _one(cast: Sequence[Verdict], rule: str, counts: bool) -> Verdict:
     read = [verdict for verdict in cast if verdict.status == "ok"]
     unread = sum(verdict.status == "unparsed" for verdict in cast)
-    blank = replace(cast[0], value=None, vote=0, logprob=None)
+    blank = replace(cast[0], value=None, vote=0, logprob=None, mass=None)
     if not read:
         return replace(blank, status="unparsed" if unread else "failed")
     if counts and 2 * unread >= len(read) + unread:

@@ -82,4 +82,6 @@ def _record_settings(
         "top_p": settings.top_p,
         "max_tokens": settings.max_tokens,
         "repetition_penalty": declared.sampling.repetition_penalty,
+        # Only where it matters, so that the others' fingerprints, and with them their cached replies, stay.
+        **({"min_option_mass": settings.min_option_mass} if declared.verdict.options else {}),
     }

@@ -118,20 +118,22 @@ class JudgeResponder:
         verdicts: list[Verdict] = []
         rationale: list[str] = []
         errors: list[str] = []
+        remarks = list(_remarks(reply for _, reply in replies))
         for question, reply in replies:
             parsed = self._parse(reply, len(question.shown))
             of_question = _verdicts(question, parsed, self.protocol)
             verdicts += of_question
             rationale += [_rationale(reply), *[""] * (len(of_question) - 1)]
-            errors += [parsed.why] if parsed.status == "failed" else []
+            errors += [parsed.why] if parsed.status == "failed" or parsed.mass is not None else []
+            remarks += [parsed.remark] if parsed.remark else []
         status = _status(verdicts)
         return Judgment(
             id=example.id,
             verdicts=tuple(verdicts),
             rationale=tuple(rationale),
             status=status,
-            error=errors[0] if status == "failed" and errors else "",
-            remarks=tuple(_remarks(reply for _, reply in replies)),
+            error=next(filter(None, errors), "") if status != "ok" else "",
+            remarks=tuple(remarks),
         )
 
     @cached_property
@@ -153,7 +155,8 @@ class JudgeResponder:
         if reply.finish not in FINISHED:
             return ParsedVerdict(None, "failed", f"the server ended the reply with {reply.finish!r}")
         if reply.options is not None and self.protocol.verdict.options:
-            return self._parser.parse_options(reply.options)
+            least = self.settings.min_option_mass
+            return self._parser.parse_options(reply.options, reply.bound, min_mass=least)
         if self.settings.parser != "rmbench":
             return PARSERS[self.settings.parser](reply.text, size, self.protocol.verdict.reads)
         return self._parser.parse(reply.text, reply.finish, size)
@@ -180,7 +183,7 @@ def _verdicts(question: Question, parsed: ParsedVerdict, protocol: JudgeProtocol
     rates_all = reads == "rating" and len(shown) > 1
     orders = [(k,) for k in shown] if rates_all else [shown]
     if parsed.status != "ok" or parsed.value is None:
-        return [Verdict(one, reads, None, parsed.status, question.vote) for one in orders]
+        return [Verdict(one, reads, None, parsed.status, question.vote, mass=parsed.mass) for one in orders]
     value = parsed.value
     if isinstance(value, tuple):
         if rates_all:
@@ -189,8 +192,8 @@ def _verdicts(question: Question, parsed: ParsedVerdict, protocol: JudgeProtocol
         return [Verdict(shown, "ranking", tuple(shown[int(place)] for place in value), vote=question.vote)]
     if reads == "pick":
         picked = TIE if value == TIE else shown[int(value)]
-        return [Verdict(shown, "pick", picked, vote=question.vote, logprob=parsed.logprob)]
-    return [Verdict(shown, "rating", value, vote=question.vote, logprob=parsed.logprob)]
+        return [Verdict(shown, "pick", picked, vote=question.vote, logprob=parsed.logprob, mass=parsed.mass)]
+    return [Verdict(shown, "rating", value, vote=question.vote, logprob=parsed.logprob, mass=parsed.mass)]
 
 
 def _status(verdicts: Sequence[Verdict]) -> Status:

@@ -16,6 +16,10 @@ from rmbench.validation import validated
 __all__ = ["JUDGE_ARGS", "JudgeSettings", "judge_settings"]
 
 
+MIN_OPTION_MASS = 0.5
+"""Default of `min_option_mass`."""
+
+
 class JudgeSettings(BaseModel):
     """How a protocol is applied."""
 
@@ -40,6 +44,8 @@ class JudgeSettings(BaseModel):
     top_p: float = Field(gt=0, le=1)
     max_tokens: int = Field(ge=1)
     tournament: bool = False
+    min_option_mass: float = Field(default=MIN_OPTION_MASS, ge=0, le=1)
+    """The share of the whole probability that a protocol's options hold at least; below it a verdict is unparsed."""
     unparsed: float | Literal["task"]
 
     @field_validator("unparsed", mode="before")
@@ -76,6 +82,8 @@ def judge_settings(declared: JudgeProtocol, args: Mapping[str, str]) -> JudgeSet
         raise RmbenchError(
             f"--model-args votes={votes}: at temperature 0 every vote is the same; set temperature=... too."
         )
+    if "min_option_mass" in args and not options:
+        raise RmbenchError(f"--model-args min_option_mass: {declared.name} asks for no probabilities.")
     _check_parser(settings.parser, declared)
     return settings
 

@@ -11,10 +11,11 @@ The rules, for every protocol:
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rmbench.models.judges.declaration import JudgeProtocol, VerdictFormat
 from rmbench.models.judges.grammar import extract_verdicts, strip_reasoning, verdict_pattern
@@ -22,6 +23,9 @@ from rmbench.models.servers.replies import is_json_object
 from rmbench.types import TIE, Status
 
 __all__ = ["ParsedVerdict", "Value", "VerdictParser", "allowed_replies", "unparsed"]
+
+_DECIDED = 1e-3
+"""Share of the range of a rating by which options of unknown probability may move it."""
 
 Value = int | float | tuple[int, ...] | tuple[float, ...]
 """A place in the order shown, counted from 0, or TIE; a rating; places, best first; a rating for each place."""
@@ -38,11 +42,15 @@ class ParsedVerdict:
     """Why it is unparsed or failed."""
     logprob: float | None = None
     """Natural log of the verdict's probability among the options, where probabilities were requested."""
+    mass: float | None = None
+    """The options' total probability, where probabilities were requested."""
+    remark: str = ""
+    """What the record counts: "options_below_mass", "options_undecided" or nothing."""
 
 
-def unparsed(why: str) -> ParsedVerdict:
+def unparsed(why: str, mass: float | None = None, remark: str = "") -> ParsedVerdict:
     """A verdict that could not be parsed."""
-    return ParsedVerdict(None, "unparsed", why)
+    return ParsedVerdict(None, "unparsed", why, mass=mass, remark=remark)
 
 
 @dataclass(frozen=True)
@@ -75,22 +83,49 @@ class VerdictParser:
         (value,) = values
         return unparsed("no valid verdict at the declared place") if value is None else ParsedVerdict(value)
 
-    def parse_options(self, options: Mapping[str, float]) -> ParsedVerdict:
+    def parse_options(
+        self, options: Mapping[str, float], bound: float | None = None, *, min_mass: float = 0.0
+    ) -> ParsedVerdict:
         """The verdict from the options' log-probabilities, normalised over the options: the most probable option, equal
-        ones being a tie; or, for ratings, the expected value. GenRM's p = e^yes / (e^yes + e^no)."""
-        values = self.verdict_format.values
-        logprobs = {option: options.get(option, -math.inf) for option in values}
-        top = max(logprobs.values())
-        if any(map(math.isnan, logprobs.values())) or not math.isfinite(top):
+        ones being a tie; or, for ratings, the expected value. GenRM's p = e^yes / (e^yes + e^no).
+
+        Args:
+            options: those that are known.
+            bound: the log of what each other option's probability is at most; None: it is 0. The verdict is unparsed
+                where it depends on these (a rating where they move it by more than 1e-3 of its range).
+            min_mass: the share of the whole probability that the options hold at least; below it there is no verdict.
+        """
+        least = {option: options.get(option, -math.inf) for option in self.verdict_format.values}
+        most = {option: options.get(option, -math.inf if bound is None else bound) for option in least}
+        if any(map(math.isnan, most.values())) or max(most.values()) == -math.inf:
             return unparsed("no option has a probability")
-        weights = {option: math.exp(logprob - top) for option, logprob in logprobs.items()}
-        total = sum(weights.values())
-        if self.verdict_format.reads == "rating":
-            return ParsedVerdict(sum(weight * _rated(values[option]) for option, weight in weights.items()) / total)
-        best = [option for option, logprob in logprobs.items() if logprob == top]
+        mass, at_most = (math.fsum(map(math.exp, logprobs.values())) for logprobs in (least, most))
+        if at_most < min_mass:
+            return unparsed(f"options hold {_share(mass, at_most)} of the mass", mass, "options_below_mass")
+        if mass < min_mass:
+            return unparsed(f"options hold {_share(mass, at_most)} of the mass", mass, "options_undecided")
+        parsed = self._expected(least, most) if self.verdict_format.reads == "rating" else self._picked(least, most)
+        return replace(parsed, mass=mass)
+
+    def _picked(self, least: Mapping[str, float], most: Mapping[str, float]) -> ParsedVerdict:
+        """The place of the most probable option, between the least and the most log-probability of each."""
+        values, top = self.verdict_format.values, max(least.values())
+        best = [option for option, logprob in least.items() if logprob == top]
         places = {_place(values[option]) for option in best}
+        if any(most[o] >= top and least[o] < top and {_place(values[o])} != places for o in least):
+            return unparsed("an option outside the listed tokens may be the most probable", remark="options_undecided")
+        total = math.fsum(math.exp(logprob - top) for logprob in most.values())
         place = places.pop() if len(places) == 1 else TIE
         return ParsedVerdict(place, logprob=-math.log(total) if len(best) == 1 else None)
+
+    def _expected(self, least: Mapping[str, float], most: Mapping[str, float]) -> ParsedVerdict:
+        """The expected rating. It is monotone in each probability, so its extremes are at the ends of them all."""
+        rated = {option: _rated(value) for option, value in self.verdict_format.values.items()}
+        ends = itertools.product(*({least[option], most[option]} for option in rated))
+        means = [_mean(rated.values(), logprobs) for logprobs in ends if max(logprobs) > -math.inf]
+        if max(means) - min(means) > _DECIDED * (max(rated.values()) - min(rated.values())):
+            return unparsed("the rating depends on an option outside the listed tokens", remark="options_undecided")
+        return ParsedVerdict((max(means) + min(means)) / 2)
 
     def _complete(self, text: str) -> bool:
         """Whether a reply that was cut off contains the declared place completely."""
@@ -142,6 +177,16 @@ def _of_values(spelled: str, verdict_format: VerdictFormat, size: int) -> Value 
         return _rated(matching[0])
     place = _place(matching[0])
     return place if place < size else None
+
+
+def _mean(values: Iterable[float], logprobs: Sequence[float]) -> float:
+    """The mean of values weighted by probabilities, not all of them 0."""
+    weights = [math.exp(logprob - max(logprobs)) for logprob in logprobs]
+    return sum(weight * value for weight, value in zip(weights, values, strict=True)) / sum(weights)
+
+
+def _share(mass: float, at_most: float) -> str:
+    return f"{mass:.2g}" if mass == at_most else f"between {mass:.2g} and {at_most:.2g}"
 
 
 def _place(value: float | str) -> int:

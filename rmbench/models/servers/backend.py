@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from rmbench.models.options import silent
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.client import Client, ClientClosedError
 from rmbench.models.servers.errors import RejectedError, RetryableError
 from rmbench.models.servers.generation import Question, Reply
-from rmbench.models.servers.replies import applied_path, parse_option_logprobs, parse_prompt_logprobs, parse_reply
+from rmbench.models.servers.replies import (
+    applied_path,
+    parse_option_logprobs,
+    parse_prompt_logprobs,
+    parse_reply,
+    parse_top_logprobs,
+)
 from rmbench.models.servers.requests import (
     CHAT,
     COMPLETIONS,
@@ -94,7 +99,7 @@ class ServerBackend:
         return replace(reply, path=applied_path(question.grammar, path, reply.text))
 
     def _option_logprobs(self, question: Question) -> Reply | None:
-        """The options' log-probabilities; None where the servers do not return every one of them."""
+        """The options' log-probabilities; None where the servers return none."""
         options, limit = question.grammar.options, self.capabilities.limit_field
         if self.capabilities.logprobs == "ids":
             tokens = self._tokenizer.options(options)
@@ -102,17 +107,11 @@ class ServerBackend:
                 prompt = self._tokenizer.prompt(question)
                 body = prompt_logprobs_body(self.model, [[*prompt, *ids] for ids in tokens.values()])
                 return self.client.post(COMPLETIONS, body, lambda data: parse_prompt_logprobs(data, prompt, tokens))
-            fields = first_token_fields(limit, tokens=[ids[0] for ids in tokens.values()])
-            labels = {option: f"token_id:{ids[0]}" for option, ids in tokens.items()}
-        elif self.capabilities.logprobs == "top" and not question.raw:
-            fields, labels = first_token_fields(limit), {option: option for option in options}
-        else:
-            return None
-
-        def parse(data: Any) -> Reply | None:
-            reply = parse_option_logprobs(data, labels)
-            if reply is None and self.capabilities.logprobs == "ids":
-                raise RetryableError("the response lacks the log-probability of a token that was requested")
-            return reply
-
-        return self.client.post(CHAT, chat_body(self.model, question, limit) | fields, parse)
+            spelled = self._tokenizer.spelled_options(options)
+            fields = first_token_fields(limit, tokens=[token for ids in spelled.values() for token in ids])
+            body = chat_body(self.model, question, limit) | fields
+            return self.client.post(CHAT, body, lambda data: parse_option_logprobs(data, spelled))
+        if self.capabilities.logprobs == "top" and not question.raw:
+            body = chat_body(self.model, question, limit) | first_token_fields(limit)
+            return self.client.post(CHAT, body, lambda data: parse_top_logprobs(data, options))
+        return None

@@ -14,7 +14,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.errors import RetryableError, error_message
 from rmbench.models.servers.generation import Question, Reply
-from rmbench.models.servers.replies import applied_path, parse_option_logprobs, parse_reply
+from rmbench.models.servers.replies import applied_path, parse_reply, parse_top_logprobs
 from rmbench.models.servers.requests import CHAT, chat_body, first_token_fields, structured_output
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
@@ -150,9 +150,9 @@ class BatchReaderBackend:
     def _parse(self, question: Question, body: Mapping[str, Any]) -> Reply:
         grammar = question.grammar
         if grammar.options and self.capabilities.logprobs:
-            reply = parse_option_logprobs(body, {option: option for option in grammar.options})
+            reply = parse_top_logprobs(body, grammar.options)
             if reply is None:
-                raise RetryableError("the response lacks the log-probability of an option")
+                raise RetryableError("the response lacks log-probabilities of the first token")
             return reply
         reply = parse_reply(body)
         return replace(reply, path=applied_path(grammar, structured_output(grammar, self.capabilities)[0], reply.text))

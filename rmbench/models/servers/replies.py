@@ -6,11 +6,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from rmbench.errors import RmbenchError
 from rmbench.models.servers.errors import RetryableError
 from rmbench.models.servers.generation import Grammar, Path, Reply
+from rmbench.models.servers.option_probs import log_sum, summed_options
 
 __all__ = [
     "FINISHED",
@@ -23,6 +25,7 @@ __all__ = [
     "parse_prompt_logprobs",
     "parse_reply",
     "parse_tokens",
+    "parse_top_logprobs",
 ]
 
 FINISHED = frozenset({"stop", "length"})
@@ -65,26 +68,44 @@ def is_json_object(text: str) -> bool:
         return False
 
 
-def parse_option_logprobs(data: Any, labels: Mapping[str, str]) -> Reply | None:
-    """The log-probabilities that a chat's reply begins with each option; None where one is missing.
+def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]]) -> Reply:
+    """The log-probabilities that a chat's reply begins with each option.
 
     Args:
-        data: the response.
-        labels: option -> how its token is spelled there: its text, or "token_id:7".
+        data: the response to a request for the log-probabilities of all these tokens.
+        tokens: option -> the ids of the tokens that spell it, whose probabilities are added.
+
+    Raises:
+        RetryableError: the log-probability of a token is missing.
     """
     logprobs = parse_first_logprobs(data)
-    if any(label not in logprobs for label in labels.values()):
+    labels = {option: [f"token_id:{token}" for token in ids] for option, ids in tokens.items()}
+    if any(label not in logprobs for of_option in labels.values() for label in of_option):
+        raise RetryableError("the response lacks the log-probability of a token that was requested")
+    return _first_token(data, {option: log_sum(logprobs[one] for one in ids) for option, ids in labels.items()})
+
+
+def parse_top_logprobs(data: Any, options: Sequence[str]) -> Reply | None:
+    """The log-probabilities that a chat's reply begins with each option, from those of the most probable tokens; an
+    option that is not among them is at most as probable as the last (`Reply.bound`). None where none are listed."""
+    logprobs = parse_first_logprobs(data)
+    if len(logprobs) < 2:
         return None
-    reply = parse_reply(data)
-    return Reply(
-        reply.text,
-        reply.reasoning,
-        "stop",  # one token is the whole of it
-        {option: logprobs[label] for option, label in labels.items()},
-        "logprobs",
-        reply.prompt_tokens,
-        reply.answer_tokens,
-    )
+    found = summed_options(logprobs, options)
+    top = [_finite(entry) for entry in _choice(data)["logprobs"]["content"][0].get("top_logprobs") or []]
+    listed = [logprob for logprob in top if logprob is not None]
+    reply = _first_token(data, found)
+    return replace(reply, bound=min(listed or logprobs.values())) if len(found) < len(options) else reply
+
+
+def _first_token(data: Any, options: Mapping[str, float]) -> Reply:
+    """A reply of one token, which is the whole of it, read by the options' log-probabilities."""
+    return replace(parse_reply(data), finish="stop", options=options, path="logprobs")
+
+
+def _finite(entry: Any) -> float | None:
+    logprob = entry.get("logprob") if isinstance(entry, dict) else None
+    return float(logprob) if logprob is not None and _is_finite(logprob) else None
 
 
 def parse_first_logprobs(data: Any) -> dict[str, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rmbench.errors import RmbenchError
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.generation import Question
+from rmbench.models.servers.option_probs import single_tokens, spellings
 from rmbench.models.servers.replies import parse_tokens
 from rmbench.models.servers.requests import TOKENIZE, raw_prompt, tokenize_chat_body, tokenize_text_body
 
@@ -17,7 +18,7 @@ __all__ = ["ServerTokenizer"]
 
 @dataclass
 class ServerTokenizer:
-    """Tokenizes by requests; options are requested once each."""
+    """Tokenizes by requests; options and their spellings are requested once each."""
 
     client: Client
     model: str
@@ -39,6 +40,16 @@ class ServerTokenizer:
         if len(set(tokens.values())) < len(options) or () in tokens.values():
             raise RmbenchError(f"The model's tokenizer does not distinguish the options {', '.join(options)}.")
         return tokens
+
+    def spelled_options(self, options: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Option of one token -> the tokens that spell it, its own first and none of them another option's; see
+        `rmbench.models.servers.option_probs.spellings`."""
+        with self._lock:
+            for option in options:
+                for text in spellings(option):
+                    if text not in self._options:
+                        self._options[text] = self._text(text, special=False)
+            return single_tokens({option: [self._options[text] for text in spellings(option)] for option in options})
 
     def prompt(self, question: Question) -> tuple[int, ...]:
         """The tokens of a question's prompt. A raw one gets the special tokens that the tokenizer puts first exactly

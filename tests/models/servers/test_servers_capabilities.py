@@ -197,12 +197,11 @@ def test_a_hosted_api_holds_answers_to_a_schema_alone(stubs: Any, serve: Any, ba
     assert (ask(one, schema=schema).path, ask(one, schema=schema).text) == ("json", '{"v": "A"}')
 
 
-def test_options_by_text_need_all_of_them_among_the_most_probable(stubs: Any, serve: Any, backend: Any) -> None:
-    """An option that is not told has no probability, so the answer's text is read instead."""
+def test_an_option_outside_the_most_probable_is_bounded_by_the_last(stubs: Any, serve: Any, backend: Any) -> None:
     one = backend(serve(like_openai(stubs)))
     assert ask(one, options=("A", "B")).options == {"A": -0.1, "B": -2.5}
     reply = ask(one, options=("A", "C"))
-    assert (reply.options, reply.path, reply.text) == (None, "plain", "A")
+    assert (reply.options, reply.bound, reply.path) == ({"A": -0.1}, -2.5, "logprobs")
 
 
 def test_a_server_that_ignores_what_it_does_not_know_offers_nothing(stubs: Any, serve: Any, backend: Any) -> None:

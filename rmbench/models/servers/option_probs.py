@@ -1,0 +1,61 @@
+"""The probabilities that a judge's reply begins with each option, from those of its first token.
+
+Tokens that differ by a blank or bold marks around the option are one option, and their probabilities are added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["log_sum", "single_tokens", "spellings", "summed_options"]
+
+_AROUND = " \t\n*\u2581\u0120"
+"""Blanks, as tokenizers write them too (a low line block, G with a dot), and the asterisks of bold text."""
+
+
+def spellings(option: str) -> tuple[str, ...]:
+    """The texts that count as the option where they are one token; its own first."""
+    return (option, f" {option}", f"**{option}", f" **{option}")
+
+
+def single_tokens(spelled: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, tuple[int, ...]]:
+    """Option -> the tokens that are one of its spellings whole, each once; a token that two options share (that of
+    unknown text) is neither's.
+
+    Args:
+        spelled: option -> the token ids of each of its spellings.
+    """
+    own = {option: {ids[0] for ids in texts if len(ids) == 1} for option, texts in spelled.items()}
+    shared = {token for option in own for other in own if option != other for token in own[option] & own[other]}
+    return {
+        option: tuple(dict.fromkeys(ids[0] for ids in texts if len(ids) == 1 and ids[0] not in shared))
+        for option, texts in spelled.items()
+    }
+
+
+def summed_options(tokens: Mapping[str, float], options: Sequence[str]) -> dict[str, float]:
+    """Option -> log of the summed probabilities of the tokens that spell it, for options with such a token.
+
+    Args:
+        tokens: text of a first token -> natural log of its probability.
+        options: the texts; where two differ by blanks and bold marks alone, only their own tokens count.
+    """
+    bare = {option.strip(_AROUND): option for option in options}
+    if len(bare) < len(options):
+        return {option: tokens[option] for option in options if option in tokens}
+    of_option: dict[str, list[float]] = {}
+    for token, logprob in tokens.items():
+        option = bare.get(token.strip(_AROUND))
+        if option is not None:
+            of_option.setdefault(option, []).append(logprob)
+    return {option: log_sum(of_option[option]) for option in options if option in of_option}
+
+
+def log_sum(logprobs: Iterable[float]) -> float:
+    """The natural log of the sum of probabilities given by theirs; exact for one of them."""
+    values = list(logprobs)
+    top = max(values, default=-math.inf)
+    if len(values) == 1 or not math.isfinite(top):
+        return top
+    return top + math.log(math.fsum(math.exp(value - top) for value in values))
