@@ -76,14 +76,14 @@ class Reply:
     """The finish reason: "stop", "length", or another one, whose text is not used."""
     options: Mapping[str, float] | None = None
     """Option -> natural log of its probability, where they were requested and returned."""
-    bound: float | None = None
-    """Natural log of what the probability of an option that `options` lacks is at most: that of the least probable
-    token listed; None where all are in `options`."""
     path: Path = "plain"
     prompt_tokens: int = 0
     answer_tokens: int = 0
     error: str = ""
     """Why there is no reply; "" otherwise. Never holds a key or a header."""
+    bound: float | None = None
+    """Natural log of what the probability of an option that `options` lacks is at most: that of the least probable
+    token listed; None where all are in `options`."""
 
 
 class Backend(Protocol):
