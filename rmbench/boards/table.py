@@ -103,8 +103,6 @@ class BoardTable:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     refused: tuple[Refusal, ...]
-    allowed: tuple[str, ...]
-    """Admitted flags, sorted."""
     date: str
     """When the newest admitted record was finished; "" without records."""
     rank_rule: str
@@ -124,8 +122,7 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
         raise RmbenchError(
             f"{root} holds no record.json; `rmbench run --model MODEL --tasks SEL --out {root}` creates them."
         )
-    allowed = frozenset(allow) | frozenset(board.allow)
-    admitted, refused = admit(board, folders, allowed)
+    admitted, refused = admit(board, folders, frozenset(allow) | frozenset(board.allow))
     columns = _columns(board, admitted)
     by_cell = {(*one.model, *one.task): one for one in admitted}
     grid = [
@@ -141,7 +138,6 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
         columns=columns,
         rows=tuple(sorted(rows, key=_order)),
         refused=tuple(refused),
-        allowed=tuple(sorted(allowed)),
         date=max((one.record.run.finished for one in admitted), default=""),
         rank_rule=RULE if ranges else "",
         published=published(board, folders),

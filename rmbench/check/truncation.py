@@ -38,21 +38,21 @@ def truncation(subject: Subject) -> CheckResult:
             else f"its limit of {limit:,} tokens is too large to try",
         )
     side = str(subject.facts.settings.get("truncation_side") or "not declared")
-    kept, lengths, refusals = [], [0], []
+    clauses, lengths, refusals = [], [0], []
     for what, example in _over(limit):
         row = subject.scorer.encode(requests_of([example], "chat", in_pairs="pair" in subject.scorer.answers)[0])[0]
         if row.error:
             refusals.append(f"a long {what} is refused: {row.error}")
             continue
         ends = [end for end, mark in _ENDS.items() if squeezed(mark) in squeezed(decode(subject.tokenizer, row))]
-        kept.append(f"a long {what} keeps its {' and '.join(ends) or 'middle'}")
+        clauses.append(f"a long {what} keeps its {' and '.join(ends) or 'middle'}")
         lengths.append(len(row.ids))
         fault = _fault(row, limit, ends, side, subject)
         if fault:
-            return failed(name, f"{fault}; {kept[-1]}", {"side": side, "max_length": limit, "length": len(row.ids)})
-    if not kept:
+            return failed(name, f"{fault}; {clauses[-1]}", {"side": side, "max_length": limit, "length": len(row.ids)})
+    if not clauses:
         return not_run(name, "; ".join(refusals))
-    line = f"{'; '.join((*kept, *refusals))} (side {side}, limit {limit:,}); truncated rows are counted"
+    line = f"{'; '.join((*clauses, *refusals))} (side {side}, limit {limit:,}); truncated rows are counted"
     return passed(name, line, {"side": side, "max_length": limit, "length": max(lengths)})
 
 

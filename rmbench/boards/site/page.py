@@ -64,8 +64,8 @@ def _linked(table: BoardTable) -> Iterator[tuple[str, Path]]:
             yield from ((_link(model.name, one.source, task, version), one.folder) for one in cells)
 
 
-def render(table: BoardTable, *, policy: bool = True) -> str:
-    """The page's text. `policy=False` leaves the content security policy out, to test the escaping alone."""
+def render(table: BoardTable) -> str:
+    """The page's text."""
     style, script = (_HERE / "page.css").read_text("utf-8"), (_HERE / "page.js").read_text("utf-8")
     common, letters = marks(cell.flags for row in table.rows for cell in row.cells if cell is not None)
     template = _environment().from_string((_HERE / "page.html").read_text("utf-8"))
@@ -79,7 +79,7 @@ def render(table: BoardTable, *, policy: bool = True) -> str:
         common=common,
         letters=letters,
         sources=letters_of(source for source, _ in table.published.sources),
-        policy=_policy(style, script) if policy else "",
+        policy=_policy(style, script),
         # Files of this package, and the only text that is not escaped.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
