@@ -22,6 +22,7 @@ __all__ = [
     "keep_short",
     "probes_of",
     "with_judge_credit",
+    "with_voting",
     "within_length",
     "without_states",
 ]
@@ -94,6 +95,18 @@ def with_judge_credit(task: Task, facts: ModelFacts) -> Task:
         return task
     metrics = tuple(replace(metric, unparsed=float(credit)) for metric in task.metrics)
     return task.model_copy(update={"metrics": metrics})
+
+
+def with_voting(facts: ModelFacts, task: Task, rows: Sequence[Judged]) -> ModelFacts:
+    """The facts with the rule by which several verdicts on one question of these rows become one: the user's, else the
+    task's. Unchanged where no question has several."""
+    from rmbench.metrics.judging.votes import TASK_VOTING, has_votes
+
+    voting = facts.settings.get("voting")
+    if voting not in (None, TASK_VOTING) or (voting is None and not any(map(has_votes, rows))):
+        return facts
+    unread = facts.settings.get("voting_unparsed") or "abstain"
+    return replace(facts, settings={**facts.settings, "voting": task.voting, "voting_unparsed": unread})
 
 
 def within_length(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
-from rmbench.evaluation.compatibility import for_task, with_judge_credit, without_states
+from rmbench.evaluation.compatibility import for_task, with_judge_credit, with_voting, without_states
 from rmbench.evaluation.judge_files import write_requests
 from rmbench.evaluation.judging import judge_splits, with_reply_cache
 from rmbench.evaluation.objectives import facts_in_direction
@@ -126,13 +126,14 @@ def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, prob
     task = with_judge_credit(task, facts)
     loaded, fit, rows, judging = judge_splits(task, loaded, model, session)
     _note_unused_scores(task, model, session.progress)
-    counted = voted(rows, facts.settings)
+    recorded = with_voting(session.facts, task, rows)
+    counted = voted(rows, recorded.settings)
     totals: dict[str | None, int] = {None: loaded.total}
     totals.update(loaded.group_totals)
     metrics = (*task.metrics, *implicit_specs(rows, task.metrics))
     values = measure(counted, metrics, answer_kind=facts.answer_kind, totals=totals, seed=settings.seed, fit=fit)
-    values += judge_values(rows, task.metrics, values, facts.settings, totals, settings.seed)
-    record = make_record(task, loaded, session.facts, judging, values, settings, started)
+    values += judge_values(rows, task.metrics, values, recorded.settings, totals, settings.seed)
+    record = make_record(task, loaded, recorded, judging, values, settings, started)
     if probe is not None:
         record = record.model_copy(update={"probing": probe(rows)})
     headline = task.metrics[0]

@@ -31,10 +31,19 @@ from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import linear_interval
 from rmbench.types import TIE, Judged, Setting, Value, Verdict
 
-__all__ = ["joined_votes", "vote_curve", "voted"]
+__all__ = ["TASK_VOTING", "has_votes", "joined_votes", "vote_curve", "voted"]
+
+TASK_VOTING = "task"
+"""The value of "voting" of a model that leaves the rule to the task; records hold the task's."""
 
 Settings = Mapping[str, Setting]
 """A model's settings; "voting" and "voting_unparsed" of them name the rules."""
+
+
+def has_votes(row: Judged) -> bool:
+    """Whether a question of the row has several verdicts."""
+    questions = [(verdict.kind, verdict.shown) for verdict in row.judgment.verdicts]
+    return len(set(questions)) < len(questions)
 
 
 def voted(rows: Sequence[Judged], settings: Settings) -> list[Judged]:

@@ -53,7 +53,7 @@ def make_judge(
         family="judge",
         why=why,
         answer_kind="verdict",
-        settings=recorded,
+        settings=recorded if settings.votes == 1 or "voting" in args else {**recorded, "voting": "task"},
         fingerprint=fingerprint,
     )
     return JudgeResponder(facts, declared, backend, settings, prompt, options.seed)

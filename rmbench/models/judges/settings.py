@@ -34,7 +34,8 @@ class JudgeSettings(BaseModel):
     """A file that replaces the rows' own rubric."""
     votes: int = Field(default=1, ge=1)
     voting: Literal["majority", "mean", "each"] = "majority"
-    """How votes become one verdict in metrics; see `rmbench.metrics.judging.votes`."""
+    """How votes become one verdict in metrics (`rmbench.metrics.judging.votes`); where the user names no rule, the
+    task's."""
     voting_unparsed: Literal["abstain", "count"] = "abstain"
     orders: Literal["both", "single"]
     marks: Literal["quoted", "raw"] = "quoted"

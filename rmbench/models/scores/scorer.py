@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
 from rmbench.models.options import OpenOptions
@@ -13,10 +16,22 @@ from rmbench.models.protocols import ModelFacts
 from rmbench.models.scores.rows import ScoreRow, number, read_rows
 from rmbench.models.scores.verdicts import parse_verdicts
 from rmbench.types import Example, Judgment
+from rmbench.validation import validated
 
 __all__ = ["Precomputed", "open_scores"]
 
 _MODALITIES = frozenset({"text", "image", "video"})
+
+
+class VotingSettings(BaseModel):
+    """`--model-args` of a score file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    voting: Literal["majority", "mean", "each"] | None = None
+    """How several verdicts on one question become one; None: as the task declares."""
+    voting_unparsed: Literal["abstain", "count"] | None = None
+    """None: "abstain"."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,8 @@ def open_scores(file: Path, options: OpenOptions) -> Precomputed:
         RmbenchError: see `read_rows`; or two rows for one task and id; several models in one file; rows with scores and
             rows without.
     """
-    options.check_model_args("precomputed", ())
+    options.check_model_args("precomputed", tuple(VotingSettings.model_fields))
+    voting = validated(VotingSettings, options.model_args, "--model-args")
     rows: dict[tuple[str, str], ScoreRow] = {}
     kinds: dict[bool, ScoreRow] = {}
     models: dict[str, ScoreRow] = {}
@@ -97,10 +113,10 @@ def open_scores(file: Path, options: OpenOptions) -> Precomputed:
         )
     if len(kinds) > 1:
         raise RmbenchError(f"{kinds[True].place} has scores and {kinds[False].place} verdicts only: use two files.")
-    return Precomputed(file, _facts(file, next(iter(models)), scored=True in kinds), rows)
+    return Precomputed(file, _facts(file, next(iter(models)), voting, scored=True in kinds), rows)
 
 
-def _facts(file: Path, model: str, *, scored: bool) -> ModelFacts:
+def _facts(file: Path, model: str, voting: VotingSettings, *, scored: bool) -> ModelFacts:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return ModelFacts(
@@ -110,7 +126,7 @@ def _facts(file: Path, model: str, *, scored: bool) -> ModelFacts:
         why=f"{file.name} holds {'scores' if scored else 'verdicts'}",
         answer_kind="reward" if scored else "verdict",
         modalities=_MODALITIES,
-        settings={"file": file.name},
+        settings={"file": file.name, **voting.model_dump(exclude_none=True)},
         fingerprint=digest,
     )
 

@@ -238,6 +238,8 @@ class TaskFacts(_Strict):
     n: int = Field(ge=1)
     """Rows of the whole task version, those that a rule excludes among them."""
     render: Literal["chat", "raw"] = "chat"
+    voting: Literal["majority", "mean", "each"] = "majority"
+    """How several verdicts on one question become one, unless the user says otherwise."""
     official: bool = True
     """False: the benchmark defines no metric and the headline is ours."""
     verified: bool
