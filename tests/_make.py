@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +20,8 @@ from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.models.checkpoint.read import Checkpoint, Tensor
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.records.record import Record
+from rmbench.records.store import folder_of, write
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.tasks.task import Loaded
@@ -136,3 +139,109 @@ def exit_code(*arguments: str) -> int:
         main(arguments)
     assert isinstance(stopped.value.code, int)
     return stopped.value.code
+
+
+ACCURACY = MetricSpec("accuracy", "pair", chance=0.5)
+BLANK: dict[str, dict[str, Any]] = {
+    "": {},
+    "task": {
+        "family": "text",
+        "modality": "text",
+        "shape": "pair",
+        "paper": None,
+        "license": "MIT",
+        "verified": True,
+        "official": True,
+        "render": "chat",
+        "digest": "t" * 64,
+    },
+    "model": {
+        "revision": "0123abcd",
+        "family": "scalar",
+        "why": "one label",
+        "answer_kind": "reward",
+        "modalities": ["text"],
+        "parameters": 10_000_000,
+        "license": "MIT",
+        "trained_on": [],
+        "flags": [],
+        "settings": {"dtype": "float32"},
+        "fingerprint": "f" * 64,
+    },
+    "data": {
+        "source": "folder",
+        "hub": None,
+        "revision": None,
+        "digest": "d" * 64,
+        "files": [],
+        "missing": [],
+        "excluded": [],
+        "limit": None,
+    },
+    "run": {
+        "command": "rmbench run",
+        "seed": 0,
+        "started": "2025-01-01T00:00:00+00:00",
+        "finished": "2025-01-01T00:00:01+00:00",
+        "seconds": 1.0,
+        "resumed": False,
+        "engine": {},
+        "versions": {"torch": "2.13.0"},
+        "platform": "Linux",
+    },
+}
+"""Part of a record -> the fields that tests seldom care about; "" is the record itself."""
+
+
+def make_record(fields: Mapping[str, Mapping[str, Any]]) -> Record:
+    """A record by the fields of its parts, the others as in `BLANK`."""
+    parts = {part: {**blank, **fields.get(part, {})} for part, blank in BLANK.items()}
+    return Record.model_validate({**parts.pop(""), **parts})
+
+
+def put_record(
+    root: Path,
+    margins: Sequence[float],
+    *,
+    name: str = "org/model",
+    task: str = "pairs",
+    version: int = 1,
+    clusters: Sequence[str] | None = None,
+    failed: Sequence[int] = (),
+    spec: MetricSpec = ACCURACY,
+    total: int | None = None,
+    flags: Sequence[str] = (),
+    ratings: Sequence[float] | None = None,
+    changed: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    """A record of a task of pairs, the first of which people prefer; a row is right where its margin is above 0.
+
+    `ratings` makes each row one rated item instead, with the margin as the model's score. `changed` sets fields of the
+    record's parts: {"data": {"digest": "..."}}; the part "" is the record itself.
+    """
+    n = len(margins)
+    rows = []
+    for k, margin in enumerate(margins):
+        gold: dict[str, Any] = {}
+        if ratings is not None:
+            gold = {"edges": (), "ratings": ((ratings[k],),), "dimensions": ("overall",)}
+        rewards = (margin, 0.0) if ratings is None else (margin,)
+        more: dict[str, Any] = {"cluster": clusters[k] if clusters else "", "status": "failed" if k in failed else "ok"}
+        rows.append(make_row(f"r{k}", None if k in failed else rewards, size=len(rewards), **gold, **more))
+    values = measure(rows, [spec], answer_kind="reward", totals={None: total or n}, seed=0)
+    counts = {"judged": n - len(failed), "failed": len(failed), "unparsed": 0, "truncated": 0, "ties": 0}
+    own: dict[str, dict[str, Any]] = {
+        "task": {"id": task, "version": version, "title": f"The {task}", "n": total or n, "metrics": [asdict(spec)]},
+        "model": {"name": name},
+        "data": {"rows": n},
+        "": {
+            "counts": counts,
+            "flags": list(flags),
+            "results": [asdict(value) for value in values],
+            "failed": [{"id": f"r{k}", "why": "NaN"} for k in failed],
+            "judgments": {"file": "judgments.parquet", "sha256": "", "rows": n},
+        },
+    }
+    record = make_record({part: {**own.get(part, {}), **(changed or {}).get(part, {})} for part in BLANK})
+    write(root, record, rows)
+    return folder_of(root, record)

@@ -6,100 +6,47 @@ from collections.abc import Callable
 
 import pytest
 
-from rmbench.records.record import (
-    Counts,
-    DataFacts,
-    DataFile,
-    FailedRow,
-    JudgmentsFile,
-    ModelRecord,
-    Record,
-    RunFacts,
-    TaskRecord,
-    ValueRecord,
-)
-from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
+from rmbench.records.record import Record
+from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Value, Verdict
+from tests._make import make_record
 
 
-def make_record(model: str = "org/model", revision: str = "0123abcd", task: str = "some-task", rows: int = 3) -> Record:
-    return Record(
-        task=TaskRecord(
-            id=task,
-            version=2,
-            family="text",
-            modality="text",
-            shape="pair",
-            title="A task of \u00e9very kind",
-            paper=None,
-            license="MIT",
-            verified=True,
-            official=True,
-            render="chat",
-            n=rows,
-            metrics=[{"name": "accuracy", "rule": "pair", "levels": [{"group": "domain", "weights": None}]}],
-            digest="d" * 64,
-        ),
-        model=ModelRecord(
-            name=model,
-            revision=revision,
-            family="scalar",
-            why="one label",
-            answer_kind="reward",
-            modalities=["text"],
-            parameters=1000,
-            license=None,
-            trained_on=[],
-            flags=[],
-            settings={"dtype": "float32", "max_length": 2048, "template": None, "bos": True, "scale": 0.1},
-            fingerprint="f" * 64,
-        ),
-        data=DataFacts(
-            source="folder",
-            hub="org/set",
-            revision=None,
-            digest="e" * 64,
-            files=[DataFile(name="rows.json", sha256="a" * 64, rows=rows)],
-            missing=[],
-            excluded=[],
-            limit=None,
-            rows=rows,
-        ),
-        run=RunFacts(
-            command="rmbench run",
-            seed=0,
-            started="2025-01-01T00:00:00+00:00",
-            finished="2025-01-01T00:00:01+00:00",
-            seconds=1.0,
-            resumed=False,
-            engine={"batch_tokens": 4096},
-            versions={"python": "3.11"},
-            platform="Linux",
-        ),
-        counts=Counts(judged=rows, failed=1, unparsed=0, truncated=0, ties=0),
-        flags=["failed_rows"],
-        results=[
-            ValueRecord(
-                metric="accuracy",
-                group=None,
-                value=0.1 + 0.2,
-                low=None,
-                high=None,
-                n=rows,
-                comparisons=rows,
-                coverage=1.0,
-                chance=0.5,
-                flags=[],
-                interval="wilson",
-            )
-        ],
-        failed=[FailedRow(id="broken", why="NaN")],
-        judgments=JudgmentsFile(file="judgments.parquet", sha256="", rows=rows),
+def whole_record(
+    model: str = "org/model", revision: str = "0123abcd", task: str = "some-task", rows: int = 3
+) -> Record:
+    value = Value("accuracy", None, 0.1 + 0.2, None, None, rows, rows, 1.0, chance=0.5, interval="wilson")
+    settings = {"dtype": "float32", "max_length": 2048, "template": None, "bos": True, "scale": 0.1}
+    levels = [{"group": "domain", "weights": None}]
+    return make_record(
+        {
+            "task": {
+                "id": task,
+                "version": 2,
+                "title": "A task of \u00e9very kind",
+                "n": rows,
+                "metrics": [{"name": "accuracy", "rule": "pair", "levels": levels}],
+            },
+            "model": {"name": model, "revision": revision, "license": None, "settings": settings},
+            "data": {
+                "hub": "org/set",
+                "files": [{"name": "rows.json", "sha256": "a" * 64, "rows": rows}],
+                "rows": rows,
+            },
+            "run": {"engine": {"batch_tokens": 4096}, "versions": {"python": "3.11"}},
+            "": {
+                "counts": {"judged": rows, "failed": 1, "unparsed": 0, "truncated": 0, "ties": 0},
+                "flags": ["failed_rows"],
+                "results": [value],
+                "failed": [{"id": "broken", "why": "NaN"}],
+                "judgments": {"file": "judgments.parquet", "sha256": "", "rows": rows},
+            },
+        }
     )
 
 
 @pytest.fixture
 def record() -> Callable[..., Record]:
-    return make_record
+    return whole_record
 
 
 @pytest.fixture

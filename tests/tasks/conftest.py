@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from rmbench.metrics.measure import measure
-from rmbench.tasks.registry import get
-from rmbench.types import Example, Judged, Judgment, Part, Value
+from rmbench.types import Example, Judged, Judgment, Part
+from tests._make import Values, values_of
 
 PAIR = """\
 id = "mine"
@@ -93,15 +92,14 @@ def place(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def figures() -> Callable[..., dict[tuple[str, str | None], Value]]:
+def figures() -> Callable[..., Values]:
     """Measure a judge on examples by a task's own metrics: (metric, group) -> value."""
 
     def measured(
         task_id: str, examples: Sequence[Example], judge: Callable[[Example], Judgment], kind: Any = "reward"
-    ) -> dict[tuple[str, str | None], Value]:
+    ) -> Values:
         rows = [Judged.of(each, judge(each)) for each in examples]
-        values = measure(rows, get(task_id).metrics, answer_kind=kind, resamples=2)
-        return {(value.metric, value.group): value for value in values}
+        return values_of(task_id, rows, answer_kind=kind, resamples=2)
 
     return measured
 

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.metrics.measure import measure
 from rmbench.models.fakes import open_fake
 from rmbench.models.options import OpenOptions
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
-from rmbench.tasks.task import Loaded
-from rmbench.types import Example, Judged, Judgment, Value, Verdict
+from rmbench.types import Example, Judged, Judgment, Verdict
+from tests._make import Values, judged, loaded, values_of
 
 TASK = "attributionbench"
 
 
-@cache
-def loaded(source: Path | str) -> Loaded:
-    return load(get(TASK), source)
-
-
-def judged(source: Path | str, answer: Callable[[Example], Judgment]) -> list[Judged]:
-    return [Judged.of(each, answer(each)) for each in loaded(source).examples]
-
-
-def values(rows: list[Judged], fit: Sequence[Judged] = ()) -> dict[tuple[str, str | None], Value]:
-    found = measure(rows, get(TASK).metrics, resamples=50, fit=fit)
-    return {(value.metric, value.group): value for value in found}
+def values(rows: list[Judged], fit: Sequence[Judged] = ()) -> Values:
+    return values_of(TASK, rows, fit=fit)
 
 
 def overlap(example: Example) -> float:
@@ -45,7 +33,7 @@ def overlap(example: Example) -> float:
 
 
 def test_the_prompt_is_the_references_and_the_answer_the_claim() -> None:
-    first, second, _, empty = loaded("sample").examples[:4]
+    first, second, _, empty = loaded(TASK, "sample").examples[:4]
     assert first.candidates[0].text == "The Lind canal is 40 km long."
     assert first.context == {"question": "How long is the Lind canal?", "response": "The Lind canal is 40 km long."}
     assert second.prompt[0].text.count("\n\n\n") == 1
@@ -55,7 +43,7 @@ def test_the_prompt_is_the_references_and_the_answer_the_claim() -> None:
 
 def test_attribution_by_the_gold() -> None:
     """A reward that is the label, and its opposite, with the threshold fitted on the sample's dev split."""
-    sample = loaded("sample")
+    sample = loaded(TASK, "sample")
     assert {each.groups["source"] for each in sample.fit}.isdisjoint(each.groups["source"] for each in sample.examples)
 
     def told(kind: str, examples: tuple[Example, ...]) -> list[Judged]:
@@ -85,7 +73,7 @@ OVERLAP = {
 
 
 def test_attributionbench_rows(data: Path) -> None:
-    found = loaded(data)
+    found = loaded(TASK, data)
     assert len(found.examples) == found.total == 1686
     assert found.group_totals == {"source=HAGRID": 1088, "source=BEGIN": 436, "source=AttrScore-GenSearch": 162}
     labels = Counter((each.groups["source"], each.gold.labels["attributable"]) for each in found.examples)
@@ -101,14 +89,14 @@ def test_attributionbench_rows(data: Path) -> None:
 
 def test_attributionbench_overlap(data: Path) -> None:
     """Baseline: by source set and over all rows, the area by the reward, accuracy and F1 by the label at .8."""
-    rewards = judged(data, lambda each: Judgment(each.id, rewards=(overlap(each),)))
+    rewards = judged(TASK, data, lambda each: Judgment(each.id, rewards=(overlap(each),)))
     found = values(rewards)
     named = ("not attributable", "attributable")
 
     def label(example: Example) -> Judgment:
         return Judgment(example.id, verdicts=(Verdict((0,), "label", named[overlap(example) >= 0.8]),))
 
-    verdicts = values(judged(data, label))
+    verdicts = values(judged(TASK, data, label))
     for group, (auc, accuracy, f1) in OVERLAP.items():
         assert found["auc", group].value == pytest.approx(auc, abs=5e-5)
         assert verdicts["accuracy", group].value == pytest.approx(accuracy, abs=5e-5)
@@ -119,7 +107,7 @@ def test_attributionbench_overlap(data: Path) -> None:
 
 
 def test_attributionbench_constant(data: Path) -> None:
-    always = judged(data, lambda each: Judgment(each.id, verdicts=(Verdict((0,), "label", "attributable"),)))
+    always = judged(TASK, data, lambda each: Judgment(each.id, verdicts=(Verdict((0,), "label", "attributable"),)))
     found = values(always)
     assert found["accuracy", None].value == pytest.approx(0.5)
     assert found["macro_f1", None].value == pytest.approx(1 / 3)

@@ -69,6 +69,7 @@ def test_genai_has_the_published_cells(
     values = figures(task_id, loaded.examples, judged, "verdict")
     assert values["accuracy", None].value == pytest.approx(right / loaded.total)
     assert values["decisive_accuracy", None].value == pytest.approx(decisive, abs=5e-5)
+    assert values["decisive_accuracy", None].n == sum(VOTES[task_id][:2])
     assert values["three_class_accuracy", None].value == pytest.approx(three, abs=5e-5)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from rmbench.metrics.measure import measure
 from rmbench.models.baselines.open import open_baseline
 from rmbench.models.baselines.surface import SurfaceBaseline
 from rmbench.models.fakes import open_fake
@@ -20,33 +18,19 @@ from rmbench.tasks.rows.adapt_rag import references_and_question, shared_tool_ca
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.rows.prepare import prepare
 from rmbench.tasks.rows.shapes import example
-from rmbench.tasks.sources import load
-from rmbench.tasks.task import Loaded
-from rmbench.types import Edge, Example, Gold, Judged, Judgment, Value, Verdict
+from rmbench.types import Edge, Example, Gold, Judged, Judgment, Verdict
+from tests._make import Values, judged, loaded
+from tests._make import values_of as values
 
 PAIRS = ("rag-rewardbench", "contextualjudgebench", "themis")
 
 
-@cache
-def loaded(task_id: str, source: Path | str) -> Loaded:
-    return load(get(task_id), source)
-
-
-def judged(task_id: str, source: Path | str, answer: Callable[[Example], Judgment]) -> list[Judged]:
-    return [Judged.of(each, answer(each)) for each in loaded(task_id, source).examples]
-
-
-def values(task_id: str, rows: list[Judged]) -> dict[tuple[str, str | None], Value]:
-    found = measure(rows, get(task_id).metrics, resamples=50)
-    return {(value.metric, value.group): value for value in found}
-
-
-def by_fake(task_id: str, kind: str) -> dict[tuple[str, str | None], Value]:
+def by_fake(task_id: str, kind: str) -> Values:
     fake = open_fake(kind, OpenOptions())
     return values(task_id, judged(task_id, "sample", lambda each: fake.judge(task_id, each)))
 
 
-def by_length(task_id: str, source: Path | str) -> dict[tuple[str, str | None], Value]:
+def by_length(task_id: str, source: Path | str) -> Values:
     baseline = open_baseline("length", OpenOptions())
     assert isinstance(baseline, SurfaceBaseline)
     return values(task_id, judged(task_id, source, lambda each: baseline.judge(task_id, each)))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +15,14 @@ from rmbench.models.baselines.open import open_baseline
 from rmbench.models.fakes import open_fake
 from rmbench.models.options import OpenOptions
 from rmbench.tasks.registry import get
-from rmbench.tasks.sources import load
-from rmbench.tasks.task import Loaded
-from rmbench.types import Example, Judged, Judgment, Value
+from rmbench.types import Example, Judgment
+from tests._make import Values, judged, loaded, values_of
 
 TASK = "ragchecker"
 
 
-@cache
-def loaded(source: Path | str) -> Loaded:
-    return load(get(TASK), source)
-
-
-def judged(source: Path | str, answer: Callable[[Example], Judgment]) -> list[Judged]:
-    return [Judged.of(each, answer(each)) for each in loaded(source).examples]
-
-
-def values(rows: list[Judged]) -> dict[tuple[str, str | None], Value]:
-    found = measure(rows, get(TASK).metrics, resamples=50)
-    return {(value.metric, value.group): value for value in found}
-
-
-def by_model(model: Any, source: Path | str) -> dict[tuple[str, str | None], Value]:
-    return values(judged(source, lambda each: model.judge(TASK, each)))
+def by_model(model: Any, source: Path | str) -> Values:
+    return values_of(TASK, judged(TASK, source, lambda each: model.judge(TASK, each)))
 
 
 DIMENSIONS = ("correctness", "completeness", "overall")
@@ -47,7 +30,7 @@ GROUPS = {"correctness": "dimension=correctness", "completeness": "dimension=com
 
 
 def test_two_rows_of_upstream_are_one_with_two_annotators() -> None:
-    example = loaded("sample").examples[0]
+    example = loaded(TASK, "sample").examples[0]
     assert [(e.i, e.j, e.strength, e.dimension, e.annotator) for e in example.gold.relation] == [
         (1, 0, 1.0, "correctness", "annotator1"),
         (1, 0, 1.0, "correctness", "annotator2"),
@@ -78,7 +61,7 @@ LABELS = {
 
 
 def test_ragchecker_rows(data: Path) -> None:
-    found = loaded(data)
+    found = loaded(TASK, data)
     assert len(found.examples) == found.total == 280
     assert found.missing == ()
     assert Counter(found.group_totals[f"dataset={each.groups['dataset']}"] for each in found.examples) == {28: 280}
@@ -123,7 +106,7 @@ def test_ragchecker_released_scores(dimension: str, pearson: float, spearman: fl
         parts = {name: tuple((float(each[f"{name}_label"]),) for each in scores) for name in DIMENSIONS}
         return Judgment(example.id, rewards=tuple(line[0] for line in parts["overall"]), parts=parts)
 
-    found = values(judged(data, answer))
+    found = values_of(TASK, judged(TASK, data, answer))
     for rule, expected in (("pearson", pearson), ("spearman", spearman)):
         value = found[rule, GROUPS[dimension]].value
         assert value is not None
@@ -141,7 +124,7 @@ def test_ragchecker_annotators(dimension: str, pearson: float, spearman: float, 
         (edge,) = (each for each in example.gold.relation if (each.dimension, each.annotator) == (dimension, annotator))
         return edge.strength if edge.i == 1 else -edge.strength
 
-    rows = judged(data, lambda each: Judgment(each.id, rewards=(0.0, float(grade(each, "annotator1")))))
+    rows = judged(TASK, data, lambda each: Judgment(each.id, rewards=(0.0, float(grade(each, "annotator1")))))
     specs = [
         replace(each, annotator="annotator2", dimension=dimension)
         for each in get(TASK).metrics
@@ -149,6 +132,6 @@ def test_ragchecker_annotators(dimension: str, pearson: float, spearman: float, 
     ]
     found = [value.value for value in measure(rows, specs, resamples=50) if value.group is None]
     assert [round(100 * value, 2) for value in found if value is not None] == [pearson, spearman]
-    examples = loaded(data).examples
+    examples = loaded(TASK, data).examples
     equal = sum(grade(each, "annotator1") == grade(each, "annotator2") for each in examples)
     assert round(equal / 280, 3) == same

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
-from rmbench.tasks.task import Loaded
-
-
-@cache
-def loaded(task_id: str, data: Path) -> Loaded:
-    return load(get(task_id), data)
-
+from tests._make import loaded
 
 RMB_MISSING = (
     "RMB_dataset/Pairwise_set/Harmlessness/S11.json",

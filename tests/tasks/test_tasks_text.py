@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,7 @@ import pytest
 import rmbench
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
-from rmbench.tasks.task import Loaded
-
-
-@cache
-def loaded(task_id: str, data: Path) -> Loaded:
-    return load(get(task_id), data)
+from tests._make import loaded
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,7 @@ import pytest
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
-
-
-def lines(path):
-    with path.open(encoding="utf-8", newline="\n") as handle:
-        return [json.loads(line) for line in handle if line.strip()]
-
+from tests._make import read_lines as lines
 
 ONE_RIGHT = tuple(Edge(0, k) for k in range(1, 10))
 SPECS = (

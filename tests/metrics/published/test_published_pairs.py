@@ -10,11 +10,7 @@ import pytest
 from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
-
-
-def lines(path):
-    with path.open(encoding="utf-8", newline="\n") as handle:
-        return [json.loads(line) for line in handle if line.strip()]
+from tests._make import read_lines as lines
 
 
 def overall(rows, rule, **fields):

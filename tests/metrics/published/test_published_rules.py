@@ -9,11 +9,7 @@ import pytest
 from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
-
-
-def lines(path):
-    with path.open(encoding="utf-8", newline="\n") as handle:
-        return [json.loads(line) for line in handle]
+from tests._make import read_lines as lines
 
 
 def by_group(values):
