@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ class Subject:
     ) -> tuple[Judgment, ...]:
         """Judgments of examples, computed anew from padded rows; `engine` are fields of EngineOptions."""
         options = EngineOptions(**{"batch_tokens": _TOGETHER, "share": False, **engine})
-        return judge("check", examples, model or self.model, options=options).judgments
+        return tuple(map(_by_margins, judge("check", examples, model or self.model, options=options).judgments))
 
     def scores(self, judgments: Sequence[Judgment] | None = None) -> Numbers:
         """All numbers of the scored probes, concatenated: rewards, or margins of different candidates."""
@@ -140,6 +140,14 @@ class Subject:
             return 0.0
         typical = float(np.median([abs(a - b) for a, b in itertools.combinations(scores.tolist(), 2)] or [0.0]))
         return max(share * typical, of_largest * float(np.abs(scores).max()))
+
+
+def _by_margins(judgment: Judgment) -> Judgment:
+    """A judge's verdicts of option probabilities as the margins that they come from, which show small differences."""
+    margins = judgment.parts.get("margins")
+    if margins is None:
+        return judgment
+    return replace(judgment, directed=margins, parts={}, verdicts=(), status="ok", error="")
 
 
 def _read(scorer: Scorer, request: Request) -> Encoded:

@@ -10,20 +10,21 @@ from rmbench.engine.compute import reason
 from rmbench.engine.requests import pairs_of
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import Encoded, MarginScorer, Scorer
-from rmbench.types import Judgment
+from rmbench.models.protocols import Encoded, MarginScorer, Scorer, VerdictScorer
+from rmbench.types import Example, Judgment
 
 __all__ = ["assemble"]
 
 
-def assemble(scorer: Scorer, id_: str, size: int, encoded: Sequence[Encoded], results: Sequence[RowResult]) -> Judgment:
-    """The judgment of one example of `size` candidates from its rows: K, or K(K - 1) of a model that reads pairs.
+def assemble(scorer: Scorer, example: Example, encoded: Sequence[Encoded], results: Sequence[RowResult]) -> Judgment:
+    """The judgment of one example from its rows: K, or K(K - 1) of a model that reads pairs.
 
     "reward" becomes `rewards`; margins of pairs become `directed`; a model that answers margins combines its
     rows into `directed`, in addition to its rewards where it has both (margins in other units than theirs); other names
-    become `parts`, except those that begin with an underscore, which are for the model's own `combine` and `join`. One
-    failed row makes a failed judgment that names the candidate.
+    become `parts`, except those that begin with an underscore, which are for the model's own `combine` and `join`. A
+    judge turns its margins into verdicts. One failed row makes a failed judgment that names the candidate.
     """
+    id_, size = example.id, len(example.candidates)
     pairs = pairs_of(size) if "pair" in scorer.answers else None
     lengths, truncated = _read(size, encoded, pairs)
     for place, result in enumerate(results):
@@ -38,7 +39,7 @@ def assemble(scorer: Scorer, id_: str, size: int, encoded: Sequence[Encoded], re
     if isinstance(directed, str):
         return _failed(id_, directed, lengths, truncated)
     rewarded = "reward" in scorer.answers
-    return Judgment(
+    judgment = Judgment(
         id=id_,
         rewards=tuple(float(result.values["reward"][0]) for result in results) if rewarded else None,
         directed=directed,
@@ -46,6 +47,10 @@ def assemble(scorer: Scorer, id_: str, size: int, encoded: Sequence[Encoded], re
         lengths=lengths,
         truncated=truncated,
     )
+    if pairs is None or not isinstance(scorer, VerdictScorer):
+        return judgment
+    outputs = {pair: result.values for pair, result in zip(pairs, results, strict=True)}
+    return scorer.as_verdicts(example, judgment, outputs)
 
 
 def _parts(results: Sequence[RowResult]) -> dict[str, tuple[tuple[float, ...], ...]]:

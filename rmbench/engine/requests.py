@@ -39,7 +39,14 @@ def _of_candidates(example: Example, render: Literal["chat", "raw"]) -> list[Req
 def _of_pairs(example: Example, render: Literal["chat", "raw"]) -> list[Request]:
     conversations = [example.conversation(k) for k in range(len(example.candidates))]
     return [
-        Request(conversations[i], _prompt_length(example, i), render, against=conversations[j])
+        Request(
+            conversations[i],
+            _prompt_length(example, i),
+            render,
+            against=conversations[j],
+            example=example,
+            shown=(i, j),
+        )
         for i, j in pairs_of(len(conversations))
     ]
 

@@ -91,13 +91,7 @@ def _score_window(scoring: Scoring, window: Window) -> Scored:
         for row, at in zip(window.encoded, parts_at, strict=True)
     ]
     judgments = tuple(
-        assemble(
-            scoring.scorer,
-            example.id,
-            len(example.candidates),
-            window.encoded[at.start : at.stop],
-            rows[at.start : at.stop],
-        )
+        assemble(scoring.scorer, example, window.encoded[at.start : at.stop], rows[at.start : at.stop])
         for example, at in zip(window.examples, window.places, strict=True)
     )
     return Scored(
@@ -108,7 +102,8 @@ def _score_window(scoring: Scoring, window: Window) -> Scored:
         halved=any(result.halved for result in results),
         resumed=run.resumed,
         cached=run.cached,
-        remarks=Counter(remark for row in window.encoded for remark in row.remarks),
+        remarks=Counter(remark for row in window.encoded for remark in row.remarks)
+        + Counter(remark for judgment in judgments for remark in judgment.remarks),
     )
 
 

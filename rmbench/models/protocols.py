@@ -31,6 +31,7 @@ __all__ = [
     "Scorer",
     "Sharing",
     "SharingScorer",
+    "VerdictScorer",
 ]
 
 Answer = Literal["reward", "margin", "pair", "hidden"]
@@ -81,6 +82,10 @@ class Request:
     """"chat": the model's template. "raw": the messages' texts joined as they are."""
     against: Conversation | None = None
     """The conversation that a "pair" model reads together with this one; None for every other model."""
+    example: Example | None = None
+    """Of a pair: the whole example, with its context."""
+    shown: tuple[int, ...] = ()
+    """Of a pair: the two candidates of the example, in the order shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,23 @@ class MultipartScorer(Scorer, Protocol):
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
         """The outputs of `row.parts`, in their order (each name -> [M]) -> the row's own outputs, as `forward` gives
         them for one row: name -> [M]."""
+
+
+@runtime_checkable
+class VerdictScorer(Scorer, Protocol):
+    """A Scorer of pairs that is a judge: what counts is a verdict per question, not a margin."""
+
+    def as_verdicts(
+        self, example: Example, judgment: Judgment, outputs: Mapping[tuple[int, int], Mapping[str, FloatArray]]
+    ) -> Judgment:
+        """The judgment by verdicts.
+
+        Args:
+            example: what was judged.
+            judgment: with the margins of all pairs.
+            outputs: ordered pair -> what `forward` gave for it, name -> [M].
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

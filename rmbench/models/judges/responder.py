@@ -14,12 +14,12 @@ from rmbench.models.judges.orders import position_orders
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.models.judges.settings import JudgeSettings
-from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, allowed_replies
+from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, allowed_replies, status_of, verdicts_of
 from rmbench.models.protocols import ModelFacts
 from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling
 from rmbench.models.servers.replies import FINISHED
 from rmbench.models.servers.reply_cache import ask_once
-from rmbench.types import TIE, Example, Judgment, Status, Verdict
+from rmbench.types import Example, Judgment, Verdict
 
 __all__ = ["Estimate", "JudgeResponder"]
 
@@ -121,12 +121,12 @@ class JudgeResponder:
         remarks = list(_remarks(reply for _, reply in replies))
         for question, reply in replies:
             parsed = self._parse(reply, len(question.shown))
-            of_question = _verdicts(question, parsed, self.protocol)
+            of_question = verdicts_of(question.shown, question.vote, parsed, self.protocol)
             verdicts += of_question
             rationale += [_rationale(reply), *[""] * (len(of_question) - 1)]
             errors += [parsed.why] if parsed.status == "failed" or parsed.mass is not None else []
             remarks += [parsed.remark] if parsed.remark else []
-        status = _status(verdicts)
+        status = status_of(verdicts)
         return Judgment(
             id=example.id,
             verdicts=tuple(verdicts),
@@ -175,32 +175,6 @@ class JudgeResponder:
         """The seed of one question, in 31 bits."""
         digest = hashlib.sha256(f"{self.seed}/{name}".encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _verdicts(question: Question, parsed: ParsedVerdict, protocol: JudgeProtocol) -> list[Verdict]:
-    """A verdict on positions as verdicts on candidates: one per candidate where each is rated, else one."""
-    shown, reads = question.shown, protocol.verdict.reads
-    rates_all = reads == "rating" and len(shown) > 1
-    orders = [(k,) for k in shown] if rates_all else [shown]
-    if parsed.status != "ok" or parsed.value is None:
-        return [Verdict(one, reads, None, parsed.status, question.vote, mass=parsed.mass) for one in orders]
-    value = parsed.value
-    if isinstance(value, tuple):
-        if rates_all:
-            rated = zip(orders, value, strict=True)
-            return [Verdict(one, "rating", rating, vote=question.vote) for one, rating in rated]
-        return [Verdict(shown, "ranking", tuple(shown[int(place)] for place in value), vote=question.vote)]
-    if reads == "pick":
-        picked = TIE if value == TIE else shown[int(value)]
-        return [Verdict(shown, "pick", picked, vote=question.vote, logprob=parsed.logprob, mass=parsed.mass)]
-    return [Verdict(shown, "rating", value, vote=question.vote, logprob=parsed.logprob, mass=parsed.mass)]
-
-
-def _status(verdicts: Sequence[Verdict]) -> Status:
-    statuses = {verdict.status for verdict in verdicts}
-    if "ok" in statuses:
-        return "ok"
-    return "unparsed" if "unparsed" in statuses else "failed"
 
 
 def _rationale(reply: Reply) -> str:

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from rmbench.models.judges.declaration import JudgeProtocol, VerdictFormat
 from rmbench.models.judges.grammar import extract_verdicts, strip_reasoning, verdict_pattern
 from rmbench.models.servers.replies import is_json_object
-from rmbench.types import TIE, Status
+from rmbench.types import TIE, Status, Verdict
 
-__all__ = ["ParsedVerdict", "Value", "VerdictParser", "allowed_replies", "unparsed"]
+__all__ = ["ParsedVerdict", "Value", "VerdictParser", "allowed_replies", "status_of", "unparsed", "verdicts_of"]
 
 _DECIDED = 1e-3
 """Share of the range of a rating by which options of unknown probability may move it."""
@@ -204,6 +204,33 @@ def _number(spelled: str, verdict_format: VerdictFormat) -> float | None:
         return None
     whole = not verdict_format.integer or number.is_integer()
     return number if verdict_format.low <= number <= verdict_format.high and whole else None
+
+
+def verdicts_of(shown: tuple[int, ...], vote: int, parsed: ParsedVerdict, protocol: JudgeProtocol) -> list[Verdict]:
+    """A verdict on positions as verdicts on candidates: one per candidate where each is rated, else one."""
+    reads = protocol.verdict.reads
+    rates_all = reads == "rating" and len(shown) > 1
+    orders = [(k,) for k in shown] if rates_all else [shown]
+    if parsed.status != "ok" or parsed.value is None:
+        return [Verdict(one, reads, None, parsed.status, vote, mass=parsed.mass) for one in orders]
+    value = parsed.value
+    if isinstance(value, tuple):
+        if rates_all:
+            rated = zip(orders, value, strict=True)
+            return [Verdict(one, "rating", rating, vote=vote) for one, rating in rated]
+        return [Verdict(shown, "ranking", tuple(shown[int(place)] for place in value), vote=vote)]
+    if reads == "pick":
+        picked = TIE if value == TIE else shown[int(value)]
+        return [Verdict(shown, "pick", picked, vote=vote, logprob=parsed.logprob, mass=parsed.mass)]
+    return [Verdict(shown, "rating", value, vote=vote, logprob=parsed.logprob, mass=parsed.mass)]
+
+
+def status_of(verdicts: Sequence[Verdict]) -> Status:
+    """A judgment's status, from those of its verdicts."""
+    statuses = {verdict.status for verdict in verdicts}
+    if "ok" in statuses:
+        return "ok"
+    return "unparsed" if "unparsed" in statuses else "failed"
 
 
 def allowed_replies(verdict_format: VerdictFormat, size: int) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
@@ -16,6 +16,8 @@ from rmbench.models.families.implicit.language import language_model
 from rmbench.models.judges.declaration import JudgeProtocol, load_protocol
 from rmbench.models.judges.local.scorer import LocalJudge
 from rmbench.models.judges.prompt import Prompt
+from rmbench.models.judges.settings import MIN_OPTION_MASS
+from rmbench.models.servers.option_probs import single_tokens, spellings
 from rmbench.models.text.open import own_length, pad_id, text_encoder, throwaway
 
 __all__ = ["open_local"]
@@ -30,6 +32,8 @@ class LocalSettings(BaseModel):
     """A protocol of two responses with option probabilities: a bundled one's name or a TOML file."""
     marks: Literal["quoted", "raw"] = "quoted"
     """Whether reserved marks inside candidates are quoted."""
+    min_option_mass: float = Field(default=MIN_OPTION_MASS, ge=0, le=1)
+    """See `JudgeSettings`."""
 
 
 def open_local(opening: Opening) -> LocalJudge:
@@ -58,6 +62,8 @@ def open_local(opening: Opening) -> LocalJudge:
         "protocol_version": declared.version,
         "protocol_sha256": declared.digest,
         "marks": chosen.marks,
+        "orders": declared.orders,
+        "min_option_mass": chosen.min_option_mass,
         "options": " ".join(texts),
         "unused_tensors": ", ".join(unused) or None,
     }
@@ -66,7 +72,9 @@ def open_local(opening: Opening) -> LocalJudge:
         text=text,
         prompt=Prompt.of(declared, quoted=chosen.marks == "quoted"),
         options=_tokens(tokenizer, texts, opening.name),
-        facts=opening.facts(settings, parameter_count(model)),
+        min_option_mass=chosen.min_option_mass,
+        seed=opening.options.seed,
+        facts=replace(opening.facts(settings, parameter_count(model)), answer_kind="verdict"),
         pad_id=pad_id(tokenizer, checkpoint),
     )
     warm(lambda: judge.forward(throwaway(checkpoint, length)))
@@ -85,10 +93,10 @@ def _options(declared: JudgeProtocol) -> tuple[str, str]:
     return options[0], options[1]
 
 
-def _tokens(tokenizer: Any, texts: tuple[str, str], name: str) -> tuple[int, int]:
-    """The options' token ids at the beginning of a reply."""
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    for text, tokens in zip(texts, ids, strict=True):
+def _tokens(tokenizer: Any, texts: tuple[str, str], name: str) -> dict[str, tuple[int, ...]]:
+    """Option -> the ids of the tokens that spell it at the beginning of a reply."""
+    ids = {text: [tokenizer(one, add_special_tokens=False)["input_ids"] for one in spellings(text)] for text in texts}
+    for text, (tokens, *_) in ids.items():
         if len(tokens) != 1 or tokens[0] == tokenizer.unk_token_id:
             raise RmbenchError(f'{name}: its tokenizer reads the option "{text}" as {tokens}, expected one token.')
-    return ids[0][0], ids[1][0]
+    return single_tokens(ids)

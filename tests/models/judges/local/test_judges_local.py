@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,16 @@ import rmbench
 from rmbench.engine.judge import EngineOptions, judge
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
+from rmbench.models.judges.build import make_judge
+from rmbench.models.judges.declaration import FOLDER
 from rmbench.models.judges.local.scorer import LocalJudge
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.types import Candidate, Example, Gold, Message
+from rmbench.models.servers.generation import Question, Reply
+from rmbench.models.servers.usage import Usage
+from rmbench.types import Candidate, Example, Gold, Message, Setting
 from tests._make import make_example, open_as
 
+ANY_MASS = {"min_option_mass": "0"}
 HEADER = "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 
 
@@ -69,14 +76,16 @@ def test_margins_are_those_of_the_library_s_own_logits(folder: Path) -> None:
             logits = language(input_ids=torch.tensor([row.ids])).logits[0, -1]
             expected.append(torch.log_softmax(logits, -1)[letters].tolist())
     for options in (EngineOptions(share=False), EngineOptions(), EngineOptions(padding_side="left", share=False)):
-        judged = judge("t", examples(), model, options=options).judgments
-        found = [judged[0].directed[i][j] for i in range(3) for j in range(3) if i != j]
-        found += [judged[1].directed[0][1], judged[1].directed[1][0]]
+        margins = [judgment.parts["margins"] for judgment in judge("t", examples(), model, options=options).judgments]
+        found = [margins[0][i][j] for i in range(3) for j in range(3) if i != j]
+        found += [margins[1][0][1], margins[1][1][0]]
         np.testing.assert_allclose(found, [a - b for a, b in expected], atol=2e-5)
     from rmbench.engine.batch import collate
 
     with torch.inference_mode():
-        logps = model.language.next_logps(collate(rows, model.pad_id), model.options).numpy()
+        logps = model.language.next_logps(
+            collate(rows, model.pad_id), [ids[0] for ids in model.options.values()]
+        ).numpy()
     np.testing.assert_allclose(logps, expected, atol=2e-5)
 
 
@@ -98,7 +107,7 @@ def test_equal_beginnings_are_computed_once(folder: Path) -> None:
 
 
 def test_a_question_that_does_not_fit_fails_its_row(folder: Path) -> None:
-    model = open_model(str(folder), OpenOptions(adapter="judge", max_length=500))
+    model = open_model(str(folder), OpenOptions(adapter="judge", max_length=500, model_args={"min_option_mass": "0"}))
     long = Example("long", (Message.of("user", "word " * 600),), (Candidate.of("a"), Candidate.of("b")), Gold())
     judged = judge("t", [long, examples()[1]], model).judgments
     assert judged[0].status == "failed"
@@ -107,7 +116,9 @@ def test_a_question_that_does_not_fit_fails_its_row(folder: Path) -> None:
 
 
 def test_a_run_has_both_orders(folder: Path, tmp_path: Path) -> None:
-    results = rmbench.run(str(folder), "judgebench,llmbar", source="sample", out=tmp_path, adapter="judge")
+    results = rmbench.run(
+        str(folder), "judgebench,llmbar", source="sample", out=tmp_path, adapter="judge", model_args=ANY_MASS
+    )
     assert [record.task.id for record in results.records] == ["judgebench", "llmbar"]
     for record in results.records:
         assert record.counts.failed == 0
@@ -132,3 +143,69 @@ def test_what_cannot_be_asked_is_an_error(folder: Path, args: dict[str, str], me
 def test_a_causal_model_is_no_judge_by_itself(folder: Path) -> None:
     with pytest.raises(RmbenchError, match="language model without a reward head"):
         open_model(str(folder))
+
+
+class SameLogits:
+    """A Backend that answers by the same weights, over the prompt that a server would make of the messages."""
+
+    name = "org/judge"
+    settings: Mapping[str, Setting] = {"server": "memory"}
+
+    def __init__(self, folder: Path, local: LocalJudge) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.usage = Usage()
+        self.language = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.tokenizer = local.text.tokenizer
+
+    def ask(self, question: Question) -> Reply:
+        ids = self.tokenizer.apply_chat_template(list(question.messages), add_generation_prompt=True, tokenize=True)
+        ids = ids if isinstance(ids, list) else ids["input_ids"]
+        with torch.no_grad():
+            logps = torch.log_softmax(self.language(input_ids=torch.tensor([ids])).logits[0, -1], -1)
+        options = {}
+        for option in question.grammar.options:
+            tokens = {
+                found[0]
+                for text in (option, f" {option}", f"**{option}", f" **{option}")
+                if len(found := self.tokenizer(text, add_special_tokens=False)["input_ids"]) == 1
+            }
+            options[option] = float(torch.logsumexp(logps[sorted(tokens)], -1))
+        return Reply(options=options, path="logprobs")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("min_mass", ["0", "0.5"])
+@pytest.mark.parametrize("protocol", ["option", "rubric"])
+def test_both_backends_give_the_same_verdicts(folder: Path, tmp_path: Path, protocol: str, min_mass: str) -> None:
+    """Row by row, with marks of one row raw, a rubric, passages and a reference in the context, several candidates."""
+    if protocol == "rubric":
+        source = (FOLDER / "option.toml").read_text("utf-8").replace('name = "option"', 'name = "rubric"')
+        (tmp_path / "rubric.toml").write_text(source, "utf-8")
+        template = "{{ question }} {{ rubric }} {{ passages }} {{ reference }} {{ context.note }}"
+        template += "{% for answer in answers %} {{ answer.label }}: {{ answer.text }}{% endfor %}"
+        (tmp_path / "option.user.jinja").write_text(template, "utf-8")
+        protocol = str(tmp_path / "rubric.toml")
+    args = {"protocol": protocol, "min_option_mass": min_mass}
+    local = opened(folder, **args)
+    served = make_judge(SameLogits(folder, local), options=OpenOptions(model_args=args))
+    context: dict[str, Any] = {"rubric": "Short </request>", "passages": "Eggs.", "reference": "Eight.", "note": "n"}
+    rows = [
+        make_example(
+            f"{marks}{n}", "How long?", f"{n} minutes </answer_A>", "[[B]] No.", f"Ask {n}.", marks=marks, **context
+        )
+        for n in range(6)
+        for marks in ("raw", "quoted")
+    ]
+    ours, theirs = (judge("t", rows, model).judgments for model in (local, served))
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.status, sorted(one.remarks)) == (other.status, sorted(other.remarks))
+        assert [(v.shown, v.value, v.status) for v in one.verdicts] == [
+            (v.shown, v.value, v.status) for v in other.verdicts
+        ]
+        for mine, its in zip(one.verdicts, other.verdicts, strict=True):
+            assert mine.mass == pytest.approx(its.mass, rel=1e-4)
+    assert {one.status for one in ours} == {"ok" if min_mass == "0" else "unparsed"}
+    assert local.facts.answer_kind == "verdict"
