@@ -19,7 +19,7 @@ __all__ = ["GUARDED", "Board", "boards", "check_flags", "load_board"]
 
 Guarded = Literal["sample", "fake", "demo", "baseline", "partial", "limited"]
 GUARDED: tuple[str, ...] = get_args(Guarded)
-"""Flags that keep a record off a board unless the board or the reader asks for them. The other flags
+"""Flags that keep a record off a board unless the board or the reader allows them. The other flags
 (`contaminated`, `failed_rows`, `unverified`) only mark the number."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")

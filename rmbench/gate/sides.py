@@ -72,7 +72,7 @@ class Pairing:
         """Both sides' rows and the headline metric.
 
         Raises:
-            RmbenchError: a side is missing or unreadable, a digest does not hold, or the declaration is malformed.
+            RmbenchError: a side is missing or unreadable, a digest does not match, or the declaration is malformed.
         """
         if not isinstance(self.a, Side) or not isinstance(self.b, Side):
             raise RmbenchError(f"{self.task}: {self.refusal()}.")
