@@ -7,15 +7,20 @@ from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject
 from rmbench.check.tokens import decode, pairs_of_probes, squeezed, why_no_text
 from rmbench.models.protocols import Request
+from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
+from rmbench.types import Conversation, Message
 
 __all__ = ["template"]
 
 _EXAMPLE = "turns"
 
+_THOUGHT = "Two and two can be counted on one hand."
+
 
 def template(subject: Subject) -> CheckResult:
     """Decoded tokens hold every message once and in order; the text of one probe is shown with its special tokens. For
-    a model that reads two conversations in one row, in a format of its own, every message appears once or twice."""
+    a model that reads two conversations in one row, in a format of its own, every message appears once or twice. The
+    line says where the template drops an answer's reasoning, as its authors may have meant it to."""
     name = "template"
     why = why_no_text(subject)
     rows = [] if why else [one for one in pairs_of_probes(subject, PLAIN) if not one[2].truncated]
@@ -30,9 +35,32 @@ def template(subject: Subject) -> CheckResult:
             return failed(name, f"{probe}: {problem}", {"rows": len(rows)}, text=decoded)
     source = str(subject.facts.settings.get("template") or "the model's own")
     how = "with both responses in each" if rows[0][1].against else "once and in order"
-    return passed(
-        name, f"{len(rows)} rows hold every message, {how} (template: {source})", {"rows": len(rows)}, text=text
+    line = f"{len(rows)} rows hold every message, {how} (template: {source}){_dropped_reasoning(subject)}"
+    return passed(name, line, {"rows": len(rows)}, text=text)
+
+
+def _dropped_reasoning(subject: Subject) -> str:
+    """What the template leaves of a <think> block before an answer, where it leaves less than all, or ""."""
+    if subject.text is None:
+        return ""
+    reply = Message.of("assistant", f"<think>{_THOUGHT}</think>It is four.")
+    last = (Message.of("user", "What is two and two?"), reply)
+    earlier = (*last, Message.of("user", "And doubled?"), Message.of("assistant", "Eight."))
+    places = {"the last message": last, "an earlier message": earlier}
+    dropping = [place for place, turns in places.items() if _drops_thought(subject.text.template, turns)]
+    if not dropping:
+        return ""
+    return (
+        f"; it drops reasoning before </think> in {' and '.join(dropping)}, which runs count as template_dropped_text"
     )
+
+
+def _drops_thought(chat: ChatTemplate, turns: Conversation) -> bool:
+    request = Request(turns, len(turns) - 1)
+    try:
+        return squeezed(_THOUGHT) not in squeezed(chat.render(request))
+    except TemplateRefusedError:
+        return False
 
 
 def _in_order(decoded: str, request: Request) -> str:

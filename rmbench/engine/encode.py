@@ -21,6 +21,8 @@ _ENCODE_ROWS = 256
 _WINDOW = 8192
 """Requests planned together. Equal rows further apart are found in the score cache; memory does not grow with rows."""
 
+_ALIKE = "the chat template drops text, so that the model reads the same as for"
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -63,7 +65,32 @@ def encode_window(
             first = entry if entry.error else firsts.setdefault(entry.key, entry)
             encoded.append(replace(entry, ids=first.ids) if first.ids == entry.ids else entry)
         progress.advance(len(chunk), 0)
+    for place in places:
+        encoded[place.start : place.stop] = _failed_where_alike(
+            requests[place.start : place.stop], encoded[place.start : place.stop]
+        )
     return Window(examples, encoded, places)
+
+
+def _failed_where_alike(requests: Sequence[Request], entries: Sequence[Encoded]) -> list[Encoded]:
+    """The rows of an example. One that the template gives the text of an earlier one, from which its conversation
+    differs, carries that as its error: a tie would be the template's and not the model's."""
+    rows = list(entries)
+    firsts: dict[str, int] = {}
+    for place, (request, entry) in enumerate(zip(requests, entries, strict=True)):
+        if entry.error or not entry.text_digest or request.render != "chat":
+            continue
+        first = firsts.setdefault(entry.text_digest, place)
+        if first != place and _content(request) != _content(requests[first]):
+            other = f"candidate {first}" if request.against is None else "another pair"
+            rows[place] = replace(entry, error=f"{_ALIKE} {other}, from which it differs")
+    return rows
+
+
+def _content(request: Request) -> list[tuple[str, str]]:
+    """Roles and texts, white space left out."""
+    conversation = (*request.conversation, *(request.against or ()))
+    return [(message.role, "".join(message.text.split())) for message in conversation]
 
 
 def _encode_chunk(chunk: Sequence[Request], scorer: Scorer) -> list[Encoded]:

@@ -22,7 +22,7 @@ from rmbench.engine.respond import respond
 from rmbench.engine.score import Scoring, score
 from rmbench.engine.threads import ThreadExecutor
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import Responder, Scorer
+from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Responder, Scorer
 from rmbench.types import Example, Judgment, Setting
 
 __all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "SilentProgress", "judge"]
@@ -49,7 +49,8 @@ class Judging:
     cached: int = 0
     """Rows taken from the score cache."""
     remarks: Mapping[str, int] = field(default_factory=dict)
-    """How many requests carry each remark, e.g. "pool_index_mismatch"."""
+    """How many requests carry each remark, e.g. "pool_index_mismatch"; for "template_dropped_text", how many examples
+    have such a request."""
 
     def facts(self) -> dict[str, Setting]:
         """How the work was cut up, for the record; the same for a resumed run as for an undisturbed one."""
@@ -135,6 +136,9 @@ def _score(scoring: Scoring, examples: Sequence[Example]) -> Judging:
     remarks: Counter[str] = Counter()
     for part in parts:
         remarks.update(part.remarks)
+    if dropped := remarks[TEMPLATE_DROPPED_TEXT]:
+        rows = sum(len(part.judgments) for part in parts)
+        scoring.progress.note(f"{scoring.task_id}: template dropped text in {dropped:,} of {rows:,} rows")
     return Judging(
         judgments=tuple(judgment for part in parts for judgment in part.judgments),
         statistics=sum((part.statistics for part in parts), PlanStatistics()),

@@ -19,7 +19,7 @@ from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Prog
 from rmbench.engine.parts import join_row, units_of
 from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
 from rmbench.engine.serialization import RowResult, dump_result, load_results
-from rmbench.models.protocols import Encoded, Group, Scorer, SharingScorer
+from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Encoded, Group, Scorer, SharingScorer
 from rmbench.types import Example, Judgment
 
 __all__ = ["Scored", "Scoring", "score"]
@@ -102,9 +102,19 @@ def _score_window(scoring: Scoring, window: Window) -> Scored:
         halved=any(result.halved for result in results),
         resumed=run.resumed,
         cached=run.cached,
-        remarks=Counter(remark for row in window.encoded for remark in row.remarks)
-        + Counter(remark for judgment in judgments for remark in judgment.remarks),
+        remarks=_counted(window) + Counter(remark for judgment in judgments for remark in judgment.remarks),
     )
+
+
+def _counted(window: Window) -> Counter[str]:
+    """How many rows carry each remark; of dropped text, how many examples."""
+    counts = Counter(remark for row in window.encoded for remark in row.remarks)
+    if TEMPLATE_DROPPED_TEXT in counts:
+        counts[TEMPLATE_DROPPED_TEXT] = sum(
+            any(TEMPLATE_DROPPED_TEXT in row.remarks for row in window.encoded[at.start : at.stop])
+            for at in window.places
+        )
+    return counts
 
 
 class _Run:

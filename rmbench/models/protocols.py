@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rmbench.types import Conversation, Example, Judgment, Setting
 
 __all__ = [
+    "TEMPLATE_DROPPED_TEXT",
     "Answer",
     "Batch",
     "Encoded",
@@ -41,6 +42,10 @@ pair; "hidden" the last layer's state."""
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
+
+TEMPLATE_DROPPED_TEXT = "template_dropped_text"
+"""Remark of a row whose text lacks some of its conversation's, white space apart, since the model's template leaves it
+out. The record counts the examples that have such a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,9 @@ class Encoded:
     parts of a task are computed once. The row itself is then never in a batch."""
     remarks: tuple[str, ...] = ()
     """What is counted in the record, by name, e.g. "pool_index_mismatch"."""
+    text_digest: str = ""
+    """Of the rendered text, before any of it is cut; "" for models without a template. An example fails where two
+    different candidates have the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,22 @@ def test_a_template_that_doubles_and_one_that_swaps(
         assert said in lines(report)["template"].line
 
 
+def test_a_template_that_drops_reasoning_passes_and_says_so(
+    tiny: SimpleNamespace, tmp_path: Path, checked: Any, lines: Any
+) -> None:
+    folder, file = tiny.checkpoint(tmp_path / "template"), tmp_path / "template.jinja"
+    file.write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content if loop.last else m.content.split('</think>')[-1] }}\n"
+        "{% endfor %}"
+    )
+    line = lines(checked(str(folder), template=file))["template"]
+    assert line.status == "pass"
+    assert line.line.endswith(
+        "it drops reasoning before </think> in an earlier message, which runs count as template_dropped_text"
+    )
+    assert "drops" not in lines(checked(str(folder)))["template"].line
+
+
 def test_wrong_truncation(build: SimpleNamespace, opened: Any, checked: Any, lines: Any) -> None:
     def forward(inner: Any, batch: Any) -> Any:
         return inner.forward(batch)

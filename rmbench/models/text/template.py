@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,9 +57,13 @@ class ChatTemplate:
             return "".join(message.text for message in request.conversation)
         text = self._apply([_turn(message) for message in request.conversation])
         for message in request.conversation:
-            if message.role == "system" and message.text.strip() not in text:
+            if message.role == "system" and not _holds(text, message.text):
                 raise TemplateRefusedError("the chat template drops the system message")
         return text
+
+    def drops_text(self, request: Request, text: str) -> bool:
+        """Whether the text that `render` gave for a request lacks some of a message's."""
+        return request.render == "chat" and not all(_holds(text, message.text) for message in request.conversation)
 
     def _apply(self, turns: list[dict[str, str]]) -> str:
         from jinja2.exceptions import TemplateError
@@ -128,6 +133,15 @@ def _own(tokenizer: Any, model: str) -> str:
 def _on_a_fixed_date(text: str) -> str:
     """The template with a fixed date in place of today's."""
     return _TODAY.sub(lambda asked: repr(_FIXED_DATE.strftime(asked[1][1:-1])), text)
+
+
+def _holds(text: str, content: str) -> bool:
+    """Whether the text holds a message's, white space apart, as it is or written as JSON."""
+    if content.strip() in text:
+        return True
+    packed = "".join(text.split())
+    spelled = json.dumps(content, ensure_ascii=False)[1:-1]
+    return any("".join(form.split()) in packed for form in (content, spelled))
 
 
 def _turn(message: Message) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import Encoded, Request
+from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Encoded, Request
 from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
 
 __all__ = ["TextEncoder", "TextRow", "affixes"]
@@ -24,7 +24,7 @@ class TextRow:
     """One conversation as tokens, with where they come from."""
 
     text: str
-    """As rendered."""
+    """As rendered; "" where no template did it."""
     before: tuple[int, ...]
     """BOS or [CLS], as declared."""
     body: tuple[int, ...]
@@ -35,6 +35,8 @@ class TextRow:
     """Tokens of the text that were cut off before `body`."""
     dropped_right: int
     """Tokens of the text that were cut off behind it."""
+    remarks: tuple[str, ...] = ()
+    """Remarks on the text, which `encoded` passes on."""
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -51,7 +53,9 @@ class TextRow:
         the key."""
         spelled = " ".join(map(str, self.ids)) + ("" if payload is None else f" {payload!r}")
         key = hashlib.sha256(spelled.encode()).hexdigest()
-        return Encoded(key, len(self.ids), self.ids, self.truncated, payload, remarks=remarks)
+        digest = hashlib.sha256(self.text.encode()).hexdigest() if self.text else ""
+        remarks = (*self.remarks, *remarks)
+        return Encoded(key, len(self.ids), self.ids, self.truncated, payload, remarks=remarks, text_digest=digest)
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,8 @@ class TextEncoder:
         kept = body[-room:] if self.truncation_side == "left" else body[:room]
         dropped = len(body) - len(kept)
         left = dropped if self.truncation_side == "left" else 0
-        return TextRow(text, tuple(before), tuple(kept), tuple(after), left, dropped - left)
+        remarks = (TEMPLATE_DROPPED_TEXT,) if self.template.drops_text(request, text) else ()
+        return TextRow(text, tuple(before), tuple(kept), tuple(after), left, dropped - left, remarks)
 
     def _begin(self, body: list[int]) -> tuple[list[int], list[int]]:
         """Special tokens before the text, and the text without those that the template wrote."""

@@ -32,6 +32,12 @@ __all__ = [
 ]
 
 _ROLES = ("system", "user", "assistant", "tool")
+_UNREAD_KEYS = frozenset(
+    "audio citations documents function_call images name reasoning reasoning_content thinking tool_call_id tool_calls "
+    "tool_plan tool_responses tools videos".split()
+)
+"""Keys of a message that chat templates read in addition to role and content. Templates are not given them (yet), so a
+row whose candidates differ in one of them would be misread."""
 
 
 class ExcludedError(Exception):
@@ -183,6 +189,12 @@ def conversation(row: RawRow, rule: TextRule) -> Conversation:
 def _message(row: RawRow, name: str, turn: Any) -> Message:
     if not isinstance(turn, Mapping):
         raise row.error(f'column "{name}": expected a message with role and content, found {kind_of(turn)}.')
+    for key in turn:
+        if key in _UNREAD_KEYS and turn[key] not in (None, "", [], {}):
+            raise row.error(
+                f'column "{name}": the message has "{key}", which templates are not given yet, so that no model would '
+                'read it. Write it out in "content", or leave the key out of the rows.'
+            )
     for key in ("role", "content"):
         if key not in turn:
             near = did_you_mean(key, map(str, turn))

@@ -137,7 +137,7 @@ class AnswerEncoder:
         room = shared if limit is None else max(0, limit - len(row.before) - len(answer))
         dropped = max(0, shared - room)
         body = (*row.body[dropped:shared], *answer)
-        return TextRow(row.text, row.before, body, (), dropped_left=dropped, dropped_right=dropped_right)
+        return replace(row, body=body, after=(), dropped_left=dropped, dropped_right=dropped_right)
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,8 @@ def _with_turns(row: TextRow | Encoded, request: Request) -> Encoded:
         return row
     if request.render == "raw":
         return Encoded(key="", size=0, error="the model takes conversations, and the task gives raw text")
-    return row.encoded(_Chat(tuple((message.role, message.text) for message in request.conversation)))
+    turns = tuple((message.role, message.text) for message in request.conversation)
+    return replace(row, text="", remarks=()).encoded(_Chat(turns))  # the template's text is not what the model reads
 
 
 def _number(found: Any) -> float:

@@ -8,9 +8,12 @@ import pytest
 
 import rmbench
 from rmbench.cli import main
+from rmbench.engine.judge import judge
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.policies.idealised import preferences
+from rmbench.models.open import OpenOptions, open_model
 from rmbench.records.store import read_rows, verify
+from tests._make import make_example
 
 EXTRA = ["ranking_accuracy", "idealised_ranking_accuracy", "alignment_gap", "answer_tokens"]
 
@@ -70,6 +73,14 @@ def test_other_models_get_none_of_it_and_a_lone_policy_what_it_can(pair, tmp_pat
     assert not set(EXTRA) & overall(scalar.records[0]).keys()
     free = rmbench.run(str(pair[0]), "reward-bench", source="sample", out=tmp_path, adapter="implicit")
     assert set(EXTRA) & overall(free.records[0]).keys() == {"ranking_accuracy", "answer_tokens"}
+
+
+def test_text_that_the_template_drops_is_counted(pair, tmp_path):
+    file = tmp_path / "template.jinja"
+    file.write_text("{% for m in messages %}{{ m.role }}: {{ m.content.split('</think>')[-1] }}\n{% endfor %}")
+    policy = open_model(str(pair[0]), OpenOptions(template=file, adapter="implicit"))
+    example = make_example("a", "2+2?", "<think>Two and two.</think>4", "<think>Hm.</think>5")
+    assert judge("mine", [example], policy).facts()["template_dropped_text"] == 1
 
 
 def test_rows_that_were_cut_are_counted(pair, tmp_path):
