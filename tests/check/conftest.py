@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,28 +16,11 @@ from rmbench.check import check
 from rmbench.check.report import CheckReport, CheckResult
 from rmbench.models.open import open_model
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
+from tests.models.conftest import _one_thread, llama, tiny
+from tests.models.families.gpm.conftest import save_gpm
+from tests.models.families.implicit.conftest import policy
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
-
-
-@cache
-def module(file: str) -> ModuleType:
-    """A file of tests/models, whose fixtures and builders are those of its own tests."""
-    name = "built_for_check_" + file.replace("/", "_")
-    spec = importlib.util.spec_from_file_location(name, MODELS / f"{file}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    sys.modules[name] = found  # dataclasses look their module up
-    spec.loader.exec_module(found)
-    return found
-
-
-tiny = module("conftest").tiny
-llama = module("conftest").llama
-_one_thread = module("conftest")._one_thread
-save_gpm = module("families/gpm/conftest").save_gpm
-policy = module("families/implicit/conftest").policy
+__all__ = ["_one_thread", "llama", "policy", "save_gpm", "tiny"]
 
 Forward = Callable[[Any, Batch], Mapping[str, FloatArray]]
 
@@ -106,12 +86,6 @@ def by_name(report: CheckReport) -> dict[str, CheckResult]:
 def lines() -> Callable[[CheckReport], dict[str, CheckResult]]:
     """See `by_name`."""
     return by_name
-
-
-@pytest.fixture(scope="session")
-def builders() -> Callable[[str], ModuleType]:
-    """See `module`."""
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rmbench.check.report import CheckReport
+from tests.models.families.pairwise import conftest as pairwise
+from tests.models.families.scalar import conftest as scalar
+from tests.models.families.scalar import test_scalar_segments
 
 Checked = Callable[..., CheckReport]
-Builders = Callable[[str], ModuleType]
 TEXT = {"load", "memory", "answers", "finite", "template", "bos", "truncation", "determinism", "batching", "padding"}
 TEXT |= {"pooling", "order", "spread", "dtype"}
 IMAGES = TEXT - {"template", "bos", "pooling"} | {"media"}
@@ -28,10 +30,7 @@ def sound(report: CheckReport, ran: set[str]) -> None:
     "name",
     ["openrlhf", "grm", "beaver-cost", "armorm", "qrm-gemma2", "ldl", "nemotron-hf", "oasst, mean", "odin"],
 )
-def test_declared_heads(
-    name: str, tiny: SimpleNamespace, tmp_path: Path, checked: Checked, lines: Any, builders: Builders
-) -> None:
-    scalar = builders("families/scalar/conftest")
+def test_declared_heads(name: str, tiny: SimpleNamespace, tmp_path: Path, checked: Checked, lines: Any) -> None:
     case = scalar.CASES[name]
     folder, _ = scalar.save(tmp_path / "model", case, tiny)
     report = checked(str(folder), adapter=case.adapter)
@@ -58,10 +57,7 @@ def test_implicit_rewards(reference: bool, policy: Any, tmp_path: Path, checked:
 
 
 @pytest.mark.parametrize("layout", ["pairrm", "slic", "steamshp"])
-def test_pairs(
-    layout: str, tiny: SimpleNamespace, tmp_path: Path, checked: Checked, lines: Any, builders: Builders
-) -> None:
-    pairwise = builders("families/pairwise/conftest")
+def test_pairs(layout: str, tiny: SimpleNamespace, tmp_path: Path, checked: Checked, lines: Any) -> None:
     save = {"pairrm": pairwise.pairrm, "slic": pairwise.causal, "steamshp": pairwise.t5}[layout]
     short = {"model_args": {"source_length": "128", "candidate_length": "64"}}
     options = short if layout == "pairrm" else {"adapter": layout}
@@ -71,15 +67,16 @@ def test_pairs(
     assert lines(report)["order"].figures["asymmetry"] > 0  # no such model is antisymmetric by itself
 
 
-def test_segments(tiny: SimpleNamespace, tmp_path: Path, checked: Checked, builders: Builders) -> None:
-    folder = builders("families/scalar/test_scalar_segments").save(tmp_path / "deberta", tiny, "deberta")
+def test_segments(tiny: SimpleNamespace, tmp_path: Path, checked: Checked) -> None:
+    folder = test_scalar_segments.save(tmp_path / "deberta", tiny, "deberta")
     sound(checked(str(folder), model_args={"segments": "pair"}), TEXT)
 
 
 @pytest.mark.parametrize("library", ["open_clip", "transformers"])
-def test_clip(library: str, tmp_path: Path, checked: Checked, lines: Any, builders: Builders) -> None:
+def test_clip(library: str, tmp_path: Path, checked: Checked, lines: Any) -> None:
     pytest.importorskip("open_clip")
-    vision = builders("families/vision/conftest")
+    from tests.models.families.vision import conftest as vision
+
     save = {"open_clip": vision.save_open_clip, "transformers": vision.save_transformers}[library]
     save(tmp_path / "clip")
     report = checked(str(tmp_path / "clip"))
@@ -88,7 +85,9 @@ def test_clip(library: str, tmp_path: Path, checked: Checked, lines: Any, builde
     assert "a broken image is one failed row" in lines(report)["media"].line
 
 
-def test_image_reward(tmp_path: Path, checked: Checked, builders: Builders) -> None:
+def test_image_reward(tmp_path: Path, checked: Checked) -> None:
     pytest.importorskip("open_clip")
-    builders("families/vision/test_blip_imagereward").save(tmp_path / "blip")
+    from tests.models.families.vision import test_blip_imagereward
+
+    test_blip_imagereward.save(tmp_path / "blip")
     sound(checked(str(tmp_path / "blip")), IMAGES | {"pooling"})
