@@ -20,11 +20,12 @@ from rmbench.boards import show, tabulate
 from rmbench.check import check
 from rmbench.check.render import result_lines, summary_lines
 from rmbench.check.report import CheckReport, failed, not_run, passed
-from rmbench.cli import cli, main
+from rmbench.cli import cli
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import ModelFacts
 from rmbench.records.check_mark import mark_records, read_mark
 from rmbench.records.store import read, verify
+from tests._make import exit_code
 
 PutRecord = Callable[..., Path]
 
@@ -155,9 +156,7 @@ def test_exit_codes(tiny: SimpleNamespace, tmp_path: Path, capsys: pytest.Captur
         (["tiny-bt", "--model-args", "bso=one"], 2, "bso"),
         (["ensemble:a,b"], 2, "ensemble"),
     ):
-        with pytest.raises(SystemExit) as ended:
-            main(["check", *arguments, *out])
-        assert ended.value.code == code, arguments
+        assert exit_code("check", *arguments, *out) == code, arguments
         printed = capsys.readouterr()
         assert said in printed.out + printed.err
     assert not (tmp_path / "out").exists()  # nothing was opened, so nothing has records

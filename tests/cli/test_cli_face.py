@@ -5,16 +5,10 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from rmbench.cli import cli, main, normalize_option
+from rmbench.cli import cli, normalize_option
+from tests._make import exit_code
 
 COMMANDS = ["run", "tasks", "models", "show", "validate", "score", "probe", "board", "compare", "gate"]
-
-
-def exit_code(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert isinstance(stopped.value.code, int)
-    return stopped.value.code
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -19,6 +19,7 @@ from rmbench.cli import main
 from rmbench.records.store import find
 from rmbench.tasks.registry import get
 from rmbench.types import Example
+from tests._make import exit_code
 
 TASKS = ("dice-cycles", "gpm-four-cycle")
 ARGS = {"tau": "1", "l2": "false", "eos_overwrite": "false"}
@@ -173,8 +174,7 @@ def test_circles_are_counted_and_shown(cyclic: rmbench.Results, capsys: pytest.C
     printed = cyclic._repr_mimebundle_()["text/plain"]
     assert "dice-cycles: 3 of 6 triples intransitive (.500), 3 rows" in printed
     assert "gpm-four-cycle: 0 of 4 triples intransitive (.000), 1 row" in printed
-    with pytest.raises(SystemExit):
-        main(["show", cyclic.out])
+    assert exit_code("show", cyclic.out) == 0
     assert "cycles 3 of 6 triples intransitive (.500), 3 rows" in capsys.readouterr().out
 
 
@@ -193,8 +193,7 @@ def test_score_prints_margins_of_all_pairs(data: Path, tmp_path: Path, capsys: p
         "A - C  margin -0.111111  P(A > C) 0.4723",
         "B - C  margin +0.111111  P(B > C) 0.5277",
     ]
-    with pytest.raises(SystemExit):
-        main([*command, "--json"])
+    assert exit_code(*command, "--json") == 0
     scored = json.loads(capsys.readouterr().out)
     assert scored["scores"] is None
     assert scored["margins"] == pytest.approx([1 / 9, -1 / 9])

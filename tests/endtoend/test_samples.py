@@ -11,9 +11,9 @@ import pytest
 
 import rmbench
 from rmbench import resources
-from rmbench.cli import main
 from rmbench.records.store import find
 from rmbench.records.store import read as read_record
+from tests._make import exit_code
 
 TASKS = {task.id: task for task in rmbench.select_tasks("all")}
 TEXT = [name for name, task in TASKS.items() if task.modality == "text"]
@@ -39,11 +39,9 @@ def run(tmp_path: Path, model: Any, tasks: Any = "all", **options: Any) -> rmben
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
+    code = exit_code(*arguments)
     printed = capsys.readouterr()
-    assert isinstance(stopped.value.code, int)
-    return stopped.value.code, printed.out, printed.err
+    return code, printed.out, printed.err
 
 
 def schema(name: str) -> Any:

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import rmbench
-from rmbench.cli import main
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.combine import Recipe, agreement, combine
 from rmbench.models.open import open_model
 from rmbench.records.journal import Scoped
 from rmbench.records.store import find
+from tests._make import exit_code
 
 TASKS = "judgebench,rm-bench"
 BOTH = "ensemble:tiny-bt,baseline:length"
@@ -86,8 +86,7 @@ def test_the_record_says_who_was_combined_and_how(together: rmbench.Results, cap
     assert model.revision == model.fingerprint[:8]
     folder = Path(together.out) / "rm-bench@1"
     assert rmbench.read_record(folder) == next(one for one in together.records if one.task.id == "rm-bench")
-    with pytest.raises(SystemExit, match="0"):
-        main(["show", str(folder)])
+    assert exit_code("show", str(folder)) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "digests hold" in shown
     assert "members of 150 pairs the ensemble's order is that of tiny-bt@8e3901bb ." in shown

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import rmbench
-from rmbench.cli import main
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.objectives import direction_in, parse_weights
 from rmbench.models.protocols import Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.records.store import find, verify
 from rmbench.types import Judgment, text_of
+from tests._make import exit_code
 
 NAMES = ("helpfulness", "verbosity", "safety")
 TASKS = "rm-bench,rag-rewardbench,reward-bench-2"
@@ -226,20 +226,14 @@ def test_a_direction_over_one_judgment() -> None:
 
 
 def test_the_command_line(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as done:
-        main(["rescore", str(stored), "--objective_weights=-1,0,0.5", "--out", str(tmp_path), "--json"])
-    assert done.value.code == 0
+    assert exit_code("rescore", str(stored), "--objective_weights=-1,0,0.5", "--out", str(tmp_path), "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["model"] == "org/multi"
     assert {row["task"] for row in answer["results"]} == set(TASKS.split(","))
     model = rmbench.read_record(find(Path(answer["out"]))[0]).model
     assert model.settings["objective_weights"] == "helpfulness=-1,safety=0.5"
-    with pytest.raises(SystemExit) as done:
-        main(["rescore", str(stored), "--objective-weights", "safty=1", "--out", str(tmp_path)])
-    assert done.value.code == 2
+    assert exit_code("rescore", str(stored), "--objective-weights", "safty=1", "--out", str(tmp_path)) == 2
     assert 'Did you mean "safety"' in capsys.readouterr().err
     arguments = ["--tasks", "rm-bench", "--source", "sample", "--out", str(tmp_path)]
-    with pytest.raises(SystemExit) as done:
-        main(["run", "--model", "fake:coin", "--objective-weights", "safety=1", *arguments])
-    assert done.value.code == 2
+    assert exit_code("run", "--model", "fake:coin", "--objective-weights", "safety=1", *arguments) == 2
     assert "no objectives to weigh" in capsys.readouterr().err

@@ -11,7 +11,6 @@ import pytest
 
 import rmbench
 from rmbench import resources
-from rmbench.cli import main
 from rmbench.engine.judge import judge
 from rmbench.evaluation.compatibility import for_task
 from rmbench.evaluation.probe import probe
@@ -20,6 +19,7 @@ from rmbench.models.protocols import Scorer
 from rmbench.records.record import Record
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
+from tests._make import exit_code
 
 CAP = 26  # tokens; about half of the sample's rows are longer
 SAMPLE = resources.tasks() / "samples" / "mrmbench-easy"
@@ -199,16 +199,13 @@ def test_what_cannot_be_probed_is_refused(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["probe", "--model", "tiny-bt", "--tasks", "rm-bench,tifa", "--source", "sample", "--out", str(tmp_path)]
-    with pytest.raises(SystemExit) as stopped:
-        main([*given, "--json"])
-    assert stopped.value.code == 0
+    assert exit_code(*given, "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     (task,) = printed["tasks"]
     assert task["task"] == "rm-bench"
     assert task["probing"]["definition"] == "rmbench-centroids-1"
     assert printed["skipped"][0]["task"] == "tifa"
-    with pytest.raises(SystemExit):
-        main(given)
+    assert exit_code(*given) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in DIMENSIONS)
     assert "skipped tifa" in shown

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rmbench
-from rmbench.cli import main
 from rmbench.records.store import read_credits
+from tests._make import exit_code
 
 PLAIN = {"dialogue": "plain"}  # short rows
 
@@ -35,8 +35,7 @@ def test_the_record_tells_both_orders(done: rmbench.Results, capsys: pytest.Capt
         assert found.first + found.second > 0  # a random model has a position bias
     assert {row.size for row in rows_of(done, "reward-bench")} == {2}
     assert max(row.size for row in rows_of(done, "rmb-bon")) > 2
-    with pytest.raises(SystemExit, match="0"):
-        main(["show", done.out])
+    assert exit_code("show", done.out) == 0
     shown = capsys.readouterr().out
     assert shown.count("are judged alike in both orders") == 2
     assert [record.intransitive is None for record in done.records] == [
