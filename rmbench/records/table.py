@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def _columns(row: Judged, credit: float | None) -> dict[str, Any]:
         "rater": row.rater,
         "weight": row.weight,
         "size": row.size,
-        "relation": [{name: getattr(edge, name) for name in Edge.__slots__} for edge in gold.relation],
+        "relation": [asdict(edge) for edge in gold.relation],
         "ratings": gold.ratings,
         "dimensions": gold.dimensions,
         "labels": list(gold.labels.items()),

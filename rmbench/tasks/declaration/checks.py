@@ -69,16 +69,17 @@ def _check_columns(declaration: Declaration, path: Path) -> None:
 
 
 def _texts(declaration: Declaration) -> Iterator[tuple[str, TextRule]]:
-    columns = declaration.columns
+    columns = dict(declaration.columns)
     single = ("prompt", "system", *sorted(_SIDES), *sorted(_SIDE_PROMPTS), *sorted(_SIDE_SOURCES))
-    yield from ((key, rule) for key in single if (rule := getattr(columns, key)) is not None)
+    yield from ((key, rule) for key in single if (rule := columns[key]) is not None)
     for key in ("candidates", "candidate_sources", "candidate_prompts", "prompt_media"):
-        yield from ((f"{key}[{i}]", rule) for i, rule in enumerate(getattr(columns, key)))
-    yield from ((f"context.{name}", rule) for name, rule in columns.context.items())
+        yield from ((f"{key}[{i}]", rule) for i, rule in enumerate(columns[key]))
+    yield from ((f"context.{name}", rule) for name, rule in declaration.columns.context.items())
 
 
 def _check_gold(declaration: Declaration, gold: GoldRule, path: Path) -> None:
-    forms = [form for form in GOLD_FORMS if getattr(gold, form)]
+    rules = dict(gold)
+    forms = [form for form in GOLD_FORMS if rules[form]]
     if len(forms) != 1:
         found = f"found {' and '.join(forms)}" if forms else "found none"
         known = ", ".join(f"`{form}`" for form in GOLD_FORMS)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rmbench.errors import did_you_mean
-from rmbench.tasks.declaration.columns import ColumnRule, RatingRule, TextRule
+from rmbench.tasks.declaration.columns import ColumnRule, Columns, RatingRule, TextRule
 from rmbench.tasks.declaration.schema import Declaration
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.rows.paths import filled_names
@@ -68,10 +67,9 @@ def _names(names: Sequence[str | None]) -> Iterator[tuple[str, ...]]:
     yield from ((name,) for name in names if name and not name.startswith("@"))
 
 
-def _rules(columns: Any) -> Iterator[ColumnRule | RatingRule]:
+def _rules(columns: Columns) -> Iterator[ColumnRule | RatingRule]:
     """Every text, medium and rating of `[columns]`."""
-    for name in type(columns).model_fields:
-        value = getattr(columns, name)
+    for _, value in columns:
         rules = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         yield from (rule for rule in rules if isinstance(rule, ColumnRule | RatingRule))
 
