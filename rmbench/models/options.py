@@ -156,6 +156,9 @@ class OpenOptions:
     )
     trust_remote_code: bool = option(False, "Run Python code that the checkpoint contains.")
     allow_pickle: bool = option(False, "Unpickle weights in full, which can run code; only for files you made.")
+    ignore_tensors: tuple[str, ...] = option(
+        (), "Tensors of the checkpoint that the model may leave out; repeat for several.", metavar="GLOB"
+    )
     note: Callable[[str], None] = field(default=silent, compare=False, repr=False)
     """Called with a line on whatever takes long or goes wrong at servers; from any thread."""
 

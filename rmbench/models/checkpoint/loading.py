@@ -6,9 +6,8 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +17,10 @@ from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
+from rmbench.models.checkpoint.unused import accepted_unused, refuse_unscaled
 from rmbench.models.options import OpenOptions
 
-__all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "read_tensors", "torch_dtype", "warm"]
+__all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "torch_dtype", "warm"]
 
 declare_missing_operators()
 
@@ -110,7 +110,7 @@ def load_model(
     spare: str | None = None,
 ) -> tuple[Any, tuple[str, ...]]:
     """A transformers model with every tensor from the checkpoint, in eval mode, on its device; and the names of tensors
-    that the checkpoint holds and the model has no use for.
+    that the checkpoint holds and the model has no use for, harmless or ignored by the user.
 
     Args:
         checkpoint: read already.
@@ -126,8 +126,10 @@ def load_model(
             they give.
 
     Raises:
-        RmbenchError: a tensor is missing or has another shape, so that the library would put random numbers there.
+        RmbenchError: a tensor is missing or has another shape, so that the library would put random numbers there; one
+            that may matter is not taken; weights in 8 bits whose scales are not used.
     """
+    refuse_unscaled(checkpoint, scaled=_scaled(checkpoint))
     with _quiet(), _explained(str(checkpoint.folder)):
         model, report = _load(checkpoint, placement, options, kind, dict(config or {}), dict(rename or {}))
     missing = [name for name in sorted(report["missing_keys"]) if not (spare and re.fullmatch(spare, name))]
@@ -137,8 +139,22 @@ def load_model(
             f"{checkpoint.folder}: {len(lacking)} tensors that {type(model).__name__} needs are missing or have "
             f"another shape, and loading would fill them with random numbers: {', '.join(lacking[:5])}."
         )
-    unused = [name for name in sorted(report["unexpected_keys"]) if not (drop and re.fullmatch(drop, name))]
-    return placement.move(model, str(checkpoint.folder)).eval(), tuple(unused)
+    unused = accepted_unused(
+        [name for name in report["unexpected_keys"] if not (drop and re.fullmatch(drop, name))],
+        checkpoint,
+        (type(model).__name__, model.state_dict().keys()),
+        language=kind in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM"),
+        ignore=options.ignore_tensors,
+    )
+    return placement.move(model, str(checkpoint.folder)).eval(), unused
+
+
+def _scaled(checkpoint: Checkpoint) -> bool:
+    """Whether config.json names a quantisation that the library undoes or computes with."""
+    from transformers.quantizers import AutoHfQuantizer
+
+    named = checkpoint.config.get("quantization_config")
+    return isinstance(named, dict) and bool(AutoHfQuantizer.supports_quant_method(named))
 
 
 def _load(
@@ -171,7 +187,7 @@ def _load(
     automatic = getattr(transformers, kind)
     if options.allow_pickle and not checkpoint.safe:
         # The library reads torch files with weights_only alone, whatever it is told.
-        state = checkpoint_state(checkpoint, allow_pickle=True)
+        state = checkpoint_state(checkpoint, options)
         return automatic._model_mapping[type(config)].from_pretrained(None, state_dict=state, **arguments)
     return automatic.from_pretrained(
         checkpoint.folder,
@@ -180,50 +196,6 @@ def _load(
         local_files_only=True,
         **arguments,
     )
-
-
-def read_tensors(
-    checkpoint: Checkpoint, names: Iterable[str], options: OpenOptions, *, file: str | None = None
-) -> dict[str, torch.Tensor]:
-    """Tensors by name, on the CPU, as they are stored.
-
-    Args:
-        checkpoint: read already.
-        names: which ones.
-        options: whether pickles are allowed.
-        file: a file of the folder beside the model's own weights (a head that is kept apart); None: the weights.
-
-    Raises:
-        RmbenchError: a tensor or the file is missing, or the file holds more than tensors.
-    """
-    wanted = list(names)
-    found: dict[str, torch.Tensor] = {}
-    if file is not None and file not in checkpoint.files:
-        raise RmbenchError(f"{checkpoint.folder / file} does not exist: the model's head is kept there.")
-    files = {file} if file else {checkpoint.tensors[name].file for name in wanted if name in checkpoint.tensors}
-    for name in sorted(files):
-        found |= _tensors_of(checkpoint.folder / name, wanted, options)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        where = checkpoint.folder / file if file else checkpoint.folder
-        raise RmbenchError(f"{where} lacks {', '.join(missing[:5])}, which the model's head needs.")
-    return found
-
-
-def _tensors_of(file: Path, wanted: Sequence[str], options: OpenOptions) -> dict[str, torch.Tensor]:
-    if file.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(file, "pt") as opened:
-                return {name: opened.get_tensor(name) for name in wanted if name in opened.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise RmbenchError(f"{file} is no readable safetensors file: {error}") from error
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=not options.allow_pickle, mmap=True)
-    except Exception as error:  # a torch file is untrusted and fails in many ways
-        raise RmbenchError(f"{file} is no torch file of tensors alone: {error}") from error
-    return {name: state[name] for name in wanted if isinstance(state.get(name), torch.Tensor)}
 
 
 def warm(first_forward: Callable[[], object]) -> None:

@@ -12,12 +12,22 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 
-__all__ = ["Checkpoint", "Tensor", "digest_files", "read_checkpoint", "read_json", "tensors_in", "unwrapped"]
+__all__ = [
+    "HEADLIKE",
+    "Checkpoint",
+    "Tensor",
+    "digest_files",
+    "read_checkpoint",
+    "read_json",
+    "tensors_in",
+    "unwrapped",
+]
 
-_HEADLIKE = re.compile(
+HEADLIKE = re.compile(
     r"(^|\.)(score|classifier|[a-z]*_?head|head_layer|out_proj|regression_layer|gating|reward_transform_matrix|summary"
     r"|normalizer)(\.|$)"
 )
+"""Found in names of tensors that look like a head's."""
 _INSIDE_LAYERS = re.compile(r"\.\d+\..*(attn|attention|mlp)|^lm_head\.")
 _LARGEST_HEADER = 256 * 2**20
 _READ_SUFFIXES = frozenset(".json .safetensors .bin .pt .pth .model .txt .jinja .py .vocab".split())
@@ -58,7 +68,7 @@ class Checkpoint:
 
     def heads(self) -> list[str]:
         """Names of tensors that look like a head's, for messages."""
-        return [name for name in self.tensors if _HEADLIKE.search(name) and not _INSIDE_LAYERS.search(name)]
+        return [name for name in self.tensors if HEADLIKE.search(name) and not _INSIDE_LAYERS.search(name)]
 
 
 def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | None = None) -> Checkpoint:

@@ -1,16 +1,18 @@
-"""Loads whole files of tensors; pickles only where they are allowed."""
+"""Reads tensors from files, all of them or some by name; pickles only where they are allowed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import Checkpoint, unwrapped
+from rmbench.models.checkpoint.unused import ignored, refuse_unscaled
+from rmbench.models.options import OpenOptions
 
-__all__ = ["checkpoint_state", "load_state", "missing_and_foreign"]
+__all__ = ["checkpoint_state", "load_state", "missing_and_foreign", "read_tensors"]
 
 
 def load_state(file: Path, *, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
@@ -34,12 +36,58 @@ def load_state(file: Path, *, allow_pickle: bool = False) -> dict[str, torch.Ten
     return {name: value for name, value in unwrapped(state).items() if isinstance(value, torch.Tensor)}
 
 
-def checkpoint_state(checkpoint: Checkpoint, *, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
-    """All tensors of a checkpoint; raises as `load_state` does."""
+def checkpoint_state(checkpoint: Checkpoint, options: OpenOptions) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint but those that the user ignores; raises as `load_state` does, and for weights in 8
+    bits, whose scales nothing here would use."""
+    refuse_unscaled(checkpoint, scaled=False)
     state: dict[str, torch.Tensor] = {}
     for file in sorted({tensor.file for tensor in checkpoint.tensors.values()}):
-        state |= load_state(checkpoint.folder / file, allow_pickle=allow_pickle)
-    return state
+        state |= load_state(checkpoint.folder / file, allow_pickle=options.allow_pickle)
+    return {name: tensor for name, tensor in state.items() if not ignored(name, options.ignore_tensors)}
+
+
+def read_tensors(
+    checkpoint: Checkpoint, names: Iterable[str], options: OpenOptions, *, file: str | None = None
+) -> dict[str, torch.Tensor]:
+    """Tensors by name, on the CPU, as they are stored.
+
+    Args:
+        checkpoint: read already.
+        names: which ones.
+        options: whether pickles are allowed.
+        file: a file of the folder beside the model's own weights (a head that is kept apart); None: the weights.
+
+    Raises:
+        RmbenchError: a tensor or the file is missing, or the file holds more than tensors.
+    """
+    wanted = list(names)
+    found: dict[str, torch.Tensor] = {}
+    if file is not None and file not in checkpoint.files:
+        raise RmbenchError(f"{checkpoint.folder / file} does not exist: the model's head is kept there.")
+    files = {file} if file else {checkpoint.tensors[name].file for name in wanted if name in checkpoint.tensors}
+    for name in sorted(files):
+        found |= _tensors_of(checkpoint.folder / name, wanted, options)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        where = checkpoint.folder / file if file else checkpoint.folder
+        raise RmbenchError(f"{where} lacks {', '.join(missing[:5])}, which the model's head needs.")
+    return found
+
+
+def _tensors_of(file: Path, wanted: Sequence[str], options: OpenOptions) -> dict[str, torch.Tensor]:
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(file, "pt") as opened:
+                return {name: opened.get_tensor(name) for name in wanted if name in opened.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise RmbenchError(f"{file} is no readable safetensors file: {error}") from error
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=not options.allow_pickle, mmap=True)
+    except Exception as error:  # a torch file is untrusted and fails in many ways
+        raise RmbenchError(f"{file} is no torch file of tensors alone: {error}") from error
+    return {name: state[name] for name in wanted if isinstance(state.get(name), torch.Tensor)}
 
 
 def missing_and_foreign(

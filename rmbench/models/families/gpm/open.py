@@ -16,12 +16,12 @@ from rmbench.models.checkpoint.loading import (
     load_model,
     load_tokenizer,
     place,
-    read_tensors,
     torch_dtype,
     warm,
 )
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.families.gpm.heads import Gate, Head
 from rmbench.models.families.gpm.marks import PROMPT_HEAD, VALUE_HEAD, weights_of
 from rmbench.models.families.gpm.scorer import GpmScorer
@@ -31,7 +31,8 @@ from rmbench.models.text.open import card_of, own_length, pad_id, text_encoder, 
 
 __all__ = ["GpmSettings", "open_gpm"]
 
-_NOT_THE_BACKBONES = rf"(lm_head|{VALUE_HEAD}|{PROMPT_HEAD})\..*"
+_LAYER = r"(\.net\.\d+)?\.(weight|bias)"
+_NOT_THE_BACKBONES = rf"lm_head\..*|({VALUE_HEAD}|{PROMPT_HEAD}){_LAYER}"
 
 
 class GpmSettings(BaseModel):

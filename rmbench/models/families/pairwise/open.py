@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +17,10 @@ from rmbench.models.checkpoint.loading import (
     load_model,
     load_tokenizer,
     place,
-    read_tensors,
     torch_dtype,
 )
 from rmbench.models.checkpoint.opening import NoSettings, Opening
+from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.families.pairwise.letters import LetterScorer, decoder_logits, encoder_decoder_logits, letters_of
 from rmbench.models.families.pairwise.marks import BACKBONE, HEAD, PAIRRM, PREFIX_KEYS, SLIC
 from rmbench.models.families.pairwise.pairrm import Head, PairRmScorer, PairRmText, marks_of
@@ -74,7 +75,11 @@ def _open_pairrm(opening: Opening) -> PairRmScorer:
     head_dtype = placement.dtype if card.head_dtype == "model" else torch_dtype(card.head_dtype)
     head = _head(opening, placement, head_dtype)
     model, unused = load_model(
-        checkpoint, placement, options, rename={rf"^{BACKBONE.replace('.', '[.]')}": ""}, drop=r"head_layer\..*"
+        checkpoint,
+        placement,
+        options,
+        rename={rf"^{BACKBONE.replace('.', '[.]')}": ""},
+        drop="|".join(map(re.escape, HEAD)),
     )
     settings = {
         **text.settings,

@@ -250,7 +250,7 @@ def test_a_transformers_model_lacks_nothing_and_has_nothing_else(tmp_path: Path,
     file = tmp_path / "model.safetensors"
     state = load_file(file)
     save_file({**state, "surprise": torch.zeros(1)}, file, {"format": "pt"})
-    with pytest.raises(RmbenchError, match="1 tensors are not of CLIPModel: surprise"):
+    with pytest.raises(RmbenchError, match=r"CLIPModel does not take 1 tensors.*of unknown use: surprise"):
         opened(tmp_path)
     name = next(name for name in state if "final_layer_norm.weight" in name)
     state.pop(name)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.loading import read_tensors
 from rmbench.models.checkpoint.read import Checkpoint, tensors_in
+from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.families.scalar.heads.forward import Gating, Normaliser, ScoreHead, WeighedHead
 from rmbench.models.families.scalar.heads.ideal import IdealPointHead
 from rmbench.models.families.scalar.heads.matching import weight_of

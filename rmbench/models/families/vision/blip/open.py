@@ -42,7 +42,7 @@ def open_imagereward(opening: Opening) -> BlipScorer:
     refuse_text_options(opening)
     checkpoint, placement = opening.checkpoint, place(opening)
     where = str(checkpoint.folder)
-    state = checkpoint_state(checkpoint, allow_pickle=opening.options.allow_pickle)
+    state = checkpoint_state(checkpoint, opening.options)
     if placement.attention is not None:
         raise RmbenchError(f"--attn {placement.attention}: transformers' BLIP computes its attention in one way alone.")
     model = build(state, where)

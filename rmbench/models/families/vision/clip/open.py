@@ -117,7 +117,7 @@ def _open_open_clip(opening: Opening, settings: ClipSettings, placement: Placeme
         name, architecture = "open_clip_config.json", config["model_cfg"]
     else:
         name, architecture = chosen(checkpoint, settings.architecture)
-    state = checkpoint_state(checkpoint, allow_pickle=opening.options.allow_pickle)
+    state = checkpoint_state(checkpoint, opening.options)
     model = placement.move(build(architecture, state, where, placement.dtype), where)
     declared = config.get("preprocess_cfg") if opening.family.layout == "open-clip" else None
     size = model.visual.image_size
@@ -150,9 +150,7 @@ def _open_transformers(opening: Opening, settings: ClipSettings, placement: Plac
     where = str(checkpoint.folder)
     if settings.architecture is not None:
         raise RmbenchError(f"{where}: architecture={settings.architecture}, but config.json says it.")
-    model, unused = load_model(checkpoint, placement, opening.options, drop=r".*\.position_ids")
-    if unused:
-        raise RmbenchError(f"{where}: {len(unused)} tensors are not of CLIPModel: {', '.join(unused[:5])}.")
+    model, _ = load_model(checkpoint, placement, opening.options)
     text, vision = model.config.text_config, model.config.vision_config
     tokens = saved_tokens(checkpoint, opening.options, text.max_position_embeddings, text.vocab_size)
     return _Opened(

@@ -1,0 +1,116 @@
+"""Tensors that a checkpoint holds and its model does not take: harmless, ignored at the user's word, or refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.read import HEADLIKE, Checkpoint
+
+__all__ = ["accepted_unused", "ignored", "refuse_unscaled"]
+
+_LANGUAGE_HEAD = re.compile(
+    r"(.*\.)?(lm_head|embed_out|((lm|mask|generator|discriminator)_predictions)|cls\.(predictions|seq_relationship))\..*"
+)
+"""Heads of pretraining, of which a reward model without one of its own reads nothing."""
+_HARMLESS = re.compile(
+    r"(.*\.)?((original_)?inv_freq|(cos|sin)_cached|position_ids|final_logits_bias|masked_bias|pooler\..*)"
+)
+"""Buffers that are computed anew, and the pooler of a class that has none."""
+_MASK = re.compile(r"(.*\.)?(attn|attention|self_attn)\.(bias|mask|causal_mask)")
+_QUANTISED = re.compile(r"(float8|f8|f6|f4|int4|int8|uint8|i8|u8)", re.IGNORECASE)
+_SCALE = re.compile(
+    r".*([._](scale|scale_inv|scales|zero_point|qzeros|amax|absmax)|\.(g_idx|SCB|weight_format|quant_map|quant_state.*"
+    r"|qweight|weight_packed|weight_shape|nested_.*))"
+)
+_ADAPTER = re.compile(r".*(lora_|\.modules_to_save\.|\.original_module\.|\.base_layer\.|adapter|ia3_|vera_|\.hada_).*")
+
+
+def accepted_unused(
+    names: Iterable[str],
+    checkpoint: Checkpoint,
+    model: tuple[str, Collection[str]],
+    *,
+    language: bool,
+    ignore: Sequence[str],
+) -> tuple[str, ...]:
+    """The unused tensors that change nothing, or that the user ignores.
+
+    Args:
+        names: tensors that the model does not take, as they are called behind any renaming.
+        checkpoint: read already.
+        model: its class and the names of its own tensors.
+        language: whether the model's own head predicts tokens.
+        ignore: glob patterns over names.
+
+    Raises:
+        RmbenchError: there are others; the message names them and what they most likely are.
+    """
+    found = sorted(names)
+    refused: dict[str, list[str]] = {}
+    for name in found:
+        if not (_harmless(name, checkpoint, language=language) or ignored(name, ignore)):
+            refused.setdefault(_meaning(name, model[1]), []).append(name)
+    if refused:
+        parts = [f"{meaning}: {_some(members)}" for meaning, members in refused.items()]
+        raise RmbenchError(
+            f"{checkpoint.folder}: {model[0]} does not take {sum(map(len, refused.values()))} tensors of the "
+            f"checkpoint, and without them its scores may be others: {'; '.join(parts)}. If they do not matter, pass "
+            "--ignore-tensors GLOB, which goes into the record."
+        )
+    return tuple(found)
+
+
+def ignored(name: str, patterns: Sequence[str]) -> bool:
+    """Whether the user ignores a tensor of this name."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def refuse_unscaled(checkpoint: Checkpoint, *, scaled: bool) -> None:
+    """Raise RmbenchError for weights in 8 bits or fewer, unless a loader that knows their scales reads them (`scaled`):
+    cast as they are, they are other weights."""
+    if scaled:
+        return
+    unscaled = [
+        name
+        for name, tensor in checkpoint.tensors.items()
+        if _QUANTISED.match(tensor.dtype) and not _harmless(name, checkpoint, language=False)
+    ]
+    if not unscaled:
+        return
+    scales = [name for name in checkpoint.tensors if _SCALE.fullmatch(name)]
+    dtypes = ", ".join(sorted({checkpoint.tensors[name].dtype for name in unscaled}))
+    beside = f"; their scales are stored beside them ({_some(scales)}) and would not be used" if scales else ""
+    raise RmbenchError(
+        f"{checkpoint.folder}: {len(unscaled)} tensors are stored as {dtypes} ({_some(unscaled)}), and config.json "
+        f"names no quantization_config by which the library would scale them{beside}. Save the weights unquantised, or "
+        "with the configuration that they were quantised by."
+    )
+
+
+def _harmless(name: str, checkpoint: Checkpoint, *, language: bool) -> bool:
+    if _HARMLESS.fullmatch(name) or (not language and _LANGUAGE_HEAD.fullmatch(name)):
+        return True
+    tensor = checkpoint.tensors.get(name)
+    # A mask over pairs of places; a real bias has one number for each output.
+    return bool(_MASK.fullmatch(name) and tensor and len(tensor.shape) > 1 and tensor.shape[-1] == tensor.shape[-2])
+
+
+def _meaning(name: str, own: Collection[str]) -> str:
+    if _ADAPTER.fullmatch(name):
+        return "an adapter that is not merged (lora)"
+    if _SCALE.fullmatch(name):
+        return "scales of quantised weights"
+    if name.endswith(".bias") and name.removesuffix("bias") + "weight" in own:
+        return "a bias that the class does not add"
+    parts = name.split(".")
+    for start in range(1, len(parts)):
+        if ".".join(parts[start:]) in own:
+            return f"weights under the prefix {'.'.join(parts[:start])!r} (a wrapper, or a second model)"
+    return "a second head" if HEADLIKE.search(name) else "of unknown use"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
