@@ -14,6 +14,7 @@ from rmbench.models.backbone.layout import lay_out
 from rmbench.models.backbone.lean import lean_states, takes_lean
 from rmbench.models.backbone.library import library_states, pack_attention, unpack_attention
 from rmbench.models.backbone.padded import carried_states, padded_states, plain_states
+from rmbench.models.backbone.rope import rope_by_length
 from rmbench.models.backbone.tensors import device_of
 from rmbench.models.backbone.trial_rows import trial_rows
 from rmbench.models.protocols import Batch, Encoded, Sharing
@@ -94,6 +95,8 @@ class Backbone:
     def _try(self, trials: Sequence[Batch]) -> Sharing:
         if not trials:
             return Sharing(False, "no rows to try sharing on")
+        if rope := rope_by_length(self.model):
+            return Sharing(False, f"its positions depend on the row's length ({rope})")
         reasons = []
         with torch.inference_mode():
             plain = [plain_states(self.model, trial.rows, _ends(trial.rows)) for trial in trials]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from rmbench.errors import RmbenchError
+from rmbench.models.backbone.rope import rope_by_length, rope_by_row
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
@@ -46,7 +47,10 @@ class Placement:
         if device == "cuda":
             device = f"{device} ({torch.cuda.get_device_name(self.device)})"
         facts: dict[str, str | None] = {"dtype": dtype_name(self.dtype), "device": device}
-        return facts if model is None else facts | {"attention": model.config._attn_implementation}
+        if model is None:
+            return facts
+        rope = rope_by_length(model)
+        return facts | {"attention": model.config._attn_implementation} | ({"rope": rope} if rope else {})
 
     def move(self, model: Any, where: str) -> Any:
         """The model on the device; raises RmbenchError where it does not fit."""
@@ -146,6 +150,7 @@ def load_model(
         language=kind in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM"),
         ignore=options.ignore_tensors,
     )
+    rope_by_row(model)
     return placement.move(model, str(checkpoint.folder)).eval(), unused
 
 
