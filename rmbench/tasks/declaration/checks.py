@@ -20,7 +20,7 @@ _SIDE_SOURCES = {"chosen_source", "rejected_source"}
 _SIDE_PROMPTS = {"chosen_prompt", "rejected_prompt"}
 _LISTED = {"prompt", "candidates"}
 _LISTED_SOURCES = {"candidate_sources"}
-_ANY = {"context", "prompt_media", "system"}
+_ANY = {"answers_hold_prompt", "context", "prompt_media", "system"}
 _GOLD = {"pair": {"gold"}, "pick": {"gold"}, "ranked": {"gold"}, "rated": {"ratings"}, "labelled": {"labels"}}
 """Shape -> the keys of its gold, where candidates are listed."""
 _PAIR_FORMS = ("grades", "positive")
@@ -62,6 +62,11 @@ def _check_columns(declaration: Declaration, path: Path) -> None:
     for key in sorted(keys - needed - optional):
         taken = ", ".join(sorted(needed))
         raise problem(path, f"columns.{key}", f'a task of shape "{shape}" with {taken} does not take it.')
+    columns = declaration.columns
+    answers = [rule for rule in (columns.chosen, columns.rejected, *columns.candidates) if rule is not None]
+    if columns.answers_hold_prompt and not any(rule.form == "messages" for rule in answers):
+        what = 'no candidate is a conversation: give them `form = "messages"`, or leave this key out.'
+        raise problem(path, "columns.answers_hold_prompt", what)
     for key, rule in _texts(declaration):
         forms = (rule.column is not None, bool(rule.first_of), bool(rule.join), rule.template is not None)
         if sum(forms) != 1:

@@ -142,6 +142,8 @@ class Columns(_Strict):
     candidate_sources: list[Text] = []
     candidate_prompts: list[Text] = []
     """One prompt per candidate, where the prompts differ."""
+    answers_hold_prompt: bool = False
+    """Candidates of `form = "messages"` are whole conversations: the prompt is taken off their front."""
     gold: GoldRule | None = None
     ratings: dict[str, Rating] = Field(default={}, min_length=1)
     """Dimension -> column of the human ratings."""

@@ -23,6 +23,7 @@ from rmbench.tasks.rows.fields import (
 )
 from rmbench.tasks.rows.gold import gold_of
 from rmbench.tasks.rows.media import media_part
+from rmbench.tasks.rows.whole import without_prompt
 from rmbench.types import Candidate, Conversation, Example, Gold, Message, Part
 
 __all__ = ["example", "identity"]
@@ -40,6 +41,7 @@ def example(declaration: Declaration, row: RawRow) -> Example:
             raise ExcludedError(rule.why)
     columns = declaration.columns
     prompt, candidates, better = _candidates(declaration, row)
+    candidates = without_prompt(row, prompt, candidates, declared=columns.answers_hold_prompt)
     groups = _groups(declaration, row)
     gold = gold_of(declaration, row, len(candidates), better, groups)
     return Example(
