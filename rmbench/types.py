@@ -248,4 +248,4 @@ class Value:
     chance: float | None = None
     flags: tuple[str, ...] = ()
     interval: str = ""
-    """How the interval was made, e.g. "wilson", "cr1-t", "cluster-bootstrap"; "" where there is none."""
+    """How the interval was made, e.g. "wilson", "wilson-cr2", "t-bootstrap"; "" where there is none."""

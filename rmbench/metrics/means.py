@@ -31,7 +31,6 @@ def linear_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         [value for _, _, value in counted],
         of,
         nest(of, spec.levels) if of else None,
-        in_unit=True,
         comparisons=sum(one.comparisons for _, one, _ in counted),
         flags=flags,
     )
@@ -47,7 +46,7 @@ def mean_score_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     flags = ("incomplete",) if len(usable) < len(rows) else ()
     of = [row for row, _ in usable]
     comparisons = sum(row.size for row in of)
-    return mean_sample([value for _, value in usable], of, in_unit=False, comparisons=comparisons, flags=flags)
+    return mean_sample([value for _, value in usable], of, comparisons=comparisons, flags=flags)
 
 
 def loss_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -72,7 +71,7 @@ def loss_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         of.append(row)
         comparisons += len(decided)
     flags = ("incomplete",) if left_out else ()
-    return mean_sample(values, of, in_unit=False, comparisons=comparisons, flags=flags)
+    return mean_sample(values, of, comparisons=comparisons, flags=flags)
 
 
 def noise_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -86,7 +85,7 @@ def noise_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         # The correction is a line, so it is the same of a mean and of draws of it.
         return noise_corrected(0.0, rate) + observed(counts) * (noise_corrected(1.0, rate) - noise_corrected(0.0, rate))
 
-    return replace(plain, value=noise_corrected(plain.value, rate), draw=draw, unit_mean=None)
+    return replace(plain, value=noise_corrected(plain.value, rate), draw=draw, mean_of=None)
 
 
 def contexts_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -111,4 +110,4 @@ def contexts_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         of.append(rows[numbers[0]])
         comparisons += sum(one.comparisons for one in found)
     flags = ("one_context",) if alone else ()
-    return mean_sample(values, of, in_unit=True, comparisons=comparisons, flags=flags)
+    return mean_sample(values, of, comparisons=comparisons, flags=flags)

@@ -118,7 +118,8 @@ def _mean(members: list[Judged], earned: list[Credit], group: str | None, spec: 
         chance = chance_of(spec, [], request.answer_kind)
         return Value(spec.name, group, None, None, None, 0, 0, coverage, chance, (*flags, "undefined"))
     nested = nest(counted, spec.levels)
-    interval = linear_interval(worth, nested, cluster_codes(counted), request.resamples, request.rng(spec.name, group))
+    rule = rule_of(spec)
+    interval = linear_interval(worth, nested, cluster_codes(counted), rule.low, rule.high)
     return Value(
         metric=spec.name,
         group=group,
@@ -173,7 +174,8 @@ def _value(
     """`of` is the group of rows that the sample is of; `group` names the value."""
     interval = Interval(None, None, "")
     if sample.value is not None:
-        interval = interval_of(sample, request.resamples, request.rng(spec.name, group))
+        ends = _range(spec, request)
+        interval = interval_of(sample, request.resamples, request.rng(spec.name, group), *ends)
     undefined = sample.value is None and "undefined" not in sample.flags
     by_dimension = of is not None and of.startswith("dimension=")
     return Value(
@@ -189,6 +191,14 @@ def _value(
         flags=(*sample.flags, "undefined") if undefined else sample.flags,
         interval=interval.method,
     )
+
+
+def _range(spec: MetricSpec, request: _Request) -> tuple[float | None, float | None]:
+    """The ends of the metric's range; of a mean of metrics those that hold all of theirs."""
+    specs = [request.context.metrics(spec)[name] for name in spec.of] if spec.rule == "mean_of" else [spec]
+    lows, highs = [rule_of(one).low for one in specs], [rule_of(one).high for one in specs]
+    low = None if None in lows else min(end for end in lows if end is not None)
+    return low, None if None in highs else max(end for end in highs if end is not None)
 
 
 def _chance(rows: list[Judged], spec: MetricSpec, request: _Request) -> float | None:

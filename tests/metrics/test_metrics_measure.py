@@ -84,7 +84,7 @@ def test_repeated_prompts_widen_the_interval(make):
     rows = [make(str(k), (1, 0) if k // 10 % 2 else (0, 1), cluster=str(k // 10)) for k in range(100)]
     got = measure(rows, [PAIR])[0]
     alone = measure([make(row.id, row.judgment.rewards) for row in rows], [PAIR])[0]
-    assert got.interval == "cr1-t"
+    assert got.interval == "wilson-cr2"
     assert got.high - got.low > 3 * (alone.high - alone.low)
 
 
@@ -188,7 +188,7 @@ def test_an_interval_holds_its_value_and_is_never_a_point(rewards, rule):
 def test_draws_come_from_the_seed(make):
     generator = np.random.default_rng(0)
     rows = [make(str(k), tuple(generator.normal(size=2)), groups={"g": "aab"[k % 3]}) for k in range(60)]
-    spec = MetricSpec("m", "pair", levels=(Level("g", {"a": 1, "b": 9}),))
+    spec = MetricSpec("m", "macro_f1")
     one, again, other = (measure(rows, [spec], seed=seed, resamples=500)[0] for seed in (1, 1, 2))
     assert one == again
     assert (one.low, one.high) != (other.low, other.high)
@@ -246,7 +246,7 @@ def test_correlations_pool_candidates_and_use_a_models_own_dimension(rated):
     assert (got[None].n, got[None].comparisons, got[None].interval, got[None].chance) == (
         40,
         120,
-        "cluster-bootstrap",
+        "wilson-bootstrap",
         0,
     )
     assert got[None].low < got[None].value < got[None].high

@@ -208,7 +208,7 @@ def threshold_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Jud
         return replace(sample, flags=(*flags, *sample.flags))
     of = classed(rows, spec, threshold)
     right = (of.gold == of.predicted).astype(np.float64)
-    return mean_sample(right, of.rows, in_unit=True, comparisons=len(of.gold), flags=flags)
+    return mean_sample(right, of.rows, comparisons=len(of.gold), flags=flags)
 
 
 def _names_labels(row: Judged) -> bool:

@@ -70,4 +70,4 @@ def list_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         items += len(human)
     marks = {f"undefined_lists={undefined}": undefined, "incomplete": unscored}
     flags = tuple(mark for mark, count in marks.items() if count)
-    return mean_sample(values, of, in_unit=False, comparisons=items, flags=flags)
+    return mean_sample(values, of, comparisons=items, flags=flags)

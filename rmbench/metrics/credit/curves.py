@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.credit.listwise import curve
 from rmbench.metrics.rows.answers import in_dimension
-from rmbench.metrics.uncertainty.aggregate import Floats, nest
-from rmbench.metrics.uncertainty.interval import Interval, linear_interval, percentile
-from rmbench.metrics.uncertainty.sample import Sample, draw_jointly, mean_sample
+from rmbench.metrics.uncertainty.aggregate import nest
+from rmbench.metrics.uncertainty.interval import Interval, bootstrap_interval
+from rmbench.metrics.uncertainty.sample import Sample, draw_jointly, interval_of, mean_sample
 from rmbench.types import Judged, Value
 
 __all__ = ["curve_values"]
@@ -31,23 +31,18 @@ def curve_values(
     of, width = [row for row, _ in found], min(len(one) for _, one in found)
     columns = np.array([one[:width] for _, one in found])
     nested = nest(of, spec.levels)
-    samples = [mean_sample(columns[:, k], of, nested, in_unit=not spec.levels) for k in range(width)]
-    draws = draw_jointly(samples, resamples, rng)
-    values = [_at(end, f"k={k + 1}", samples[k], draws[k], rng, ()) for k in range(width)]
+    samples = [mean_sample(columns[:, k], of, nested) for k in range(width)]
+    low, high = rule_of(spec).low, rule_of(spec).high
+    values = [
+        _at(end, f"k={k + 1}", sample, interval_of(sample, resamples, rng, low, high), ())
+        for k, sample in enumerate(samples)
+    ]
     best = max(range(width), key=lambda k: (samples[k].value or 0.0, -k))
-    chosen = replace(samples[best], unit_mean=None)
-    return [*values, _at(end, "k=max", chosen, np.max(draws, axis=0), rng, (f"k={best + 1}",))]
+    highest = np.max(draw_jointly(samples, resamples, rng), axis=0)
+    interval = bootstrap_interval(samples[best].value or 0.0, highest, len(samples[best].clusters), 1, low, high)
+    return [*values, _at(end, "k=max", samples[best], interval, (f"k={best + 1}",))]
 
 
-def _at(
-    end: Value, group: str, sample: Sample, draws: Floats, rng: np.random.Generator, flags: tuple[str, ...]
-) -> Value:
-    """A point of the curve; its interval is that of trials where it is a plain mean of such, else of the draws."""
-    found = Interval(None, None, "")
-    limits = percentile(draws)
-    if sample.unit_mean is not None:
-        found = linear_interval(*sample.unit_mean, len(draws), rng)
-    elif len(sample.clusters) > 1 and limits is not None and limits[1] - limits[0] >= 1e-12:
-        found = Interval(*limits, "cluster-bootstrap")
+def _at(end: Value, group: str, sample: Sample, found: Interval, flags: tuple[str, ...]) -> Value:
     point = replace(end, group=group, value=sample.value, low=found.low, high=found.high, interval=found.method)
     return replace(point, chance=None, flags=(*end.flags, *flags))

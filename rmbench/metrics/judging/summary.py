@@ -39,7 +39,7 @@ def judge_values(
     overall = {value.metric: value for value in values if value.group is None}
     for spec in curved:
         if is_linear(spec) and spec.name in overall:
-            found += vote_curve(rows, spec, overall[spec.name], settings, seed=seed)
+            found += vote_curve(rows, spec, overall[spec.name], settings)
     return found
 
 

@@ -56,9 +56,7 @@ def voted(rows: Sequence[Judged], settings: Settings) -> list[Judged]:
     return [_joined(row, None, str(rule), counts) for row in rows]
 
 
-def vote_curve(
-    rows: Sequence[Judged], spec: MetricSpec, end: Value, settings: Settings, *, seed: int = 0, resamples: int = 2000
-) -> list[Value]:
+def vote_curve(rows: Sequence[Judged], spec: MetricSpec, end: Value, settings: Settings) -> list[Value]:
     """The groups "votes=1", "votes=3" ... of a linear metric, to report with its overall value `end`; nothing
     where the votes are not joined.
 
@@ -67,8 +65,6 @@ def vote_curve(
         spec: of a linear rule.
         end: what metric, coverage and chance are taken from.
         settings: the model's.
-        seed: of the intervals.
-        resamples: draws for an interval that needs them.
     """
     rule, counts = settings.get("voting"), settings.get("voting_unparsed") == "count"
     votes = 1 + max((verdict.vote for row in rows for verdict in row.judgment.verdicts), default=0)
@@ -85,8 +81,7 @@ def vote_curve(
             return []
         worth = np.array([sum(each) / len(each) for _, each in found if each])
         nested = nest(counted, spec.levels)
-        rng = np.random.default_rng([seed, k])
-        interval = linear_interval(worth, nested, cluster_codes(counted), resamples, rng)
+        interval = linear_interval(worth, nested, cluster_codes(counted))
         point = replace(end, group=f"votes={k}", value=nested.mean_of_rows(worth), n=len(counted))
         values.append(replace(point, low=interval.low, high=interval.high, interval=interval.method))
     return values

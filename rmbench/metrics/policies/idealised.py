@@ -125,7 +125,7 @@ def likelihood_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     if ideal and all(pair.votes == 1 for _, pairs in usable for pair in pairs):
         flags = (*flags, "one_label")
     values = [_row_value(row, pairs, spec.rule) for row, pairs in usable]
-    return replace(_mean(usable, values, in_unit=spec.rule != "alignment_gap"), flags=flags)
+    return replace(_mean(usable, values), flags=flags)
 
 
 Pairs = Sequence[tuple[Judged, list[Preference]]]
@@ -148,14 +148,14 @@ def _tokens(usable: Pairs) -> Sample:
     other = [sum(_part(row, "tokens", one.other) for one in pairs) / len(pairs) for row, pairs in usable]
     both = [(one + two) / 2 for one, two in zip(preferred, other, strict=True)]
     by_answer = {"answer=preferred": preferred, "answer=other": other}
-    samples = tuple((label, _mean(usable, values, in_unit=False)) for label, values in by_answer.items())
-    return replace(_mean(usable, both, in_unit=False), extras=samples)
+    samples = tuple((label, _mean(usable, values)) for label, values in by_answer.items())
+    return replace(_mean(usable, both), extras=samples)
 
 
-def _mean(usable: Pairs, values: Sequence[float], *, in_unit: bool) -> Sample:
+def _mean(usable: Pairs, values: Sequence[float]) -> Sample:
     rows = [row for row, _ in usable]
     comparisons = sum(len(pairs) for _, pairs in usable)
-    return mean_sample(values, rows, in_unit=in_unit, comparisons=comparisons)
+    return mean_sample(values, rows, comparisons=comparisons)
 
 
 def _has(row: Judged, parts: Sequence[str]) -> bool:

@@ -72,7 +72,7 @@ def probe_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Judged]
         predicted[answered] = probe.predict(_states([found[k][0] for k in answered]))
     gold, of = _ints([label for _, label in found]), [row for row, _ in found]
     report = probe_report(gold, predicted, train_counts=probe.train_counts)
-    sample = mean_sample(gold == predicted, of, in_unit=True, comparisons=len(of), flags=report.flags)
+    sample = mean_sample(gold == predicted, of, comparisons=len(of), flags=report.flags)
     figures = {"macro_f1": report.macro_f1, "majority": report.majority, "p": report.p_above}
     plain = [
         (f"figure={name}", replace(undefined_sample((), len(of)), value=figure)) for name, figure in figures.items()

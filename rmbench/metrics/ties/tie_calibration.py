@@ -91,7 +91,7 @@ def calibrated_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     near = _Nearest(codes[order], weight, tied[order] * weight, agree[order] * weight, apart[order])
     n = len({row.id for row in of})
     right = np.where(apart == 0, tied, agree)
-    plain = replace(mean_sample(right, of, in_unit=True, comparisons=len(of)), n=n)
+    plain = replace(mean_sample(right, of, comparisons=len(of)), n=n)
     return Sample(
         value=float(near.at_best(np.ones((1, len(names))))[0]),
         clusters=names,
@@ -132,7 +132,7 @@ def _of_lists(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
 
     def at(epsilon: float) -> Sample:
         values = np.array([acc_eq((human, model), epsilon) for _, human, model in lists], dtype=np.float64)
-        return mean_sample(values, of, in_unit=True, comparisons=items, flags=flags)
+        return mean_sample(values, of, comparisons=items, flags=flags)
 
     return replace(at(best.epsilon), flags=(*flags, f"epsilon={best.epsilon:.6g}"), extras=(("epsilon=0", at(0.0)),))
 

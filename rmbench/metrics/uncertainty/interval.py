@@ -1,8 +1,8 @@
-"""95% intervals of a mean of rows: Wilson, cluster-robust, and the cluster bootstrap.
+"""95% intervals of a metric: Wilson's for plain accuracies, cluster-robust for means of rows, bootstrap for the rest.
 
 An interval never collapses to a point: where rows that are all alike, or a single cluster, leave nothing to estimate a
-spread from, Wilson's interval at the effective number of clusters is given instead. A credit lies in [0, 1], and among
-such variables of a given mean a 0/1 variable spreads the most, so that interval is the cautious one.
+spread from, Wilson's interval at the effective number of clusters is given instead. Among variables of a given mean and
+range one that takes the two ends alone spreads the most, so that interval is the cautious one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 from scipy import stats
 
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest
+from rmbench.metrics.uncertainty.cluster_robust import RobustError, bounded_limits, robust_error
 
 __all__ = [
     "Interval",
-    "bootstrap_means",
+    "bootstrap_interval",
     "cr1",
     "effective",
     "linear_interval",
@@ -30,6 +31,8 @@ __all__ = [
 
 _CELLS = 2_000_000
 """Numbers held at once while resampling; bounds memory, changes no result."""
+_NO_SPREAD = 1e-24
+"""A variance under this is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,61 +112,59 @@ def strata(nested: Nest, clusters: Ints) -> list[tuple[Ints, Ints]]:
     return [(np.array([leaf], dtype=np.int64), rows.astype(np.int64)) for leaf, rows in enumerate(rows_of)]
 
 
-def _tables(values: Floats, weight: Floats, clusters: Ints, leaf: Ints, leaves: int) -> tuple[Floats, Floats]:
-    """[clusters, leaves] sums of weighted values and of weights."""
-    _, cluster = np.unique(clusters, return_inverse=True)
-    cell = cluster * leaves + leaf
-    size = (int(cluster.max()) + 1) * leaves
-    sums, weights = (
-        np.bincount(cell, weights=of, minlength=size).astype(np.float64) for of in (weight * values, weight)
-    )
-    return sums.reshape(-1, leaves), weights.reshape(-1, leaves)
-
-
-def bootstrap_means(values: Floats, nested: Nest, clusters: Ints, resamples: int, rng: np.random.Generator) -> Floats:
-    """[resamples] the nested mean of `values` [n] when clusters are drawn with replacement.
-
-    They are drawn within the leaves of the levels where no cluster crosses leaves (fixed strata), else over all rows.
-    """
-    sums = np.zeros((resamples, nested.leaves))
-    totals = np.zeros((resamples, nested.leaves))
-    for leaves, rows in strata(nested, clusters):
-        leaf = np.searchsorted(leaves, nested.leaf_of[rows])
-        table, weight = _tables(values[rows], nested.weight[rows], clusters[rows], leaf, len(leaves))
-        for block, counts in resample_counts(len(table), resamples, rng):
-            sums[block, leaves[0] : leaves[-1] + 1] = counts @ table
-            totals[block, leaves[0] : leaves[-1] + 1] = counts @ weight
-    return nested.mean(sums, totals)
-
-
-def _cautious(mean: float, weights: Floats, clusters: Ints) -> Interval:
+def _cautious(mean: float, weights: Floats, clusters: Ints, low: float, high: float) -> Interval:
     n = effective(weights, clusters)
-    return Interval(*wilson(mean * n, n), "wilson-effective")
+    limits = wilson((mean - low) / (high - low) * n, n)
+    return Interval(low + (high - low) * limits[0], low + (high - low) * limits[1], "wilson-effective")
 
 
-def linear_interval(values: Floats, nested: Nest, clusters: Ints, resamples: int, rng: np.random.Generator) -> Interval:
-    """The 95% interval of the nested mean of `values` [n], n > 0, each in [0, 1].
+def _limits(mean: float, error: RobustError, low: float | None, high: float | None, most: float, how: str) -> Interval:
+    """Limits within the range where it has two ends and the mean lies between them, else symmetric about the mean."""
+    if low is not None and high is not None and low < mean < high:
+        return Interval(*bounded_limits(mean, error, low, high, most), f"wilson-{how}")
+    half = float(stats.t.ppf(0.975, error.degrees)) * math.sqrt(error.variance)
+    ends = (-math.inf if low is None else low, math.inf if high is None else high)
+    return Interval(max(ends[0], mean - half), min(ends[1], mean + half), f"t-{how}")
 
-    "wilson": 0/1 credits, equal row weights, every row a cluster of its own. "cr1-t": equal row weights otherwise.
-    "cluster-bootstrap": unequal row weights. "wilson-effective": no spread to estimate from.
+
+def linear_interval(
+    values: Floats, nested: Nest, clusters: Ints, low: float | None = 0.0, high: float | None = 1.0
+) -> Interval:
+    """The 95% interval of the nested mean of `values` [n], n > 0, of a rule whose range ends at `low` and `high`.
+
+    "wilson": values at the ends of [0, 1], equal row weights, every row a cluster of its own. "wilson-cr2": any other
+    mean within a range. "t-cr2": a mean without one, or values beyond it. "wilson-effective": no spread to estimate
+    from. No interval where there is neither spread nor range.
     """
-    weights = nested.shares()
-    mean = nested.mean_of_rows(values)
+    weights, mean = nested.shares(), nested.mean_of_rows(values)
     groups = len(np.unique(clusters))
-    binary = bool(np.isin(values, (0.0, 1.0)).all())
-    equal = bool(np.allclose(weights, 1 / len(values), rtol=1e-9, atol=0))
-    if equal and binary and groups == len(values):
+    if (low is not None and values.min() < low) or (high is not None and values.max() > high):
+        low = high = None
+    binary = (low, high) == (0.0, 1.0) and bool(np.isin(values, (0.0, 1.0)).all())
+    if binary and groups == len(values) and np.allclose(weights, 1 / len(values), rtol=1e-9, atol=0):
         return Interval(*wilson(float(values.sum()), len(values)), "wilson")
-    if groups < 2 or np.ptp(values) == 0:
-        return _cautious(mean, weights, clusters)
-    if equal:
-        error, _ = cr1(values, clusters)
-        # Clusters whose deviations cancel leave no spread, as rows that are all alike do.
-        if error < 1e-12:
-            return _cautious(mean, weights, clusters)
-        half = float(stats.t.ppf(0.975, groups - 1)) * error
-        return Interval(max(0.0, mean - half), min(1.0, mean + half), "cr1-t")
-    limits = percentile(bootstrap_means(values, nested, clusters, resamples, rng))
-    if limits is None or limits[1] - limits[0] < 1e-12:
-        return _cautious(mean, weights, clusters)
-    return Interval(*limits, "cluster-bootstrap")
+    error = robust_error(values, nested, clusters) if groups > 1 else None
+    if error is None or error.variance < _NO_SPREAD:
+        if low is None or high is None:
+            return Interval(None, None, "")
+        return _cautious(mean, weights, clusters, low, high)
+    most = 1 / float(weights @ weights) if binary else math.inf
+    return _limits(mean, error, low, high, most, "cr2")
+
+
+def bootstrap_interval(
+    value: float, draws: Floats, clusters: int, strata: int = 1, low: float | None = None, high: float | None = None
+) -> Interval:
+    """The 95% interval of a figure that is no mean, from `draws` [resamples] of its clusters, nan where undefined.
+
+    The draws' variance times G / (G - strata), with t of G - strata degrees of freedom: percentiles of the draws cover
+    too little at few clusters. "wilson-bootstrap" within a range, "t-bootstrap" without one. None where under nine in
+    ten draws are defined or all are alike.
+    """
+    defined = draws[~np.isnan(draws)]
+    if clusters <= strata or len(defined) < max(2, 0.9 * len(draws)):
+        return Interval(None, None, "")
+    variance = float(defined.var(ddof=1)) * clusters / (clusters - strata)
+    if variance < _NO_SPREAD:
+        return Interval(None, None, "")
+    return _limits(value, RobustError(variance, clusters - strata), low, high, math.inf, "bootstrap")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, cluster_codes, nest
-from rmbench.metrics.uncertainty.interval import Interval, linear_interval, percentile, strata
+from rmbench.metrics.uncertainty.interval import Interval, bootstrap_interval, linear_interval, strata
 from rmbench.types import Judged
 
 __all__ = [
@@ -49,8 +49,8 @@ class Sample:
     """[G] clusters of one stratum are drawn among themselves; None: all are one stratum."""
     width: int = 0
     """Numbers that one drawn value needs at once, for bounding memory."""
-    unit_mean: tuple[Floats, Nest, Ints] | None = None
-    """(values in [0, 1], their nest, their clusters) where the metric is a mean of such: intervals need no draws."""
+    mean_of: tuple[Floats, Nest, Ints] | None = None
+    """(row values, their nest, their clusters) where the metric is their mean: intervals need no draws."""
     extras: tuple[tuple[str, Sample], ...] = ()
     """Further values to report with it: group label, sample."""
 
@@ -77,11 +77,10 @@ def mean_sample(
     rows: Sequence[Judged],
     nested: Nest | None = None,
     *,
-    in_unit: bool,
     comparisons: int = 0,
     flags: tuple[str, ...] = (),
 ) -> Sample:
-    """The nested (None: plain) mean of row `values` [n], undefined without any; `in_unit` where each lies in [0, 1].
+    """The nested (None: plain) mean of row `values` [n], undefined without any.
 
     Clusters are drawn within the leaves of the levels where no cluster crosses them.
     """
@@ -105,7 +104,7 @@ def mean_sample(
         flags=flags,
         strata=tuple(stratum.tolist()) if len(found) > 1 else None,
         width=nested.leaves,
-        unit_mean=(values, nested, codes) if in_unit else None,
+        mean_of=(values, nested, codes),
     )
 
 
@@ -185,17 +184,19 @@ def draw_jointly(parts: Sequence[Sample], resamples: int, rng: np.random.Generat
     return out
 
 
-def interval_of(sample: Sample, resamples: int, rng: np.random.Generator) -> Interval:
-    """The 95% interval: of a mean of values in [0, 1], else from draws of clusters.
+def interval_of(
+    sample: Sample, resamples: int, rng: np.random.Generator, low: float | None = None, high: float | None = None
+) -> Interval:
+    """The 95% interval: of a mean of rows, else from draws of clusters. `low` and `high` are the ends of its range.
 
     None where there is no value, one cluster, or draws that are all alike (a perfect order), which leave no spread.
     """
-    no_interval = Interval(None, None, "")
     if sample.value is None:
-        return no_interval
-    if sample.unit_mean is not None:
-        return linear_interval(*sample.unit_mean, resamples, rng)
+        return Interval(None, None, "")
+    if sample.mean_of is not None:
+        return linear_interval(*sample.mean_of, low, high)
     if len(sample.clusters) < 2:
-        return no_interval
-    limits = percentile(draw_jointly([sample], resamples, rng)[0])
-    return Interval(*limits, "cluster-bootstrap") if limits and limits[1] - limits[0] >= 1e-12 else no_interval
+        return Interval(None, None, "")
+    draws = draw_jointly([sample], resamples, rng)[0]
+    together = _drawn_together(sample.strata or (0,) * len(sample.clusters))
+    return bootstrap_interval(sample.value, draws, len(sample.clusters), len(together), low, high)

@@ -129,7 +129,7 @@ def test_blocks_are_unbiased() -> None:
     end = measure([row(picks(cast))], [ACCURACY])[0]
     means = []
     for order in permutations(cast):
-        curve = vote_curve([row(picks(list(order)))], ACCURACY, end, MAJORITY, resamples=1)
+        curve = vote_curve([row(picks(list(order)))], ACCURACY, end, MAJORITY)
         means.append({value.group: value.value for value in curve}["votes=3"])
     subsets = [credit(row(joined_votes(picks(list(some)))), ACCURACY).value for some in combinations(cast, k)]
     assert sum(means) / len(means) == pytest.approx(sum(subsets) / len(subsets))

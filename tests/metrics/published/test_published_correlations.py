@@ -68,7 +68,7 @@ def test_unieval_correlations(released, file):
             value = got[rule, group]
             assert value.value == pytest.approx(figure, abs=5.1e-7), (dimension, rule)
             assert value.low < value.value < value.high
-            assert (value.n, value.comparisons, value.interval) == (SIZES[file], SIZES[file], "cluster-bootstrap")
+            assert (value.n, value.comparisons, value.interval) == (SIZES[file], SIZES[file], "wilson-bootstrap")
 
 
 WITHIN = {

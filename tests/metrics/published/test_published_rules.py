@@ -251,7 +251,7 @@ def test_rmb_by_length(data, golden, which, key, rule):
         group, expected = None if goal == "all" else f"goal={goal}", table[key][goal]
         micro = got["micro", group]
         assert (micro.n, round(micro.value * micro.n)) == (expected["n"], expected["correct"])
-        assert micro.interval == "cr1-t"
+        assert micro.interval == "wilson-cr2"
         assert micro.value == pytest.approx(expected["micro"], abs=5.1e-7)
         assert got["files", group].value == pytest.approx(expected["macro_over_scenario_files"], abs=5.1e-7)
         assert got["categories", group].value == pytest.approx(expected["macro_over_categories"], abs=5.1e-7)

@@ -48,7 +48,7 @@ def test_reward_bench_sections_from_rows(golden):
     for section, score in table["section_scores"].items():
         assert values[f"section={section}"].value == pytest.approx(score, abs=1e-12)
     assert values["subset=math-prm"].value == pytest.approx(132 / 447)
-    assert values[None].interval == "cluster-bootstrap"
+    assert values[None].interval == "wilson-cr2"
     assert values[None].low < table["mean_of_four"] < values[None].high
 
 

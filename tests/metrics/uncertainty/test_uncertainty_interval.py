@@ -15,7 +15,7 @@ from statsmodels.stats.proportion import proportion_confint
 from rmbench.metric_spec import Level
 from rmbench.metrics.uncertainty.aggregate import nest
 from rmbench.metrics.uncertainty.interval import (
-    bootstrap_means,
+    bootstrap_interval,
     cr1,
     effective,
     linear_interval,
@@ -101,11 +101,30 @@ def test_effective_clusters():
 
 def test_which_interval():
     binary = np.array([1.0, 0, 1, 1, 0, 1, 1, 0])
-    assert linear_interval(binary, flat(8), np.arange(8), 200, rng()).method == "wilson"
-    assert linear_interval(binary, flat(8), np.repeat(np.arange(4), 2), 200, rng()).method == "cr1-t"
-    assert linear_interval(binary / 2, flat(8), np.arange(8), 200, rng()).method == "cr1-t"
-    unequal = nest(rows("aaaaaabb"), (Level("g"),))
-    assert linear_interval(binary, unequal, np.arange(8), 200, rng()).method == "cluster-bootstrap"
+    assert linear_interval(binary, flat(8), np.arange(8)).method == "wilson"
+    assert linear_interval(binary, flat(8), np.repeat(np.arange(4), 2)).method == "wilson-cr2"
+    assert linear_interval(binary / 2, flat(8), np.arange(8)).method == "wilson-cr2"
+    assert linear_interval(binary, nest(rows("aaaaaabb"), (Level("g"),)), np.arange(8)).method == "wilson-cr2"
+    assert linear_interval(binary, flat(8), np.arange(8), None, None).method == "t-cr2"
+
+
+def test_values_beyond_the_range_of_their_rule_have_an_interval_around_them():
+    """Ratings from 1 to 5 under a rule of [0, 1]: the value lies between its limits."""
+    ratings = np.array([1.0, 5, 3, 2, 4, 4])
+    got = linear_interval(ratings, flat(6), np.arange(6))
+    half = stats.t.ppf(0.975, 5) * ratings.std(ddof=1) / math.sqrt(6)
+    assert (got.low, got.high) == pytest.approx((ratings.mean() - half, ratings.mean() + half))
+    assert got.method == "t-cr2"
+
+
+def test_a_mean_of_correlations_has_limits_within_minus_one_and_one():
+    values = np.array([1.0, 1, 1, 0.8, 1, 1])
+    got = linear_interval(values, flat(6), np.arange(6), -1.0, 1.0)
+    assert values.mean() + stats.t.ppf(0.975, 5) * values.std(ddof=1) / math.sqrt(6) > 1
+    assert 0 < got.low < values.mean() < got.high < 1
+    same = linear_interval(np.ones(6), flat(6), np.arange(6), -1.0, 1.0)
+    assert (same.high, same.method) == (1.0, "wilson-effective")
+    assert same.low == pytest.approx(2 * wilson(6, 6)[0] - 1)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +140,7 @@ def test_which_interval():
 )
 def test_without_spread_the_interval_is_wide_not_a_point(values, clusters):
     """One row, one cluster, rows or clusters that are all alike: Wilson over the clusters."""
-    got = linear_interval(np.array(values), flat(len(values)), np.array(clusters), 200, rng())
+    got = linear_interval(np.array(values), flat(len(values)), np.array(clusters))
     groups = len(set(clusters))
     assert (got.low, got.high) == pytest.approx(wilson(np.mean(values) * groups, groups))
     assert got.high - got.low > 0.2
@@ -129,17 +148,17 @@ def test_without_spread_the_interval_is_wide_not_a_point(values, clusters):
 
 def test_an_oracle_under_unequal_weights_has_no_certain_interval():
     nested = nest(rows("aaaaaabb"), (Level("g"),))
-    got = linear_interval(np.ones(8), nested, np.arange(8), 200, rng())
+    got = linear_interval(np.ones(8), nested, np.arange(8))
     assert (got.high, got.method) == (1.0, "wilson-effective")
     assert got.low < 0.75
 
 
-def test_leaves_of_one_row_are_resampled_together():
-    """Within leaves of one row nothing could vary: rows are then drawn over all leaves."""
+def test_leaves_of_one_row_have_a_wide_interval():
+    """Within leaves of one row nothing could vary: they are held against the aggregate."""
     nested = nest(rows("abcdefgg"), (Level("g"),))
     values = np.array([1, 0, 1, 0, 1, 1, 0, 1.0])
-    got = linear_interval(values, nested, np.arange(8), 2000, rng())
-    assert got.method == "cluster-bootstrap"
+    got = linear_interval(values, nested, np.arange(8))
+    assert got.method == "wilson-cr2"
     assert got.high - got.low > 0.4
 
 
@@ -152,40 +171,29 @@ def test_resample_counts_blocks_do_not_change_the_draws(monkeypatch):
     assert (whole.sum(axis=1) == 7).all()
 
 
-@pytest.mark.parametrize("crossing", [False, True])
-def test_bootstrap_means_by_a_plain_loop(crossing):
-    """The same spread as drawing clusters in a loop, within leaves or, where clusters cross leaves, over all rows."""
-    generator = np.random.default_rng(5)
-    groups = ["a"] * 30 + ["b"] * 60
-    values = generator.integers(0, 2, 90).astype(float)
-    clusters = np.arange(90) % 30 if crossing else np.arange(90) // 3
-    nested = nest(rows(groups), (Level("g", {"a": 1, "b": 3}),))
-    ours = bootstrap_means(values, nested, clusters, 4000, rng())
-    loop = []
-    in_b = np.array(groups) == "b"
-    pools = [np.unique(clusters)] if crossing else [np.unique(clusters[~in_b]), np.unique(clusters[in_b])]
-    for _ in range(1500):
-        drawn = np.concatenate([generator.choice(pool, len(pool)) for pool in pools])
-        picked = np.concatenate([np.flatnonzero(clusters == code) for code in drawn])
-        a, b = picked[~in_b[picked]], picked[in_b[picked]]
-        loop.append((values[a].mean() + 3 * values[b].mean()) / 4)
-    assert ours.mean() == pytest.approx(np.mean(loop), abs=0.01)
-    assert ours.std() == pytest.approx(np.std(loop), rel=0.1)
-    assert np.quantile(ours, [0.025, 0.975]) == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.02)
-
-
-def test_percentile_bootstrap_published():
+def test_percentile_limits_are_quantiles_of_a_bootstrap():
     """b 25, c 10, n 358 (scipy, 9,999 resamples): se .016359, percentile limits -.07542, -.01117."""
     d = np.repeat([-1.0, 1.0, 0.0], [25, 10, 323])
-    draws = bootstrap_means(d, flat(358), np.arange(358), 9999, rng())
+    draws = np.concatenate([counts @ d / 358 for _, counts in resample_counts(358, 9999, rng())])
     assert draws.std() == pytest.approx(0.016359, rel=0.03)
     assert percentile(draws) == pytest.approx((-0.07542, -0.01117), abs=2 / 358)
 
 
-def test_percentile_bootstrap_published_with_three_discordant_rows():
-    d = np.repeat([-1.0, 0.0], [3, 97])
-    draws = bootstrap_means(d, flat(100), np.arange(100), 9999, rng())
-    assert percentile(draws) == pytest.approx((-0.07, 0), abs=1e-9)
+def test_bootstrap_interval_is_t_of_the_draws_spread():
+    draws = np.random.default_rng(4).normal(0.6, 0.05, 4000)
+    got = bootstrap_interval(0.6, draws, 9)
+    half = stats.t.ppf(0.975, 8) * draws.std(ddof=1) * math.sqrt(9 / 8)
+    assert (got.low, got.high, got.method) == (pytest.approx(0.6 - half), pytest.approx(0.6 + half), "t-bootstrap")
+    bounded = bootstrap_interval(0.6, draws, 9, 1, -1.0, 1.0)
+    assert bounded.method == "wilson-bootstrap"
+    assert -1 < bounded.low < 0.6 < bounded.high < 1
+
+
+@pytest.mark.parametrize(
+    "draws, clusters", [([0.5] * 50, 9), ([0.1, 0.2] * 40 + [math.nan] * 20, 9), ([0.1, 0.2] * 9, 1)]
+)
+def test_no_interval_without_spread_defined_draws_or_clusters(draws, clusters):
+    assert bootstrap_interval(0.5, np.array(draws), clusters).low is None
 
 
 def test_percentile_needs_defined_draws():
