@@ -21,6 +21,8 @@ __all__ = ["open_relevance"]
 
 _POOLER = r"(.*\.)?pooler\..*"
 """A layer for classifiers, which many embedders' checkpoints lack; its output is not read."""
+_HEAD = r"(score|classifier|classification_head)\..*"
+"""The head of a classifier, whose states are read before it."""
 
 _MODES: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
@@ -48,7 +50,7 @@ def open_relevance(wanted: RelevanceSettings, options: OpenOptions) -> Relevance
     if length is not None and length <= len(before) + len(after):
         raise RmbenchError(f"--max-length {length} leaves no room for text.")
     text = EmbeddedText(tokenizer, before, after, length, wanted.truncation_side)
-    model, unused = load_model(checkpoint, placement, options, spare=_POOLER)
+    model, unused = load_model(checkpoint, placement, options, drop=_HEAD, spare=_POOLER)
     settings = {
         **wanted.model_dump(),
         "embedder": embedder,
