@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 test: install  ## Every test; those that need real benchmark files skip unless RMBENCH_DATA names a folder.
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-# The versions are the lower bounds of pyproject.toml, torch's included: of its 2.4 the index has builds for CUDA alone,
+# The versions are the lower bounds of pyproject.toml, torch's included: of its 2.6 the index has builds for CUDA alone,
 # some gigabytes. The tools of testing are as new as those allow.
 test-lowest: build/lowest.txt  ## Every fast test with the oldest dependencies that pyproject.toml allows.
 	$(MAKE) test VENV=.venv-lowest GROUP=test CONSTRAINTS=$< PYTEST_ARGS='-m "not slow"'

@@ -192,8 +192,10 @@ def test_combine_must_give_a_square(scorer: Make, example: Make) -> None:
 
 
 def test_margins_need_a_combine(scorer: Make, example: Make) -> None:
-    model = scorer(answers=frozenset({"margin"}))
-    model.combine = None
+    class Uncombined(scorer):  # type: ignore[misc]
+        combine = None
+
+    model = Uncombined(answers=frozenset({"margin"}))
     with pytest.raises(RmbenchError, match="toy answers margins and has no `combine`"):
         judge("task", [example("x", "q", "a", "b")], model)
 

@@ -118,6 +118,22 @@ class SharingToy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._toy, name)
 
+    # By name, because isinstance of a protocol looks past __getattr__ since Python 3.12.
+    @property
+    def facts(self) -> Any:
+        return self._toy.facts
+
+    @property
+    def answers(self) -> Any:
+        return self._toy.answers
+
+    @property
+    def pad_id(self) -> Any:
+        return self._toy.pad_id
+
+    def encode(self, requests: Any) -> Any:
+        return self._toy.encode(requests)
+
     def sharing(self, batches: list[Batch]) -> Sharing:
         self.tried.append(len(batches))
         return Sharing(self._agrees, "lean: they agree" if self._agrees else "they differ by 1e+00")
