@@ -192,7 +192,7 @@ def test_combine_must_give_a_square(scorer: Make, example: Make) -> None:
 
 
 def test_margins_need_a_combine(scorer: Make, example: Make) -> None:
-    class Uncombined(scorer):  # type: ignore[misc]
+    class Uncombined(scorer):  # type: ignore[misc, valid-type]
         combine = None
 
     model = Uncombined(answers=frozenset({"margin"}))
