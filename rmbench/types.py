@@ -6,9 +6,10 @@ order the task declares, never in the order a model was shown them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 __all__ = [
     "TIE",
@@ -25,6 +26,7 @@ __all__ = [
     "Status",
     "Value",
     "Verdict",
+    "bare_text",
     "text_of",
 ]
 
@@ -61,11 +63,20 @@ class Message:
     role: str
     """"system", "user", "assistant" or "tool"."""
     parts: tuple[Part, ...]
+    """None where the message's content is null, as beside tool calls."""
+    extra: tuple[tuple[str, str], ...] = ()
+    """Further keys of a chat message (`tool_calls`, `reasoning_content`, `name` ...), each with its value as JSON."""
 
     @classmethod
     def of(cls, role: str, text: str) -> Message:
         """A message of one text part."""
         return cls(role, (Part(text=text),))
+
+    @property
+    def as_dict(self) -> dict[str, Any]:
+        """The message as chat templates take it: role, content (text, or None) and further keys."""
+        content = self.text if self.parts else None
+        return {"role": self.role, "content": content, **{key: json.loads(value) for key, value in self.extra}}
 
     @property
     def text(self) -> str:
@@ -76,9 +87,20 @@ class Message:
 Conversation = tuple[Message, ...]
 
 
+def bare_text(message: Message) -> str:
+    """The text of a message, for models that read nothing else of it.
+
+    Raises:
+        ValueError: the message has a further key, which would not be read.
+    """
+    for key, _ in message.extra:
+        raise ValueError(f'the model reads no "{key}" of a message, which one of the {message.role} has')
+    return message.text
+
+
 def text_of(conversation: Conversation) -> str:
-    """All text of a conversation, turns joined by newlines, roles left out."""
-    return "\n".join(message.text for message in conversation)
+    """All text of a conversation, turns joined by newlines, roles left out; raises ValueError as `bare_text` does."""
+    return "\n".join(map(bare_text, conversation))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from rmbench.check.probes import PLAIN
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject
@@ -20,7 +23,8 @@ _THOUGHT = "Two and two can be counted on one hand."
 def template(subject: Subject) -> CheckResult:
     """Decoded tokens hold every message once and in order; the text of one probe is shown with its special tokens. For
     a model that reads two conversations in one row, in a format of its own, every message appears once or twice. The
-    line says where the template drops an answer's reasoning, as its authors may have meant it to."""
+    line says where the template drops an answer's reasoning, as its authors may have meant it to, and which keys beside
+    role and content it does not read."""
     name = "template"
     why = why_no_text(subject)
     rows = [] if why else [one for one in pairs_of_probes(subject, PLAIN) if not one[2].truncated]
@@ -35,7 +39,8 @@ def template(subject: Subject) -> CheckResult:
             return failed(name, f"{probe}: {problem}", {"rows": len(rows)}, text=decoded)
     source = str(subject.facts.settings.get("template") or "the model's own")
     how = "with both responses in each" if rows[0][1].against else "once and in order"
-    line = f"{len(rows)} rows hold every message, {how} (template: {source}){_dropped_reasoning(subject)}"
+    line = f"{len(rows)} rows hold every message, {how} (template: {source})"
+    line += _dropped_reasoning(subject) + _unread_keys(subject)
     return passed(name, line, {"rows": len(rows)}, text=text)
 
 
@@ -53,6 +58,24 @@ def _dropped_reasoning(subject: Subject) -> str:
     return (
         f"; it drops reasoning before </think> in {' and '.join(dropping)}, which runs count as template_dropped_text"
     )
+
+
+def _unread_keys(subject: Subject) -> str:
+    """The common keys of messages that the template does not read, or ""."""
+    if subject.text is None:
+        return ""
+    calls = json.dumps([{"type": "function", "id": "call00001", "function": {"name": "add", "arguments": {"a": 2}}}])
+    caller = replace(Message.of("assistant", ""), extra=(("tool_calls", calls),))
+    asked = Message.of("user", "What is two and two?")
+    texts = {role: Message.of(role, "It is four.") for role in ("assistant", "tool")}
+    probes = {
+        "tool_calls": (asked, caller),
+        "tool_call_id": (asked, caller, replace(texts["tool"], extra=(("tool_call_id", '"call00001"'),))),
+        "reasoning_content": (asked, replace(texts["assistant"], extra=(("reasoning_content", f'"{_THOUGHT}"'),))),
+        "name": (asked, replace(texts["assistant"], extra=(("name", '"Ada"'),))),
+    }
+    unread = [key for key, turns in probes.items() if not subject.text.template.reads(key, turns)]
+    return f"; of messages' further keys it does not read {', '.join(unread)}" if unread else ""
 
 
 def _drops_thought(chat: ChatTemplate, turns: Conversation) -> bool:

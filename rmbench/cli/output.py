@@ -41,5 +41,7 @@ def error_console() -> Console:
 def exit_on_failed_rows(results: Results) -> None:
     """Exit code 3, and a line on stderr, where the model failed on rows."""
     if results.failed_rows:
-        click.echo(f"rmbench: {results.failed_rows} rows failed; `rmbench show` on a record names them.", err=True)
+        first = next(row for record in results.records for row in record.failed)
+        line = f"rmbench: {results.failed_rows} rows failed (first {first.id}: {first.why})"
+        click.echo(f"{line}; `rmbench show` on a record names them.", err=True)
         click.get_current_context().exit(3)

@@ -87,10 +87,10 @@ def _failed_where_alike(requests: Sequence[Request], entries: Sequence[Encoded])
     return rows
 
 
-def _content(request: Request) -> list[tuple[str, str]]:
-    """Roles and texts, white space left out."""
+def _content(request: Request) -> list[tuple[object, ...]]:
+    """Roles, texts and further keys, white space of texts left out."""
     conversation = (*request.conversation, *(request.against or ()))
-    return [(message.role, "".join(message.text.split())) for message in conversation]
+    return [(message.role, "".join(message.text.split()), *message.extra) for message in conversation]
 
 
 def _encode_chunk(chunk: Sequence[Request], scorer: Scorer) -> list[Encoded]:

@@ -17,7 +17,8 @@ from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFa
 __all__ = ["CallableScorer", "RewardFunction", "open_callable"]
 
 RewardFunction = Callable[[list[list[dict[str, str]]]], Sequence[float]]
-"""Takes B conversations, each a list of {"role", "content"}, and returns B rewards, higher is better."""
+"""Takes B conversations, each a list of {"role", "content"} and further keys, and returns B rewards, higher
+is better."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ def open_callable(function: RewardFunction, options: OpenOptions) -> CallableSco
 
 
 def _encode(request: Request) -> Encoded:
-    turns = tuple({"role": message.role, "content": message.text} for message in request.conversation)
+    turns = tuple(message.as_dict for message in request.conversation)
     text = json.dumps(turns)
-    size = sum(len(turn["content"]) for turn in turns)
+    size = sum(len(message.text) for message in request.conversation)
     return Encoded(key=hashlib.sha256(text.encode()).hexdigest(), size=size, payload=turns)
 
 
-def _turns(row: Encoded) -> tuple[dict[str, str], ...]:
+def _turns(row: Encoded) -> tuple[dict[str, Any], ...]:
     if not isinstance(row.payload, tuple):
         raise TypeError("a row of a callable carries its conversation as payload")
     return row.payload

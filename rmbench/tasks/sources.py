@@ -99,7 +99,7 @@ def digest_of(examples: Sequence[Example]) -> str:
 
 
 def _plain(conversation: Conversation) -> list[list[object]]:
-    return [[m.role, [[part.kind, part.text, part.name] for part in m.parts]] for m in conversation]
+    return [[m.role, [[part.kind, part.text, part.name] for part in m.parts], *m.extra] for m in conversation]
 
 
 def _read(task: Task, source: str, allow_changed: bool) -> Loaded:

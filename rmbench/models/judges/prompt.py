@@ -24,7 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from rmbench.errors import RmbenchError
 from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.quoting import Quoting, reserved_marks
-from rmbench.types import Conversation, Example
+from rmbench.types import Conversation, Example, bare_text
 
 __all__ = ["Prompt", "PromptError"]
 
@@ -108,6 +108,10 @@ class Prompt:
 
 def _text(conversation: Conversation, quote: Quote, bare: str = "user") -> str:
     """A conversation's text; a single turn of the role `bare` without its role."""
+    try:
+        texts = [quote(bare_text(message)) for message in conversation]
+    except ValueError as error:
+        raise PromptError(str(error)) from None
     if len(conversation) == 1 and conversation[0].role == bare:
-        return quote(conversation[0].text)
-    return "\n\n".join(f"[{message.role}]\n{quote(message.text)}" for message in conversation)
+        return texts[0]
+    return "\n\n".join(f"[{message.role}]\n{text}" for message, text in zip(conversation, texts, strict=True))

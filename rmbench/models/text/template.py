@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,15 +13,23 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Request
-from rmbench.types import Message
+from rmbench.types import Conversation, Message, bare_text
 
 __all__ = ["ChatTemplate", "resolve_template"]
+
+Turns = Sequence[Mapping[str, Any]]
+"""Messages as a template takes them."""
 
 _FIXED_DATE = datetime(2024, 7, 26)
 """What a template that asks for today gets, so that scores do not change overnight: the date that Llama 3.1's own
 template falls back to."""
 
 _TODAY = re.compile(r"""strftime_now\(\s*("[^"'\\]*"|'[^"'\\]*')\s*\)""")
+
+_NAMES_ONLY = ("id", "type", "tool_call_id")
+"""Keys whose values name a call or its kind."""
+
+_REASONING = ("reasoning_content", "reasoning", "thinking")
 
 _PROBE = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
 
@@ -51,26 +59,66 @@ class ChatTemplate:
         """The text of a request, with `generation_prompt` followed by the header of the next answer.
 
         Raises:
-            TemplateRefusedError: the template raises, or it leaves a system message out without a word.
+            TemplateRefusedError: the template raises, or it leaves a system message or a key of messages out.
         """
         if request.render == "raw":
-            return "".join(message.text for message in request.conversation)
-        text = self._apply([_turn(message) for message in request.conversation])
+            return "".join(map(_bare, request.conversation))
+        turns = [message.as_dict for message in request.conversation]
+        text = self._rendered(turns)
         for message in request.conversation:
             if message.role == "system" and not _holds(text, message.text):
                 raise TemplateRefusedError("the chat template drops the system message")
+        for key in dict.fromkeys(key for message in request.conversation for key, _ in message.extra):
+            if self._leaves_out(key, turns, text) and not self._may_leave_out(key, request):
+                raise TemplateRefusedError(
+                    f'the chat template does not read the key "{key}" of messages (`ignore_keys` of the task\'s column '
+                    "leaves annotations out)"
+                )
         return text
 
     def drops_text(self, request: Request, text: str) -> bool:
-        """Whether the text that `render` gave for a request lacks some of a message's."""
-        return request.render == "chat" and not all(_holds(text, message.text) for message in request.conversation)
+        """Whether the text that `render` gave for a request lacks some of a message's, further keys included."""
+        pieces = (piece for message in request.conversation for piece in _pieces(message))
+        return request.render == "chat" and not all(_holds(text, piece) for piece in pieces)
 
-    def _apply(self, turns: list[dict[str, str]]) -> str:
+    def reads(self, key: str, conversation: Conversation) -> bool:
+        """Whether the text of a conversation differs without a key of its messages."""
+        turns = [message.as_dict for message in conversation]
+        try:
+            return not self._leaves_out(key, turns, self._rendered(turns))
+        except TemplateRefusedError:
+            return False
+
+    def _leaves_out(self, key: str, turns: Turns, text: str) -> bool:
+        """Whether the text of these turns is the same without the key."""
+        try:
+            return self._rendered([{name: each[name] for name in each if name != key} for each in turns]) == text
+        except TemplateRefusedError:
+            return False
+
+    def _may_leave_out(self, key: str, request: Request) -> bool:
+        """A template that reads reasoning may drop that of earlier turns by intent, which counts as dropped text."""
+        answers = request.conversation[request.prompt_messages :]
+        held = any(key in dict(message.extra) for message in answers)
+        return key in _REASONING and key in self.text and not held
+
+    def _rendered(self, turns: Turns) -> str:
+        """The text of turns. Where content is null, templates differ in whether they take None or an empty text."""
+        if all(turn["content"] is not None for turn in turns):
+            return self._apply(turns)
+        empty = [{**turn, "content": "" if turn["content"] is None else turn["content"]} for turn in turns]
+        try:
+            text = self._apply(turns)
+        except (TemplateRefusedError, TypeError):
+            return self._apply(empty)
+        return min(text, self._apply(empty), key=lambda each: each.count("None")) if "None" in text else text
+
+    def _apply(self, turns: Turns) -> str:
         from jinja2.exceptions import TemplateError
 
         try:
             text: str = self.tokenizer.apply_chat_template(
-                turns,
+                list(turns),
                 chat_template=_on_a_fixed_date(self.text),
                 tokenize=False,
                 add_generation_prompt=self.generation_prompt,
@@ -144,5 +192,26 @@ def _holds(text: str, content: str) -> bool:
     return any("".join(form.split()) in packed for form in (content, spelled))
 
 
-def _turn(message: Message) -> dict[str, str]:
-    return {"role": message.role, "content": message.text}
+def _bare(message: Message) -> str:
+    try:
+        return bare_text(message)
+    except ValueError as error:
+        raise TemplateRefusedError(str(error)) from None
+
+
+def _pieces(message: Message) -> Iterator[str]:
+    """The texts of a message: its content, and those of its further keys but for ids and types, which templates drop
+    without harm."""
+    yield message.text
+    for key, value in message.extra:
+        if key not in _NAMES_ONLY:
+            yield from _strings(json.loads(value))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for key, each in value.items() if key not in _NAMES_ONLY for text in _strings(each))
+    elif isinstance(value, list):
+        yield from (text for each in value for text in _strings(each))

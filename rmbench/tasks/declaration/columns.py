@@ -40,6 +40,8 @@ class TextRule(ColumnRule):
     separator: str = "\n"
     form: Literal["text", "messages", "image", "video"] = "text"
     """`messages`: the column is a list of {role, content}; `image`, `video`: the column names a file."""
+    ignore_keys: list[str] = []
+    """Keys of messages that are annotations, which no model is to read."""
     joined: bool = False
     """A value that is a list of texts is one text, its items joined by `separator`."""
     cast: bool = False

@@ -12,13 +12,12 @@ from typing import Any
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.columns import ColumnRule, GroupRule, TextRule
 from rmbench.tasks.rows.paths import filled
-from rmbench.types import Conversation, Message
 
 __all__ = [
     "ExcludedError",
     "RawRow",
     "as_figure",
-    "conversation",
+    "as_text",
     "figure",
     "group_value",
     "has",
@@ -27,17 +26,10 @@ __all__ = [
     "lookup",
     "media_of",
     "pairs_of",
+    "pick",
     "text",
     "texts",
 ]
-
-_ROLES = ("system", "user", "assistant", "tool")
-_UNREAD_KEYS = frozenset(
-    "audio citations documents function_call images name reasoning reasoning_content thinking tool_call_id tool_calls "
-    "tool_plan tool_responses tools videos".split()
-)
-"""Keys of a message that chat templates read in addition to role and content. Templates are not given them (yet), so a
-row whose candidates differ in one of them would be misread."""
 
 
 class ExcludedError(Exception):
@@ -95,7 +87,7 @@ def _step(row: RawRow, value: Any, keys: list[str], path: str) -> Any:
     return [_step(row, item, keys[1:], path) for item in inner]
 
 
-def _pick(row: RawRow, rule: ColumnRule) -> str:
+def pick(row: RawRow, rule: ColumnRule) -> str:
     """The column that the rule takes from this row."""
     if rule.column is not None:
         return rule.column
@@ -111,26 +103,26 @@ def text(row: RawRow, rule: TextRule) -> str:
         return filled(rule.template, lambda name: label(row, name))
     if rule.join:
         pieces = [
-            _as_text(row, name, value, rule.cast)
+            as_text(row, name, value, cast=rule.cast)
             for name in rule.join
             for value in (_flat(lookup(row, name)) if "[]" in name else [lookup(row, name)])
         ]
         return rule.separator.join(piece for piece in pieces if piece)
-    name = _pick(row, rule)
+    name = pick(row, rule)
     return _piece(row, name, lookup(row, name), rule)
 
 
 def texts(row: RawRow, rule: TextRule) -> list[str]:
     """The texts that the rule takes: one, or one per item of a list."""
-    if rule.join or rule.template is not None or not (name := _pick(row, rule)).count("[]"):
+    if rule.join or rule.template is not None or not (name := pick(row, rule)).count("[]"):
         return [text(row, rule)]
     return [_piece(row, name, value, rule) for value in _items(row, name, rule)]
 
 
 def _piece(row: RawRow, name: str, value: Any, rule: TextRule) -> str:
     if rule.joined and isinstance(value, list | tuple):
-        return rule.separator.join(_as_text(row, name, each, rule.cast) for each in value)
-    return _as_text(row, name, value, rule.cast)
+        return rule.separator.join(as_text(row, name, each, cast=rule.cast) for each in value)
+    return as_text(row, name, value, cast=rule.cast)
 
 
 def _items(row: RawRow, name: str, rule: TextRule) -> list[Any]:
@@ -145,7 +137,7 @@ def media_of(row: RawRow, rule: TextRule) -> list[tuple[str, Any]]:
     """(column, value) of each medium that the rule takes: one, or one per item of a list."""
     if rule.template is not None:
         return [(rule.template, text(row, rule))]
-    name = _pick(row, rule)
+    name = pick(row, rule)
     return [(name, each) for each in _items(row, name, rule)]
 
 
@@ -157,7 +149,8 @@ def _flat(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _as_text(row: RawRow, name: str, value: Any, cast: bool) -> str:
+def as_text(row: RawRow, name: str, value: Any, *, cast: bool = False) -> str:
+    """A value as a text; with `cast`, numbers and booleans become one."""
     if cast and isinstance(value, bool | int | float):
         return str(value)
     if not isinstance(value, str):
@@ -175,44 +168,13 @@ def _require_unicode(row: RawRow, name: str, value: str) -> None:
         raise row.error(f'column "{name}": character {error.start} is half of a surrogate pair.') from None
 
 
-def conversation(row: RawRow, rule: TextRule) -> Conversation:
-    """The rule's text as one user message, or its list of {role, content} as it is."""
-    if rule.form != "messages":
-        return (Message.of("user", text(row, rule)),)
-    name = _pick(row, rule)
-    turns = lookup(row, name)
-    if not isinstance(turns, list | tuple) or not turns:
-        raise row.error(f'column "{name}": expected a list of messages, found {kind_of(turns)}.')
-    return tuple(_message(row, f"{name}[{i}]", turn) for i, turn in enumerate(turns))
-
-
-def _message(row: RawRow, name: str, turn: Any) -> Message:
-    if not isinstance(turn, Mapping):
-        raise row.error(f'column "{name}": expected a message with role and content, found {kind_of(turn)}.')
-    for key in turn:
-        if key in _UNREAD_KEYS and turn[key] not in (None, "", [], {}):
-            raise row.error(
-                f'column "{name}": the message has "{key}", which templates are not given yet, so that no model would '
-                'read it. Write it out in "content", or leave the key out of the rows.'
-            )
-    for key in ("role", "content"):
-        if key not in turn:
-            near = did_you_mean(key, map(str, turn))
-            raise row.error(f'column "{name}": the message has no "{key}".{near}')
-    role = turn["role"]
-    if role not in _ROLES:
-        near = did_you_mean(role, _ROLES) if isinstance(role, str) else ""
-        raise row.error(f'column "{name}": {role!r} is no role ({", ".join(_ROLES)}).{near}')
-    return Message.of(role, _as_text(row, f"{name}.content", turn["content"], cast=False))
-
-
 def label(row: RawRow, name: str) -> str:
     """A value that is a name (of a group, an id): text, a whole number, or a boolean as `true` / `false`."""
     value = lookup(row, name)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | str):
-        return _as_text(row, name, str(value), cast=False)
+        return as_text(row, name, str(value))
     raise row.error(f'column "{name}": expected a text or a whole number, found {kind_of(value)}.')
 
 
@@ -220,7 +182,7 @@ def group_value(row: RawRow, group: str, rule: GroupRule) -> str:
     """The row's value of a group, mapped by the rule's `values` or `prefixes`."""
     if rule.default is not None and not any(has(row, name) for name in (rule.column, *rule.first_of)):
         return rule.default
-    name = _pick(row, rule)
+    name = pick(row, rule)
     raw = label(row, name)
     if rule.values:
         for value, members in rule.values.items():

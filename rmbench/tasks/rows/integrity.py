@@ -31,8 +31,8 @@ class Inspected:
 def inspect(rules: RowRules, pairs: Sequence[tuple[RawRow, Example]]) -> Inspected:
     """Look for odd rows and treat them as the task declares.
 
-    A candidate is empty if it has neither text nor media. Candidates are identical if their own prompt and messages
-    are; a row is a duplicate if an earlier one has its prompt, candidates and context, whatever its gold.
+    A candidate is empty if it has neither text, media nor tool calls. Candidates are identical if their own prompt and
+    messages are; a row is a duplicate if an earlier one has its prompt, candidates and context, whatever its gold.
 
     Raises:
         RmbenchError: a row is of a kind that the task refuses.
@@ -64,8 +64,8 @@ def _has_empty(example: Example) -> bool:
 
 
 def _is_empty(candidate: Candidate) -> bool:
-    media = any(part.kind != "text" for message in candidate.messages for part in message.parts)
-    return not media and not candidate.text.strip()
+    more = any(each.extra or any(part.kind != "text" for part in each.parts) for each in candidate.messages)
+    return not more and not candidate.text.strip()
 
 
 def _has_identical(example: Example) -> bool:

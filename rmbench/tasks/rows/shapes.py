@@ -11,7 +11,6 @@ from rmbench.tasks.declaration.schema import Declaration, ExcludeRule, MediaRule
 from rmbench.tasks.rows.fields import (
     ExcludedError,
     RawRow,
-    conversation,
     figure,
     group_value,
     has,
@@ -23,6 +22,7 @@ from rmbench.tasks.rows.fields import (
 )
 from rmbench.tasks.rows.gold import gold_of
 from rmbench.tasks.rows.media import media_part
+from rmbench.tasks.rows.messages import conversation
 from rmbench.tasks.rows.whole import without_prompt
 from rmbench.types import Candidate, Conversation, Example, Gold, Message, Part
 
@@ -172,4 +172,5 @@ def _cluster(declaration: Declaration, row: RawRow, groups: Mapping[str, str], p
 
 
 def _plain(message: Message) -> list[str]:
-    return [message.role, message.text, *(part.name for part in message.parts if part.kind != "text")]
+    media = [part.name for part in message.parts if part.kind != "text"]
+    return [message.role, message.text, *media, *(f"{key}={value}" for key, value in message.extra)]

@@ -59,5 +59,5 @@ def _same(some: Conversation, others: Conversation) -> bool:
     return [_spelled(message) for message in some] == [_spelled(message) for message in others]
 
 
-def _spelled(message: Message) -> tuple[str, str]:
-    return message.role, message.text.strip()
+def _spelled(message: Message) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return message.role, message.text.strip(), message.extra

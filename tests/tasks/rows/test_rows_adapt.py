@@ -165,17 +165,13 @@ def test_ratings_are_finite_numbers(value: Any, rows: Rows, made: Made) -> None:
         made(rows, RATED)
 
 
-BOTH_MESSAGES = "".join(
-    f'{side} = {{ column = "{column}", form = "messages" }}\n'
-    for side, column in (("chosen", "good"), ("rejected", "bad"))
-)
 MESSAGES = {'prompt = "question"': 'prompt = { column = "question", form = "messages" }'}
 
 
 def test_conversations(rows: Rows, made: Made) -> None:
     turns = [("system", "Be kind."), ("user", "Hello."), ("assistant", "Hi."), ("user", "")]
     for row in rows:
-        row["question"] = [{"role": role, "content": text, "language": "English"} for role, text in turns]
+        row["question"] = [{"role": role, "content": text, "language": None} for role, text in turns]
     example = made(rows, MESSAGES)[0]
     assert [(message.role, message.text) for message in example.prompt] == turns
     assert example.conversation(1)[-1].text == "Snow."
@@ -200,22 +196,6 @@ def test_broken_conversations(turns: Any, hint: str, rows: Rows, made: Made) -> 
         made(rows, MESSAGES)
     assert "rows.jsonl, row 0" in str(caught.value)
     assert hint in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "key, value", [("tool_calls", [{"name": "get"}]), ("reasoning_content", "Hm."), ("name", "Ann")]
-)
-@pytest.mark.parametrize("content", ["Hello.", "", None])
-def test_keys_of_messages_that_no_model_would_read(
-    key: str, value: Any, content: str | None, rows: Rows, made: Made
-) -> None:
-    """Whatever the content, which a message of tool calls may lack."""
-    turns = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": content, key: value}]
-    for row in rows:
-        row["good"], row["bad"] = turns, [{"role": "assistant", "content": "No.", key: None}]
-    with pytest.raises(RmbenchError) as caught:
-        made(rows, {COLUMNS: BOTH_MESSAGES})
-    assert f'rows.jsonl, row 0: column "good[1]": the message has "{key}", which templates are not' in str(caught.value)
 
 
 def test_context_and_groups_by_prefix(rows: Rows, made: Made) -> None:

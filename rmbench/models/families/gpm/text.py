@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rmbench.models.protocols import Encoded, Request
 from rmbench.models.text.tokens import TextEncoder, TextRow
-from rmbench.types import Message
+from rmbench.types import Message, bare_text
 
 __all__ = ["GpmText"]
 
@@ -82,7 +82,7 @@ def _first_of(request: Request) -> Request:
     """The first message as a conversation. Of raw text without the space at its end, which joins it to the answer."""
     first = request.conversation[0]
     if request.render == "raw":
-        first = Message.of(first.role, first.text.rstrip(" "))
+        first = Message.of(first.role, bare_text(first).rstrip(" "))
     return Request((first,), 1, request.render)
 
 

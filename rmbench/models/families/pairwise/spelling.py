@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmbench.models.protocols import Request
-from rmbench.types import Conversation
+from rmbench.types import Conversation, bare_text
 
 __all__ = [
     "Dialogue",
@@ -69,7 +69,7 @@ def split(request: Request) -> tuple[Conversation, str, str]:
         raise UnpairableError("the two conversations differ before their answers")
     if request.render == "raw":
         return own[:place], _joined(own[place:]), _joined(other[place:])
-    return own[:place], own[-1].text, other[-1].text
+    return own[:place], bare_text(own[-1]), bare_text(other[-1])
 
 
 def pairrm_texts(request: Request, dialogue: Dialogue) -> Texts:
@@ -83,13 +83,13 @@ def pairrm_texts(request: Request, dialogue: Dialogue) -> Texts:
         return Texts(_joined(shared), first, second)
     if dialogue == "turns":
         shared, first, second = split(request)
-        spoken = [f"{_SPEAKERS.get(message.role, 'USER')}: {message.text.strip()}" for message in shared]
+        spoken = [f"{_SPEAKERS.get(message.role, 'USER')}: {bare_text(message).strip()}" for message in shared]
         return Texts("\n\n".join([*spoken, "ASSISTANT: "]), first, second)
     own, other = request.conversation, _other(request)
     _check_turns(own, other)
     if dialogue == "plain" and len(own) == 2:
-        return Texts(own[0].text, own[1].text, other[1].text)
-    asked = [f"USER: {own[turn].text}\nAssistant: <Response {turn // 2 + 1}>" for turn in range(0, len(own), 2)]
+        return Texts(bare_text(own[0]), bare_text(own[1]), bare_text(other[1]))
+    asked = [f"USER: {bare_text(own[turn])}\nAssistant: <Response {turn // 2 + 1}>" for turn in range(0, len(own), 2)]
     return Texts(_TASK + "\n".join(asked), _numbered(own), _numbered(other))
 
 
@@ -104,7 +104,7 @@ def slic_question(request: Request) -> Question:
         context = _joined(shared)
     else:
         # Upstream tells roles by place, odd or even; a system message, which it does not foresee, speaks as the user.
-        turns = [f"\n<turn> {_role(message.role)}\n {message.text}" for message in shared]
+        turns = [f"\n<turn> {_role(message.role)}\n {bare_text(message)}" for message in shared]
         context = "\n" + "".join(turns) + "\n"
     answers = f"[RESPONSE A] {first} [RESPONSE B] {second}"
     return Question(f"[CONTEXT] {context} {answers} \n", answers)
@@ -118,7 +118,7 @@ def steamshp_question(request: Request) -> Question:
         UnpairableError: as `split`.
     """
     shared, first, second = split(request)
-    post = _joined(shared) if request.render == "raw" else " ".join(message.text for message in shared)
+    post = _joined(shared) if request.render == "raw" else " ".join(map(bare_text, shared))
     answers = f"RESPONSE A: {first}\n\n RESPONSE B: {second}"
     return Question(f"POST: {post}\n\n {answers}\n\n Which response is better? RESPONSE", answers)
 
@@ -130,7 +130,7 @@ def _other(request: Request) -> Conversation:
 
 
 def _joined(conversation: Conversation) -> str:
-    return "".join(message.text for message in conversation)
+    return "".join(map(bare_text, conversation))
 
 
 def _role(role: str) -> str:
@@ -139,7 +139,7 @@ def _role(role: str) -> str:
 
 def _numbered(conversation: Conversation) -> str:
     return "\n".join(
-        f"<Response {turn // 2 + 1}>: {conversation[turn].text}" for turn in range(1, len(conversation), 2)
+        f"<Response {turn // 2 + 1}>: {bare_text(conversation[turn])}" for turn in range(1, len(conversation), 2)
     )
 
 

@@ -16,6 +16,7 @@ from rmbench.models.families.scalar.heads.schema import Remote
 from rmbench.models.families.scalar.pooling import BoundPooling, encode
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder, TextRow
+from rmbench.types import bare_text
 
 __all__ = ["RemoteScorer"]
 
@@ -75,7 +76,7 @@ def _with_turns(row: TextRow | Encoded, request: Request) -> Encoded:
         return row
     if request.render == "raw":
         return Encoded(key="", size=0, error="the model takes conversations, and the task gives raw text")
-    turns = tuple((message.role, message.text) for message in request.conversation)
+    turns = tuple((message.role, bare_text(message)) for message in request.conversation)
     return replace(row, text="", remarks=()).encoded(_Chat(turns))  # the template's text is not what the model reads
 
 

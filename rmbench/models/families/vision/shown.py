@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rmbench.media import DEFAULT_LIMITS, FrameRule, MediaError, chosen_frames, digest, open_image, read_frames
 from rmbench.models.protocols import Request
-from rmbench.types import Part
+from rmbench.types import Part, bare_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,7 +34,7 @@ class Picture:
 def prompt_text(request: Request) -> str:
     """The text of the prompt's user turns, joined by newlines; raises UnshownError where there is none."""
     turns = [message for message in request.conversation[: request.prompt_messages] if message.role == "user"]
-    text = "\n".join(message.text for message in turns)
+    text = "\n".join(bare_text(message) for message in turns)
     if not text.strip():
         raise UnshownError("the prompt has no text to compare the image with")
     return text
