@@ -22,6 +22,8 @@ rules mean. How intervals are made is in [statistics](statistics.md), how a rule
 - **Needs** is what of the gold a rule can be computed from; any one of several is enough.
 - **Credit** marks linear rules, whose metric is a mean of rows: each row has a credit, and comparisons, gates and
   boards work row by row. Any other metric is a figure of all rows together.
+- **Numbers** marks rules for which a model has to give a number for each candidate. Any other takes a judge's ranking
+  or picks as well, and a judge that only compares skips a task whose headline needs numbers.
 - **Range** is that of the figure. A dash: other settings, or the model's scores, decide.
 - **Better** is the direction; rules that describe the data or the model rather than rate it have none.
 - **Ties** is what equal scores of the model are worth; `tie` stands for the credit that the task declares.
@@ -56,8 +58,8 @@ def _section(kind: Kind) -> str:
     lines = [
         f"## {_SECTIONS[kind]}\n",
         *([_NOTES[kind] + "\n"] if kind in _NOTES else []),
-        "| rule | what it is | needs | credit | range | better | ties | source |",
-        "|---|---|---|---|---|---|---|---|",
+        "| rule | what it is | needs | credit | numbers | range | better | ties | source |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(_line(RULES[name]) for name in of_kind(kind)),
     ]
     return "\n".join(lines) + "\n"
@@ -69,6 +71,7 @@ def _line(rule: Rule) -> str:
         rule.summary,
         ", ".join(sorted(rule.needs)) or "no gold",
         "yes" if rule.linear else "no",
+        "yes" if rule.numbers else "no",
         f"{_end(rule.low)} to {_end(rule.high)}" if rule.low is not None or rule.high is not None else "-",
         "-" if rule.better == "neither" else rule.better,
         rule.ties or "`tie`",

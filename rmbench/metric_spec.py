@@ -133,6 +133,8 @@ class Rule:
     """Whether every row counts alike: a weight by comparisons does not apply to a figure of a row's candidates."""
     skips_unscored: bool = False
     """Whether a row without a usable score is left out, with the flag "incomplete": the rule has no credit to give."""
+    numbers: bool = False
+    """Whether a model has to give a number for each candidate; else an order (a ranking, picks) or a class will do."""
 
 
 _LLMBAR = "LLMBar (arXiv:2310.07641), evaluate.py"
@@ -150,12 +152,12 @@ _calibrated = partial(Rule, kind="human ties", human_ties=True, ties="calibrated
 _ranked = partial(Rule, kind="candidates", linear=True, needs=_EITHER)
 _cyclic = partial(Rule, kind="intransitive", linear=True, source="GPM (arXiv:2410.02197)")
 _coefficient = partial(Rule, low=-1.0, ties="as the coefficient has it")
-_pooled = partial(_coefficient, kind="correlation", needs=_RATINGS, skips_unscored=True)
+_pooled = partial(_coefficient, kind="correlation", needs=_RATINGS, skips_unscored=True, numbers=True)
 _listed = partial(_coefficient, kind="list correlation", needs=_EITHER, human_ties=True, skips_unscored=True)
 _graded = partial(_coefficient, kind="difference correlation", human_ties=True, source=_RAGCHECKER)
 _classes = partial(Rule, kind="classes", needs=_PAIRS_OR_LABELS, human_ties=True, ties="a class of its own")
-_labels = partial(Rule, kind="classes", needs=_LABELS)
-_likelihood = partial(Rule, kind="likelihoods", source="arXiv:2405.19534", ties="wrong")
+_labels = partial(Rule, kind="classes", needs=_LABELS, numbers=True)
+_likelihood = partial(Rule, kind="likelihoods", source="arXiv:2405.19534", ties="wrong", numbers=True)
 
 # fmt: off
 _TABLE = (
@@ -173,7 +175,7 @@ _TABLE = (
          "RPR (arXiv:2407.14916)", "comparisons"),
     Rule("bradley_terry_loss", "Mean of -log sigmoid(margin of the candidate people prefer), in nats.",
          "WorldPM (arXiv:2505.10527)", "comparisons", better="lower", high=None, ties="log 2",
-         skips_unscored=True),
+         skips_unscored=True, numbers=True),
 
     _order("two_order_majority", "Share of pairs right in more orders than wrong.",
            "JudgeBench (arXiv:2410.12784), utils/metrics.py", ties="undecided, so wrong"),
@@ -205,7 +207,7 @@ _TABLE = (
             ties="rank below"),
     Rule("ties", "The Ties score: right answers above wrong ones, and close together.",
          "RewardBench 2 (arXiv:2506.01937), rewardbench/utils.py", "candidates", low=-0.01, high=1.01,
-         ties="counted as closeness"),
+         ties="counted as closeness", numbers=True),
 
     _cyclic("scalar_ceiling", "Accuracy of the best scalar there could be, whatever the model answers.",
             needs=_EITHER, better="neither", ties="no comparison"),
@@ -247,7 +249,7 @@ _TABLE = (
     Rule("mean_of", "Plain mean of the metrics that `of` names.", _OURS, "others", _NOTHING, low=None, high=None,
          ties="as in its metrics"),
     Rule("mean_score", "Mean of the model's own scores.", "HPSv2 (arXiv:2306.09341), evaluation.py", "others", _NOTHING,
-         low=None, high=None, ties="no comparison", skips_unscored=True),
+         low=None, high=None, ties="no comparison", skips_unscored=True, numbers=True),
 )
 # fmt: on
 RULES: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in _TABLE})

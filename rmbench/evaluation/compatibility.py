@@ -20,6 +20,7 @@ __all__ = [
     "cannot_take",
     "for_task",
     "keep_short",
+    "needs_numbers",
     "probes_of",
     "with_judge_credit",
     "with_voting",
@@ -53,6 +54,7 @@ def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
     """Why this model, or a member of this ensemble, cannot judge these rows, or ""."""
     from rmbench.evaluation.ensemble import Ensemble
     from rmbench.evaluation.replay import Recorded
+    from rmbench.models.abilities import Comparing
 
     if isinstance(model, Ensemble):
         for member in model.members:
@@ -63,6 +65,9 @@ def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
         return f"its candidates are texts, which a {model.facts.family} model does not score"
     if isinstance(model, Recorded):
         return model.other_rows(task, loaded)
+    if isinstance(model, Comparing) and needs_numbers(task) and model.only_compares(task.id, loaded.examples):
+        head = task.metrics[0]
+        return f'its metric "{head.name}" ({head.rule}) needs a number for each candidate, and the model only compares'
     without_gold = not any(
         example.gold.relation or example.gold.ratings or example.gold.labels for example in loaded.examples
     )
@@ -74,6 +79,15 @@ def _shows_media(loaded: Loaded) -> bool:
     candidates = (candidate for example in loaded.examples for candidate in example.candidates)
     messages = (message for candidate in candidates for message in candidate.messages)
     return any(part.kind != "text" for message in messages for part in message.parts)
+
+
+def needs_numbers(task: Task) -> bool:
+    """Whether the headline cannot be computed from an order: by its own rule, or by those of all that it averages."""
+    from rmbench.metric_spec import rule_of
+
+    head = task.metrics[0]
+    parts = [metric for metric in task.metrics if metric.name in head.of] or [head]
+    return all(rule_of(metric).numbers for metric in parts)
 
 
 def probes_of(task: Task) -> tuple[MetricSpec, ...]:

@@ -11,7 +11,16 @@ from typing import Protocol, runtime_checkable
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.types import Example
 
-__all__ = ["Closable", "CostEstimating", "HiddenStateScorer", "Metered", "Replies", "ReplyCaching", "TaskBound"]
+__all__ = [
+    "Closable",
+    "Comparing",
+    "CostEstimating",
+    "HiddenStateScorer",
+    "Metered",
+    "Replies",
+    "ReplyCaching",
+    "TaskBound",
+]
 
 
 @runtime_checkable
@@ -37,6 +46,19 @@ class TaskBound(Protocol):
     @property
     def tasks(self) -> Collection[str]:
         """The ids of these tasks."""
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A model that may give an order of the candidates and no number for each."""
+
+    def only_compares(self, task: str, examples: Iterable[Example]) -> bool:
+        """Whether all its answers are picks, rankings or labels.
+
+        Args:
+            task: the task's id.
+            examples: its rows.
+        """
 
 
 @runtime_checkable

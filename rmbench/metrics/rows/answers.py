@@ -89,22 +89,39 @@ def ratings(verdicts: Sequence[Verdict], size: int) -> list[float] | None:
     return [sum(of) / len(of) if of else -math.inf for of in values]
 
 
-def _picks_won(verdicts: Sequence[Verdict], size: int) -> list[float] | None:
-    """[K] comparisons won less comparisons lost over all readable picks; None where no pick is readable."""
+def _net_won(verdicts: Sequence[Verdict], size: int) -> list[float] | None:
+    """[K] comparisons won less comparisons lost over all readable picks, rankings and labels that name the better of
+    two; None where none is readable. Of one ranking that is the order itself.
+    """
     net = [0.0] * size
     readable = False
     for verdict in verdicts:
-        if verdict.kind != "pick" or verdict.status != "ok" or verdict.value not in verdict.shown:
+        places = _places(verdict)
+        if places is None:
             continue
         readable = True
-        for k in verdict.shown:
-            net[k] += len(verdict.shown) - 1 if k == verdict.value else -1
+        for k, place in places.items():
+            net[k] += sum((place < other) - (place > other) for other in places.values())
     return net if readable else None
+
+
+def _places(verdict: Verdict) -> dict[int, int] | None:
+    """The place of each candidate shown, 0 the best; None for a tie, a rating, a class, and what cannot be read."""
+    shown, value = verdict.shown, verdict.value
+    if verdict.status != "ok":
+        return None
+    if verdict.kind == "ranking":
+        whole = isinstance(value, tuple) and sorted(value) == sorted(shown)
+        return {k: place for place, k in enumerate(value)} if whole and isinstance(value, tuple) else None
+    named = label_names(verdict)
+    best = value if verdict.kind == "pick" else named[0] if named is not None else None
+    return {k: int(k != best) for k in shown} if best in shown else None
 
 
 def scores(row: Judged) -> list[float] | None:
     """[K] one number per candidate that orders them: the reward, the mean margin over the others (skew half of the
-    directed margins), the mean rating, or the comparisons won less lost. None where the row gives no order.
+    directed margins), the mean rating, or the comparisons won less lost in picks and rankings. None where the row gives
+    no order.
     """
     kind = answered_by(row)
     judgment = row.judgment
@@ -115,7 +132,7 @@ def scores(row: Judged) -> list[float] | None:
         # The diagonal cancels in the skew half, so it needs no care.
         return [sum(skew_half(margins, i, j) for j in range(row.size)) / others for i in range(row.size)]
     rated = ratings(judgment.verdicts, row.size)
-    return rated if rated is not None else _picks_won(judgment.verdicts, row.size)
+    return rated if rated is not None else _net_won(judgment.verdicts, row.size)
 
 
 def in_dimension(row: Judged, dimension: str) -> Judged:

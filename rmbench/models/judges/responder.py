@@ -57,6 +57,10 @@ class JudgeResponder:
     replies: Replies | None = None
     """The cache of its replies."""
 
+    def only_compares(self, task: str, examples: Iterable[Example]) -> bool:
+        """Whether its protocol reads picks or rankings."""
+        return self.protocol.verdict.reads != "rating"
+
     def close(self) -> None:
         """Close the backend."""
         self.backend.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -58,6 +58,14 @@ class Precomputed:
     def unused(self, task: str) -> tuple[str, ...]:
         """The ids that the file has for a task and that were not judged, in file order."""
         return tuple(id_ for of, id_ in self.rows if of == task and (of, id_) not in self._used)
+
+    def only_compares(self, task: str, examples: Iterable[Example]) -> bool:
+        """Whether the file has verdicts of these rows, and neither scores nor ratings."""
+        rows = [(row, len(example.candidates)) for example in examples if (row := self.rows.get((task, example.id)))]
+        if any(row.scores is not None for row, _ in rows):
+            return False
+        kinds = {verdict.kind for row, size in rows for verdict in _judgment(row, {}, size).verdicts}
+        return bool(kinds) and "rating" not in kinds
 
     def judge(self, task: str, example: Example) -> Judgment:
         """The judgment of one example; failed where the file has none.

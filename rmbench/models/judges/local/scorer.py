@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,6 +45,10 @@ class LocalJudge(BackboneSharing):
     def backbones(self) -> tuple[Backbone | None]:
         """The language model's."""
         return (self.language.backbone,)
+
+    def only_compares(self, task: str, examples: Iterable[Example]) -> bool:
+        """Always: it chooses between two options."""
+        return True
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One entry per ordered pair. A prompt that does not fit into the model is an error, not truncated, because
