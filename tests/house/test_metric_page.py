@@ -32,7 +32,7 @@ def test_the_page_is_current(writer: ModuleType) -> None:
 def test_every_rule_has_a_line(writer: ModuleType) -> None:
     lines = [line.strip("| ").split(" | ") for line in writer.page().splitlines() if line.startswith("| `")]
     assert sorted(cells[0].strip("`") for cells in lines) == sorted(RULES)
-    assert {len(cells) for cells in lines} == {8}
+    assert {len(cells) for cells in lines} == {9}
 
 
 def test_the_statistics_page_names_what_is_there() -> None:
