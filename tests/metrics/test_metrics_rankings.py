@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def lists(answer: str) -> list[Judged]:
     for number in range(200):
         quality, score = rng.integers(0, 4, 6), rng.permutation(6)
         shown = tuple(map(int, rng.permutation(6)))
-        gold = {
+        gold: dict[str, Any] = {
             "edges": [Edge(i, j) for i in range(6) for j in range(6) if quality[i] > quality[j]],
             "ratings": tuple((float(one),) for one in quality),
             "dimensions": ("quality",),
