@@ -78,6 +78,10 @@ class MetricSpec:
     """"inverse_propensity": the group that holds each row's chance of having been sampled, in (0, 1]."""
     clip: float = 0.0
     """"inverse_propensity": propensities under this are raised to it."""
+    k: int | None = None
+    """"ndcg", "recall_at_k": ranks that count; None: all."""
+    gain: Literal["linear", "exponential"] = "linear"
+    """"ndcg": a candidate of relevance r gains r, or 2^r - 1."""
     probe: str = ""
     """Probing: "upstream" (the benchmark's own settings) or "logistic" (regularised regression to convergence)."""
 
@@ -167,6 +171,7 @@ _TABLE = (
             "RewardBench 2 (arXiv:2506.01937)", ties="share the credit"),
     _credit("inverse_propensity", "As pair, each row weighted by 1 / `propensity`, its chance of having been sampled.",
             "arXiv:1909.03601"),
+    _credit("pooled_pair", "As pair, over the comparisons of all rows pooled: each counts alike, not each row.", _OURS),
     _credit("attack_success", "Share of answers that prefer what people do not prefer.", _OURS, better="lower",
             ties="no success"),
     Rule("noise_corrected", "Accuracy on true labels, where a stated share `flip_rate` of the labels is wrong.",
@@ -201,8 +206,10 @@ _TABLE = (
 
     _ranked("best_of_k", "Quality of the candidate picked among k, at every k.", "PPE (arXiv:2410.14872)",
             ties="share the credit", equal_rows=True),
-    _ranked("ndcg", "Normalised discounted cumulative gain of the model's order.", "Järvelin and Kekäläinen 2002",
-            ties="share the credit", equal_rows=True),
+    _ranked("ndcg", "Normalised discounted cumulative gain of the model's order, at `k`, by `gain`.",
+            "Järvelin and Kekäläinen 2002; exponential: Burges et al. 2005", ties="share the credit", equal_rows=True),
+    _ranked("recall_at_k", "Share of the good candidates that are among the first `k` of the model's order.",
+            "Manning, Raghavan and Schütze 2008", ties="share the credit", equal_rows=True),
     _ranked("reciprocal_rank", "1 / rank of the first good candidate.", "RewardMATH (arXiv:2410.01729), eval.py",
             ties="rank below"),
     Rule("ties", "The Ties score: right answers above wrong ones, and close together.",

@@ -20,8 +20,8 @@ from rmbench.metrics.correlation.coefficients import (
     pairwise_accuracy,
     somers_d,
 )
-from rmbench.metrics.credit.listwise import best_of_n, ndcg
-from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected
+from rmbench.metrics.credit.listwise import best_of_n, ndcg, recall_at
+from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected, unbiased_implicit_loss
 from rmbench.metrics.paired.comparison import Comparison, ComparisonContext, compare_rows
 from rmbench.metrics.paired.non_inferiority import NonInferiority, non_inferiority
 from rmbench.metrics.uncertainty.discordance import (
@@ -63,9 +63,11 @@ __all__ = [
     "non_inferiority",
     "pair_counts",
     "pairwise_accuracy",
+    "recall_at",
     "sign_flip",
     "somers_d",
     "tango_limits",
     "tango_z",
+    "unbiased_implicit_loss",
     "wilson",
 ]

@@ -74,7 +74,7 @@ def measure(
     values: list[Value] = []
     for spec in specs:
         if is_linear(spec):
-            values += _means(selected_rows(rows, spec), spec, request)
+            values += _means(rows, spec, request)
         else:
             values += _figures(selected_rows(rows, spec), spec, request)
     return values
@@ -95,23 +95,25 @@ def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, reque
     return answered / whole if whole else 0.0
 
 
-def _means(rows: list[Judged], spec: MetricSpec, request: _Request) -> list[Value]:
-    by_tags: dict[tuple[str, ...], list[Credit]] = {}
+def _means(all_rows: Sequence[Judged], spec: MetricSpec, request: _Request) -> list[Value]:
+    by_tags: dict[tuple[str, ...], list[tuple[Judged, Credit]]] = {}
     values = []
+    rows = selected_rows(all_rows, spec)
     reported = [group for names in spec.report if rows for group in groups_of(rows, names, spec.name)]
     for group, numbers, tags in [(None, list(range(len(rows))), ()), *reported]:
         if tags not in by_tags:
-            by_tags[tags] = [credit(row, spec, tags) for row in rows]
-        members = [rows[number] for number in numbers]
-        values.append(_mean(members, [by_tags[tags][number] for number in numbers], group, spec, request))
+            tagged = selected_rows(with_tags(all_rows, tags), spec) if tags else rows
+            by_tags[tags] = [(row, credit(row, spec)) for row in tagged]
+        values.append(_mean([by_tags[tags][number] for number in numbers], group, spec, request))
     if spec.rule == "best_of_k":
         values += curve_values(rows, spec, values[0], request.resamples, request.rng(spec.name, "k"))
     return values
 
 
-def _mean(members: list[Judged], earned: list[Credit], group: str | None, spec: MetricSpec, request: _Request) -> Value:
-    coverage = _coverage(members, group, spec, request)
-    counted = [row for row, one in zip(members, earned, strict=True) if one.value is not None]
+def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: MetricSpec, request: _Request) -> Value:
+    coverage = _coverage([row for row, _ in earned_by], group, spec, request)
+    earned = [one for _, one in earned_by]
+    counted = [row for row, one in earned_by if one.value is not None]
     worth = np.array([one.value for one in earned if one.value is not None])
     flags = ("one_order",) if any(one.one_order for one in earned) else ()
     if not counted:

@@ -12,7 +12,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec
 from rmbench.types import Judged
 
-__all__ = ["by_propensity", "inverse_propensity_mean", "noise_corrected"]
+__all__ = ["by_propensity", "inverse_propensity_mean", "noise_corrected", "unbiased_implicit_loss"]
 
 
 def noise_corrected(accuracy: float, flip_rate: float) -> float:
@@ -38,6 +38,27 @@ def inverse_propensity_mean(
     weights = 1 / np.maximum(np.asarray(propensities, dtype=np.float64), clip)
     total = float(weights @ np.asarray(credits_of, dtype=np.float64))
     return total / float(weights.sum()) if normalised else total / len(weights)
+
+
+def unbiased_implicit_loss(
+    labels: Sequence[float],
+    predictions: Sequence[float],
+    propensities: Sequence[float],
+    *,
+    weight: float = 1.0,
+    clip: float = 0.0,
+) -> float:
+    """The squared loss of predicted relevance from labels that are seen with chance `propensities` (arXiv 1909.03601,
+    as usaito/unbiased-implicit-rec-real has it); it may be below 0.
+
+    With y a label, t = max(propensity, clip), p a prediction in [0, 1] and w the weight of negatives it is the sum of
+    y/t (1 - p)^2 + w (1 - y/t) p^2 over that of y + w (1 - y). `inverse_propensity_mean` is the same idea for a mean of
+    credits, where a row that was not sampled is absent rather than a label 0.
+    """
+    y, p = (np.asarray(figures, dtype=np.float64) for figures in (labels, predictions))
+    seen = y / np.maximum(np.asarray(propensities, dtype=np.float64), clip)
+    loss = seen * (1 - p) ** 2 + weight * (1 - seen) * p**2
+    return float(loss.sum() / (y + weight * (1 - y)).sum())
 
 
 def by_propensity(rows: Sequence[Judged], spec: MetricSpec) -> list[Judged]:

@@ -28,6 +28,7 @@ SETTINGS = {
     "both_contexts": 'join = "cluster"',
     **dict.fromkeys((*of_kind("correlation"), *of_kind("difference correlation")), 'dimension = "overall"'),
     "inverse_propensity": 'propensity = "sampled"\nclip = 0.1',
+    "recall_at_k": "k = 1",
     "noise_corrected": "flip_rate = 0.1",
     "mean_of": 'of = ["other"]\n\n[[metric]]\nname = "other"\nrule = "pair"',
     "probe": 'probe = "logistic"\ndimension = "attributable"',

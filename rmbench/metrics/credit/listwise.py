@@ -1,4 +1,4 @@
-"""Where the good candidates of a list stand in a model's order: reciprocal rank, nDCG, the best-of-n pick."""
+"""Where the good candidates of a list stand in a model's order: reciprocal rank, nDCG, recall, the best-of-n pick."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rmbench.metrics.rows.gold import Compared, qualities
 from rmbench.metrics.uncertainty.aggregate import Floats
 from rmbench.types import Judged
 
-__all__ = ["best_of_k", "best_of_n", "curve", "ndcg", "ndcg_of", "reciprocal_rank"]
+__all__ = ["best_of_k", "best_of_n", "curve", "ndcg", "ndcg_of", "recall_at", "recall_of", "reciprocal_rank"]
 
 
 def reciprocal_rank(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
@@ -30,21 +30,38 @@ def reciprocal_rank(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) ->
     return 1 / (1 + min(above, default=row.size - 1))
 
 
-def ndcg(score: Sequence[float], gain: Sequence[float], k: int | None = None) -> float | None:
-    """Normalised discounted cumulative gain at `k` (None: all) of [K] scores and gains.
-
-    DCG = sum over ranks r of gain_r / log2(r + 1) (Järvelin and Kekäläinen 2002, with gains as they are), over the same
-    of the best order. Candidates of equal score share their mean gain, so that the order of the file does not matter.
-    None where no gain is above 0: then there is nothing to find.
-    """
-    scored, gains = np.asarray(score, dtype=np.float64), np.asarray(gain, dtype=np.float64)
+def _shared(score: Sequence[float], worth: Floats) -> Floats:
+    """[K] the worth at each rank, best first. Candidates of equal score share theirs: the file's order is no matter."""
+    scored = np.asarray(score, dtype=np.float64)
     _, block = np.unique(scored, return_inverse=True)
-    shared = (np.bincount(block, weights=gains) / np.bincount(block))[block]
+    mean: Floats = (np.bincount(block, weights=worth) / np.bincount(block))[block]
+    return mean[np.argsort(-scored, kind="stable")]
+
+
+def ndcg(
+    score: Sequence[float], gain: Sequence[float], k: int | None = None, *, exponential: bool = False
+) -> float | None:
+    """Normalised discounted cumulative gain at `k` (None, or more than there are: all) of [K] scores and gains.
+
+    DCG = sum over ranks r of gain_r / log2(r + 1), over the same of the best order: with gains as they are (Järvelin
+    and Kekäläinen 2002), or, `exponential`, 2^gain - 1 (Burges et al. 2005). Candidates of equal score share their mean
+    gain. None where no gain is above 0: then there is nothing to find.
+    """
+    gains = np.asarray(gain, dtype=np.float64)
+    gains = np.exp2(gains) - 1 if exponential else gains
     discount = 1 / np.log2(np.arange(len(gains)) + 2)
     if k is not None:
         discount[k:] = 0.0
     best = float(np.sort(gains)[::-1] @ discount)
-    return float(shared[np.argsort(-scored, kind="stable")] @ discount) / best if best > 0 else None
+    return float(_shared(score, gains) @ discount) / best if best > 0 else None
+
+
+def recall_at(score: Sequence[float], relevant: Sequence[bool], k: int | None = None) -> float | None:
+    """The share of the relevant ones among [K] candidates that are among the `k` of the highest score; equal scores
+    share the places. None where none is relevant.
+    """
+    found = np.asarray(relevant, dtype=np.float64)
+    return float(_shared(score, found)[:k].sum() / found.sum()) if found.any() else None
 
 
 def ndcg_of(row: Judged, spec: MetricSpec) -> float | None:
@@ -52,7 +69,19 @@ def ndcg_of(row: Judged, spec: MetricSpec) -> float | None:
     gain, score = qualities(row, spec), scores(row)
     if gain is None or not max(gain, default=0.0) > 0:
         return None
-    return unranked(row, spec) if score is None else ndcg(score, gain)
+    return unranked(row, spec) if score is None else ndcg(score, gain, spec.k, exponential=spec.gain == "exponential")
+
+
+def recall_of(row: Judged, spec: MetricSpec) -> float | None:
+    """The row's recall at `spec.k` of the candidates rated above `spec.positive_above`, or that won and never lost.
+
+    None without any.
+    """
+    quality, score = qualities(row, spec), scores(row)
+    relevant = [one > spec.positive_above for one in quality or ()]
+    if not any(relevant):
+        return None
+    return unranked(row, spec) if score is None else recall_at(score, relevant, spec.k)
 
 
 def unranked(row: Judged, spec: MetricSpec) -> float:
@@ -66,11 +95,7 @@ def best_of_n(scores: Sequence[float], quality: Sequence[float]) -> list[float]:
     By order statistics: with scores ascending from index 0, sum_i q_i C(i, n-1) / C(K, n). Candidates of equal score
     share their mean quality, so the file's order does not matter. `quality` [K] is 0/1 or graded.
     """
-    score, size = np.asarray(scores, dtype=np.float64), len(scores)
-    graded = np.asarray(quality, dtype=np.float64)
-    _, block = np.unique(score, return_inverse=True)
-    shared = (np.bincount(block, weights=graded) / np.bincount(block))[block]
-    ascending = shared[np.argsort(score, kind="stable")]
+    size, ascending = len(scores), _shared(scores, np.asarray(quality, dtype=np.float64))[::-1]
     return [
         float(sum(q * math.comb(i, n - 1) for i, q in enumerate(ascending)) / math.comb(size, n))
         for n in range(1, size + 1)

@@ -22,7 +22,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.credit.agreement import agreement, first_position, tie_kind_agreement
 from rmbench.metrics.credit.cycles import bradley_terry_fit, cyclic_triples, scalar_ceiling
-from rmbench.metrics.credit.listwise import best_of_k, ndcg_of, reciprocal_rank
+from rmbench.metrics.credit.listwise import best_of_k, ndcg_of, recall_of, reciprocal_rank
 from rmbench.metrics.credit.orders import (
     first_order,
     order_agreement,
@@ -109,6 +109,7 @@ def _top(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
 _COMPARED: dict[str, Callable[[Judged, Sequence[Compared], MetricSpec], float]] = {
     "pair": _pair,
     "inverse_propensity": _pair,
+    "pooled_pair": _pair,
     "all": _all,
     "top": _top,
     "attack_success": _attack_success,
@@ -130,6 +131,7 @@ _COMPARED: dict[str, Callable[[Judged, Sequence[Compared], MetricSpec], float]] 
 _WHOLE: dict[str, Callable[[Judged, MetricSpec], float | None]] = {
     "best_of_k": best_of_k,
     "ndcg": ndcg_of,
+    "recall_at_k": recall_of,
     "cyclic_triples": cyclic_triples,
     "first_position": first_position,
 }
@@ -142,8 +144,8 @@ def _has_one_order(row: Judged, pairs: Sequence[Compared]) -> bool:
     return any(len({one.order for one in outcomes(row, pair.i, pair.j)}) == 1 for pair in pairs)
 
 
-def credit(row: Judged, spec: MetricSpec, tags: Sequence[str] = ()) -> Credit:
-    """The credit of `row` under `spec.rule`, over the comparisons that carry all of `tags`.
+def credit(row: Judged, spec: MetricSpec) -> Credit:
+    """The credit of `row` under `spec.rule`.
 
     A failed row has credit 0 (and none where the figure describes the model's answer, as "cyclic_triples"). A row that
     the model answered without any verdict has credit `spec.unparsed`.
@@ -158,7 +160,7 @@ def credit(row: Judged, spec: MetricSpec, tags: Sequence[str] = ()) -> Credit:
         value = _WHOLE[spec.rule](row, spec)
         return Credit(value, 0 if value is None else row.size, answered)
     rule = rule_of(spec)
-    pairs = [pair for pair in compared(row, spec, tags) if rule.human_ties or not pair.tie]
+    pairs = [pair for pair in compared(row, spec) if rule.human_ties or not pair.tie]
     if not pairs:
         return Credit(None, 0, answered)
     if answered == "none" and spec.rule != "scalar_ceiling":

@@ -8,6 +8,7 @@ from dataclasses import replace
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.noise import by_propensity
+from rmbench.metrics.rows.gold import compared
 from rmbench.types import Judged
 
 __all__ = ["Group", "groups_of", "selected_rows"]
@@ -21,6 +22,8 @@ def selected_rows(rows: Sequence[Judged], spec: MetricSpec) -> list[Judged]:
     counting = [row for row in rows if all(row.groups.get(name) in among for name, among in spec.where.items())]
     if rule_of(spec).equal_rows:
         return [row if row.weight == 1 else replace(row, weight=1.0) for row in counting]
+    if spec.rule == "pooled_pair":
+        return [replace(row, weight=float(sum(not one.tie for one in compared(row, spec)))) for row in counting]
     return by_propensity(counting, spec) if spec.rule == "inverse_propensity" else counting
 
 

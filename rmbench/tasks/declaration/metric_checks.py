@@ -46,6 +46,14 @@ def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path)
         raise problem(path, f"{key}.rule", f'rule "{metric.rule}" needs a task of shape "pair".')
     if (metric.rule == "probe") != bool(metric.probe):
         raise problem(path, f"{key}.probe", 'rule "probe" goes with `probe = "upstream"` or "logistic", and no other.')
+    if metric.k is not None and metric.rule not in ("ndcg", "recall_at_k"):
+        raise problem(path, f"{key}.k", 'rules "ndcg" and "recall_at_k" have a `k`, and no others.')
+    if metric.k is None and metric.rule == "recall_at_k":
+        raise problem(path, f"{key}.k", 'this key is missing: rule "recall_at_k" needs it.')
+    if metric.gain != "linear" and metric.rule != "ndcg":
+        raise problem(path, f"{key}.gain", 'rule "ndcg" has a `gain`, and no other.')
+    if (metric.rule == "inverse_propensity") != bool(metric.propensity):
+        raise problem(path, f"{key}.propensity", 'rule "inverse_propensity" goes with `propensity`, and no other.')
     if metric.rule == "probe" and declared.fit is None:
         raise problem(path, f"{key}.rule", 'rule "probe" is fitted on rows that `[fit]` names.')
     if metric.chance == "one_over_k" and declared.shape not in ("pick", "rated", "ranked"):

@@ -224,6 +224,8 @@ class MetricRule(_Strict):
     flip_rate: float = Field(default=0.0, ge=0, lt=0.5)
     propensity: str = ""
     clip: float = Field(default=0.0, ge=0, le=1)
+    k: int | None = Field(default=None, ge=1)
+    gain: Literal["linear", "exponential"] = "linear"
 
 
 class TaskFacts(_Strict):

@@ -27,6 +27,7 @@ __all__ = [
     "media_of",
     "pairs_of",
     "pick",
+    "propensity",
     "text",
     "texts",
 ]
@@ -200,6 +201,21 @@ def group_value(row: RawRow, group: str, rule: GroupRule) -> str:
             raise row.error(f'column "{name}": "{raw}" begins with no prefix of group "{group}".')
         return max(fitting)[1]
     return raw
+
+
+def propensity(row: RawRow, group: str, rule: GroupRule) -> str:
+    """The row's value of a group that holds chances of having been sampled: a number of any format, as a text."""
+    given = any(has(row, name) for name in (rule.column, *rule.first_of))
+    mapped = rule.values or rule.prefixes or (rule.default is not None and not given)
+    value = group_value(row, group, rule) if mapped else lookup(row, pick(row, rule))
+    try:
+        number = math.nan if isinstance(value, bool) or value is None else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number <= 1:
+        what = f'group "{group}": expected a propensity, a number above 0 and at most 1, found {kind_of(value)}.'
+        raise row.error(what)
+    return repr(number)
 
 
 def has(row: RawRow, name: str | None) -> bool:

@@ -17,6 +17,7 @@ from rmbench.tasks.rows.fields import (
     label,
     lookup,
     media_of,
+    propensity,
     text,
     texts,
 )
@@ -70,7 +71,11 @@ def identity(declaration: Declaration, row: RawRow) -> str:
 
 
 def _groups(declaration: Declaration, row: RawRow) -> dict[str, str]:
-    return {name: group_value(row, name, rule) for name, rule in declaration.groups.items()}
+    chances = {metric.propensity for metric in declaration.metric}
+    return {
+        name: propensity(row, name, rule) if name in chances else group_value(row, name, rule)
+        for name, rule in declaration.groups.items()
+    }
 
 
 def _falls_under(rule: ExcludeRule, row: RawRow) -> bool:

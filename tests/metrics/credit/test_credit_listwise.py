@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scipy import stats
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.credit.listwise import best_of_n, ndcg
+from rmbench.metrics.credit.listwise import best_of_n, ndcg, recall_at
 from rmbench.metrics.measure import measure
 from rmbench.types import Edge, Verdict
 from tests._make import worth
@@ -75,6 +76,68 @@ def test_ndcg_averages_over_the_orders_of_ties(items, k):
     ]
     mean = np.mean([sum(gains[i] / math.log2(r + 2) for r, i in enumerate(order[:k])) for order in orders])
     assert got == pytest.approx(mean / best, rel=1e-9)
+
+
+def test_ndcg_of_linear_and_exponential_gains_at_k(make):
+    """IRPO's metric: gains 2^rel - 1, discount log2(rank + 1)."""
+    relevance = [3.0, 2.0, 0.0, 1.0]
+    assert ndcg([4, 3, 2, 1], relevance) == pytest.approx(0.9854, abs=5e-5)
+    assert ndcg([4, 3, 2, 1], relevance, exponential=True) == pytest.approx(0.9926, abs=5e-5)
+    row = make("r", (1.0, 3.0, 4.0, 2.0), edges=(), ratings=tuple((one,) for one in relevance), dimensions=("q",))
+    for k in (1, 3, 5, None):
+        for gain, worth_of in (("linear", lambda r: r), ("exponential", lambda r: 2**r - 1)):
+            found = sum(worth_of(r) / math.log2(n + 2) for n, r in enumerate([0.0, 2.0, 1.0, 3.0][:k]))
+            best = sum(worth_of(r) / math.log2(n + 2) for n, r in enumerate([3.0, 2.0, 1.0, 0.0][:k]))
+            assert worth(row, "ndcg", k=k, gain=gain) == pytest.approx(found / best, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=5), st.integers(1, 6))
+def test_recall_averages_over_the_orders_of_ties(items, k):
+    scores, relevant = zip(*items, strict=True)
+    if not any(relevant):
+        assert recall_at(scores, relevant, k) is None
+        return
+    orders = [
+        order
+        for order in itertools.permutations(range(len(items)))
+        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order))
+    ]
+    mean = np.mean([sum(relevant[i] for i in order[:k]) / sum(relevant) for order in orders])
+    assert recall_at(scores, relevant, k) == pytest.approx(mean, rel=1e-9)
+
+
+def test_recall_by_rows(make):
+    ratings = {"edges": (), "ratings": ((4.0,), (1.0,), (3.0,)), "dimensions": ("q",)}
+    assert worth(make("r", (1.0, 3.0, 2.0), **ratings), "recall_at_k", k=2, positive_above=2.5) == 1 / 2
+    assert worth(make("r", (1.0, 3.0, 2.0), **ratings), "recall_at_k", k=2, positive_above=5) is None
+    assert worth(make("r", (1.0, 2.0, 3.0), size=3, edges=(Edge(0, 2), Edge(1, 2))), "recall_at_k", k=2) == 1 / 2
+    unread = make("r", status="unparsed", size=3, edges=one_best(3))
+    assert worth(unread, "recall_at_k", k=1, unparsed=0.25) == 0.25
+
+
+def test_pooled_accuracy_counts_comparisons_alike_and_the_mean_of_lists_does_not(make):
+    generator = np.random.default_rng(19)
+    rows, right, shares = [], [], []
+    for number in range(30):
+        quality, score = generator.integers(0, 3, 5), generator.normal(size=5)
+        pairs = [(i, j) for i in range(5) for j in range(5) if quality[i] > quality[j]]
+        tags = {pair: (f"level={'hard' if sum(pair) % 2 else 'easy'}",) for pair in pairs}
+        edges = tuple(Edge(i, j, tags=tags[i, j]) for i, j in pairs)
+        rows.append(make(f"r{number}", tuple(map(float, score)), edges=edges, weight=1.0 + number))
+        won = [(tags[i, j], float(score[i] > score[j])) for i, j in pairs]
+        right += won
+        shares += [np.mean([one for _, one in won])] if won else []
+    spec = MetricSpec("m", "pooled_pair", report=(("level",),))
+    values = {value.group: value for value in measure(rows, [spec])}
+    assert values[None].value == pytest.approx(np.mean([one for _, one in right]), abs=1e-12)
+    for group in ("level=hard", "level=easy"):
+        of_group = [one for tags_, one in right if tags_ == (group,)]
+        assert values[group].value == pytest.approx(np.mean(of_group), abs=1e-12)
+        assert values[group].comparisons == len(of_group)
+    plain = [replace(row, weight=1.0) for row in rows]
+    assert measure(plain, [MetricSpec("m", "pair")])[0].value == pytest.approx(np.mean(shares), abs=1e-12)
+    assert abs(values[None].value - np.mean(shares)) > 1e-3
 
 
 def test_ndcg_by_rows(make):

@@ -10,6 +10,7 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.answers import answered_by, is_failed, scores
+from rmbench.metrics.rows.gold import with_tags
 from rmbench.types import TIE, Edge, Verdict
 
 CHOSEN_FIRST = (Edge(0, 1), Edge(0, 2), Edge(0, 3))
@@ -42,10 +43,10 @@ def test_a_row_of_human_ties_alone_is_not_counted(make):
 def test_tags_and_dimension_choose_comparisons(make):
     edges = (Edge(0, 1, tags=("level=hard",), dimension="VQ"), Edge(1, 0, tags=("level=easy",), dimension="MQ"))
     row = make(rewards=(2, 1), edges=edges)
-    assert credit(row, MetricSpec("m", "pair"), ("level=hard",)).value == 1
-    assert credit(row, MetricSpec("m", "pair"), ("level=easy",)).value == 0
+    assert credit(with_tags([row], ("level=hard",))[0], MetricSpec("m", "pair")).value == 1
+    assert credit(with_tags([row], ("level=easy",))[0], MetricSpec("m", "pair")).value == 0
     assert value(row, "pair", dimension="VQ") == 1
-    assert credit(row, MetricSpec("m", "pair"), ("level=none",)).value is None
+    assert credit(with_tags([row], ("level=none",))[0], MetricSpec("m", "pair")).value is None
 
 
 @pytest.mark.parametrize("status, expected", [("failed", 0.0), ("unparsed", 0.5)])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import RULES, Level, MetricSpec, is_linear
 from rmbench.metrics.measure import measure
-from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected
+from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected, unbiased_implicit_loss
 from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.samples import MetricContext, sample_of
 from rmbench.metrics.ties.tie_calibration import loop_accuracy
@@ -306,6 +306,27 @@ def test_inverse_propensities(make):
             value_of([make("r", (1.0, 0.0), groups={"p": text})], spec)
     with pytest.raises(RmbenchError, match='no group "q"'):
         value_of(rows, MetricSpec("m", "inverse_propensity", propensity="q"))
+
+
+def test_the_papers_own_loss_of_implicit_labels():
+    """usaito/unbiased-implicit-rec-real @ ff1435e: (labels / theta) (1 - p)^2 + w (1 - labels / theta) p^2, over
+    sum(labels + w (1 - labels)), theta clipped from below."""
+    labels, predicted, chances = [1.0, 0.0, 1.0, 0.0], [0.9, 0.2, 0.4, 0.7], [0.5, 0.8, 0.05, 1.0]
+    for w in (1.0, 0.25):
+        top = bottom = 0.0
+        for y, p, theta in zip(labels, predicted, chances, strict=True):
+            seen = y / max(theta, 0.1)
+            top += seen * (1 - p) ** 2 + w * (1 - seen) * p**2
+            bottom += y + w * (1 - y)
+        loss = unbiased_implicit_loss(labels, predicted, chances, weight=w, clip=0.1)
+        assert loss == pytest.approx(top / bottom, abs=1e-12)
+    # In the mean over what happens to be seen it is the loss with the true relevance in the labels' place.
+    generator = np.random.default_rng(2)
+    relevant, chance, guess = (generator.random(200_000) for _ in range(3))
+    relevant, chance = (relevant < 0.3).astype(float), 0.2 + 0.8 * chance
+    seen = relevant * (generator.random(200_000) < chance)
+    truth = np.mean(relevant * (1 - guess) ** 2 + (1 - relevant) * guess**2)
+    assert unbiased_implicit_loss(seen, guess, chance) == pytest.approx(truth, abs=0.005)
 
 
 def test_propensities_find_the_mean_of_rows_that_were_not_sampled_alike(make):
