@@ -322,11 +322,11 @@ def test_the_papers_own_loss_of_implicit_labels():
         assert loss == pytest.approx(top / bottom, abs=1e-12)
     # In the mean over what happens to be seen it is the loss with the true relevance in the labels' place.
     generator = np.random.default_rng(2)
-    guess, theta = generator.random(200_000), generator.uniform(0.2, 1.0, 200_000)
+    guess, seen_at = generator.random(200_000), generator.uniform(0.2, 1.0, 200_000)
     relevant = (generator.random(200_000) < 0.3).astype(float)
-    clicked = relevant * (generator.random(200_000) < theta)
+    clicked = relevant * (generator.random(200_000) < seen_at)
     truth = np.mean(relevant * (1 - guess) ** 2 + (1 - relevant) * guess**2)
-    assert unbiased_implicit_loss(clicked.tolist(), guess.tolist(), theta.tolist()) == pytest.approx(truth, abs=0.005)
+    assert unbiased_implicit_loss(clicked.tolist(), guess.tolist(), seen_at.tolist()) == pytest.approx(truth, abs=0.005)
 
 
 def test_propensities_find_the_mean_of_rows_that_were_not_sampled_alike(make):
