@@ -21,7 +21,7 @@ from rmbench.check.media import media
 from rmbench.check.memory_dtype import drift, memory, room_to_open
 from rmbench.check.ordering import order
 from rmbench.check.pooling import pooling
-from rmbench.check.probes import COMMON_SPECIALS, text_probes
+from rmbench.check.probes import COMMON_SPECIALS, switch_probe, text_probes
 from rmbench.check.published import default_file, published, read_published
 from rmbench.check.report import CheckReport, CheckResult, failed, not_run, passed
 from rmbench.check.scorefile import score_file
@@ -29,8 +29,9 @@ from rmbench.check.subject import Subject
 from rmbench.check.template import template
 from rmbench.check.truncation import truncation
 from rmbench.engine.compute import reason
+from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
-from rmbench.models.abilities import Closable
+from rmbench.models.abilities import Closable, LengthSwitching
 from rmbench.models.checkpoint.read import digest_files, read_checkpoint
 from rmbench.models.locate import Located, is_external, locate
 from rmbench.models.open import open_model
@@ -40,6 +41,9 @@ from rmbench.models.scores.scorer import Precomputed
 from rmbench.types import Example
 
 __all__ = ["CHECKS", "check"]
+
+_LONGEST_PROBE = 8192
+"""Tokens of the longest row that is computed to cross a length switch."""
 
 CHECKS: Mapping[str, Callable[[Subject], CheckResult]] = {
     "memory": memory,
@@ -175,11 +179,24 @@ def _probes(model: Scorer | Responder, folder: Path) -> tuple[Example, ...]:
         text = text_of(model)
         # A server's tokenizer, or one of the user's own, need not list its special tokens.
         specials = getattr(text.tokenizer, "all_special_tokens", ()) if text else ()
-        probes += text_probes((*COMMON_SPECIALS, *specials))
+        probes += text_probes((*COMMON_SPECIALS, *specials)) + _switch_probes(model)
     if "image" in model.facts.modalities and isinstance(model, Scorer):
         with contextlib.suppress(ImportError):  # then the line `media` is not run, and says so
             probes += image_probes(folder)
     return probes
+
+
+def _switch_probes(model: Scorer | Responder) -> tuple[Example, ...]:
+    """A probe for each length at which the model's configuration says that it computes in another way."""
+    if not isinstance(model, Scorer) or not isinstance(model, LengthSwitching):
+        return ()
+    in_pairs = "pair" in model.answers
+
+    def tokens_of(example: Example) -> list[int]:
+        return [row.size for row in model.encode(requests_of([example], "chat", in_pairs=in_pairs)[0])]
+
+    lengths = [length for length in model.length_switches if length <= _LONGEST_PROBE]
+    return tuple(made for length in lengths if (made := switch_probe(length, tokens_of)) is not None)
 
 
 def _run(subject: Subject) -> Iterator[CheckResult]:

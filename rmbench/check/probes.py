@@ -5,11 +5,11 @@ In each probe but `same` the first response is the better one; only a figure in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 
-__all__ = ["COMMON_SPECIALS", "PLAIN", "SPECIAL", "mirrored", "probe", "text_probes"]
+__all__ = ["COMMON_SPECIALS", "PLAIN", "SPECIAL", "mirrored", "probe", "switch_probe", "text_probes"]
 
 COMMON_SPECIALS = ("<s>", "</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "[SEP]", "[PAD]", "<pad>")
 """Texts that common tokenizers read as one special token."""
@@ -96,6 +96,33 @@ def text_probes(specials: Sequence[str] = COMMON_SPECIALS) -> tuple[Example, ...
             "Bread is red.",
         ),
     )
+
+
+def switch_probe(switch: int, tokens_of: Callable[[Example], Sequence[int]]) -> Example | None:
+    """A probe whose first two responses make a row of at most and one of more than `switch` tokens.
+
+    Args:
+        switch: a number of tokens after which the model computes in another way.
+        tokens_of: the tokens of each candidate's row; 0 where it cannot be read.
+
+    Returns:
+        None where the rows of all responses lie on one side, as those of a model that reads no more tokens do.
+    """
+    words = [word for step in _STEPS for word in step.split()]
+
+    def made(count: int) -> Example:
+        texts = [" ".join(words[place % len(words)] for place in range(size)) for size in (count - 1, count)]
+        return probe(f"switch-{switch}", ["Write a long recipe."], *texts, "No.")
+
+    low, high = 1, 2
+    while tokens_of(made(high))[1] <= switch:
+        if high > switch:
+            return None  # more words than the switch has tokens
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if tokens_of(made(middle))[1] > switch else (middle, high)
+    return made(high) if 0 < tokens_of(made(high))[0] <= switch else None
 
 
 def mirrored(example: Example) -> Example:

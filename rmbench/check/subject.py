@@ -121,8 +121,9 @@ class Subject:
     def ask(
         self, examples: Sequence[Example], model: Scorer | Responder | None = None, **engine: Any
     ) -> tuple[Judgment, ...]:
-        """Judgments of examples, computed anew from padded rows; `engine` are fields of EngineOptions."""
-        options = EngineOptions(**{"batch_tokens": _TOGETHER, "share": False, **engine})
+        """Judgments of examples, computed anew from padded rows, which a model that depends on the rows beside them is
+        not spared; `engine` are fields of EngineOptions."""
+        options = EngineOptions(**{"batch_tokens": _TOGETHER, "share": False, "try_batches": False, **engine})
         return tuple(map(_by_margins, judge("check", examples, model or self.model, options=options).judgments))
 
     def scores(self, judgments: Sequence[Judgment] | None = None) -> Numbers:

@@ -40,7 +40,7 @@ def template(subject: Subject) -> CheckResult:
     source = str(subject.facts.settings.get("template") or "the model's own")
     how = "with both responses in each" if rows[0][1].against else "once and in order"
     line = f"{len(rows)} rows hold every message, {how} (template: {source})"
-    line += _dropped_reasoning(subject) + _unread_keys(subject)
+    line += _unread_keys(subject) + _dropped_reasoning(subject)
     return passed(name, line, {"rows": len(rows)}, text=text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,7 +11,7 @@ from rmbench.engine.compute import reason
 from rmbench.engine.interfaces import Progress
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import Encoded, Request, Scorer
+from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Encoded, Request, Scorer
 from rmbench.types import Example
 
 __all__ = ["Window", "encode_window", "windows_of"]
@@ -31,6 +32,17 @@ class Window:
     examples: Sequence[Example]
     encoded: Sequence[Encoded]
     places: Sequence[range]
+
+    @property
+    def remarks(self) -> Counter[str]:
+        """How many rows carry each remark; of dropped text, how many examples."""
+        counts = Counter(remark for row in self.encoded for remark in row.remarks)
+        if TEMPLATE_DROPPED_TEXT in counts:
+            counts[TEMPLATE_DROPPED_TEXT] = sum(
+                any(TEMPLATE_DROPPED_TEXT in row.remarks for row in self.encoded[at.start : at.stop])
+                for at in self.places
+            )
+        return counts
 
 
 def windows_of(examples: Iterable[Example], *, pairs: bool) -> Iterator[list[Example]]:

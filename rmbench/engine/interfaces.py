@@ -40,6 +40,8 @@ class EngineOptions:
     """An upper limit on the rows of a batch, in addition to the budget; None: the budget alone."""
     share: bool = True
     """Compute a prefix that rows share once, where the model can."""
+    try_batches: bool = True
+    """Find out on a few rows whether results depend on the rows beside them, and compute each row alone where so."""
 
 
 class Ledger(Protocol):

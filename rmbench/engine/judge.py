@@ -28,6 +28,10 @@ from rmbench.types import Example, Judgment, Setting
 __all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "SilentProgress", "judge"]
 
 
+_WAYS = ("alone", "padded", "shared")
+"""Of several ways in which parts of a task were computed, the first is that of the task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judging:
     """The judgments of a task, and how they were computed."""
@@ -45,7 +49,8 @@ class Judging:
     budget: int | None = None
     """Tokens of a batch; None for responders."""
     sharing: str = "padded"
-    """How rows were computed: "shared" (a prefix that rows share once) or "padded" (each row whole)."""
+    """How rows were computed: "shared" (a prefix that rows share once), "padded" (each row whole), or "alone" (each row
+    whole and in a batch of its own, since some of the results depend on the rows beside it)."""
     cached: int = 0
     """Rows taken from the score cache."""
     remarks: Mapping[str, int] = field(default_factory=dict)
@@ -146,7 +151,7 @@ def _score(scoring: Scoring, examples: Sequence[Example]) -> Judging:
         halved=any(part.halved for part in parts),
         resumed_batches=sum(part.resumed for part in parts),
         budget=parts[0].budget if parts else None,
-        sharing="shared" if parts and all(part.shared for part in parts) else "padded",
+        sharing=min((part.sharing for part in parts), key=_WAYS.index, default="padded"),
         cached=sum(part.cached for part in parts),
         remarks=remarks,
     )

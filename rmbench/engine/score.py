@@ -14,12 +14,14 @@ from weakref import WeakKeyDictionary
 
 from rmbench.engine.assemble import assemble
 from rmbench.engine.batch import in_groups
+from rmbench.engine.batch_trial import batch_dependence
 from rmbench.engine.encode import Window, encode_window, windows_of
 from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache, SilentProgress
 from rmbench.engine.parts import join_row, units_of
 from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
 from rmbench.engine.serialization import RowResult, dump_result, load_results
-from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Encoded, Group, Scorer, SharingScorer
+from rmbench.models.abilities import Closable
+from rmbench.models.protocols import Encoded, Group, Scorer, SharingScorer
 from rmbench.types import Example, Judgment
 
 __all__ = ["Scored", "Scoring", "score"]
@@ -49,8 +51,8 @@ class Scored:
     statistics: PlanStatistics
     budget: int
     """Tokens of a batch."""
-    shared: bool
-    """Whether prefixes were shared; else rows were padded."""
+    sharing: str
+    """As in `Judging`."""
     halved: bool
     resumed: int
     """Batches taken from the ledger."""
@@ -98,23 +100,12 @@ def _score_window(scoring: Scoring, window: Window) -> Scored:
         judgments=judgments,
         statistics=run.planned.statistics,
         budget=run.budget,
-        shared=run.shared,
+        sharing="shared" if run.shared else "alone" if run.alone else "padded",
         halved=any(result.halved for result in results),
         resumed=run.resumed,
         cached=run.cached,
-        remarks=_counted(window) + Counter(remark for judgment in judgments for remark in judgment.remarks),
+        remarks=window.remarks + Counter(remark for judgment in judgments for remark in judgment.remarks),
     )
-
-
-def _counted(window: Window) -> Counter[str]:
-    """How many rows carry each remark; of dropped text, how many examples."""
-    counts = Counter(remark for row in window.encoded for remark in row.remarks)
-    if TEMPLATE_DROPPED_TEXT in counts:
-        counts[TEMPLATE_DROPPED_TEXT] = sum(
-            any(TEMPLATE_DROPPED_TEXT in row.remarks for row in window.encoded[at.start : at.stop])
-            for at in window.places
-        )
-    return counts
 
 
 class _Run:
@@ -125,10 +116,12 @@ class _Run:
         self._units = units
         self.cached = 0
         self.resumed = 0
-        self.shared = False
+        self.shared = self.alone = False
         self._plan(share=self._may_share())
         if self.shared and self._jobs:
             self._try_sharing()
+        if self._batches_in_process():
+            self._try_batches()
 
     def results(self) -> list[RowResult]:
         """A result per unique row."""
@@ -164,14 +157,14 @@ class _Run:
         ready = all(unit.ids and not unit.kind for unit in self._units if not unit.error)
         return self._scoring.options.share and ready and isinstance(self._scoring.scorer, SharingScorer)
 
-    def _plan(self, *, share: bool) -> None:
+    def _plan(self, *, share: bool, alone: bool = False) -> None:
         """Make the plan, then take the results that the ledger and the cache have."""
         scoring = self._scoring
         scorer = scoring.scorer
         own = scorer.chunk_tokens if share and isinstance(scorer, SharingScorer) else _PADDED_TOKENS
         self.budget = scoring.options.batch_tokens or own
-        self.shared = share
-        self.planned = plan(self._units, self.budget, scoring.options.batch_rows, share=share)
+        self.shared, self.alone = share, alone
+        self.planned = plan(self._units, self.budget, 1 if alone else scoring.options.batch_rows, share=share)
         self._digest = _digest(self.planned, scoring)
         done = scoring.ledger.done(scoring.task_id, self._digest)
         self._from_ledger = {index for index in done if index < len(self.planned.chunks)}
@@ -213,6 +206,28 @@ class _Run:
             self._scoring.progress, f"{scorer.facts.name}: rows are padded and share no prefix, since {sharing.why}"
         )
         self._plan(share=False)
+
+    def _batches_in_process(self) -> bool:
+        """Whether a batch of ours is one of the model; a server makes batches of its own."""
+        ours = self._scoring.options.try_batches and not isinstance(self._scoring.scorer, Closable)
+        return ours and any(len(job.rows) > 1 for job in self._jobs.values())
+
+    def _try_batches(self) -> None:
+        """The batch trial on real rows; where a row's results depend on the rows beside it, each is computed alone."""
+        scorer, side = self._scoring.scorer, self._scoring.options.padding_side
+        rows = [row for job in self._jobs.values() for row in job.rows]
+        change = batch_dependence(scorer, rows, self.budget, side, packed=self.shared)
+        if change is not None and self.shared:
+            self._plan(share=False)
+            change = batch_dependence(scorer, rows, self.budget, side, packed=False)
+        if change is None:
+            return
+        _note_once(
+            self._scoring.progress,
+            f"{scorer.facts.name}: every row is computed alone, since its results depend on the rows beside it (in a "
+            f"trial they changed by {change:.2g})",
+        )
+        self._plan(share=False, alone=True)
 
     def _row(self, row: int) -> Encoded:
         return self._units[self.planned.first[row]]

@@ -16,6 +16,7 @@ __all__ = [
     "Comparing",
     "CostEstimating",
     "HiddenStateScorer",
+    "LengthSwitching",
     "Metered",
     "Replies",
     "ReplyCaching",
@@ -29,6 +30,15 @@ class HiddenStateScorer(Scorer, Protocol):
 
     def with_hidden(self) -> Scorer:
         """Returns the same model with "hidden" among its `answers`. Raises RmbenchError where it has no such state."""
+
+
+@runtime_checkable
+class LengthSwitching(Protocol):
+    """A model that computes rows of more than some number of tokens in another way."""
+
+    @property
+    def length_switches(self) -> tuple[int, ...]:
+        """These numbers of tokens, the least first; an attention window, say."""
 
 
 @runtime_checkable

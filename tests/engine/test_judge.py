@@ -41,7 +41,7 @@ def test_order_does_not_matter(scorer: Make, examples: list[Example]) -> None:
 
 def test_equal_rows_are_computed_once(scorer: Make, examples: list[Example]) -> None:
     model = scorer()
-    judging = judge("task", examples, model)
+    judging = judge("task", examples, model, options=EngineOptions(batch_rows=1))  # no batch to try
     computed = [text for batch in model.batches for text in batch]
     assert len(computed) == len(set(computed)) == judging.statistics.unique == 72  # 80 asked, 8 repeated
     assert judging.statistics.requests == 80
@@ -223,13 +223,15 @@ def test_a_stopped_run_goes_on(scorer: Make, examples: list[Example]) -> None:
     whole = judge("task", examples, scorer(), options=options)
     ledger, left = MemoryLedger(), [5]
 
-    def stop(batch: Batch) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
+    class Stopping(MemoryLedger):
+        def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            ledger.commit(task, plan_digest, index, payload)
 
     with pytest.raises(KeyboardInterrupt):
-        judge("task", examples, scorer(refuse=stop), options=options, ledger=ledger)
+        judge("task", examples, scorer(), options=options, ledger=Stopping())
     model = scorer()
     resumed = judge("task", examples, model, options=options, ledger=ledger)
     assert resumed.resumed_batches == 5

@@ -15,6 +15,7 @@ from rmbench.models.backbone.lean import lean_states, takes_lean
 from rmbench.models.backbone.library import library_states, pack_attention, unpack_attention
 from rmbench.models.backbone.padded import carried_states, padded_states, plain_states
 from rmbench.models.backbone.rope import rope_by_length
+from rmbench.models.backbone.switches import length_switches, windows
 from rmbench.models.backbone.tensors import device_of
 from rmbench.models.backbone.trial_rows import trial_rows
 from rmbench.models.protocols import Batch, Encoded, Sharing
@@ -40,8 +41,8 @@ class Backbone:
         self.way: str | None = None
         """"lean", "library" or "carried"; None: padded."""
         self._sharing: Sharing | None = None
-        self._beyond = False
-        """Whether sharing was tried on rows longer than the model's window."""
+        self._beyond = 0
+        """How many of the model's windows were shorter than the longest row on which sharing was tried."""
 
     @property
     def device(self) -> torch.device:
@@ -76,12 +77,12 @@ class Backbone:
 
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
         """The sharing trial: whether rows in groups are computed correctly, on some of these; once, and once more when
-        rows longer than the model's window come for the first time."""
-        window = self._window()
-        beyond = window is not None and any(len(row.ids) > window for batch in batches for row in batch.rows)
-        if self._sharing is None or (self._sharing.shares and beyond and not self._beyond):
+        rows longer than one of the model's windows come for the first time."""
+        longest = max((len(row.ids) for batch in batches for row in batch.rows), default=0)
+        beyond = sum(longest > window for window in windows(self.model.config))
+        if self._sharing is None or (self._sharing.shares and beyond > self._beyond):
             self.way, self._beyond = None, beyond
-            self._sharing = self._try(trial_rows(batches, window))
+            self._sharing = self._try(trial_rows(batches, windows(self.model.config)))
         return self._sharing
 
     def _shared(self, way: str, batch: Batch, wanted: Sequence[Sequence[int]]) -> Tensor:
@@ -136,12 +137,6 @@ class Backbone:
         self._agreement = f"shared and plain states agree to {worst:.0e} of their spread"
         return None
 
-    def _window(self) -> int | None:
-        """The shortest stretch beyond which a token does not see all before it."""
-        config = self.model.config
-        windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-        return min((int(window) for window in windows if window), default=None)
-
 
 class BackboneSharing:
     """Threads, batch size and prefix sharing of a scorer, which are those of the backbones that it runs: several of
@@ -164,6 +159,12 @@ class BackboneSharing:
     def chunk_tokens(self) -> int:
         """Tokens of a batch in groups that suit the backbones best."""
         return min((backbone.chunk_tokens for backbone in self.backbones if backbone is not None), default=1)
+
+    @property
+    def length_switches(self) -> tuple[int, ...]:
+        """Numbers of tokens after which a backbone computes in another way."""
+        named = [length_switches(each.model.config) for each in self.backbones if each is not None]
+        return tuple(sorted({length for lengths in named for length in lengths}))
 
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
         """Whether prefixes are shared: every backbone tries it on these rows, and one that does not decides."""

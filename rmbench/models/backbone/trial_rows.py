@@ -16,15 +16,15 @@ _OWN = 32
 trying it on whole long rows would cost more than it saves on a small job."""
 
 
-def trial_rows(batches: Sequence[Batch], window: int | None) -> list[Batch]:
-    """Small batches cut from real rows: three groups that share something (any rows where none does), and one longer
-    than the sliding window, where a window that was forgotten shows."""
+def trial_rows(batches: Sequence[Batch], windows: Sequence[int]) -> list[Batch]:
+    """Small batches cut from real rows: three groups that share something (any rows where none does), and for each
+    window one longer than it, where a window that was forgotten shows."""
     groups = [group for batch in batches for group in _groups(batch)]
     if not groups:
         return []
     sharing = [group for group in groups if group[0].rows > 1] or groups
     trials = [_batch([_short(group, _PREFIX) for group in sorted(sharing, key=_cost)[:3]])]
-    if window is not None:
+    for window in windows:
         beyond = [group for group in sharing if max(len(row.ids) for row in group[1]) > window]
         if beyond:
             trials.append(_batch([_short(min(beyond, key=_cost), window, window)]))

@@ -11,6 +11,7 @@ import torch
 
 from rmbench.models.backbone import backbone as module
 from rmbench.models.backbone.backbone import Backbone
+from rmbench.models.backbone.switches import length_switches, windows
 from rmbench.models.backbone.trial_rows import trial_rows
 from rmbench.models.protocols import Batch, Encoded, Group
 
@@ -29,6 +30,7 @@ SIZE = {
     "eos_token_id": 2,
 }
 WINDOW = {"sliding_window": 48}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "decoder_sparse_step": 1}
 SMALL_STATE = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "num_hidden_layers": 2}
 
 
@@ -91,6 +93,9 @@ def some(rows: tuple[Encoded, ...]) -> list[list[int]]:
         ("GPTNeoX", {}, "library"),
         ("Phi3", {}, "library"),
         ("FalconH1", SMALL_STATE, "carried"),
+        ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}, "library"),
+        ("Qwen2Moe", EXPERTS, "library"),
+        ("Qwen3Moe", EXPERTS, "library"),
     ],
 )
 def test_shared_states_are_those_of_plain_rows(name: str, config: dict[str, Any], way: str) -> None:
@@ -126,6 +131,27 @@ def test_padded_rows_still_come_out_right_after_sharing(name: str, side: str, ti
     with torch.inference_mode():
         found = backbone.states(padded, some(rows))
     torch.testing.assert_close(found, plain(made(name, **config), rows, some(rows)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}), ("Qwen2Moe", EXPERTS)],
+)
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_padded_rows_of_a_mixture_of_experts(name: str, config: dict[str, Any], side: str, tiny: Any) -> None:
+    rows = grouped().rows[:6]
+    with torch.inference_mode():
+        found = Backbone(made(name, **config)).states(tiny.batch(rows, 0, side, extra=3), some(rows))
+    expected = plain(made(name, **config), rows, some(rows))
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+
+
+def test_windows_and_other_switches_are_those_of_the_configuration() -> None:
+    both = made("Gemma2", **WINDOW)
+    assert (windows(both.config), length_switches(both.config)) == ((48,), (48, 256))
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "rope_theta": 1e4}
+    phi = made("Phi3", rope_scaling=rope, original_max_position_embeddings=64, sliding_window=100)
+    assert (windows(phi.config), length_switches(phi.config)) == ((100,), (64, 100, 256))
 
 
 @pytest.mark.parametrize("name", ["Bert", "ModernBert"])
@@ -173,7 +199,7 @@ def test_rows_beyond_the_window_are_tried_when_they_first_come(monkeypatch: pyte
 
 def test_trials_are_small_and_real() -> None:
     batch = grouped()
-    trials = trial_rows([batch], 48)
+    trials = trial_rows([batch], [48])
     whole = [" ".join(map(str, row.ids)) for row in batch.rows]
     for trial in trials:
         start = 0
@@ -185,8 +211,8 @@ def test_trials_are_small_and_real() -> None:
         assert all(any(" ".join(map(str, row.ids)) in text for text in whole) for row in trial.rows)
     assert max(len(row.ids) for row in trials[0].rows) <= 192 + 64
     assert any(len(row.ids) > 48 for row in trials[1].rows)
-    assert trial_rows([], 48) == []
-    assert len(trial_rows([batch], None)) == 1
+    assert trial_rows([], [48]) == []
+    assert len(trial_rows([batch], [])) == 1
 
 
 def test_long_rows_are_cut_for_the_trial() -> None:
@@ -194,8 +220,8 @@ def test_long_rows_are_cut_for_the_trial() -> None:
     rows = tuple(Encoded(str(n), 4040, (*beginning, *([n] * 100))) for n in (7, 8))
     nothing = np.zeros((2, 0), dtype=np.int64)
     long = Batch(rows, nothing, nothing, np.zeros(2, dtype=np.int64), (Group(len(beginning), 2),))
-    (trial,) = trial_rows([long], None)
+    (trial,) = trial_rows([long], [])
     assert [len(row.ids) for row in trial.rows] == [160, 160]
     assert trial.groups == (Group(128, 2),)
-    windowed = trial_rows([long], 1000)[1]
+    windowed = trial_rows([long], [1000])[1]
     assert min(len(row.ids) for row in windowed.rows) > 1000
