@@ -105,10 +105,13 @@ def _head(place: Path, record: Record) -> str:
 def _values(record: Record) -> Table:
     columns: list[tuple[str, ColumnLayout]] = [("metric", "fold"), ("group", "fold")]
     columns += [(name, "right") for name in ("value", "95% interval", "n", "comparisons")]
+    flagged = any(value.flags for value in record.results)
+    columns += [("flags", "fold")] * flagged
     rows = []
     for value in record.results:
         interval = "-" if value.low is None or value.high is None else f"{value.low:.4f}, {value.high:.4f}"
         number = "-" if value.value is None else f"{value.value:.4f}"
         counts = (f"{value.n:,}", f"{value.comparisons:,}")
-        rows.append((value.metric, value.group or "overall", number, interval, *counts))
+        flags = (printable(", ".join(value.flags)),) * flagged
+        rows.append((value.metric, value.group or "overall", number, interval, *counts, *flags))
     return text_table(columns, rows, gap=2)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from rmbench.metric_spec import MetricSpec, is_linear, rule_of
-from rmbench.metrics.chance import chance_of
+from rmbench.metrics.chance import ChanceLevels
 from rmbench.metrics.correlation.preference_strength import graded_dimensions
 from rmbench.metrics.correlation.rated import dimension_of, dimensions_of
 from rmbench.metrics.credit.curves import curve_values
@@ -31,9 +31,9 @@ AnswerKind = Literal["reward", "verdict"]
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """The arguments of `measure` besides the rows and the metrics."""
+    """What `measure` works with besides the rows and the metrics."""
 
-    answer_kind: AnswerKind
+    chance: ChanceLevels
     totals: Mapping[str | None, int]
     seed: int
     resamples: int
@@ -69,7 +69,11 @@ def measure(
     Raises RmbenchError for an unknown rule, group, level or dimension, and what a rule refuses.
     """
     request = _Request(
-        answer_kind, totals or {}, seed, resamples, MetricContext({spec.name: spec for spec in specs}, fit, seed)
+        ChanceLevels(answer_kind),
+        totals or {},
+        seed,
+        resamples,
+        MetricContext({spec.name: spec for spec in specs}, fit, seed),
     )
     values: list[Value] = []
     for spec in specs:
@@ -117,7 +121,7 @@ def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: Metri
     worth = np.array([one.value for one in earned if one.value is not None])
     flags = ("one_order",) if any(one.one_order for one in earned) else ()
     if not counted:
-        chance = chance_of(spec, [], request.answer_kind)
+        chance = request.chance.of(spec, [])
         return Value(spec.name, group, None, None, None, 0, 0, coverage, chance, (*flags, "undefined"))
     nested = nest(counted, spec.levels)
     rule = rule_of(spec)
@@ -131,7 +135,7 @@ def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: Metri
         n=len(counted),
         comparisons=sum(one.comparisons for one in earned),
         coverage=coverage,
-        chance=chance_of(spec, counted, request.answer_kind),
+        chance=request.chance.of(spec, counted),
         flags=flags,
         interval=interval.method,
     )
@@ -206,8 +210,8 @@ def _range(spec: MetricSpec, request: _Request) -> tuple[float | None, float | N
 def _chance(rows: list[Judged], spec: MetricSpec, request: _Request) -> float | None:
     """The declared chance; of a mean of metrics that declares none, the mean of theirs where all have one."""
     if spec.rule != "mean_of" or spec.chance is not None:
-        return chance_of(spec, rows, request.answer_kind)
+        return request.chance.of(spec, rows)
     parts = [request.context.metrics(spec)[name] for name in spec.of]
-    levels = [chance_of(part, selected_rows(rows, part), request.answer_kind) for part in parts]
+    levels = [request.chance.of(part, selected_rows(rows, part)) for part in parts]
     known = [level for level in levels if level is not None]
     return sum(known) / len(known) if known and len(known) == len(levels) else None
