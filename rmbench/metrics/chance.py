@@ -139,7 +139,7 @@ def _of_rankings(row: Judged, spec: MetricSpec) -> float | None:
     good, bad = {i for i, _ in pairs}, {j for _, j in pairs}
     if spec.rule != "all" or not whole or len(questions) > 2 or pairs != set(itertools.product(good, bad)):
         return None
-    return 1 / math.comb(len(good) + len(bad), len(good)) ** len(questions)
+    return float((1 / math.comb(len(good) + len(bad), len(good))) ** len(questions))
 
 
 def _expected(row: Judged, spec: MetricSpec, answers: _Answers, draws: int) -> float:
