@@ -57,15 +57,19 @@ def _check_columns(declaration: Declaration, path: Path) -> None:
         needed, optional = set(_SIDES), _SIDE_SOURCES | _ANY
         needed |= _SIDE_PROMPTS if keys & _SIDE_PROMPTS else {"prompt"}
         optional |= {"prompt"}
+    if declaration.columns.answers_hold_prompt:
+        needed, optional = needed - {"prompt"}, optional | {"prompt"}
     for key in sorted(needed - keys):
-        raise problem(path, f"columns.{key}", f'this key is missing: a task of shape "{shape}" needs it.')
+        what = f'this key is missing: a task of shape "{shape}" needs it'
+        other = ", or `answers_hold_prompt = true` where candidates are whole conversations" if key == "prompt" else ""
+        raise problem(path, f"columns.{key}", f"{what}{other}.")
     for key in sorted(keys - needed - optional):
         taken = ", ".join(sorted(needed))
         raise problem(path, f"columns.{key}", f'a task of shape "{shape}" with {taken} does not take it.')
     columns = declaration.columns
     answers = [rule for rule in (columns.chosen, columns.rejected, *columns.candidates) if rule is not None]
-    if columns.answers_hold_prompt and not any(rule.form == "messages" for rule in answers):
-        what = 'no candidate is a conversation: give them `form = "messages"`, or leave this key out.'
+    if columns.answers_hold_prompt and not any(rule.form in ("messages", "text") for rule in answers):
+        what = "no candidate is a conversation: leave this key out."
         raise problem(path, "columns.answers_hold_prompt", what)
     for key, rule in _texts(declaration):
         forms = (rule.column is not None, bool(rule.first_of), bool(rule.join), rule.template is not None)

@@ -145,7 +145,8 @@ class Columns(_Strict):
     candidate_prompts: list[Text] = []
     """One prompt per candidate, where the prompts differ."""
     answers_hold_prompt: bool = False
-    """Candidates of `form = "messages"` are whole conversations: the prompt is taken off their front."""
+    """Candidates are whole conversations (lists of messages, or transcripts): the prompt is taken off their front.
+    Without `prompt`, it is the longest beginning that they have in common, in whole turns."""
     gold: GoldRule | None = None
     ratings: dict[str, Rating] = Field(default={}, min_length=1)
     """Dimension -> column of the human ratings."""

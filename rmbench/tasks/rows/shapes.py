@@ -24,7 +24,7 @@ from rmbench.tasks.rows.fields import (
 from rmbench.tasks.rows.gold import gold_of
 from rmbench.tasks.rows.media import media_part
 from rmbench.tasks.rows.messages import conversation
-from rmbench.tasks.rows.whole import without_prompt
+from rmbench.tasks.rows.whole import common_prompt, without_prompt
 from rmbench.types import Candidate, Conversation, Example, Gold, Message, Part
 
 __all__ = ["example", "identity"]
@@ -42,7 +42,11 @@ def example(declaration: Declaration, row: RawRow) -> Example:
             raise ExcludedError(rule.why)
     columns = declaration.columns
     prompt, candidates, better = _candidates(declaration, row)
-    candidates = without_prompt(row, prompt, candidates, declared=columns.answers_hold_prompt)
+    if prompt:
+        prompt, candidates = without_prompt(row, prompt, candidates, declared=columns.answers_hold_prompt)
+    else:
+        prompt, candidates = common_prompt(row, candidates)
+        prompt = _completed(declaration, row, prompt)
     groups = _groups(declaration, row)
     gold = gold_of(declaration, row, len(candidates), better, groups)
     return Example(
@@ -86,7 +90,8 @@ def _falls_under(rule: ExcludeRule, row: RawRow) -> bool:
 
 
 def _candidates(declaration: Declaration, row: RawRow) -> tuple[Conversation, tuple[Candidate, ...], int | None]:
-    """Prompt, candidates, and how many of them are chosen where the row lists chosen and rejected (else None)."""
+    """Prompt (() where candidates alone hold it), candidates, and how many of them are chosen where the row lists
+    chosen and rejected (else None)."""
     columns = declaration.columns
     if columns.candidates:
         sources = [source for rule in columns.candidate_sources for source in texts(row, rule)]
@@ -97,14 +102,12 @@ def _candidates(declaration: Declaration, row: RawRow) -> tuple[Conversation, tu
             if len(prompts) != len(candidates):
                 raise row.error(f"{len(candidates)} candidates, but {len(prompts)} prompts of theirs.")
             return *_with_prompts(candidates, prompts), None
-        assert columns.prompt is not None  # the declaration was checked
         return _prompt(declaration, row, columns.prompt), tuple(candidates), None
     assert columns.chosen is not None
     assert columns.rejected is not None
     better = _side(declaration, row, columns.chosen, columns.chosen_source)
     worse = _side(declaration, row, columns.rejected, columns.rejected_source)
     if columns.chosen_prompt is None or columns.rejected_prompt is None:
-        assert columns.prompt is not None
         return _prompt(declaration, row, columns.prompt), (*better, *worse), len(better)
     first, second = (_prompt(declaration, row, rule) for rule in (columns.chosen_prompt, columns.rejected_prompt))
     prompts = [first] * len(better) + [second] * len(worse)
@@ -120,10 +123,14 @@ def _with_prompts(
     return prompts[0], tuple(replace(c, prompt=p) for c, p in zip(candidates, prompts, strict=True))
 
 
-def _prompt(declaration: Declaration, row: RawRow, rule: TextRule) -> Conversation:
+def _prompt(declaration: Declaration, row: RawRow, rule: TextRule | None) -> Conversation:
+    """The prompt, completed; () without a rule."""
+    return () if rule is None else _completed(declaration, row, conversation(row, rule))
+
+
+def _completed(declaration: Declaration, row: RawRow, prompt: Conversation) -> Conversation:
     """The prompt with its media before the text of the last message, and a system message first."""
     columns = declaration.columns
-    prompt = conversation(row, rule)
     media = tuple(part for each in columns.prompt_media for part in _parts(declaration, row, each))
     if media:
         prompt = (*prompt[:-1], replace(prompt[-1], parts=(*media, *prompt[-1].parts)))

@@ -16,6 +16,7 @@ from rmbench.types import Conversation, Example
 Rows = list[dict[str, Any]]
 Made = Callable[..., tuple[Example, ...]]
 WHOLE = "\n".join(f'{side} = {{ column = "{side}", form = "messages" }}' for side in ("chosen", "rejected"))
+GOOD_AND_BAD = 'chosen = "good"\nrejected = "bad"'
 HOLD = "\nanswers_hold_prompt = true"
 
 
@@ -97,6 +98,93 @@ def test_declared_and_not_so(rejected: Any, message: str, made: Made) -> None:
         made(ULTRAFEEDBACK | {"rejected": rejected}, WHOLE + HOLD)
 
 
-def test_texts_hold_no_prompt(made: Made) -> None:
-    with pytest.raises(RmbenchError, match="answers_hold_prompt: no candidate is a conversation"):
-        made({}, 'chosen = "good"\nrejected = "bad"' + HOLD)
+def test_texts_that_hold_no_prompt(made: Made) -> None:
+    with pytest.raises(RmbenchError, match="row 0: candidate 0 does not begin with the prompt"):
+        made({}, GOOD_AND_BAD + HOLD)
+    with pytest.raises(RmbenchError, match="row 0: candidate 0 is a single message, with no prompt before it"):
+        made({}, GOOD_AND_BAD + HOLD, prompt="")
+    with pytest.raises(RmbenchError, match=r"columns\.prompt: this key is missing.*answers_hold_prompt = true"):
+        made({}, GOOD_AND_BAD, prompt="")
+
+
+TEXTS = 'chosen = "chosen"\nrejected = "rejected"'
+ASKED = "\n\nHuman: Egg?\n\nAssistant: Soft?\n\nHuman: Hard, as Human: wrote."
+HH = {
+    "chosen": f"{ASKED}\n\nAssistant: Nine minutes.\n\nThen peel it.",
+    "rejected": f"{ASKED}\n\nAssistant: No.",
+    "good": "unused",
+    "bad": "unused",
+}
+TURNS = [("user", "Egg?"), ("assistant", "Soft?"), ("user", "Hard, as Human: wrote.")]
+ANSWERS = [[("assistant", "Nine minutes.\n\nThen peel it.")], [("assistant", "No.")]]
+
+
+@pytest.mark.parametrize("question, prompt", [(None, ""), (f"{ASKED}\n\nAssistant:", 'prompt = "question"')])
+def test_transcripts(question: str | None, prompt: str, made: Made) -> None:
+    example = made(HH | {"question": question}, TEXTS + HOLD, prompt)[0]
+    assert plain(example.prompt) == TURNS
+    assert [plain(each.messages) for each in example.candidates] == ANSWERS
+
+
+def test_transcripts_beside_their_last_question(made: Made) -> None:
+    short = {side: HH[side].replace(ASKED, "\n\nHuman: Egg?") for side in ("chosen", "rejected")}
+    example = made(short | {"question": "Egg?"}, TEXTS + HOLD)[0]
+    assert (plain(example.prompt), [plain(each.messages) for each in example.candidates]) == ([TURNS[0]], ANSWERS)
+    with pytest.raises(RmbenchError, match=r"candidate 0 begins with the prompt.*answers_hold_prompt = true"):
+        made(short | {"question": "Egg?"}, TEXTS)
+
+
+@pytest.mark.parametrize(
+    "question", [f"{ASKED}\n\nAssistant:", ASKED, "[INST] Egg? [/INST]", "<|user|>Egg?\n<|assistant|>"]
+)
+def test_texts_that_go_on_behind_the_prompt(question: str, made: Made) -> None:
+    texts = {"chosen": f"{question} Nine minutes.", "rejected": f"{question} No.", "question": question}
+    if question == ASKED:
+        texts |= {"chosen": f"{ASKED}\n\nAssistant: Nine minutes.", "rejected": f"{ASKED}\n\nAssistant: No."}
+    with pytest.raises(RmbenchError, match="candidate 0 begins with the prompt, which a model would read twice"):
+        made(texts, TEXTS)
+    example = made(texts, TEXTS + HOLD)[0]
+    assert [each.text for each in example.candidates] == ["Nine minutes.", "No."]
+
+
+@pytest.mark.parametrize("question", ["Egg?", "List three colours:"])
+def test_an_answer_that_repeats_the_question_is_an_answer(question: str, made: Made) -> None:
+    texts = {"chosen": f"{question} Red.", "rejected": "No.", "question": question}
+    assert made(texts, TEXTS)[0].candidates[0].text == f"{question} Red."
+
+
+def implicit(*answers: list[dict[str, str]]) -> dict[str, Any]:
+    return {"question": "unused", "chosen": answers[0], "rejected": answers[1]}
+
+
+@pytest.mark.parametrize(
+    "row, prompt, answers",
+    [
+        (implicit(turns("Egg?", "Nine."), turns("Egg?", "No.")), [("user", "Egg?")], ["Nine.", "No."]),
+        (implicit(turns("Egg?", "No."), turns("Egg?", "No.")), [("user", "Egg?")], ["No.", "No."]),
+        (
+            implicit(turns("A", "B", "C", "D", system="S"), turns("A", "B", "C", "E", system="S")),
+            [("system", "S"), ("user", "A"), ("assistant", "B"), ("user", "C")],
+            ["D", "E"],
+        ),
+        (implicit(turns("A", "B", "C", "D"), turns("A", "X", "C", "D")), [("user", "A")], ["B\nC\nD", "X\nC\nD"]),
+        (implicit(turns("A", "B"), turns("A", "B", "C", "D")), [("user", "A")], ["B", "B\nC\nD"]),
+    ],
+)
+def test_the_common_beginning_is_the_prompt(row: Any, prompt: Any, answers: list[str], made: Made) -> None:
+    example = made(row, WHOLE + HOLD, prompt="")[0]
+    assert (plain(example.prompt), [each.text for each in example.candidates]) == (prompt, answers)
+
+
+def test_a_system_column_stands_before_the_common_beginning(made: Made) -> None:
+    row = implicit(turns("Egg?", "Nine."), turns("Egg?", "No.")) | {"question": "Be brief."}
+    example = made(row, WHOLE + HOLD, prompt='system = "question"')[0]
+    assert plain(example.prompt) == [("system", "Be brief."), ("user", "Egg?")]
+
+
+def test_conversations_without_a_common_beginning(made: Made) -> None:
+    with pytest.raises(RmbenchError, match="row 0: the candidates have no beginning in common"):
+        made(implicit(turns("Egg?", "Nine."), turns("Ham?", "No.")), WHOLE + HOLD, prompt="")
+    alone = [{"role": "assistant", "content": "No."}]
+    with pytest.raises(RmbenchError, match="row 0: candidate 1 is a single message"):
+        made(implicit(turns("Egg?", "Nine."), alone), WHOLE + HOLD, prompt="")
