@@ -21,7 +21,7 @@ from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.models.checkpoint.unused import accepted_unused, refuse_unscaled
 from rmbench.models.options import OpenOptions
 
-__all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "torch_dtype", "warm"]
+__all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "reads_pad_id", "torch_dtype", "warm"]
 
 declare_missing_operators()
 
@@ -180,6 +180,7 @@ def _load(
         config = transformers.AutoConfig.from_pretrained(
             checkpoint.folder, trust_remote_code=trusted, local_files_only=True, **changes
         )
+    _without_pad_outside(config)
     arguments: dict[str, Any] = {
         "config": config,
         "dtype": placement.dtype,
@@ -201,6 +202,20 @@ def _load(
         local_files_only=True,
         **arguments,
     )
+
+
+def reads_pad_id(model_type: object) -> bool:
+    """Whether a model is an encoder whose first position is the pad id plus one, so that its table of positions holds
+    fewer tokens than rows."""
+    return model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
+
+
+def _without_pad_outside(config: Any) -> None:
+    """No pad id where the embedding has none such, of a decoder: what lies on padded places is never read."""
+    text = config.get_text_config()
+    pad, size = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    if isinstance(pad, int) and isinstance(size, int) and pad >= size and not reads_pad_id(config.model_type):
+        text.pad_token_id = None
 
 
 def warm(first_forward: Callable[[], object]) -> None:
@@ -248,7 +263,16 @@ def _explained(what: str) -> Iterator[None]:
     """One clear error for whatever a library says of a broken or foreign file."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ImportError,
+        RuntimeError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         line = " ".join(str(error).split())[:400]
         hint = " Pass --trust-remote-code if you trust it." if "trust_remote_code" in line else ""
         raise RmbenchError(f"Cannot load {what}: {line}{hint}") from error

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from rmbench.models.card import Card
-from rmbench.models.checkpoint.loading import warm
+from rmbench.models.checkpoint.loading import reads_pad_id, warm
 from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.protocols import Batch, Encoded, Scorer
@@ -22,6 +22,7 @@ __all__ = [
     "pad_id",
     "text_encoder",
     "throwaway",
+    "vocabulary_of",
     "warmed",
 ]
 
@@ -29,9 +30,6 @@ Warm = TypeVar("Warm", bound=Scorer)
 
 _SANE_LENGTH = 10**9
 """Tokenizers without a limit of their own say a number far above this."""
-
-_POSITIONS_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm"})
-"""Encoders whose first position is the pad id plus one, so that their table holds fewer tokens than rows."""
 
 
 def card_of(opening: Opening) -> Card:
@@ -58,6 +56,7 @@ def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> 
         prefix=prefix,
         suffix=suffix,
         encoder=encoder,
+        vocabulary=vocabulary_of(opening.checkpoint),
     )
 
 
@@ -74,7 +73,7 @@ def own_length(tokenizer: Any, checkpoint: Checkpoint) -> int | None:
     table = config.get("max_position_embeddings") or config.get("n_positions")
     if not table and isinstance(config.get("text_config"), dict):
         table = config["text_config"].get("max_position_embeddings")
-    if isinstance(table, int) and config.get("model_type") in _POSITIONS_FROM_PADDING:
+    if isinstance(table, int) and reads_pad_id(config.get("model_type")):
         table -= int(config.get("pad_token_id") or 0) + 1
     limit = tokenizer.model_max_length
     known = [value for value in (table, limit) if isinstance(value, int) and 0 < value < _SANE_LENGTH]
@@ -90,10 +89,18 @@ def _own_side(checkpoint: Checkpoint) -> Literal["left", "right"]:
 
 def pad_id(tokenizer: Any, checkpoint: Checkpoint) -> int:
     """Any id of the vocabulary will do for decoders; encoders look at it for their positions."""
+    size = vocabulary_of(checkpoint)
     for candidate in (checkpoint.config.get("pad_token_id"), tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if isinstance(candidate, int) and candidate >= 0:
+        if isinstance(candidate, int) and candidate >= 0 and (size is None or candidate < size):
             return candidate
     return 0
+
+
+def vocabulary_of(checkpoint: Checkpoint) -> int | None:
+    """How many token ids the model has embeddings for; None where config.json leaves that to its class."""
+    text = checkpoint.config.get("text_config")
+    configs = [checkpoint.config, text if isinstance(text, dict) else {}]
+    return next((size for each in configs if isinstance(size := each.get("vocab_size"), int)), None)
 
 
 def warmed(scorer: Warm, tokenizer: Any, checkpoint: Checkpoint) -> Warm:
@@ -105,7 +112,6 @@ def warmed(scorer: Warm, tokenizer: Any, checkpoint: Checkpoint) -> Warm:
 def throwaway(checkpoint: Checkpoint, limit: int | None) -> Batch:
     """Two rows of up to 64 tokens, so that the first forward runs on all threads."""
     width = min(64, limit or 64)
-    vocabulary = int(checkpoint.config.get("vocab_size") or 1)
-    ids = np.arange(2 * width, dtype=np.int64).reshape(2, width) % vocabulary
+    ids = np.arange(2 * width, dtype=np.int64).reshape(2, width) % (vocabulary_of(checkpoint) or 1)
     rows = tuple(Encoded(key=str(row), size=width, ids=tuple(ids[row].tolist())) for row in range(2))
     return Batch(rows, ids, np.ones_like(ids), np.full(2, width - 1, dtype=np.int64))

@@ -76,6 +76,8 @@ class TextEncoder:
     """True for models that read special tokens of the tokenizer around templated text too ([CLS] ... [SEP])."""
     ending: tuple[int, ...] = ()
     """What every row ends with, whatever its template; it is added unless it stands there, and never cut off."""
+    vocabulary: int | None = None
+    """How many token ids the model has embeddings for, where that is known."""
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Rows for the engine, whose key is the hash of their ids."""
@@ -127,6 +129,14 @@ class TextEncoder:
         kept = body[-room:] if self.truncation_side == "left" else body[:room]
         dropped = len(body) - len(kept)
         left = dropped if self.truncation_side == "left" else 0
+        outside = max((*before, *kept, *after)) if self.vocabulary is not None else -1
+        if self.vocabulary is not None and outside >= self.vocabulary:
+            token = self.tokenizer.convert_ids_to_tokens(outside)
+            return Encoded(
+                key="",
+                size=0,
+                error=f"token {outside} ({token!r}) is outside the model's {self.vocabulary:,} embeddings",
+            )
         remarks = (TEMPLATE_DROPPED_TEXT,) if self.template.drops_text(request, text) else ()
         return TextRow(text, tuple(before), tuple(kept), tuple(after), left, dropped - left, remarks)
 
