@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Compared", "compare", "compare_pair", "find_flips", "judged_alike"]
 
 _ROUNDING = 1e-4
-"""Scores of one model on two machines or batch sizes differ by less than this share of the largest score."""
+"""Scores of one model on two machines or batch sizes differ by less than this share of the row's largest score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +100,21 @@ def find_flips(differences: Differences, rows_b: Mapping[str, Judged], spec: Met
 
 
 def judged_alike(a: Sequence[Judged], b: Sequence[Judged]) -> bool:
-    """Whether two models judged every row alike: the same verdicts, and scores within 1e-4 of the largest score.
+    """Whether two models judged every row alike: the same verdicts, and scores within 1e-4 of the row's largest score.
 
     On these rows such models are one and the same, so there is no difference to infer.
     """
     rows_b = {row.id: row for row in b}
-    slack = _ROUNDING * max((abs(number) for row in a for number in _numbers(row)), default=0.0)
-    return len(rows_b) == len(a) and all(row.id in rows_b and _alike(row, rows_b[row.id], slack) for row in a)
+    return len(rows_b) == len(a) and all(row.id in rows_b and _alike(row, rows_b[row.id]) for row in a)
 
 
-def _alike(a: Judged, b: Judged, slack: float) -> bool:
+def _alike(a: Judged, b: Judged) -> bool:
     verdicts_a, verdicts_b = (
         [(v.shown, v.kind, v.value, v.status, v.vote) for v in row.judgment.verdicts] for row in (a, b)
     )
     numbers_a, numbers_b = _numbers(a), _numbers(b)
+    # The row's own scores are the measure: one outlier elsewhere must not hide a difference here.
+    slack = _ROUNDING * max(map(abs, numbers_a), default=0.0)
     return (
         a.judgment.status == b.judgment.status
         and verdicts_a == verdicts_b

@@ -35,7 +35,7 @@ class TaskComparison:
     flips: tuple[Flip, ...] = ()
     """Worst first; empty for correlations, whose rows have no credit."""
     identical: bool = False
-    """Both models judged every row alike: the same verdicts, and scores within 1e-4 of the largest."""
+    """Both models judged every row alike: the same verdicts, and scores within 1e-4 of the row's largest."""
     notes: tuple[str, ...] = ()
     """Differences in how the records were produced."""
 

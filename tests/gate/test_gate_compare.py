@@ -166,6 +166,15 @@ def test_identical_allows_for_rounding_alone(tmp_path: Path, put_record: Put, sc
     assert compare(*two(tmp_path, put_record, base, [x * scale for x in base])).tasks[0].identical is same
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_an_outlier_hides_no_difference_elsewhere(tmp_path: Path, put_record: Put, place: int) -> None:
+    """With one margin of 1e6 among them, rows whose margins grow tenfold were "judged alike" once."""
+    base, other = [3.0, -2.0, 1.0], [30.0, -20.0, 10.0]
+    base[place] = other[place] = 1e6
+    assert not compare(*two(tmp_path, put_record, base, other)).tasks[0].identical
+    assert compare(*two(tmp_path, put_record, base, base)).tasks[0].identical
+
+
 def test_a_flip_within_rounding_is_not_identical(tmp_path: Path, put_record: Put) -> None:
     task = compare(*two(tmp_path, put_record, [3.0, 1e-6], [3.0, -1e-6])).tasks[0]
     assert len(task.flips) == 1
