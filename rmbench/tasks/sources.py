@@ -16,7 +16,7 @@ from rmbench.tasks.rows.column_check import check_columns
 from rmbench.tasks.rows.fields import ExcludedError, RawRow
 from rmbench.tasks.rows.files import expected, find, read_all
 from rmbench.tasks.rows.hub import read_hub
-from rmbench.tasks.rows.integrity import check_unique, inspect
+from rmbench.tasks.rows.integrity import OddRows, check_unique, inspect
 from rmbench.tasks.rows.media import with_media
 from rmbench.tasks.rows.prepare import prepare
 from rmbench.tasks.rows.shapes import example, identity
@@ -24,6 +24,9 @@ from rmbench.tasks.task import DataFileFacts, Exclusion, Loaded, Task
 from rmbench.types import Conversation, Example
 
 __all__ = ["digest_of", "ids", "load", "sample_of"]
+
+_SHOWN = 6
+"""Missing files that a note names before it counts the rest."""
 
 
 def load(
@@ -50,20 +53,17 @@ def load(
     Returns:
         The examples with files, digest and group totals. `missing` names declared files that are not in the folder,
         or counts the missing rows where every file is present; `excluded` names the rows that the benchmark's own rule
-        drops; `notes` list odd rows and an absent fit split.
+        drops; `notes` list what is missing, the odd ones of the rows drawn, and an absent fit split.
 
     Raises:
         RmbenchError: no rows can be found (the message says what to supply), a file is broken or changed, a column is
             missing or of the wrong type, two rows have one id, or there are more rows than the task has.
     """
     # The declared digests are of upstream's files, and the bundled sample is ours.
-    loaded = _read(task, str(source), allow_changed_data or str(source) == "sample")
+    loaded = _read(task, str(source), allow_changed_data or str(source) == "sample", limit, seed)
     if images is not None:
         loaded = replace(loaded, examples=with_media(loaded.examples, images))
-    if limit is None:
-        return loaded
-    drawn, fit = sample_of(loaded.examples, limit, seed), sample_of(loaded.fit, limit, seed)
-    return replace(loaded, limit=limit, examples=drawn, fit=fit)
+    return loaded
 
 
 def ids(task: Task, source: str | Path = "hub") -> tuple[str, ...]:
@@ -71,8 +71,8 @@ def ids(task: Task, source: str | Path = "hub") -> tuple[str, ...]:
     return tuple(each.id for each in load(task, source).examples)
 
 
-def sample_of(examples: Sequence[Example], limit: int, seed: int) -> tuple[Example, ...]:
-    """A simple random sample of rows that depends on their ids and the seed alone, in file order.
+def sample_of(examples: Sequence[Example], limit: int | None, seed: int) -> tuple[Example, ...]:
+    """A simple random sample of rows that depends on their ids and the seed alone, in file order; all without a limit.
 
     Rows are drawn in the order of sha256("<seed>/<id>"), so that every file and group has its fair share, the sample
     of a smaller limit is part of that of a larger one, and whether a row is drawn depends on no other row.
@@ -102,7 +102,7 @@ def _plain(conversation: Conversation) -> list[list[object]]:
     return [[m.role, [[part.kind, part.text, part.name] for part in m.parts], *m.extra] for m in conversation]
 
 
-def _read(task: Task, source: str, allow_changed: bool) -> Loaded:
+def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed: int) -> Loaded:
     declaration = task.declaration
     if declaration.source.bundled and source != "sample":
         source = str(_sample_folder(task))
@@ -124,44 +124,59 @@ def _read(task: Task, source: str, allow_changed: bool) -> Loaded:
         files_missing = files.missing
         if not rows:
             raise RmbenchError(f"{task.id}: its files in {files.root} hold no row.")
-    examples, excluded, notes = _examples(task, rows)
+    examples, excluded, odd = _examples(task, rows)
     kind: Literal["hub", "sample", "folder"] = "hub" if folder is None else "sample" if source == "sample" else "folder"
     total = len(examples) if kind == "sample" else task.n - len(excluded)
     missing = () if kind == "sample" else _missing(task, files_missing, len(examples) + len(excluded))
-    fit, fit_facts, fit_notes = _fit(task, folder, how_else, allow_changed)
+    fit, fit_facts, fit_odd, absent = _fit(task, folder, how_else, allow_changed)
+    drawn, fit_drawn = sample_of(examples, limit, seed), sample_of(fit, limit, seed)
+    fit_notes = [f"fit split: {note}" for note in _notes(fit_odd, fit_drawn, limit)]
     totals = Counter(f"{name}={value}" for each in examples for name, value in each.groups.items())
     return Loaded(
-        examples,
+        drawn,
         kind,
         total,
         (*facts, *fit_facts),
         missing,
         excluded,
         digest_of(examples),
+        limit,
         group_totals=dict(totals),
-        fit=fit,
+        fit=fit_drawn,
         fit_digest=digest_of(fit) if fit else "",
-        notes=(*notes, *fit_notes),
+        notes=(*_partial(missing), *_notes(odd, drawn, limit), *fit_notes, *absent),
     )
 
 
 def _fit(
     task: Task, folder: Path | None, how_else: str, allow_changed: bool
-) -> tuple[tuple[Example, ...], list[DataFileFacts], list[str]]:
-    """The rows to fit on with the files they are from; where they are absent, none, and a note of it."""
+) -> tuple[tuple[Example, ...], list[DataFileFacts], tuple[OddRows, ...], list[str]]:
+    """The rows to fit on with the files they are from and the odd ones; where they are absent, none, and a note."""
     source, fit = task.declaration.source, task.declaration.fit
     if fit is None:
-        return (), [], []
+        return (), [], (), []
     if folder is None:
         rows, facts = read_hub(source.model_copy(update={"split": fit.split, "parts": fit.parts}), how_else)
     else:
         files = find(source, fit.files, folder)
         if files is None or files.missing:
             missing = ", ".join(files.missing if files else (fit.files[0].paths[0],))
-            return (), [], [f'fit split "{fit.split}" is absent ({missing}): what is fitted on it is left out']
+            return (), [], (), [f'fit split "{fit.split}" is absent ({missing}): what is fitted on it is left out']
         rows, facts = read_all(files, allow_changed=allow_changed)
-    examples, _, notes = _examples(task, rows)
-    return examples, facts, [f"fit split: {note}" for note in notes]
+    examples, _, odd = _examples(task, rows)
+    return examples, facts, odd, []
+
+
+def _notes(odd: Sequence[OddRows], drawn: Sequence[Example], limit: int | None) -> list[str]:
+    """A line on each kind of odd row; with a limit, on those among the rows drawn."""
+    ids_drawn = None if limit is None else {each.id for each in drawn}
+    return [note for note in (each.note(ids_drawn) for each in odd) if note]
+
+
+def _partial(missing: tuple[str, ...]) -> list[str]:
+    """A line on what is missing of the task version."""
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return [f"partial, without {', '.join(missing[:_SHOWN])}{more}"] if missing else []
 
 
 def _missing(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
@@ -195,8 +210,10 @@ def _sample_folder(task: Task) -> Path:
     raise RmbenchError(f"{task.id}: it has no sample; expected the folder {' or '.join(map(str, folders))}.")
 
 
-def _examples(task: Task, rows: Sequence[RawRow]) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[str, ...]]:
-    """The examples that stay, the rows that a rule drops, and notes of odd rows."""
+def _examples(
+    task: Task, rows: Sequence[RawRow]
+) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[OddRows, ...]]:
+    """The examples that stay, the rows that a rule drops, and the odd ones."""
     declaration = task.declaration
     pairs: list[tuple[RawRow, Example]] = []
     excluded: list[Exclusion] = []
@@ -209,7 +226,7 @@ def _examples(task: Task, rows: Sequence[RawRow]) -> tuple[tuple[Example, ...], 
             excluded.append(Exclusion(identity(declaration, row), str(why)))
     check_unique(pairs, str(task.path))
     inspected = inspect(declaration.rows, pairs)
-    return inspected.examples, (*excluded, *inspected.excluded), inspected.notes
+    return inspected.examples, (*excluded, *inspected.excluded), inspected.odd
 
 
 def _where_from(task: Task) -> str:

@@ -73,4 +73,5 @@ class Loaded:
     fit_digest: str = ""
     """sha256 over ids and content of `fit`, before any limit."""
     notes: tuple[str, ...] = ()
-    """Duplicate rows, rows with empty or identical candidates, and what was done with them; an absent fit split."""
+    """What is missing; of the rows drawn those that are duplicates or have empty or identical candidates, and what was
+    done with them; an absent fit split."""

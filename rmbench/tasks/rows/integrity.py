@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,20 +12,43 @@ from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.task import Exclusion
 from rmbench.types import Candidate, Example
 
-__all__ = ["Inspected", "check_unique", "inspect"]
+__all__ = ["Inspected", "OddRows", "check_unique", "inspect"]
 
 _SHOWN = 12
 """Rows that a note names before it counts the rest."""
-Rule = Literal["keep", "exclude", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class OddRows:
+    """The rows of one kind that is odd, and what was done with them."""
+
+    what: str
+    treatment: Literal["kept", "excluded"]
+    places: tuple[tuple[str, str, int], ...]
+    """Id, file and index of each row."""
+
+    def note(self, ids: Container[str] | None = None) -> str:
+        """`data/test.jsonl, rows 3, 17; ...: an empty candidate (2 rows, kept)`; "" without rows.
+
+        `ids` are those of the rows that count, where a limit leaves some out.
+        """
+        places = [(file, index) for row, file, index in self.places if ids is None or row in ids]
+        by_file: dict[str, list[str]] = {}
+        for file, index in places[:_SHOWN]:
+            by_file.setdefault(file, []).append(str(index))
+        text = "; ".join(f"{file}, row{'s' * (len(at) > 1)} {', '.join(at)}" for file, at in by_file.items())
+        more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+        counted = f"{len(places)} row{'s' * (len(places) > 1)}, {self.treatment}"
+        return f"{text}{more}: {self.what} ({counted})" if places else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """The rows that stay, those excluded, and a note on each kind of odd row."""
+    """The rows that stay, those excluded, and the odd ones of each kind."""
 
     examples: tuple[Example, ...]
     excluded: tuple[Exclusion, ...]
-    notes: tuple[str, ...]
+    odd: tuple[OddRows, ...]
 
 
 def inspect(rules: RowRules, pairs: Sequence[tuple[RawRow, Example]]) -> Inspected:
@@ -38,7 +61,7 @@ def inspect(rules: RowRules, pairs: Sequence[tuple[RawRow, Example]]) -> Inspect
         RmbenchError: a row is of a kind that the task refuses.
     """
     excluded: dict[str, str] = {}
-    notes: list[str] = []
+    kinds: list[OddRows] = []
     for rule, what, is_odd in (
         (rules.empty, "an empty candidate", _has_empty),
         (rules.identical, "identical candidates", _has_identical),
@@ -51,11 +74,12 @@ def inspect(rules: RowRules, pairs: Sequence[tuple[RawRow, Example]]) -> Inspect
             raise odd[0][0].error(f'{what}, which the task refuses (id "{odd[0][1].id}").')
         if rule == "exclude":
             excluded.update({each.id: what for _, each in odd})
-        notes.append(_note([row for row, _ in odd], what, rule))
+        places = tuple((each.id, row.file, row.index) for row, each in odd)
+        kinds.append(OddRows(what, "kept" if rule == "keep" else "excluded", places))
     return Inspected(
         tuple(each for _, each in pairs if each.id not in excluded),
         tuple(Exclusion(each.id, excluded[each.id]) for _, each in pairs if each.id in excluded),
-        tuple(notes),
+        tuple(kinds),
     )
 
 
@@ -86,17 +110,6 @@ def _repeats() -> Callable[[Example], bool]:
         return False
 
     return repeats
-
-
-def _note(rows: Sequence[RawRow], what: str, rule: Rule) -> str:
-    """`data/test.jsonl, rows 3, 17; ...: an empty candidate (2 rows, kept)`."""
-    by_file: dict[str, list[str]] = {}
-    for row in rows[:_SHOWN]:
-        by_file.setdefault(row.file, []).append(str(row.index))
-    places = "; ".join(f"{file}, row{'s' * (len(at) > 1)} {', '.join(at)}" for file, at in by_file.items())
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    treatment = "kept" if rule == "keep" else "excluded"
-    return f"{places}{more}: {what} ({len(rows)} row{'s' * (len(rows) > 1)}, {treatment})"
 
 
 def check_unique(pairs: Sequence[tuple[RawRow, Example]], where: str) -> None:

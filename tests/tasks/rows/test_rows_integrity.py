@@ -84,6 +84,32 @@ def test_many_odd_rows_are_counted(rows: Rows, loaded: Loader) -> None:
     assert "11 and 8 more: an empty candidate (20 rows, kept)" in note
 
 
+def test_a_limit_notes_the_rows_drawn_alone(
+    rows: Rows, declaration: str, write: Callable[..., Path], place: Callable[..., Path]
+) -> None:
+    many = [{**rows[0], "key": k, "question": f"q{k}", "bad": "" if k % 2 else "Snow."} for k in range(20)]
+    task, folder = load_file(write(declaration.replace("n = 2", "n = 20"))), place(many)
+    for limit in (1, 5, 20):
+        found = load(task, folder, limit=limit)
+        drawn = [int(each.id) for each in found.examples if int(each.id) % 2]
+        assert len(found.examples) == limit
+        assert [f"({len(drawn)} row{'s' * (len(drawn) > 1)}, kept)" in note for note in found.notes] == [True] * bool(
+            drawn
+        )
+        assert all(f" {k}" in found.notes[0] for k in drawn)
+
+
+def test_a_partial_set_says_what_is_missing(
+    rows: Rows, declaration: str, write: Callable[..., Path], place: Callable[..., Path]
+) -> None:
+    folder = place(rows)
+    assert load(load_file(write(declaration)), folder).notes == ()
+    fewer = declaration.replace("n = 2", "n = 9")
+    assert load(load_file(write(fewer)), folder).notes == ("partial, without 7 of 9 rows",)
+    files = fewer.replace('["rows.jsonl"]', '["rows.jsonl", "more.jsonl"]')
+    assert load(load_file(write(files)), folder).notes == ("partial, without more.jsonl",)
+
+
 def test_an_exclusion_has_its_reason(rows: Rows, loaded: Loader) -> None:
     rows[1]["flag"] = "bad"
     rows[0]["flag"] = "good"
