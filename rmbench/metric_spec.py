@@ -10,7 +10,19 @@ from typing import Literal
 
 from rmbench.errors import RmbenchError, did_you_mean
 
-__all__ = ["RULES", "Chance", "Kind", "Level", "MetricSpec", "Rule", "is_linear", "of_kind", "rule_of"]
+__all__ = [
+    "RULES",
+    "Better",
+    "Chance",
+    "Kind",
+    "Level",
+    "MetricSpec",
+    "Rule",
+    "better_of",
+    "is_linear",
+    "of_kind",
+    "rule_of",
+]
 
 Chance = float | Mapping[str, float] | Literal["one_over_k"] | None
 """A level that guessing reaches: one number; one per kind of answer, {"reward": .5, "verdict": .25}; `one_over_k`, the
@@ -86,6 +98,9 @@ class MetricSpec:
     """Probing: "upstream" (the benchmark's own settings) or "logistic" (regularised regression to convergence)."""
 
 
+Better = Literal["higher", "lower", "neither"]
+"""The direction of a figure; "neither": it describes the data or the model rather than rate it."""
+
 Kind = Literal[
     "comparisons",
     "orders",
@@ -127,7 +142,7 @@ class Rule:
     """Whether each pair has to be judged in both orders."""
     human_ties: bool = False
     """Whether comparisons that people tied count; else they are left out."""
-    better: Literal["higher", "lower", "neither"] = "higher"
+    better: Better = "higher"
     low: float | None = 0.0
     high: float | None = 1.0
     """The ends of its range; None where the model's scores or other settings decide."""
@@ -278,3 +293,9 @@ def rule_of(spec: MetricSpec) -> Rule:
 def is_linear(spec: MetricSpec) -> bool:
     """Whether the metric is a mean of rows, so that each row has a credit; any other is a figure of all together."""
     return rule_of(spec).linear
+
+
+def better_of(spec: MetricSpec) -> Better:
+    """The direction of the metric; a mean of metrics has that of its parts, which it carries."""
+    of = {rule_of(part).better for part in spec.parts or (spec,)}
+    return of.pop() if len(of) == 1 else "higher"

@@ -41,7 +41,7 @@ class Pair:
     i: int
     j: int
     difference: float
-    """Aggregate of j minus aggregate of i."""
+    """How much better the aggregate of j is than that of i."""
     p: float
     """Two-sided, uncorrected."""
 
@@ -83,7 +83,8 @@ def _pair(i: int, j: int, comparisons: Sequence[Comparison], weights: Sequence[f
     known = [(d, low, high) for d, low, high in limits if d is not None and low is not None and high is not None]
     if len(known) < len(limits):
         return Pair(i, j, 0.0, 1.0)
-    difference = sum(weight * d for (d, _, _), weight in zip(known, weights, strict=True))
+    sign = -1 if all(one.better == "lower" for one in comparisons) else 1
+    difference = sign * sum(weight * d for (d, _, _), weight in zip(known, weights, strict=True))
     if len(comparisons) == 1 and comparisons[0].p_midp is not None:
         return Pair(i, j, difference, comparisons[0].p_midp)
     error = sum(weight * (high - low) for (_, low, high), weight in zip(known, weights, strict=True)) / (2 * _Z)

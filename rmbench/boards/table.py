@@ -12,6 +12,7 @@ from rmbench.boards.declaration import Board
 from rmbench.boards.published import Published, published
 from rmbench.boards.ranks import LARGEST, RULE, rank_ranges
 from rmbench.errors import RmbenchError
+from rmbench.metric_spec import Better, better_of
 from rmbench.records.headline import headline, headline_spec
 from rmbench.records.record import Record
 from rmbench.records.store import find
@@ -57,6 +58,8 @@ class Column:
     """The most rows that an admitted record judged."""
     license: str | None = None
     paper: str | None = None
+    better: Better = "higher"
+    """The direction of the metric."""
 
     @property
     def rows(self) -> str:
@@ -136,7 +139,7 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
     return BoardTable(
         board=board,
         columns=columns,
-        rows=tuple(sorted(rows, key=_order)),
+        rows=tuple(sorted(rows, key=lambda row: _order(row, lower=_lower_is_better(board, columns)))),
         refused=tuple(refused),
         date=max((one.record.run.finished for one in admitted), default=""),
         rank_rule=RULE if ranges else "",
@@ -144,8 +147,21 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
     )
 
 
-def _order(row: Row) -> tuple[bool, float, str, str]:
-    return row.aggregate is None, -(row.aggregate or 0.0), row.name.casefold(), row.revision
+def _order(row: Row, *, lower: bool) -> tuple[bool, float, str, str]:
+    aggregate = row.aggregate or 0.0
+    return row.aggregate is None, aggregate if lower else -aggregate, row.name.casefold(), row.revision
+
+
+def _lower_is_better(board: Board, columns: Sequence[Column]) -> bool:
+    """Whether lower aggregates come first. RmbenchError where a mean would mix both directions."""
+    low = [column.name for column in columns if column.better == "lower"]
+    high = [column.name for column in columns if column.metric and column.better == "higher"]
+    if board.aggregate == "mean" and low and high:
+        raise RmbenchError(
+            f"board {board.id}: lower is better on {', '.join(low)} and higher on {', '.join(high)}, so their mean "
+            'says nothing: set aggregate = "none".'
+        )
+    return bool(low)
 
 
 def _columns(board: Board, admitted: Sequence[Admitted]) -> tuple[Column, ...]:
@@ -176,6 +192,7 @@ def _column(records: Sequence[Record]) -> Column:
         judged=max(record.data.rows for record in records),
         license=task.license,
         paper=task.paper,
+        better=better_of(headline_spec(records[0])),
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BoardView"]
 
 _GAP = 2
+_LOWER = ", lower is better"
 _LISTED = 20
 
 
@@ -71,7 +72,9 @@ def _columns(table: BoardTable, letters: Mapping[str, str]) -> list[_Strip]:
 
 
 def _head(column: Column) -> str:
-    return "\n".join((printable(column.name), printable(column.metric), column.rows)).rstrip()
+    return "\n".join(
+        (printable(column.name), printable(column.metric) + _LOWER * (column.better == "lower"), column.rows)
+    ).rstrip()
 
 
 def _chance(cells: Sequence[Cell | None]) -> str:

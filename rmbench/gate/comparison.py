@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rmbench.errors import RmbenchError
 from rmbench.gate.sides import Pairing, models_of, notes, pair
 from rmbench.gate.task import Flip, TaskComparison
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, better_of
 from rmbench.metrics.credit.row import comparisons
 from rmbench.metrics.paired.comparison import Paired, pair_rows
 from rmbench.metrics.paired.difference import Differences
@@ -94,9 +94,10 @@ def compare_pair(pairing: Pairing, *, seed: int = 0, level: float = 0.95) -> tup
 
 def find_flips(differences: Differences, rows_b: Mapping[str, Judged], spec: MetricSpec) -> tuple[Flip, ...]:
     """The rows whose credit differs, the greatest loss first; of equal losses the lowest margin of B first."""
+    sign = -1 if better_of(spec) == "lower" else 1
     credits_of = zip(differences.ids, differences.a.tolist(), differences.b.tolist(), strict=True)
     flips = [Flip(row, a, b, _lowest_margin(rows_b[row], spec)) for row, a, b in credits_of if a != b]
-    return tuple(sorted(flips, key=lambda flip: (flip.b - flip.a, flip.margin or 0.0, flip.id)))
+    return tuple(sorted(flips, key=lambda flip: (sign * (flip.b - flip.a), sign * (flip.margin or 0.0), flip.id)))
 
 
 def judged_alike(a: Sequence[Judged], b: Sequence[Judged]) -> bool:

@@ -35,6 +35,8 @@ class Decision:
 def decide(comparison: Comparison, policy: Policy, *, identical: bool = False) -> Decision:
     """The outcome of a comparison at level 1 - 2 alpha, so that each limit is one-sided at alpha.
 
+    The limits are those of the gain: of a metric of which lower is better they are turned round.
+
     - pass: the lower limit is above minus the margin, or both models judged every row alike.
     - regression: else, the upper limit is below 0.
     - inconclusive: else; and where the clusters with a discordant row are fewer than `min_discordant_clusters`. Where
@@ -44,15 +46,19 @@ def decide(comparison: Comparison, policy: Policy, *, identical: bool = False) -
     """
     if identical:
         return Decision("pass", "identical: both models judged every row alike")
-    if comparison.low is None or comparison.high is None:
+    if comparison.better == "neither":
+        return Decision("inconclusive", "the metric has no better direction, and the two models differ")
+    gain = comparison.gain
+    if gain is None:
         return Decision("inconclusive", "the rows leave no spread to make an interval from")
+    low, high = gain
     few = _few(comparison, policy)
-    safe = comparison.low > -policy.margin
+    safe = low > -policy.margin
     if safe and (not few or comparison.method == "tango"):
         return Decision("pass", _passed(comparison, policy))
-    worse = comparison.high < 0 and not safe
+    worse = high < 0 and not safe
     if worse and not few:
-        return Decision("regression", "worse: the upper limit is below 0")
+        return Decision("regression", f"worse: {_wholly_worse(comparison)}")
     needed = rows_needed(comparison, policy)
     if few and (worse or comparison.method != "tango"):
         return Decision("inconclusive", few, needed)
@@ -100,6 +106,10 @@ def _few(comparison: Comparison, policy: Policy) -> str:
 
 def _passed(comparison: Comparison, policy: Policy) -> str:
     within = f"any loss is under {policy.points}"
-    if comparison.high is not None and comparison.high < 0:
-        return f"{within}, though there is one: the upper limit is below 0"
+    if comparison.gain is not None and comparison.gain[1] < 0:
+        return f"{within}, though there is one: {_wholly_worse(comparison)}"
     return within
+
+
+def _wholly_worse(comparison: Comparison) -> str:
+    return "the lower limit is above 0" if comparison.better == "lower" else "the upper limit is below 0"

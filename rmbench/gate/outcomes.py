@@ -127,5 +127,5 @@ def _p(task: TaskOutcome) -> float:
 
 
 def _still_worse(paired: Paired | None, alpha: float) -> bool:
-    high = paired.limits(1 - 2 * alpha)[1] if paired is not None else None
-    return high is not None and high < 0
+    gain = paired.compare(1 - 2 * alpha).gain if paired is not None else None
+    return gain is not None and gain[1] < 0

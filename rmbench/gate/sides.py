@@ -9,7 +9,7 @@ from pathlib import Path
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.votes import voted
-from rmbench.records.headline import headline_spec
+from rmbench.records.headline import headline, headline_spec
 from rmbench.records.record import Record
 from rmbench.records.store import find, read, read_rows
 from rmbench.types import Judged
@@ -110,6 +110,9 @@ def notes(a: Record, b: Record) -> Iterator[str]:
     if a.run.platform != b.run.platform:
         yield f"platform: {a.run.platform} -> {b.run.platform}"
     for name, record in (("A", a), ("B", b)):
+        flags = headline(record).flags
+        if flags:
+            yield f"{name}'s value is marked {', '.join(flags)}"
         if record.run.resumed:
             yield f"{name} was resumed with other batches, so its scores may differ by 1e-4"
 

@@ -33,7 +33,7 @@ class TaskComparison:
     refused: str
     """Why not; "" where they were."""
     flips: tuple[Flip, ...] = ()
-    """Worst first; empty for correlations, whose rows have no credit."""
+    """Worst first, by the metric's direction; empty for correlations, whose rows have no credit."""
     identical: bool = False
     """Both models judged every row alike: the same verdicts, and scores within 1e-4 of the row's largest."""
     notes: tuple[str, ...] = ()

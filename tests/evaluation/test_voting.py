@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rmbench
@@ -17,6 +18,7 @@ from rmbench.models.protocols import ModelFacts
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.types import TIE, Edge, Gold, Judged, Judgment, Verdict
+from tests._make import write_lines
 
 VOTES = ([0, 0, 0, 1, 1], [1, 0, 1, 1, 0], [0, 0, 1, 1, TIE], [0, TIE, TIE, TIE, 1], [1, 1, 1, 1, 1])
 
@@ -50,6 +52,37 @@ def accuracy(file: Path, out: Path, **options: str) -> tuple[float | None, dict[
     (record,) = rmbench.run(f"scores:{file}", "vl-rewardbench", source="sample", out=out, model_args=options).records
     by_name = {value.metric: value.value for value in record.results if value.group is None}
     return by_name["accuracy"], dict(record.model.settings)
+
+
+def test_vl_rewardbench_five_votes_on_all_rows_as_upstream_counts_them(data: Path, tmp_path: Path) -> None:
+    """cal.py: a row agrees where more than half of its votes do, rejects where more than half reject; accuracy is
+    agree / (agree + reject), overall over all rows, macro over the three groups. Votes are made up, ids are not."""
+    index = [json.loads(line) for line in (data / "vl-rewardbench/index.jsonl").read_text("utf-8").splitlines()]
+    (tmp_path / "vl-rewardbench").mkdir()
+    rows = [{**row, "query": "q", "response": ["a", "b"], "models": ["x", "y"]} for row in index]
+    (tmp_path / "vl-rewardbench" / "data.json").write_text(json.dumps(rows), "utf-8")
+    rng = np.random.default_rng(11)
+    groups: dict[str, list[bool]] = {"hallucination": [], "reasoning": [], "general": []}
+    shares, lines = [], []
+    for number, row in enumerate(index):
+        votes = [int(vote) for vote in rng.integers(0, 2, 5) & rng.integers(0, 2, 5)]
+        agree = sum(vote == row["human_ranking"].index(0) for vote in votes)
+        start = row["id"].split("_")[0].split("-")[0]
+        reasoning, seen = start in ("mathverse", "mmmu"), start in ("hallucination", "RLAIF", "RLHF")
+        groups["reasoning" if reasoning else "hallucination" if seen else "general"].append(agree > 2.5)
+        shares.append(agree / 5)
+        verdicts = [{"shown": [0, 1], "value": vote, "vote": k} for k, vote in enumerate(votes)]
+        lines.append({"task": "vl-rewardbench", "id": f"{row['id']}/{number}", "verdicts": verdicts})
+    file = write_lines(tmp_path / "votes.jsonl", lines)
+    (record,) = rmbench.run(f"scores:{file}", "vl-rewardbench", source=tmp_path, out=tmp_path / "out").records
+    found = {(value.metric, value.group): value.value for value in record.results}
+    assert record.data.rows == sum(map(len, groups.values())) == 1250
+    overall = np.mean([one for each in groups.values() for one in each])
+    assert found["accuracy", None] == pytest.approx(overall, abs=1e-12)
+    assert found["macro_accuracy", None] == pytest.approx(np.mean([np.mean(each) for each in groups.values()]))
+    for name, each in groups.items():
+        assert found["accuracy", f"category={name}"] == pytest.approx(np.mean(each), abs=1e-12)
+    assert abs(overall - np.mean(shares)) > 0.02  # the mean of the votes is another figure
 
 
 def test_the_majority_of_a_file_s_votes_counts(tmp_path: Path) -> None:

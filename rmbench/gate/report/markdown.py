@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rmbench.gate.decide import worst
 from rmbench.gate.policy import Policy
-from rmbench.gate.report.words import cells, flip_lines, method, notes, percent, task_name
+from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, percent, task_name
 from rmbench.gate.task import TaskComparison, TaskOutcome
 from rmbench.text import printable
 
@@ -104,10 +104,10 @@ def _details(task: TaskComparison, task_notes: Sequence[str]) -> list[str]:
     comparison = task.comparison
     if comparison is None:
         return ["", f"{escaped(task_name(task))}: not compared: {escaped(task.refused)}"]
-    head = f"{_entities(task_name(task))}: {_entities(comparison.metric)}; {_entities(method(comparison.method))}"
+    head = f"{_entities(task_name(task))}: {_entities(metric(comparison))}; {_entities(method(comparison.method))}"
     lines = ["", f"<details><summary>{head}</summary>", ""]
     lines += [f"- {escaped(note)}" for note in task_notes]
     if task.identical:
         lines.append("- identical: both models judged every row alike")
-    lines += [f"- {escaped(row)}: {change}" if row else f"- {change}" for row, change in flip_lines(task.flips)]
+    lines += [f"- {escaped(row)}: {change}" if row else f"- {change}" for row, change in flip_lines(task)]
     return [*lines, "", "</details>"]

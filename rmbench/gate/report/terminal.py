@@ -11,8 +11,8 @@ from rich.text import Text
 
 from rmbench.gate.decide import exit_code, worst
 from rmbench.gate.policy import Policy
-from rmbench.gate.report.words import cells, flip_lines, method, notes, p_value, percent, task_name
-from rmbench.gate.task import Flip, TaskComparison, TaskOutcome
+from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, p_value, percent, task_name
+from rmbench.gate.task import TaskComparison, TaskOutcome
 from rmbench.text import printable, text_table
 
 __all__ = ["comparison", "outcomes"]
@@ -39,7 +39,7 @@ def _comparison(a: str, b: str, tasks: Sequence[TaskComparison]) -> Iterator[Ren
     yield _table(headers, ([task_name(task), *cells(task, p=True)] for task in compared))
     yield Text(
         "\nIn brackets: 95% intervals. p: two-sided mid-p of no difference, not corrected over tasks.\n"
-        "lost/won: rows on which only A, or only B, has the higher credit."
+        "lost/won: rows on which only A, or only B, has the better credit."
     )
     shared, others = notes(tasks)
     yield from _shared(shared)
@@ -59,16 +59,16 @@ def _details(task: TaskComparison, task_notes: Sequence[str]) -> Iterator[Render
         return
     exact = "" if comparison.p_exact is None else f", exact p {p_value(comparison.p_exact)}"
     clusters = "" if comparison.clusters == comparison.n else f", {comparison.clusters:,} clusters"
-    yield Text(f"\n{task_name(task)}: {printable(comparison.metric)}; {method(comparison.method)}{clusters}{exact}")
+    yield Text(f"\n{task_name(task)}: {printable(metric(comparison))}; {method(comparison.method)}{clusters}{exact}")
     if task.identical:
         yield Text("  identical: both models judged every row alike")
     for note in task_notes:
         yield Text(f"  {printable(note)}")
-    yield from _flips(task.flips)
+    yield from _flips(task)
 
 
-def _flips(flips: Sequence[Flip]) -> Iterator[Text]:
-    for row, change in flip_lines(flips):
+def _flips(task: TaskComparison) -> Iterator[Text]:
+    for row, change in flip_lines(task):
         yield Text(f"  {printable(row)}: {change}" if row else f"  {change}")
 
 
@@ -104,7 +104,7 @@ def _reason(task: TaskOutcome, task_notes: Sequence[str]) -> Iterator[Text]:
     for note in task_notes:
         yield Text(f"  {printable(note)}")
     if decision.verdict != "pass":
-        yield from _flips(task.compared.flips)
+        yield from _flips(task.compared)
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmbench.gate.task import Flip, TaskComparison
+from rmbench.gate.task import TaskComparison
 from rmbench.metrics.paired.comparison import Comparison
 from rmbench.text import figure, printable
 
-__all__ = ["cells", "difference", "flip_lines", "lost_won", "method", "notes", "p_value", "percent", "task_name"]
+__all__ = [
+    "cells",
+    "difference",
+    "flip_lines",
+    "lost_won",
+    "method",
+    "metric",
+    "notes",
+    "p_value",
+    "percent",
+    "task_name",
+]
 
 _LISTED = 5
 
@@ -67,9 +78,10 @@ def method(name: str) -> str:
     return _METHODS.get(name, name)
 
 
-def flip_lines(flips: Sequence[Flip]) -> list[tuple[str, str]]:
+def flip_lines(task: TaskComparison) -> list[tuple[str, str]]:
     """(id, change of credit) of the worst losses, then ("", the number of other changes); JSON lists every row."""
-    lost = [flip for flip in flips if flip.b < flip.a]
+    flips, sign = task.flips, -1 if task.comparison is not None and task.comparison.better == "lower" else 1
+    lost = [flip for flip in flips if sign * (flip.b - flip.a) < 0]
     lines = []
     for flip in lost[:_LISTED]:
         margin = "" if flip.margin is None else f", margin {flip.margin:+.4g}"
@@ -80,8 +92,15 @@ def flip_lines(flips: Sequence[Flip]) -> list[tuple[str, str]]:
 
 
 def lost_won(comparison: Comparison) -> str:
-    """Rows on which only the first, or only the second model has the higher credit; correlations have none."""
-    return "-" if comparison.p_midp is None else f"{comparison.b}/{comparison.c}"
+    """Rows on which only the first, or only the second model has the better credit; correlations have none."""
+    lost, won = comparison.lost_won
+    return "-" if comparison.p_midp is None else f"{lost}/{won}"
+
+
+def metric(comparison: Comparison) -> str:
+    """The metric's name, and its direction where higher is not better."""
+    of = {"higher": "", "lower": " (lower is better)", "neither": " (neither direction is better)"}
+    return comparison.metric + of[comparison.better]
 
 
 def cells(task: TaskComparison, *, p: bool) -> list[str]:

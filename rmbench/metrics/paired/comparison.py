@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rmbench.metric_spec import MetricSpec, is_linear
+from rmbench.metric_spec import Better, MetricSpec, better_of, is_linear
 from rmbench.metrics.measure import selected_rows
 from rmbench.metrics.paired.difference import (
     Differences,
@@ -77,6 +77,20 @@ class Comparison:
     """Clusters with a row on which the two differ in credit (in their answers, without credits)."""
     design_effect: float | None
     """Variance of the difference with clusters over the variance without; None where it has no spread."""
+    better: Better = "higher"
+    """The direction of the metric."""
+
+    @property
+    def gain(self) -> tuple[float, float] | None:
+        """The limits of how much better the candidate is; None without an interval."""
+        if self.low is None or self.high is None:
+            return None
+        return (-self.high, -self.low) if self.better == "lower" else (self.low, self.high)
+
+    @property
+    def lost_won(self) -> tuple[int, int]:
+        """Rows on which only the baseline, and only the candidate has the better credit."""
+        return (self.c, self.b) if self.better == "lower" else (self.b, self.c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +149,7 @@ class Paired:
             psi=0.0,
             discordant_clusters=of.differing,
             design_effect=None,
+            better=better_of(self.spec),
         )
         return whole if self.differences is None else _with_credits(whole, self.differences, self.seed)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from rmbench.metric_spec import MetricSpec, is_linear
+from rmbench.metric_spec import MetricSpec, better_of, is_linear
 from rmbench.metrics.paired.comparison import NO_CONTEXT, ComparisonContext, pair_rows
 from rmbench.metrics.paired.difference import Differences, alike, discordance, no_spread, robust
 from rmbench.metrics.uncertainty.discordance import n_for_non_inferiority, tango_variance, tango_z
@@ -25,7 +25,8 @@ class NonInferiority:
     """A fraction, not percentage points."""
     alpha: float
     lower: float | None
-    """One-sided limits at `alpha` each: non-inferior where lower > -margin, worse where upper < 0."""
+    """One-sided limits of the gain at `alpha` each, a difference turned round where lower is better: non-inferior where
+    lower > -margin, worse where upper < 0."""
     upper: float | None
     p: float | None
     """p of a loss of `margin` or more."""
@@ -65,6 +66,9 @@ def non_inferiority(
     The limits are those of `compare_rows` at level 1 - 2 alpha, so each is one-sided at `alpha`. Without credits
     p is the share of draws with a loss of `margin` or more.
     """
+    if better_of(spec) == "lower":
+        # What the baseline loses is what the candidate gains.
+        a, b, context = b, a, replace(context, fit_a=context.fit_b, fit_b=context.fit_a)
     paired = pair_rows(a, b, spec, seed=seed, resamples=resamples, context=context)
     found = paired.compare(1 - 2 * alpha)
     p: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rmbench.errors import did_you_mean
@@ -27,7 +27,8 @@ def check_metrics(declared: Declaration, path: Path) -> None:
         _check_dimension(declared, metric, key, path)
         _check_groups(declared, metric, key, path)
     for index, metric in enumerate(declared.metric):
-        _check_mean(metric, [name for name in names if name != metric.name], f"metric[{index}]", path)
+        others = {other.name: other for other in declared.metric if other.name != metric.name}
+        _check_mean(metric, others, f"metric[{index}]", path)
 
 
 def _has(declared: Declaration) -> set[str]:
@@ -82,13 +83,15 @@ def _check_dimension(declared: Declaration, metric: MetricRule, key: str, path: 
         raise problem(path, f"{key}.annotator", f'"{metric.annotator}" is no annotator of `columns.gold`.{near}')
 
 
-def _check_mean(metric: MetricRule, others: list[str], key: str, path: Path) -> None:
+def _check_mean(metric: MetricRule, others: Mapping[str, MetricRule], key: str, path: Path) -> None:
     if (metric.rule == "mean_of") != bool(metric.of):
         raise problem(path, f"{key}.of", 'rule "mean_of" goes with a list of metrics, `of`, and no other rule has it.')
     for name in metric.of:
         if name not in others:
             near = did_you_mean(name, others)
             raise problem(path, f"{key}.of", f'"{name}" is no other metric of this task.{near}')
+    if len({RULES[others[name].rule].better for name in metric.of}) > 1:
+        raise problem(path, f"{key}.of", "of some of these metrics higher is better and of others not.")
 
 
 def _check_groups(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:

@@ -19,6 +19,15 @@ from rmbench.types import Judged, Judgment
 
 ROWS = [{"key": number, "question": "Why?", "good": "So.", "bad": f"No {number}."} for number in range(3)]
 METRIC = '[groups]\nseen = "seen"\n\n[[metric]]\nname = "ips"\nrule = "inverse_propensity"\npropensity = "seen"\n'
+MIXED = """rule = "mean_of"
+of = ["a", "b"]
+[[metric]]
+name = "a"
+rule = "pair"
+[[metric]]
+name = "b"
+rule = "attack_success"
+"""
 
 
 def measured(folder: Path, declaration: str, name: str, chances: list[Any]) -> float | None:
@@ -71,6 +80,11 @@ def test_settings_that_belong_to_other_rules(tmp_path: Path, declaration: str) -
         ('rule = "inverse_propensity"\npropensity = "seen"', 'rule = "recall_at_k"', "k: this key is missing"),
         ('rule = "inverse_propensity"\npropensity = "seen"', 'rule = "pair"\nk = 3', "have a `k`, and no others"),
         ('rule = "inverse_propensity"\npropensity = "seen"', 'rule = "pair"\ngain = "exponential"', "has a `gain`"),
+        (
+            'rule = "inverse_propensity"\npropensity = "seen"',
+            MIXED,
+            "of: of some of these metrics higher is better and of others not",
+        ),
     ):
         path.write_text(declaration[: declaration.index("[groups]")] + METRIC.replace(old, new), "utf-8")
         with pytest.raises(RmbenchError, match=message):
