@@ -22,7 +22,7 @@ def assemble(scorer: Scorer, example: Example, encoded: Sequence[Encoded], resul
     "reward" becomes `rewards`; margins of pairs become `directed`; a model that answers margins combines its
     rows into `directed`, in addition to its rewards where it has both (margins in other units than theirs); other names
     become `parts`, except those that begin with an underscore, which are for the model's own `combine` and `join`. A
-    judge turns its margins into verdicts. One failed row makes a failed judgment that names the candidate.
+    judge turns its outputs into verdicts. One failed row makes a failed judgment that names the candidate.
     """
     id_, size = example.id, len(example.candidates)
     pairs = pairs_of(size) if "pair" in scorer.answers else None
@@ -47,9 +47,10 @@ def assemble(scorer: Scorer, example: Example, encoded: Sequence[Encoded], resul
         lengths=lengths,
         truncated=truncated,
     )
-    if pairs is None or not isinstance(scorer, VerdictScorer):
+    if not isinstance(scorer, VerdictScorer):
         return judgment
-    outputs = {pair: result.values for pair, result in zip(pairs, results, strict=True)}
+    shown: Sequence[tuple[int, ...]] = [(k,) for k in range(size)] if pairs is None else pairs
+    outputs = {places: result.values for places, result in zip(shown, results, strict=True)}
     return scorer.as_verdicts(example, judgment, outputs)
 
 

@@ -32,7 +32,8 @@ def requests_of(
 
 def _of_candidates(example: Example, render: Literal["chat", "raw"]) -> list[Request]:
     return [
-        Request(example.conversation(k), _prompt_length(example, k), render) for k in range(len(example.candidates))
+        Request(example.conversation(k), _prompt_length(example, k), render, example=example, shown=(k,))
+        for k in range(len(example.candidates))
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -15,6 +16,7 @@ from rmbench.engine.plan import PlanStatistics
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.combine import Agreement, Method, Recipe, agreement, combine
 from rmbench.evaluation.replay import holds_records, open_recorded
+from rmbench.models.abilities import Closable
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
 
@@ -73,7 +75,7 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
             `weights` (numbers above 0 joined by ":", one per member).
 
     Raises:
-        RmbenchError: a member cannot be opened or occurs twice, or a setting is wrong.
+        RmbenchError: a member cannot be opened, occurs twice or is a judge, or a setting is wrong.
     """
     options.check_model_args("ensemble", ("method", "weights"))
     if options.revision is not None:
@@ -84,10 +86,12 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
     recipe = _recipe(options.model_args, len(specs))
     plain = replace(options, model_args={})
     members = tuple(_member(one, plain) for one in specs)
-    names = [_full_name(member.facts) for member in members]
-    for name in names:
-        if names.count(name) > 1:
-            raise RmbenchError(f"{spec!r}: {name} is a member {names.count(name)} times; give it a weight instead.")
+    with contextlib.ExitStack() as closed_on_error:
+        for member in members:
+            if isinstance(member, Closable):
+                closed_on_error.callback(member.close)
+        _check_members(spec, members)
+        closed_on_error.pop_all()
     return Ensemble(members, recipe, _facts(members, recipe))
 
 
@@ -122,6 +126,18 @@ def join(ensemble: Ensemble, judgings: Sequence[Judging]) -> Combined:
 def _member(spec: str, options: OpenOptions) -> Scorer | Responder:
     folder = Path(spec)
     return open_recorded(folder) if holds_records(folder) else open_model(spec, options)
+
+
+def _check_members(spec: str, members: Sequence[Scorer | Responder]) -> None:
+    """Raise RmbenchError for a member that occurs twice, or a judge, before anything is judged."""
+    names = [_full_name(member.facts) for member in members]
+    for name, member in zip(names, members, strict=True):
+        if names.count(name) > 1:
+            raise RmbenchError(f"{spec!r}: {name} is a member {names.count(name)} times; give it a weight instead.")
+        if member.facts.answer_kind == "verdict":
+            raise RmbenchError(
+                f"{spec!r}: {name} gives neither rewards nor margins but verdicts, which are not combined."
+            )
 
 
 def _recipe(args: Mapping[str, str], members: int) -> Recipe:

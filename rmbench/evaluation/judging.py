@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from rmbench.evaluation.compatibility import keep_short, within_length
 from rmbench.evaluation.objectives import direction_in
 from rmbench.evaluation.session import Session
+from rmbench.models.servers.generation import Path
+from rmbench.models.servers.option_probs import UNDECIDED
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Judging
@@ -70,6 +72,14 @@ def _judge_split(
     return [Judged.of(example, judgment) for example, judgment in pairs], judging
 
 
+def _undecided(judging: Judging) -> str:
+    """How many of a judge's verdicts probabilities leave open, and why; "" for none."""
+    counts = {remark: judging.remarks[remark] for remark in UNDECIDED if remark in judging.remarks}
+    questions = sum(judging.remarks.get(f"answers_{path}", 0) for path in get_args(Path))
+    reasons = ", ".join(f"{remark} {count:,}" for remark, count in counts.items())
+    return f"undecided {sum(counts.values()):,} of {questions:,} ({reasons})" if counts else ""
+
+
 def _judge(task: Task, examples: Sequence[Example], scope: str, model: Scorer | Responder, session: Session) -> Judging:
     """The judgments of one model, in the direction that the user gives its objectives."""
     from rmbench.engine.judge import EngineOptions, judge
@@ -95,6 +105,8 @@ def _judge(task: Task, examples: Sequence[Example], scope: str, model: Scorer | 
         cache=session.cache,
         executor=session.executor,
     )
+    if undecided := _undecided(judging):
+        session.progress.note(f"{task.id}: {undecided}")
     if settings.objective_weights is not None:
         direction = direction_in(settings.objective_weights, model.facts.settings, model.facts.name)
         judging = replace(judging, judgments=tuple(map(direction.judgment, judging.judgments)))

@@ -88,9 +88,9 @@ class Request:
     against: Conversation | None = None
     """The conversation that a "pair" model reads together with this one; None for every other model."""
     example: Example | None = None
-    """Of a pair: the whole example, with its context."""
+    """The whole example, with its context, for a judge."""
     shown: tuple[int, ...] = ()
-    """Of a pair: the two candidates of the example, in the order shown."""
+    """The candidates of the example that it is about, in the order shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +181,17 @@ class MultipartScorer(Scorer, Protocol):
 
 @runtime_checkable
 class VerdictScorer(Scorer, Protocol):
-    """A Scorer of pairs that is a judge: what counts is a verdict per question, not a margin."""
+    """A Scorer that is a judge: what counts is a verdict per question, not a margin or a reward."""
 
     def as_verdicts(
-        self, example: Example, judgment: Judgment, outputs: Mapping[tuple[int, int], Mapping[str, FloatArray]]
+        self, example: Example, judgment: Judgment, outputs: Mapping[tuple[int, ...], Mapping[str, FloatArray]]
     ) -> Judgment:
         """The judgment by verdicts.
 
         Args:
             example: what was judged.
-            judgment: with the margins of all pairs.
-            outputs: ordered pair -> what `forward` gave for it, name -> [M].
+            judgment: with the margins of all pairs, or the rewards.
+            outputs: candidates in the order shown -> what `forward` gave for them, name -> [M].
         """
         ...
 

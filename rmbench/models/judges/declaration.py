@@ -82,6 +82,9 @@ class VerdictFormat(_Declared):
     """Whether a reply cut off by its length may hold a verdict, where the declared place is complete."""
     options: bool = False
     """Request the probabilities of the texts in `values`; the mark is parsed where the server returns none."""
+    options_at: Literal["start", "verdict"] = "start"
+    """Of which token of the reply the options' probabilities are read. "start": the first. "verdict": the first behind
+    reasoning, white space and bold marks, as far as `max_tokens` reaches."""
     constrain: Literal["none", "choices", "json"] = "none"
     """Structured output, where the server supports it: the marks alone, or JSON with a reason and the field."""
 
@@ -101,6 +104,8 @@ class VerdictFormat(_Declared):
             raise ValueError("mark: needs one placeholder: {label}, {value}, {number}, {numbers} or {ranking}")
         if (self.form == "value" or self.options) != bool(self.values):
             raise ValueError("values: go with {value} and with options, and with nothing else")
+        if self.options_at != "start" and not self.options:
+            raise ValueError("options_at: goes with options")
         if self.place in ("tag", "json") and not self.tag:
             raise ValueError(f'tag: the place "{self.place}" needs its name')
         asks_json, asks_choices = self.constrain == "json", self.constrain == "choices"
@@ -181,7 +186,10 @@ class JudgeProtocol(_Declared):
     @property
     def digest(self) -> str:
         """sha256 over the declaration and its templates."""
-        whole = [self.model_dump(mode="json"), list(self.template_texts)]
+        declared = self.model_dump(mode="json")
+        if self.verdict.options_at == "start":
+            del declared["verdict"]["options_at"]  # as before there was the key, so that cached replies stay
+        whole = [declared, list(self.template_texts)]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
     def with_templates(self, *, system: Path | None = None, prompt: Path | None = None) -> JudgeProtocol:

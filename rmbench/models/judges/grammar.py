@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rmbench.models.judges.declaration import PLACEHOLDER, VerdictFormat
+from rmbench.models.servers.option_probs import reasoning_end
 
 __all__ = ["extract_verdicts", "strip_reasoning", "verdict_pattern"]
 
@@ -62,14 +63,8 @@ def _guard(neighbour: str, *, behind: bool) -> str:
 
 def strip_reasoning(text: str, think: Sequence[tuple[str, str]]) -> str | None:
     """The text without the judge's reasoning; None where the reasoning does not end."""
-    begins = text.lstrip()
-    for opening, closing in think:
-        end = text.rfind(closing)
-        if end >= 0:
-            return text[end + len(closing) :]
-        if begins.startswith(opening):
-            return None
-    return text
+    end = reasoning_end(text, think)
+    return None if end is None else text[end:]
 
 
 def extract_verdicts(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:

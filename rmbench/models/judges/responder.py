@@ -14,7 +14,14 @@ from rmbench.models.judges.orders import position_orders
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.models.judges.settings import JudgeSettings
-from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, allowed_replies, status_of, verdicts_of
+from rmbench.models.judges.verdict import (
+    ParsedVerdict,
+    VerdictParser,
+    allowed_replies,
+    status_of,
+    unreached,
+    verdicts_of,
+)
 from rmbench.models.protocols import ModelFacts
 from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling
 from rmbench.models.servers.replies import FINISHED
@@ -84,7 +91,8 @@ class JudgeResponder:
                     tokens += votes * math.ceil(characters / _CHARACTERS_PER_TOKEN)
             except PromptError:
                 continue  # the row fails without a question
-        most = 1 if self.protocol.verdict.options else self.settings.max_tokens
+        declared = self.protocol.verdict
+        most = 1 if declared.options and declared.options_at == "start" else self.settings.max_tokens
         return Estimate(calls, tokens, calls * most)
 
     def questions(self, task: str, example: Example) -> Iterator[Question]:
@@ -128,7 +136,7 @@ class JudgeResponder:
             of_question = verdicts_of(question.shown, question.vote, parsed, self.protocol)
             verdicts += of_question
             rationale += [_rationale(reply), *[""] * (len(of_question) - 1)]
-            errors += [parsed.why] if parsed.status == "failed" or parsed.mass is not None else []
+            errors += [parsed.why] if parsed.status == "failed" or self.protocol.verdict.options else []
             remarks += [parsed.remark] if parsed.remark else []
         status = status_of(verdicts)
         return Judgment(
@@ -158,7 +166,9 @@ class JudgeResponder:
             return ParsedVerdict(None, "failed", reply.error)
         if reply.finish not in FINISHED:
             return ParsedVerdict(None, "failed", f"the server ended the reply with {reply.finish!r}")
-        if reply.options is not None and self.protocol.verdict.options:
+        if self.protocol.verdict.options and (reply.options is not None or reply.path == "logprobs"):
+            if reply.options is None:
+                return unreached(cut=reply.finish == "length")
             least = self.settings.min_option_mass
             return self._parser.parse_options(reply.options, reply.bound, min_mass=least)
         if self.settings.parser != "rmbench":
@@ -168,7 +178,8 @@ class JudgeResponder:
     def _grammar(self, size: int) -> Grammar:
         verdict_format = self.protocol.verdict
         if verdict_format.options:
-            return Grammar(options=tuple(verdict_format.values))
+            think = self.protocol.think if verdict_format.options_at == "verdict" else None
+            return Grammar(options=tuple(verdict_format.values), think=think)
         if verdict_format.constrain == "choices":
             return Grammar(choices=allowed_replies(verdict_format, size))
         if verdict_format.constrain == "json":

@@ -22,7 +22,16 @@ from rmbench.models.judges.grammar import extract_verdicts, strip_reasoning, ver
 from rmbench.models.servers.replies import is_json_object
 from rmbench.types import TIE, Status, Verdict
 
-__all__ = ["ParsedVerdict", "Value", "VerdictParser", "allowed_replies", "status_of", "unparsed", "verdicts_of"]
+__all__ = [
+    "ParsedVerdict",
+    "Value",
+    "VerdictParser",
+    "allowed_replies",
+    "status_of",
+    "unparsed",
+    "unreached",
+    "verdicts_of",
+]
 
 _DECIDED = 1e-3
 """Share of the range of a rating by which options of unknown probability may move it."""
@@ -45,12 +54,18 @@ class ParsedVerdict:
     mass: float | None = None
     """The options' total probability, where probabilities were requested."""
     remark: str = ""
-    """What the record counts: "options_below_mass", "options_undecided" or nothing."""
+    """What the record counts: one of UNDECIDED or nothing."""
 
 
 def unparsed(why: str, mass: float | None = None, remark: str = "") -> ParsedVerdict:
     """A verdict that could not be parsed."""
     return ParsedVerdict(None, "unparsed", why, mass=mass, remark=remark)
+
+
+def unreached(*, cut: bool) -> ParsedVerdict:
+    """The verdict of a reply that holds no token to read options at; `cut`: it ends by its length."""
+    why = "max_tokens ends before the verdict" if cut else "the reply ends without a verdict"
+    return unparsed(why, remark="options_unreached")
 
 
 @dataclass(frozen=True)

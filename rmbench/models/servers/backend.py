@@ -23,7 +23,7 @@ from rmbench.models.servers.requests import (
     COMPLETIONS,
     chat_body,
     completion_body,
-    first_token_fields,
+    option_logprobs_fields,
     prompt_logprobs_body,
     raw_prompt,
     structured_output,
@@ -100,7 +100,8 @@ class ServerBackend:
 
     def _option_logprobs(self, question: Question) -> Reply | None:
         """The options' log-probabilities; None where the servers return none."""
-        options, limit = question.grammar.options, self.capabilities.limit_field
+        options, limit, think = question.grammar.options, self.capabilities.limit_field, question.grammar.think
+        length = 1 if think is None else question.sampling.max_tokens
         if self.capabilities.logprobs == "ids":
             tokens = self._tokenizer.options(options)
             if question.raw or any(len(ids) > 1 for ids in tokens.values()):
@@ -108,10 +109,11 @@ class ServerBackend:
                 body = prompt_logprobs_body(self.model, [[*prompt, *ids] for ids in tokens.values()])
                 return self.client.post(COMPLETIONS, body, lambda data: parse_prompt_logprobs(data, prompt, tokens))
             spelled = self._tokenizer.spelled_options(options)
-            fields = first_token_fields(limit, tokens=[token for ids in spelled.values() for token in ids])
-            body = chat_body(self.model, question, limit) | fields
-            return self.client.post(CHAT, body, lambda data: parse_option_logprobs(data, spelled))
+            ids = [token for spellings in spelled.values() for token in spellings]
+            body = chat_body(self.model, question, limit) | option_logprobs_fields(limit, length=length, tokens=ids)
+            return self.client.post(CHAT, body, lambda data: parse_option_logprobs(data, spelled, think))
         if self.capabilities.logprobs == "top" and not question.raw:
-            body = chat_body(self.model, question, limit) | first_token_fields(limit)
-            return self.client.post(CHAT, body, lambda data: parse_top_logprobs(data, options))
+            fields = option_logprobs_fields(limit, length=length, most=self.capabilities.top_logprobs)
+            body = chat_body(self.model, question, limit) | fields
+            return self.client.post(CHAT, body, lambda data: parse_top_logprobs(data, options, think))
         return None

@@ -15,7 +15,7 @@ from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.errors import RetryableError, error_message
 from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.replies import applied_path, parse_reply, parse_top_logprobs
-from rmbench.models.servers.requests import CHAT, chat_body, first_token_fields, structured_output
+from rmbench.models.servers.requests import CHAT, chat_body, option_logprobs_fields, structured_output
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
 
@@ -35,7 +35,8 @@ def batch_line(model: str, question: Question, capabilities: Capabilities) -> di
         )
     body = chat_body(model, question, capabilities.limit_field)
     if question.grammar.options and capabilities.logprobs:
-        body |= first_token_fields(capabilities.limit_field)
+        length = 1 if question.grammar.think is None else question.sampling.max_tokens
+        body |= option_logprobs_fields(capabilities.limit_field, length=length)
     else:
         body |= structured_output(question.grammar, capabilities)[1]
     return {"custom_id": question.name, "method": "POST", "url": CHAT, "body": body}
@@ -150,7 +151,7 @@ class BatchReaderBackend:
     def _parse(self, question: Question, body: Mapping[str, Any]) -> Reply:
         grammar = question.grammar
         if grammar.options and self.capabilities.logprobs:
-            reply = parse_top_logprobs(body, grammar.options)
+            reply = parse_top_logprobs(body, grammar.options, grammar.think)
             if reply is None:
                 raise RetryableError("the response lacks log-probabilities of the first token")
             return reply

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Capabilities", "LimitField", "SchemaField"]
+__all__ = ["MOST_LOGPROBS", "Capabilities", "LimitField", "SchemaField"]
+
+MOST_LOGPROBS = 20
+"""Most probable tokens that servers return per position by default."""
 
 LimitField = Literal["max_tokens", "max_completion_tokens"]
 """The field that limits the length of a reply."""
@@ -29,6 +32,8 @@ class Capabilities:
     """"ids": log-probabilities of the requested tokens; "top": of the most probable ones; "": none."""
     token_ids: bool = False
     """It has /tokenize, and chats are read as exactly the ids that this returns."""
+    top_logprobs: int = MOST_LOGPROBS
+    """How many of the most probable tokens are requested, where `logprobs` is "top"."""
 
     @classmethod
     def of_batch(cls, *, structured: bool = False, logprobs: bool = True) -> Capabilities:
@@ -42,13 +47,14 @@ class Capabilities:
         return cls("batch file", choice=structured, schema=schema, logprobs="top" if logprobs else "")
 
     @property
-    def settings(self) -> Mapping[str, str | bool]:
+    def settings(self) -> Mapping[str, str | bool | int]:
         """For the record."""
         return {
             "server": self.server,
             "structured_outputs": self.choice,
             "json_schema": self.schema or "none",
             "logprobs": self.logprobs or "none",
+            **({"top_logprobs": self.top_logprobs} if self.logprobs == "top" else {}),
             "token_ids": self.token_ids,
         }
 
@@ -61,4 +67,5 @@ class Capabilities:
             self.schema if self.schema == other.schema else "",
             self.logprobs if self.logprobs == other.logprobs else "top" if self.logprobs and other.logprobs else "",
             self.token_ids and other.token_ids,
+            min(self.top_logprobs, other.top_logprobs),
         )

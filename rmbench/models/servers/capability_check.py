@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal
 
 from rmbench.errors import RmbenchError
-from rmbench.models.servers.capabilities import Capabilities, LimitField, SchemaField
+from rmbench.models.servers.capabilities import MOST_LOGPROBS, Capabilities, LimitField, SchemaField
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.errors import RejectedError, RetryableError
 from rmbench.models.servers.generation import Grammar
 from rmbench.models.servers.pool import Server
-from rmbench.models.servers.replies import applied_path, parse_first_logprobs, parse_reply, parse_tokens
+from rmbench.models.servers.replies import (
+    applied_path,
+    count_top_logprobs,
+    parse_reply,
+    parse_token_logprobs,
+    parse_tokens,
+)
 from rmbench.models.servers.requests import (
     CHAT,
     MODELS,
     TOKENIZE,
-    first_token_fields,
+    option_logprobs_fields,
     schema_field,
     structured_output,
 )
 
 __all__ = ["check_capabilities"]
 
+_TOP_LOGPROBS = 1000
+"""More of the most probable tokens than most servers list."""
 _WORDS = ("q7-verdict", "z9-verdict")
 """Words that no model writes unless it is constrained to them."""
 _MESSAGES = [{"role": "user", "content": "Reply with one short word."}]
@@ -71,7 +80,9 @@ class _Check:
         if constrain:
             schema = "structured_outputs" if choice else "response_format" if self._response_format(limit) else ""
         ids = self._token_ids(limit)
-        return Capabilities(self._kind(), limit, choice, schema, self._logprobs(limit, ids), bool(ids))
+        listed = self._logprobs(limit, ids)
+        most = self._top_logprobs(limit) if listed == "top" else MOST_LOGPROBS
+        return Capabilities(self._kind(), limit, choice, schema, listed, bool(ids), most)
 
     def _limit_field(self) -> LimitField:
         try:
@@ -109,11 +120,28 @@ class _Check:
 
     def _logprobs(self, limit: LimitField, ids: Sequence[int]) -> Literal["ids", "top", ""]:
         if ids:
-            data = self._try(first_token_fields(limit, tokens=ids[:1]))
-            if data is not None and f"token_id:{ids[0]}" in parse_first_logprobs(data):
+            data = self._try(option_logprobs_fields(limit, tokens=ids[:1]))
+            if data is not None and f"token_id:{ids[0]}" in parse_token_logprobs(data):
                 return "ids"
-        data = self._try(first_token_fields(limit, most=2))
-        return "top" if data is not None and len(parse_first_logprobs(data)) > 1 else ""
+        data = self._try(option_logprobs_fields(limit, most=2))
+        return "top" if data is not None and len(parse_token_logprobs(data)) > 1 else ""
+
+    def _top_logprobs(self, limit: LimitField) -> int:
+        """How many of the most probable tokens the server lists: as many as it accepts to be asked for, its own
+        messages naming the limit. One that accepts more than it lists is asked for what it lists."""
+        most, left = _TOP_LOGPROBS, [MOST_LOGPROBS, 5]
+        while True:
+            try:
+                data = self._chat(option_logprobs_fields(limit, most=most), _ATTEMPTS)
+                return min(most, max(MOST_LOGPROBS, count_top_logprobs(data)))
+            except RejectedError as error:
+                named = [int(number) for number in re.findall(r"\d+", str(error)) if 1 < int(number) < most]
+                left = sorted({*named, *(one for one in left if one < most)})
+            except RetryableError:
+                left = [one for one in left if one < most]
+            if not left:
+                return 2  # as the first request
+            most = left.pop()
 
     def _kind(self) -> str:
         """What the server calls itself."""

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
 
-__all__ = ["Backend", "Grammar", "Question", "Reply", "Sampling"]
+__all__ = ["Backend", "Grammar", "Path", "Question", "Reply", "Sampling"]
 
 Path = Literal["plain", "choice", "regex", "json", "logprobs"]
 """How a verdict was obtained: free text, structured output of one kind, or log-probabilities of options."""
@@ -40,6 +40,9 @@ class Grammar:
     """The whole reply is JSON of this schema."""
     options: tuple[str, ...] = ()
     """Instead of text: the log-probabilities that the reply begins with each of these."""
+    think: tuple[tuple[str, str], ...] | None = None
+    """Of options: the tags of reasoning behind which they are read (`option_probs.verdict_position`); None: at the
+    reply's first token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Reply:
     finish: str = "stop"
     """The finish reason: "stop", "length", or another one, whose text is not used."""
     options: Mapping[str, float] | None = None
-    """Option -> natural log of its probability, where they were requested and returned."""
+    """Option -> natural log of its probability, where they were requested and returned; None with the path "logprobs":
+    the reply holds no token of a verdict."""
     path: Path = "plain"
     prompt_tokens: int = 0
     answer_tokens: int = 0

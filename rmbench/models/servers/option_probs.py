@@ -1,14 +1,32 @@
-"""The probabilities that a judge's reply begins with each option, from those of its first token.
+"""The probabilities of options, from those of the token at which a judge's reply comes to its verdict.
 
 Tokens that differ by a blank or bold marks around the option are one option, and their probabilities are added.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["log_sum", "single_tokens", "spellings", "summed_options"]
+__all__ = [
+    "UNDECIDED",
+    "Tags",
+    "log_sum",
+    "may_be_reasoning",
+    "reasoning_end",
+    "single_tokens",
+    "spellings",
+    "summed_options",
+    "verdict_position",
+]
+
+Tags = Sequence[tuple[str, str]]
+"""Opening and closing tags of reasoning."""
+
+UNDECIDED = ("options_below_mass", "options_undecided", "options_unreached")
+"""Remarks of verdicts that probabilities leave open: the options hold too little of the mass, an option outside the
+listed tokens may decide, or the reply holds no verdict to read them at."""
 
 _AROUND = " \t\n*\u2581\u0120"
 """Blanks, as tokenizers write them too (a low line block, G with a dot), and the asterisks of bold text."""
@@ -50,6 +68,35 @@ def summed_options(tokens: Mapping[str, float], options: Sequence[str]) -> dict[
         if option is not None:
             of_option.setdefault(option, []).append(logprob)
     return {option: log_sum(of_option[option]) for option in options if option in of_option}
+
+
+def reasoning_end(text: str, think: Tags) -> int | None:
+    """Where a reply's text goes on behind its reasoning, which is everything before the last closing tag; 0 without
+    reasoning, None where it does not end."""
+    for opening, closing in think:
+        end = text.rfind(closing)
+        if end >= 0:
+            return end + len(closing)
+        if text.lstrip().startswith(opening):
+            return None
+    return 0
+
+
+def verdict_position(tokens: Sequence[str], think: Tags) -> int | None:
+    """Which of a reply's tokens its verdict begins with: the first behind its reasoning that is more than blanks and
+    bold marks; None where there is none."""
+    text = "".join(tokens)
+    start = reasoning_end(text, think)
+    if start is None:
+        return None
+    ends = itertools.accumulate(map(len, tokens))
+    return next((index for index, end in enumerate(ends) if text[start:end].strip(_AROUND)), None)
+
+
+def may_be_reasoning(text: str, think: Tags) -> bool:
+    """Whether a reply that begins with this text begins, or may yet begin, with reasoning."""
+    begun = text.lstrip()
+    return any(begun.startswith(opening) or opening.startswith(begun) for opening, _ in think)
 
 
 def log_sum(logprobs: Iterable[float]) -> float:

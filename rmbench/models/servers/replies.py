@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -12,18 +13,19 @@ from typing import Any, cast
 from rmbench.errors import RmbenchError
 from rmbench.models.servers.errors import RetryableError
 from rmbench.models.servers.generation import Grammar, Path, Reply
-from rmbench.models.servers.option_probs import log_sum, summed_options
+from rmbench.models.servers.option_probs import Tags, log_sum, reasoning_end, summed_options, verdict_position
 
 __all__ = [
     "FINISHED",
     "applied_path",
+    "count_top_logprobs",
     "is_json_object",
-    "parse_first_logprobs",
     "parse_labels",
     "parse_models",
     "parse_option_logprobs",
     "parse_prompt_logprobs",
     "parse_reply",
+    "parse_token_logprobs",
     "parse_tokens",
     "parse_top_logprobs",
 ]
@@ -68,39 +70,70 @@ def is_json_object(text: str) -> bool:
         return False
 
 
-def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]]) -> Reply:
-    """The log-probabilities that a chat's reply begins with each option.
+def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]], think: Tags | None = None) -> Reply:
+    """The log-probabilities of each option at the token that a chat's verdict begins with.
 
     Args:
         data: the response to a request for the log-probabilities of all these tokens.
         tokens: option -> the ids of the tokens that spell it, whose probabilities are added.
+        think: as `Grammar.think`.
 
     Raises:
         RetryableError: the log-probability of a token is missing.
     """
-    logprobs = parse_first_logprobs(data)
+    at = _verdict_at(data, think)
+    if at is None:
+        return replace(parse_reply(data), path="logprobs")
+    logprobs = parse_token_logprobs(data, at)
     labels = {option: [f"token_id:{token}" for token in ids] for option, ids in tokens.items()}
     if any(label not in logprobs for of_option in labels.values() for label in of_option):
         raise RetryableError("the response lacks the log-probability of a token that was requested")
-    return _first_token(data, {option: log_sum(logprobs[one] for one in ids) for option, ids in labels.items()})
+    return _with_options(data, {option: log_sum(logprobs[one] for one in ids) for option, ids in labels.items()})
 
 
-def parse_top_logprobs(data: Any, options: Sequence[str]) -> Reply | None:
-    """The log-probabilities that a chat's reply begins with each option, from those of the most probable tokens; an
-    option that is not among them is at most as probable as the last (`Reply.bound`). None where none are listed."""
-    logprobs = parse_first_logprobs(data)
+def parse_top_logprobs(data: Any, options: Sequence[str], think: Tags | None = None) -> Reply | None:
+    """The log-probabilities of each option at the token that a chat's verdict begins with, from those of the most
+    probable tokens; an option that is not among them is at most as probable as the last (`Reply.bound`). None where
+    none are listed. `think` as in `Grammar.think`."""
+    at = _verdict_at(data, think)
+    logprobs = parse_token_logprobs(data, at or 0)
     if len(logprobs) < 2:
         return None
+    if at is None:
+        return replace(parse_reply(data), path="logprobs")
     found = summed_options(logprobs, options)
-    top = [_finite(entry) for entry in _choice(data)["logprobs"]["content"][0].get("top_logprobs") or []]
-    listed = [logprob for logprob in top if logprob is not None]
-    reply = _first_token(data, found)
+    listed = [entry for entry in map(_finite, _positions(data)[at].get("top_logprobs") or []) if entry is not None]
+    reply = _with_options(data, found)
     return replace(reply, bound=min(listed or logprobs.values())) if len(found) < len(options) else reply
 
 
-def _first_token(data: Any, options: Mapping[str, float]) -> Reply:
-    """A reply of one token, which is the whole of it, read by the options' log-probabilities."""
+def _with_options(data: Any, options: Mapping[str, float]) -> Reply:
+    """A reply read by the options' log-probabilities, whatever its text goes on with."""
     return replace(parse_reply(data), finish="stop", options=options, path="logprobs")
+
+
+def _verdict_at(data: Any, think: Tags | None) -> int | None:
+    """The index of the token that a chat's verdict begins with: the first one without `think` or where the response
+    gives no texts of tokens; None where there is none. Reasoning that the server returns separately and without its
+    tags is what stands before the reply's text."""
+    texts = [_token_text(position) for position in _positions(data)]
+    tokens = [text for text in texts if text is not None]
+    if think is None or not tokens or len(tokens) < len(texts):
+        return 0
+    reply, text, reasoned = parse_reply(data), "".join(tokens), 0
+    if reply.reasoning and reasoning_end(text, think) == 0 and text.rstrip().endswith(reply.text.strip()):
+        start = len(text.rstrip()) - len(reply.text.strip())
+        reasoned = sum(end <= start for end in itertools.accumulate(map(len, tokens)))
+    at = verdict_position(tokens[reasoned:], think)
+    return None if at is None else reasoned + at
+
+
+def _token_text(position: Mapping[str, Any]) -> str | None:
+    """The text of a token that a response lists; None where it gives an id alone."""
+    spelled, token = position.get("bytes"), position.get("token")
+    if isinstance(spelled, list) and spelled:
+        return bytes(spelled).decode("utf-8", "replace")
+    return None if not isinstance(token, str) or token.startswith("token_id:") else token
 
 
 def _finite(entry: Any) -> float | None:
@@ -108,19 +141,29 @@ def _finite(entry: Any) -> float | None:
     return float(logprob) if logprob is not None and _is_finite(logprob) else None
 
 
-def parse_first_logprobs(data: Any) -> dict[str, float]:
-    """Token -> natural log of the probability that a chat's reply begins with it, for the tokens that the response
-    lists; {} without any."""
-    logprobs = _choice(data).get("logprobs")
-    positions = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not isinstance(positions, list) or not positions or not isinstance(positions[0], dict):
-        return {}
-    entries = [positions[0], *(positions[0].get("top_logprobs") or [])]
+def parse_token_logprobs(data: Any, at: int = 0) -> dict[str, float]:
+    """Token -> natural log of its probability at an index of a chat's reply, for the tokens that the response lists
+    there; {} without any."""
+    positions = _positions(data)[at : at + 1]
+    entries = [entry for position in positions for entry in (position, *(position.get("top_logprobs") or []))]
     return {
         entry["token"]: float(entry["logprob"])
         for entry in entries
         if isinstance(entry, dict) and isinstance(entry.get("token"), str) and _is_finite(entry.get("logprob"))
     }
+
+
+def count_top_logprobs(data: Any) -> int:
+    """How many of the most probable tokens a response lists at a chat's first token."""
+    return sum(len(position.get("top_logprobs") or []) for position in _positions(data)[:1])
+
+
+def _positions(data: Any) -> list[Mapping[str, Any]]:
+    """What a response lists of each token of its reply; [] where it lists nothing."""
+    logprobs = _choice(data).get("logprobs")
+    positions = logprobs.get("content") if isinstance(logprobs, dict) else None
+    usable = isinstance(positions, list) and all(isinstance(position, dict) for position in positions)
+    return positions if usable and positions is not None else []
 
 
 def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str, Sequence[int]]) -> Reply:

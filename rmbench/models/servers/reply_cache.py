@@ -39,7 +39,10 @@ def ask_once(backend: Backend, question: Question, replies: Replies, fingerprint
 
 def reply_key(question: Question, fingerprint: str) -> str:
     """sha256 over the whole question, its text included, and the judge's fingerprint."""
-    whole = json.dumps([fingerprint, question.name, asdict(question)], sort_keys=True, default=dict)
+    fields = asdict(question)
+    if question.grammar.think is None:
+        del fields["grammar"]["think"]  # as before there was the field, so that cached replies stay
+    whole = json.dumps([fingerprint, question.name, fields], sort_keys=True, default=dict)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.models.servers.capabilities import Capabilities, LimitField, SchemaField
+from rmbench.models.servers.capabilities import MOST_LOGPROBS, Capabilities, LimitField, SchemaField
 from rmbench.models.servers.generation import Grammar, Path, Question
 
 __all__ = [
@@ -14,12 +14,11 @@ __all__ = [
     "CLASSIFY",
     "COMPLETIONS",
     "MODELS",
-    "MOST_LOGPROBS",
     "TOKENIZE",
     "chat_body",
     "classify_body",
     "completion_body",
-    "first_token_fields",
+    "option_logprobs_fields",
     "prompt_logprobs_body",
     "raw_prompt",
     "schema_field",
@@ -31,8 +30,8 @@ __all__ = [
 CHAT, COMPLETIONS, MODELS = "/v1/chat/completions", "/v1/completions", "/v1/models"
 TOKENIZE, CLASSIFY = "/tokenize", "/classify"
 
-MOST_LOGPROBS = 20
-"""Most probable tokens that servers return per position by default."""
+_LISTED = 20_000
+"""Log-probabilities of one reply, about: more tokens per position are requested of short replies alone."""
 
 
 def chat_body(model: str, question: Question, limit: LimitField = "max_tokens") -> dict[str, Any]:
@@ -82,17 +81,22 @@ def schema_field(schema: Mapping[str, object], field: SchemaField) -> dict[str, 
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def first_token_fields(limit: LimitField, *, tokens: Sequence[int] = (), most: int = MOST_LOGPROBS) -> dict[str, Any]:
-    """Fields that make a chat return log-probabilities of its reply's first token.
+def option_logprobs_fields(
+    limit: LimitField, *, length: int = 1, tokens: Sequence[int] = (), most: int = MOST_LOGPROBS
+) -> dict[str, Any]:
+    """Fields that make a chat return log-probabilities of its reply's tokens.
 
     Args:
-        limit: the field that limits the length, which becomes 1.
+        limit: the field that limits the length.
+        length: of the reply, at most.
         tokens: the ids to return them of (`logprob_token_ids`, vLLM); (): of the most probable tokens.
-        most: how many of the most probable ones.
+        most: how many of the most probable ones; no more than MOST_LOGPROBS of a long reply.
     """
     if tokens:
-        return {limit: 1, "logprobs": True, "logprob_token_ids": list(tokens), "return_tokens_as_token_ids": True}
-    return {limit: 1, "logprobs": True, "top_logprobs": most}
+        fields: dict[str, Any] = {"logprob_token_ids": list(tokens), "return_tokens_as_token_ids": True}
+    else:
+        fields = {"top_logprobs": min(most, max(MOST_LOGPROBS, _LISTED // length))}
+    return {limit: length, "logprobs": True, **fields}
 
 
 def prompt_logprobs_body(model: str, rows: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -204,6 +204,38 @@ def test_an_option_outside_the_most_probable_is_bounded_by_the_last(stubs: Any, 
     assert (reply.options, reply.bound, reply.path) == ({"A": -0.1}, -2.5, "logprobs")
 
 
+@pytest.mark.parametrize(
+    ("accepts", "lists", "message", "expected"),
+    [
+        (64, 64, "Requested sample logprobs of {asked}, which is greater than max allowed: 64", 64),
+        (1000, 1000, "", 1000),
+        (1000, 50, "", 50),  # more is accepted than listed
+        (5, 5, "Invalid value for 'top_logprobs': must be less than or equal to 5.", 5),
+        (2, 2, "no", 2),
+    ],
+)
+def test_as_many_of_the_most_probable_are_requested_as_the_server_lists(
+    stubs: Any, serve: Any, backend: Any, accepts: int, lists: int, message: str, expected: int
+) -> None:
+    def answer(call: Any) -> Any:
+        if call.path != "/v1/chat/completions":
+            return stubs.Answer({"detail": "Not Found"}, 404)
+        asked = call.body.get("top_logprobs", 0)
+        if asked > accepts:
+            return stubs.Answer({"error": {"message": message.format(asked=asked)}}, 400)
+        top = [{"token": "AB"[n] if n < 2 else f"t{n}", "logprob": -1.0 - n} for n in range(min(asked, lists))]
+        return stubs.Answer(stubs.chat("A", logprobs={"content": [{**(top or [{}])[0], "top_logprobs": top}]}))
+
+    stub = serve(answer)
+    one = backend(stub)
+    assert (one.capabilities.logprobs, one.settings["top_logprobs"]) == ("top", expected)
+    assert ask(one, options=("A", "B")).options == {"A": -1.0, "B": -2.0}
+    assert stub.calls[-1].body["top_logprobs"] == expected
+    long = Grammar(options=("A", "B"), think=())
+    one.ask(Question("t", "e", (0, 1), 0, MESSAGES, Sampling(max_tokens=2000), long))
+    assert stub.calls[-1].body["top_logprobs"] == min(expected, 20)  # of each of 2,000 tokens
+
+
 def test_a_server_that_ignores_what_it_does_not_know_offers_nothing(stubs: Any, serve: Any, backend: Any) -> None:
     one = backend(serve(like_an_old_one(stubs)))
     assert one.capabilities == Capabilities("unknown", "max_tokens", False, "", "", False)

@@ -12,10 +12,12 @@ from rmbench.models.servers.errors import RetryableError, error_message, retry_a
 from rmbench.models.servers.generation import Grammar
 from rmbench.models.servers.replies import (
     applied_path,
-    parse_first_logprobs,
+    parse_option_logprobs,
     parse_prompt_logprobs,
     parse_reply,
+    parse_token_logprobs,
     parse_tokens,
+    parse_top_logprobs,
 )
 from rmbench.models.servers.usage import Usage
 
@@ -55,6 +57,50 @@ def test_reasoning_is_kept_apart_under_both_of_its_names() -> None:
     assert (new.text, new.reasoning) == (old.text, old.reasoning) == ("[[A]]", "hm")
 
 
+THINK = (("<think>", "</think>"),)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "content", "reasoning", "place"),
+    [
+        (["A"], "A", "", 0),
+        (["\n", " ", "**", "A", "**"], "A", "", 3),
+        (["<think>", "B", "</think>", "\n\n", "A"], "A", "", 4),
+        (["<th", "ink>", "</think>", "B", "</", "think>", "A"], "A", "", 6),  # the last closing tag counts
+        (["Well", "</think>", "\n", "A"], "A", "", 3),  # opened by the chat template
+        (["Hm", "B", "\n", "A"], "A", "Hm B", 3),  # told apart by the server, without tags
+        (["<think>", "A", "A"], "", "", None),
+        ([" ", "\n"], " ", "", None),
+        (["Hm", "B"], "", "Hm B", None),
+    ],
+)
+@pytest.mark.parametrize("as_ids", [False, True])
+def test_options_are_read_where_the_verdict_begins(
+    tokens: list[str], content: str, reasoning: str, place: int | None, *, as_ids: bool
+) -> None:
+    positions = []
+    for at, token in enumerate(tokens):
+        spelled = {"A": -at - 0.25, "B": -at - 0.5}
+        listed = [
+            {"token": f"token_id:{7 if o == 'A' else 8}" if as_ids else o, "logprob": p} for o, p in spelled.items()
+        ]
+        own = {"token": "token_id:3", "bytes": list(token.encode())} if as_ids else {"token": token}
+        positions.append({**own, "logprob": -at - 0.25, "top_logprobs": listed})
+    message = {"content": content, "reasoning": reasoning}
+    data = choice(message=message, logprobs={"content": positions}, finish_reason="length")
+    behind, first = (
+        parse_option_logprobs(data, {"A": (7,), "B": (8,)}, think)
+        if as_ids
+        else parse_top_logprobs(data, ("A", "B"), think)
+        for think in (THINK, None)
+    )
+    assert behind is not None
+    assert first is not None
+    assert first.options == {"A": -0.25, "B": -0.5}
+    assert behind.options == (None if place is None else {"A": -place - 0.25, "B": -place - 0.5})
+    assert (behind.path, behind.finish) == ("logprobs", "length" if place is None else "stop")
+
+
 def test_an_answer_cut_while_thinking_has_an_empty_text() -> None:
     reply = parse_reply(choice(message={"content": None, "reasoning": "hm"}, finish_reason="length"))
     assert (reply.text, reply.finish) == ("", "length")
@@ -86,7 +132,7 @@ def test_a_constraint_counts_where_the_answer_keeps_to_it(grammar: Grammar, aske
 
 def test_log_probabilities_are_read_at_the_first_place() -> None:
     place = {"token": "A", "logprob": -1.0, "top_logprobs": [{"token": "B", "logprob": -2}, {"token": "C"}, None]}
-    assert parse_first_logprobs(choice(logprobs={"content": [place, {"token": "D", "logprob": 0}]})) == {
+    assert parse_token_logprobs(choice(logprobs={"content": [place, {"token": "D", "logprob": 0}]})) == {
         "A": -1.0,
         "B": -2.0,
     }
@@ -94,7 +140,7 @@ def test_log_probabilities_are_read_at_the_first_place() -> None:
 
 @pytest.mark.parametrize("told", [None, {}, {"content": None}, {"content": []}, {"content": ["x"]}, "x"])
 def test_no_log_probabilities_are_none(told: Any) -> None:
-    assert parse_first_logprobs(choice(logprobs=told)) == {}
+    assert parse_token_logprobs(choice(logprobs=told)) == {}
 
 
 def test_the_prompts_last_tokens_are_summed() -> None:

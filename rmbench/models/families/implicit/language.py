@@ -53,16 +53,29 @@ class LanguageModel:
         head = self.model.get_output_embeddings()
         return token_logps((self.after(head(part)) for part in _parts(states, head.weight.shape[0])), wanted)
 
-    def next_logps(self, batch: Batch, tokens: Sequence[int]) -> Tensor:
-        """[B, len(tokens)] float32 log-probabilities of these tokens as the next one behind each row."""
-        chosen = list(tokens)
+    def next_logps(self, batch: Batch) -> Iterator[Tensor]:
+        """[n, V] float32 log-probabilities of the next token behind each row, some rows at a time."""
         if self.backbone is None:
             ends = [range(len(row.ids) - 1, len(row.ids)) for row in batch.rows]
             parts = self._whole(batch, ends)
         else:
             head = self.model.get_output_embeddings()
             parts = (self.after(head(part)) for part in _parts(self.backbone.last(batch), head.weight.shape[0]))
-        return torch.cat([part.float().log_softmax(-1)[:, chosen] for part in parts])
+        yield from (part.float().log_softmax(-1) for part in parts)
+
+    def greedy(self, ids: Sequence[int], most: int) -> Iterator[tuple[int, Tensor]]:
+        """The most probable token behind a row and the [V] float32 log-probabilities that it is from, then the next one
+        behind that, `most` of them at most."""
+        device, given = device_of(self.model), list(ids)
+        new, memory = given, dict[str, Any]()
+        for _ in range(most):
+            output = self.model(input_ids=torch.tensor([new], device=device), use_cache=True, **memory)
+            logps = output.logits[0, -1].float().log_softmax(-1)
+            given.append(int(logps.argmax()))
+            yield given[-1], logps
+            # What a model remembers of its row is given back to it; one that remembers nothing reads the row again.
+            cache = getattr(output, "past_key_values", None)
+            new, memory = (given, {}) if cache is None else (given[-1:], {"past_key_values": cache})
 
     def _whole(self, batch: Batch, given: Sequence[range]) -> Iterator[Tensor]:
         """Logits [n, V] at the given indices, some positions of a row at a time."""

@@ -83,10 +83,8 @@ def test_margins_are_those_of_the_library_s_own_logits(folder: Path) -> None:
     from rmbench.engine.batch import collate
 
     with torch.inference_mode():
-        logps = model.language.next_logps(
-            collate(rows, model.pad_id), [ids[0] for ids in model.options.values()]
-        ).numpy()
-    np.testing.assert_allclose(logps, expected, atol=2e-5)
+        logps = torch.cat(list(model.language.next_logps(collate(rows, model.pad_id)))).numpy()
+    np.testing.assert_allclose(logps[:, [ids[0] for ids in model.options.values()]], expected, atol=2e-5)
 
 
 def test_the_question_is_the_protocol_s_and_ends_where_the_answer_begins(folder: Path) -> None:
@@ -130,7 +128,10 @@ def test_a_run_has_both_orders(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"protocol": "pair"}, "protocol pair: a judge in this process is read by the probabilities of two options"),
+        (
+            {"protocol": "pair"},
+            "protocol pair: a judge in this process is read by the probabilities of options.*generated text",
+        ),
         ({"protocl": "option"}, "no setting 'protocl'.*Did you mean .protocol"),
         ({"marks": "quote"}, "marks: .*found 'quote'"),
     ],
@@ -209,3 +210,9 @@ def test_both_backends_give_the_same_verdicts(folder: Path, tmp_path: Path, prot
             assert mine.mass == pytest.approx(its.mass, rel=1e-4)
     assert {one.status for one in ours} == {"ok" if min_mass == "0" else "unparsed"}
     assert local.facts.answer_kind == "verdict"
+
+
+def test_an_ensemble_with_a_judge_is_refused_before_anything_is_judged(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RmbenchError, match="gives neither rewards nor margins but verdicts, which are not combined"):
+        rmbench.run(f"ensemble:{folder}", "judgebench", source="sample", out=tmp_path / "out", adapter="judge")
+    assert not (tmp_path / "out").exists()
