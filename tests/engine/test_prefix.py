@@ -9,11 +9,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmbench.engine.compute import compute
 from rmbench.engine.judge import EngineOptions, MemoryLedger, judge
 from rmbench.engine.plan import plan
 from rmbench.engine.prefix import group_rows, split_group
-from rmbench.models.protocols import Batch, Encoded, Sharing
+from rmbench.models.protocols import Batch, Encoded, Group, Sharing
 from rmbench.types import Example
+from tests.engine.conftest import reward_of
 
 rows = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 40), st.lists(st.integers(0, 2), min_size=1, max_size=30)),
@@ -207,3 +209,20 @@ def test_out_of_memory_splits_groups_and_then_rows(scorer: Any, example: Any) ->
     judging = judge("task", examples, sharing(scorer(refuse=refuse)))
     assert judging.halved
     assert judging.judgments == judge("task", examples, scorer()).judgments
+
+
+def test_out_of_memory_halves_a_batch_between_its_groups(scorer: Any) -> None:
+    """Three groups of two rows: the parts are one group and two, each with its own rows."""
+
+    def refuse(batch: Batch) -> None:
+        if len(batch.rows) > 4:
+            raise MemoryError("out of memory")
+
+    texts = ["aab", "aac", "bbx", "bby", "ccq", "ccr"]
+    toy = scorer(refuse=refuse)
+    model, rows = sharing(toy), [toy._encode(text) for text in texts]
+    found = compute(model, rows, "right", [Group(2, 2)] * 3)
+    assert model.shapes == [((2, 2),) * 3, ((2, 2),), ((2, 2),) * 2]
+    assert toy.batches == [tuple(texts), tuple(texts[:2]), tuple(texts[2:])]
+    assert [float(one.values["reward"][0]) for one in found] == [reward_of(text.encode()) for text in texts]
+    assert all(one.halved for one in found)

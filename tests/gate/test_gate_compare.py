@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.gate import compare
+from rmbench.gate import compare, gate
 from rmbench.gate.report.words import difference, p_value
 from rmbench.metric_spec import MetricSpec
-from tests._make import margins, printed
+from rmbench.records.store import read, write
+from rmbench.types import Verdict
+from tests._make import make_row, margins, printed
 
 Put = Callable[..., Path]
 
@@ -237,3 +239,31 @@ def test_differences_are_in_points(given: tuple[float | None, float | None, floa
 
 def test_p_values_are_never_zero() -> None:
     assert [p_value(p) for p in (0.0, 0.0009, 0.05, 1.0, None)] == ["<.001", "<.001", ".050", "1.000", "-"]
+
+
+VOTING = {"model": {"settings": {"voting": "majority", "voting_unparsed": "abstain"}}}
+
+
+def put_votes(root: Path, put: Put, name: str, votes: list[tuple[int, ...]]) -> Path:
+    """A record of a judge that was asked several times about each pair; people prefer candidate 0."""
+    folder = put(root, [1.0] * len(votes), name=name, changed=VOTING)
+    rows = [
+        make_row(f"r{k}", verdicts=tuple(Verdict((0, 1), "pick", value, vote=v) for v, value in enumerate(cast)))
+        for k, cast in enumerate(votes)
+    ]
+    write(root, read(folder), rows)
+    return folder.parent
+
+
+def test_a_voting_judge_is_compared_by_its_joined_verdicts(tmp_path: Path, put_record: Put) -> None:
+    """Of 12 rows the votes of all differ, and the majority of two: 1 lost, 1 won."""
+    base = [(0, 0, 0)] * 10 + [(1, 1, 1)] * 2
+    other = [(0, 0, 1)] * 9 + [(0, 1, 1)] + [(1, 1, 0)] + [(1, 0, 0)]
+    a, b = (put_votes(tmp_path, put_record, f"org/{name}", votes) for name, votes in (("a", base), ("b", other)))
+    found = compare(a, b).tasks[0].comparison
+    assert found is not None
+    assert (found.value_a, found.value_b) == (pytest.approx(10 / 12), pytest.approx(10 / 12))
+    assert (found.b, found.c, found.ties, found.method) == (1, 1, 10, "tango")
+    (outcome,) = gate(a, b, margin_points=10).tasks
+    assert outcome.compared.comparison is not None
+    assert (outcome.compared.comparison.b, outcome.compared.comparison.c) == (1, 1)

@@ -263,3 +263,14 @@ def test_columns_are_checked(written: Path) -> None:
     change(written, judgments__sha256=sha256_file(path))
     with pytest.raises(RmbenchError, match="not a readable Parquet file"):
         store.read_rows(written)
+
+
+def test_a_record_of_the_largest_size_is_read_and_a_larger_one_is_not(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (written / "record.json").stat().st_size
+    monkeypatch.setattr(store, "_LARGEST_RECORD", size)
+    assert store.read(written).task.id == "some-task"
+    monkeypatch.setattr(store, "_LARGEST_RECORD", size - 1)
+    with pytest.raises(RmbenchError, match=r"record\.json: larger than 0 MiB, so it is no record"):
+        store.read(written)

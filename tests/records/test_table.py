@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,5 +91,18 @@ def test_many_row_groups(tmp_path: Path) -> None:
     rows = [
         Judged(str(number), 2, Gold(), Judgment(str(number), rewards=(number / 7, 0.0))) for number in range(20_000)
     ]
+    write_table(tmp_path / "table", rows, None)
+    assert [row for row, _ in read_table(tmp_path / "table")] == rows
+
+
+def test_rows_with_and_without_texts_and_masses_share_a_table(tmp_path: Path) -> None:
+    """One judged row of three wrote a text, and another was read by option probabilities."""
+    pick = Verdict((0, 1), "pick", 0)
+    judgments = [
+        Judgment("a", verdicts=(pick,), rationale=("because",)),
+        Judgment("b", verdicts=(replace(pick, mass=0.75),)),
+        Judgment("c", rewards=(1.0, 0.0)),
+    ]
+    rows = [Judged(judgment.id, 2, Gold(), judgment) for judgment in judgments]
     write_table(tmp_path / "table", rows, None)
     assert [row for row, _ in read_table(tmp_path / "table")] == rows

@@ -60,8 +60,6 @@ class Credit:
     comparisons: int
     """Human comparisons that were counted (human ties only where the rule has a class for them), or candidates."""
     answered: Answered
-    ties: int = 0
-    """Comparisons on which the model was undecided: equal scores, or a judge's tie."""
     one_order: bool = False
     """An order rule met a judge that was asked in one order only."""
 
@@ -166,6 +164,5 @@ def credit(row: Judged, spec: MetricSpec) -> Credit:
     if answered == "none" and spec.rule != "scalar_ceiling":
         unparsed = row.judgment.status == "unparsed" and not is_failed(row)
         return Credit(spec.unparsed if unparsed else 0.0, len(pairs), answered)
-    ties = sum(any(one.outcome == "tie" for one in outcomes(row, pair.i, pair.j)) for pair in pairs)
     one_order = rule.two_orders and answered == "verdict" and _has_one_order(row, pairs)
-    return Credit(_COMPARED[spec.rule](row, pairs, spec), len(pairs), answered, ties, one_order)
+    return Credit(_COMPARED[spec.rule](row, pairs, spec), len(pairs), answered, one_order)

@@ -219,10 +219,31 @@ def test_one_order_alone_is_marked(make):
     assert not credit(make(verdicts=(pick(0),)), MetricSpec("m", "pair")).one_order
 
 
-def test_ties_are_counted(make):
-    edges = (Edge(0, 1), Edge(0, 2))
-    assert credit(make(rewards=(1, 1, 0), edges=edges, size=3), MetricSpec("m", "pair")).ties == 1
-    assert credit(make(verdicts=(pick(TIE),)), MetricSpec("m", "pair")).ties == 1
+def test_top_of_a_chain_is_its_first_alone(make):
+    chain = (Edge(0, 1), Edge(1, 2))
+    assert [value(make(rewards=rewards, edges=chain), "top") for rewards in ((3, 2, 1), (2, 3, 1), (1, 2, 3))] == [
+        1,
+        0,
+        0,
+    ]
+    assert value(make(verdicts=(pick(1, (0, 1, 2)),), edges=chain, size=3), "top") == 0
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Verdict((0, 1, 2), "ranking", (0, 2)),
+        Verdict((0, 1, 2), "ranking", (1, 2)),
+        Verdict((0, 1), "pick", 2),
+        Verdict((0, 1), "label", "A"),
+    ],
+)
+def test_a_verdict_that_does_not_fit_what_was_shown_is_unparsed(make, verdict):
+    assert value(make(verdicts=(verdict,), size=3), "pair", unparsed=0.25) == 0.25
+
+
+def test_a_pick_of_a_third_candidate_does_not_compare_the_two(make):
+    assert value(make(verdicts=(pick(2, (0, 1, 2)), pick(0)), size=3), "pair", unparsed=0.25) == 1
 
 
 def test_an_unknown_rule_is_named(make):

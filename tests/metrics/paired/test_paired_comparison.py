@@ -15,6 +15,7 @@ from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.correlation.coefficients import correlation
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.paired.comparison import compare_rows
+from rmbench.metrics.paired.difference import differences, limits
 from rmbench.metrics.paired.non_inferiority import non_inferiority
 from rmbench.metrics.uncertainty.aggregate import row_weights
 from rmbench.metrics.uncertainty.discordance import mcnemar, tango_limits, tango_z
@@ -256,3 +257,30 @@ def test_false_alarms_under_clusters_stay_near_the_level(sides):
         low_p += got.p_midp < 0.05
     assert outside <= 17
     assert low_p <= 17
+
+
+def test_clusters_that_lose_alike_count_as_one_row_each(sides):
+    """Each of ten clusters of four loses one row: no spread, and ten independent figures, not forty."""
+    a, b = sides([(1, 0), (1, 1), (1, 1), (0, 0)] * 10, [k // 4 for k in range(40)])
+    got = compare_rows(a, b, PAIR)
+    assert (got.b, got.c, got.method) == (10, 0, "tango")
+    assert (got.low, got.high) == pytest.approx(tango_limits(2.5, 0, 10), abs=1e-9)
+    assert non_inferiority(a, b, PAIR, margin=0.1).p == pytest.approx(stats.norm.sf(tango_z(2.5, 0, 10, -0.1)))
+
+
+def test_two_clusters_have_t_of_one_degree(sides):
+    """Six rows in clusters of three, sums of -2 and 0: CR1 = sqrt(2 (1 + 1)) / 6 = 1/3, and t of .975 is 12.7062."""
+    d = [-1, -1, 0, 0, 0, 0]
+    values = differences(*sides([(1, 0) if x else (1, 1) for x in d], [0, 0, 0, 1, 1, 1]), PAIR)
+    half = 12.706204736432095 / 3
+    got = limits(replace(values, a=values.a * 0.1, b=values.b * 0.1), 0.95)
+    assert got == (pytest.approx(-1 / 30 - half / 10), pytest.approx(-1 / 30 + half / 10), "cr1-t")
+
+
+def test_a_row_without_credit_on_one_side_is_left_out_of_both(make):
+    """A failed row has no figure of cycles: three rows of the baseline meet two of the candidate."""
+    cycles = MetricSpec("cycles", "cyclic_triples")
+    a, b = ([make(str(k), (3.0, 2.0, 1.0), edges=(), size=3) for k in range(3)] for _ in range(2))
+    b[1] = make("1", None, edges=(), size=3, status="failed")
+    for one, other in ((a, b), (b, a)):
+        assert differences(one, other, cycles).ids == ("0", "2")

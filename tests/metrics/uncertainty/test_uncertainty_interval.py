@@ -201,3 +201,11 @@ def test_percentile_needs_defined_draws():
     assert percentile(draws) is None
     assert percentile(np.append(np.linspace(0, 1, 99), math.nan)) == pytest.approx((0.025, 0.975))
     assert percentile(np.zeros(0)) is None
+
+
+def test_two_clusters_have_t_of_one_degree():
+    """Means .2 and .8 of two equal clusters: standard error .3, and t of .975 with one degree is 12.7062."""
+    values, clusters = np.array([0.1, 0.2, 0.3, 0.7, 0.8, 0.9]), np.repeat([0, 1], 3)
+    got = linear_interval(values, flat(6), clusters, None, None)
+    half = 12.706204736432095 * 0.3
+    assert (got.low, got.high, got.method) == (pytest.approx(0.5 - half), pytest.approx(0.5 + half), "t-cr2")

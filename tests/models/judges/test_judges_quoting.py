@@ -96,3 +96,25 @@ def test_quoted_text_holds_no_verdict(text: str, name: str) -> None:
 def test_long_texts_are_quoted_in_linear_time() -> None:
     for text in ("<|" * 200_000, "[[" * 200_000, "<|a" * 100_000, "[[1" * 100_000, "~" * 400_000, "<" * 400_000):
         assert QUOTINGS["pair"].unquote(QUOTINGS["pair"].quote(text)) == text
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_think_tags_are_quoted_for_every_protocol(name: str) -> None:
+    """Also where the protocol has no reasoning: a server may remove what stands between them."""
+    for protocol in (load_protocol(name), load_protocol(name).model_copy(update={"think": ()})):
+        quoting = Quoting.of(reserved_marks(protocol))
+        assert quoting.quote("<think>x</think>") == "<~think>x<~/think>"
+
+
+def test_a_protocols_own_think_tags_are_quoted() -> None:
+    protocol = load_protocol("pair").model_copy(update={"think": (("<ponder>", "</ponder>"),)})
+    assert Quoting.of(reserved_marks(protocol)).quote("<ponder>x</ponder>") == "<~ponder>x<~/ponder>"
+
+
+@pytest.mark.parametrize(
+    ("mark", "quoted"), [("Pick {label}", "P~ick ?"), ("Choice {label}", "C~hoice ?"), ("Say {label}", "Say ?")]
+)
+def test_four_characters_before_the_placeholder_are_a_mark_by_themselves(mark: str, quoted: str) -> None:
+    protocol = load_protocol("pair")
+    changed = protocol.model_copy(update={"verdict": protocol.verdict.model_copy(update={"mark": mark})})
+    assert Quoting.of(reserved_marks(changed)).quote(quoted.replace("~", "")) == quoted

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.models.judges.declaration import load_protocol, protocol_names
-from rmbench.models.judges.grammar import strip_reasoning
+from rmbench.models.judges.declaration import VerdictFormat, load_protocol, protocol_names
+from rmbench.models.judges.grammar import strip_reasoning, verdict_pattern
 from rmbench.models.judges.verdict import VerdictParser, allowed_replies
 from rmbench.types import TIE
 
@@ -98,7 +98,7 @@ def test_tags() -> None:
     assert read("rm-r1", "<eval>[[B]]</eval><answer>[[A]]</answer>") == 0
     assert read("rm-r1", "<answer>[[B]]</answer>\n</answer>") == 1  # as a real judge wrote it
     assert read("rm-r1", "<answer>[[A]]</answer><answer>[[B]]</answer>") == 1
-    for text in ("<answer>[[A]][[B]]</answer>", "<answer>A</answer>", "[[A]]", "<answer>[[A]]</answer><answer>[[B]]"):
+    for text in ("<answer>[[A]][[B]]</answer>", "<answer>A</answer>", "[[A]]", "<answer>[[A]]</answer><answer>[[B]] "):
         assert read("rm-r1", text) == "unparsed", text
 
 
@@ -230,3 +230,19 @@ def test_nothing_in_the_thought_changes_the_verdict(one: str, other: str, verdic
     for thought in (one, one + other):
         assert read("pair", f"<think>{thought}</think>\nSo it is.\n{verdict}") == expected
         assert strip_reasoning(f"<think>{thought}</think>rest", (("<think>", "</think>"),)) == "rest"
+
+
+def test_a_rating_can_be_held_to_its_whole_range() -> None:
+    marks = allowed_replies(READERS["pointwise-10"].verdict_format, 1)
+    assert marks == tuple(f"Rating: [[{rating}]]" for rating in range(1, 11))
+    halves = READERS["pointwise-10"].verdict_format.model_copy(update={"integer": False})
+    assert allowed_replies(halves, 1) == ()
+
+
+def test_values_that_differ_in_case_alone_name_nothing() -> None:
+    declared = VerdictFormat(mark="[[{value}]]", values={"yes": 0, "YES": 1, "no": 1}, ignore_case=True)
+    reader = VerdictParser(declared, (), verdict_pattern(declared))
+    assert [reader.parse(f"[[{text}]]", "stop", 2).value for text in ("yes", "Yes", "No")] == [None, None, 1]
+    exact = declared.model_copy(update={"ignore_case": False})
+    reader = VerdictParser(exact, (), verdict_pattern(exact))
+    assert [reader.parse(f"[[{text}]]", "stop", 2).value for text in ("yes", "YES", "No")] == [0, 1, None]

@@ -234,3 +234,50 @@ def test_style_edges() -> None:
     assert {cell for cell, level in levels.items() if level == "hard"} == {"0,1", "0,2", "1,2"}
     assert {cell for cell, level in levels.items() if level == "easy"} == {"1,0", "2,0", "2,1"}
     assert {cell for cell, level in levels.items() if level == "normal"} == {"0,0", "1,1", "2,2"}
+
+
+def test_a_system_message_stands_before_the_prompt_and_an_empty_one_nowhere(rows: Rows, made: Made) -> None:
+    rows[0]["rules"], rows[1]["rules"] = "Be brief.", ""
+    first, second = made(rows, {'prompt = "question"': 'prompt = "question"\nsystem = "rules"'})
+    assert [(message.role, message.text) for message in first.prompt] == [
+        ("system", "Be brief."),
+        ("user", "What rises in an oven?"),
+    ]
+    assert [message.role for message in second.prompt] == ["user"]
+
+
+@pytest.mark.parametrize("absent", ["", None])
+def test_an_empty_value_of_a_group_has_its_default(absent: str | None, rows: Rows, made: Made) -> None:
+    rows[1]["topic"] = absent
+    before = 'column = "topic", values = { Food = ["bread", "soup"], Sky = ["moon"] }'
+    found = made(
+        rows, {before: 'column = "topic", default = "moon"', "{ Food = 2, Sky = 1 }": "{ bread = 2, moon = 1 }"}
+    )
+    assert [each.groups["topic"] for each in found] == ["bread", "moon"]
+
+
+def test_lists_in_lists_are_one_list(rows: Rows, made: Made) -> None:
+    for row in rows:
+        row["bad"] = [["One.", "Two."], ["Three."]]
+    first = made(rows, {'"bad"': '"bad[]"', 'shape = "pair"': 'shape = "pick"'})[0]
+    assert [candidate.text for candidate in first.candidates] == ["Dough.", "One.", "Two.", "Three."]
+
+
+def test_a_row_is_excluded_by_type_and_value(rows: Rows, made: Made) -> None:
+    rows += [{**rows[0], "key": 3}, {**rows[1], "key": 4}]
+    for row, drop in zip(rows, [True, 1, "1", 1.0], strict=True):
+        row["drop"] = drop
+    rule = '\n[[rows.exclude]]\ncolumn = "drop"\nvalues = [1]\nwhy = "dropped"\n\n[groups]'
+    assert [each.id for each in made(rows, {"\n[groups]": rule})] == ["1", "3", "4"]
+
+
+@pytest.mark.parametrize("sources", [["b"], ["b", "c", "d"]])
+def test_as_many_sources_as_answers(sources: list[str], rows: Rows, made: Made) -> None:
+    for row in rows:
+        row["bad"], row["by"] = ["Nothing.", "Something."], sources
+    changes = {
+        'shape = "pair"': 'shape = "pick"',
+        COLUMNS: 'chosen = "good"\nrejected = "bad[]"\nrejected_source = "by[]"',
+    }
+    with pytest.raises(RmbenchError, match=f"row 0: 2 responses, but {len(sources)} names of who wrote them"):
+        made(rows, changes)

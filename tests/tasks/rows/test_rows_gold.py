@@ -215,3 +215,20 @@ def test_a_row_without_a_majority_is_excluded_and_counted(
     assert [(each.id, each.why) for each in loaded.excluded] == [("1", "no majority among 2 annotators")]
     assert (loaded.total, loaded.missing) == (2, ())
     assert json.dumps([edge.strength for edge in loaded.examples[1].gold.relation]) == "[0.0, 0.0, 0.0]"
+
+
+def test_fixed_annotators_vote_on_the_overall_label_alone() -> None:
+    """Their columns hold no dimension, so a dimension has its own column and no votes."""
+    rule = {
+        "column": "all",
+        "winners": [["A"], ["B"]],
+        "dimensions": {"help": "help"},
+        "annotators": {"ann": "ann", "bob": "bob"},
+    }
+    found = gold("pair", rule, list=["a", "b"], all="A", help="B", ann="A", bob="B")
+    assert [(edge.dimension, edge.annotator, edge.i) for edge in found.relation] == [
+        ("", "", 0),
+        ("", "ann", 0),
+        ("", "bob", 1),
+        ("help", "", 1),
+    ]
