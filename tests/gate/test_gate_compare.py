@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -244,7 +244,7 @@ def test_p_values_are_never_zero() -> None:
 VOTING = {"model": {"settings": {"voting": "majority", "voting_unparsed": "abstain"}}}
 
 
-def put_votes(root: Path, put: Put, name: str, votes: list[tuple[int, ...]]) -> Path:
+def put_votes(root: Path, put: Put, name: str, votes: Sequence[Sequence[int]]) -> Path:
     """A record of a judge that was asked several times about each pair; people prefer candidate 0."""
     folder = put(root, [1.0] * len(votes), name=name, changed=VOTING)
     rows = [

@@ -271,7 +271,8 @@ def test_clusters_that_lose_alike_count_as_one_row_each(sides):
 def test_two_clusters_have_t_of_one_degree(sides):
     """Six rows in clusters of three, sums of -2 and 0: CR1 = sqrt(2 (1 + 1)) / 6 = 1/3, and t of .975 is 12.7062."""
     d = [-1, -1, 0, 0, 0, 0]
-    values = differences(*sides([(1, 0) if x else (1, 1) for x in d], [0, 0, 0, 1, 1, 1]), PAIR)
+    a, b = sides([(1, 0) if x else (1, 1) for x in d], [0, 0, 0, 1, 1, 1])
+    values = differences(a, b, PAIR)
     half = 12.706204736432095 / 3
     got = limits(replace(values, a=values.a * 0.1, b=values.b * 0.1), 0.95)
     assert got == (pytest.approx(-1 / 30 - half / 10), pytest.approx(-1 / 30 + half / 10), "cr1-t")
