@@ -153,6 +153,11 @@ def test_a_small_sure_loss_inside_the_margin_passes_and_says_so() -> None:
     assert "though there is one" in decision.reason
 
 
+@pytest.mark.parametrize("high", [0.0, 0.004])
+def test_a_pass_whose_upper_limit_is_not_below_0_speaks_of_no_loss(high: float) -> None:
+    assert decide(other(low=-0.009, high=high), Policy(margin_points=1)).reason == "any loss is under 1 point"
+
+
 @pytest.mark.parametrize(
     ("psi", "points", "rows"),
     [(0.02, 1, 1237), (0.05, 1, 3092), (0.10, 1, 6183), (0.05, 2, 773), (0.20, 3, 1374), (0.10, 5, 248)],

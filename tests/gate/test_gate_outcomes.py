@@ -212,6 +212,12 @@ class Tags(HTMLParser):
         self.seen.append(tag)
 
 
+def test_escaped_names_keep_every_character() -> None:
+    assert escaped("https://example.org/@all") == "https:/&#8203;/example.org/@&#8203;all"
+    assert escaped("- a_b") == r"\- a\_b"
+    assert escaped("12. <x>|") == r"12\. &lt;x&gt;\|"
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_no_name_is_markup_in_markdown(payload: str) -> None:
     text = escaped(payload)
