@@ -1,7 +1,7 @@
 """Mutation testing: one change at a single point of a module, and whether the tests of its package notice.
 
     python benchmarks/mutants.py --count 300 --seed 0
-    python benchmarks/mutants.py --module rmbench/metrics/paired --count 50
+    python benchmarks/mutants.py --count 50 --module rmbench/metrics/paired --tests tests/metrics/paired
 
 The packages are those whose errors would print a wrong number without any other sign: metrics, the engine's plan and
 batches, the parsing of judges' replies, records and the gate. The changes are those of `mutations.py`.
@@ -211,6 +211,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--module", default="", help="only modules whose path holds this")
+    parser.add_argument("--tests", nargs="+", help="only these files and folders of tests, not all of the packages")
     parser.add_argument("--minutes", type=float, default=60, help="stop drawing after this")
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -221,7 +222,9 @@ def main() -> int:
     listed = tomllib.loads(EQUIVALENT.read_text("utf-8"))["mutant"]
     reasons = {(each["path"], each["before"], each["after"]): each["why"] for each in listed}
     mutants = drawn(options.count, options.seed, options.module)
-    packages = sorted({f"tests/{each}" for each in PACKAGES for m in mutants if m.path.startswith(f"rmbench/{each}/")})
+    packages = options.tests or sorted(
+        {f"tests/{each}" for each in PACKAGES for m in mutants if m.path.startswith(f"rmbench/{each}/")}
+    )
     end, counts = time.monotonic() + 60 * options.minutes, Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rmbench.models.judges.declaration import VerdictFormat, load_protocol, protocol_names
 from rmbench.models.judges.grammar import strip_reasoning, verdict_pattern
-from rmbench.models.judges.verdict import VerdictParser, allowed_replies
+from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, allowed_replies, verdicts_of
 from rmbench.types import TIE
 
 READERS = {name: VerdictParser.of(load_protocol(name)) for name in protocol_names()}
@@ -246,3 +246,31 @@ def test_values_that_differ_in_case_alone_name_nothing() -> None:
     exact = declared.model_copy(update={"ignore_case": False})
     reader = VerdictParser(exact, (), verdict_pattern(exact))
     assert [reader.parse(f"[[{text}]]", "stop", 2).value for text in ("yes", "YES", "No")] == [0, 1, None]
+
+
+def test_values_can_be_held_to_as_well() -> None:
+    declared = VerdictFormat(mark="<{value}>", place="whole", values={"yes": 0, "no": 1})
+    assert allowed_replies(declared, 2) == ("<yes>", "<no>")
+    assert allowed_replies(READERS["listwise"].verdict_format, 3) == ()
+
+
+def test_an_unread_question_is_one_verdict_unless_each_candidate_is_rated() -> None:
+    blank = ParsedVerdict(None, "unparsed")
+    (pick,) = verdicts_of((1, 0), 2, blank, load_protocol("pair"))
+    assert (pick.shown, pick.kind, pick.value, pick.status, pick.vote) == ((1, 0), "pick", None, "unparsed", 2)
+    each = verdicts_of((2, 0, 1), 0, blank, load_protocol("deepseek-grm"))
+    assert [(one.shown, one.kind, one.status) for one in each] == [((k,), "rating", "unparsed") for k in (2, 0, 1)]
+    (alone,) = verdicts_of((1,), 0, ParsedVerdict(7.0), load_protocol("pointwise-10"))
+    assert (alone.shown, alone.kind, alone.value) == ((1,), "rating", 7.0)
+
+
+def test_places_become_candidates_in_the_order_shown() -> None:
+    (ranked,) = verdicts_of((2, 0, 1), 0, ParsedVerdict((1, 2, 0)), load_protocol("listwise"))
+    assert ranked.value == (0, 1, 2)
+    rated = verdicts_of((2, 0), 1, ParsedVerdict((7.0, 4.0)), load_protocol("deepseek-grm"))
+    assert [(one.shown, one.value, one.vote) for one in rated] == [((2,), 7.0, 1), ((0,), 4.0, 1)]
+    assert [verdicts_of((1, 0), 0, ParsedVerdict(k), load_protocol("pair"))[0].value for k in (0, 1, TIE)] == [
+        1,
+        0,
+        TIE,
+    ]
