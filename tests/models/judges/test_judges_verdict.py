@@ -274,3 +274,21 @@ def test_places_become_candidates_in_the_order_shown() -> None:
         0,
         TIE,
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('{"v": 7}', 7.0), ('{"v": "7"}', 7.0), ('{"v": 7.5}', None), ('{"v": true}', None), ('{"v": [7]}', None)],
+)
+def test_numbers_in_json(text: str, value: float | None) -> None:
+    declared = VerdictFormat(reads="rating", place="json", tag="v", mark="{number}")
+    assert VerdictParser(declared, (), verdict_pattern(declared)).parse(text, "stop", 1).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('{"v": ["B", "A"]}', (1, 0)), ('{"v": "B > A"}', (1, 0)), ('{"v": ["B", 1]}', None), ('{"v": {"B": "A"}}', None)],
+)
+def test_rankings_in_json(text: str, value: tuple[int, ...] | None) -> None:
+    declared = VerdictFormat(reads="ranking", place="json", tag="v", mark="{ranking}")
+    assert VerdictParser(declared, (), verdict_pattern(declared)).parse(text, "stop", 2).value == value
