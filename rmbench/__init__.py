@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rmbench.check import check
     from rmbench.check.report import CheckReport, CheckResult
     from rmbench.errors import RmbenchError
+    from rmbench.evaluation.prompts import Prompt, Prompts, show_prompts
     from rmbench.evaluation.rescore import rescore
     from rmbench.evaluation.results import Results
     from rmbench.evaluation.run import run
@@ -66,6 +67,8 @@ _HOMES = {
     "MetricSpec": "rmbench.metric_spec",
     "ModelFacts": "rmbench.models.protocols",
     "Part": "rmbench.types",
+    "Prompt": "rmbench.evaluation.prompts",
+    "Prompts": "rmbench.evaluation.prompts",
     "Record": "rmbench.records.record",
     "Responder": "rmbench.models.protocols",
     "Results": "rmbench.evaluation.results",
@@ -88,6 +91,7 @@ _HOMES = {
     "run": "rmbench.evaluation.run",
     "score_responses": "rmbench.evaluation.score",
     "select_tasks": "rmbench.tasks.registry:select",
+    "show_prompts": "rmbench.evaluation.prompts",
 }
 """Public name -> its module, with `:name` where the module calls it otherwise."""
 
@@ -105,6 +109,8 @@ __all__ = [
     "MetricSpec",
     "ModelFacts",
     "Part",
+    "Prompt",
+    "Prompts",
     "Record",
     "Responder",
     "Results",
@@ -127,6 +133,7 @@ __all__ = [
     "run",
     "score_responses",
     "select_tasks",
+    "show_prompts",
     "stats",
 ]
 

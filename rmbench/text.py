@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["ColumnLayout", "figure", "letters_of", "printable", "text_table"]
+__all__ = ["ColumnLayout", "figure", "letters_of", "printable", "printable_block", "text_table"]
 
 ColumnLayout = Literal["left", "right", "fold"] | int
 """One line flushed left or right; several lines where the text is long; or several lines of so many characters."""
@@ -31,6 +31,22 @@ def printable(text: str, longest: int = _LONGEST) -> str:
     spaced = re.sub(r"\s+", " ", text)
     seen = "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN).strip()
     return seen if len(seen) <= longest else seen[: longest - 1] + "…"
+
+
+def printable_block(text: str) -> str:
+    r"""`text` of several lines, its white space as it is; control characters, bidi overrides, zero-width characters and
+    lone surrogates as escapes.
+
+    >>> printable_block("a" + chr(27) + "[31m" + chr(10) + "  b")
+    'a\\x1b[31m\n  b'
+    """
+    return "".join(
+        char if char == "\n" or unicodedata.category(char) not in _UNSEEN else _escape(char) for char in text
+    )
+
+
+def _escape(char: str) -> str:
+    return {"\t": "\\t", "\r": "\\r"}.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
 
 
 def figure(value: float | None, digits: int = 3) -> str:

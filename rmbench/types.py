@@ -231,6 +231,8 @@ class Judged:
     cluster: str = ""
     weight: float = 1.0
     rater: str = ""
+    prompt_sha256: str = ""
+    """Of all that the model read; "" unless the run kept it."""
 
     @classmethod
     def of(cls, example: Example, judgment: Judgment) -> Judged:

@@ -15,7 +15,6 @@ from rmbench.check.backend_diff import against as compared
 from rmbench.check.backend_diff import other_spec
 from rmbench.check.bos import bos
 from rmbench.check.image_probes import image_probes
-from rmbench.check.introspect import text_of
 from rmbench.check.invariance import batching, determinism, padding, sharing
 from rmbench.check.media import media
 from rmbench.check.memory_dtype import drift, memory, room_to_open
@@ -33,6 +32,7 @@ from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Closable, LengthSwitching
 from rmbench.models.checkpoint.read import digest_files, read_checkpoint
+from rmbench.models.introspect import text_of
 from rmbench.models.locate import Located, is_external, locate
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions, checked

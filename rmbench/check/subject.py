@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rmbench.check.introspect import modules_of, text_of, tokenizer_of
 from rmbench.engine.compute import reason
 from rmbench.engine.judge import EngineOptions, judge
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
+from rmbench.models.introspect import modules_of, text_of, tokenizer_of
 from rmbench.models.protocols import Encoded, ModelFacts, Request, Responder, Scorer
 from rmbench.models.text.tokens import TextEncoder
 from rmbench.types import Example, Judgment

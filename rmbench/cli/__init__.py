@@ -17,6 +17,7 @@ from rmbench.cli.rescore import rescore
 from rmbench.cli.run import run
 from rmbench.cli.score import score
 from rmbench.cli.show import show
+from rmbench.cli.show_prompt import show_prompt
 
 __all__ = ["cli", "main"]
 
@@ -33,7 +34,22 @@ def cli() -> None:
     """
 
 
-for command in (run, tasks, models, show, validate, score, check, rescore, probe, board, compare, gate, cache):
+for command in (
+    run,
+    tasks,
+    models,
+    show,
+    show_prompt,
+    validate,
+    score,
+    check,
+    rescore,
+    probe,
+    board,
+    compare,
+    gate,
+    cache,
+):
     cli.add_command(command)
 
 

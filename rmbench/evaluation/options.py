@@ -22,13 +22,15 @@ class RunOptions(OpenOptions):
     source: str | None = option(
         None,
         "Where rows come from. [default: $RMBENCH_DATA, else hub]",
-        commands=("run", "probe", "tasks"),
+        commands=("run", "probe", "tasks", "show-prompt"),
         metavar="hub|sample|FOLDER",
     )
     images: Path | None = option(
         None, "Folder of the images or videos to judge, by name.", commands=_RUN, metavar="DIR"
     )
-    allow_changed_data: bool = option(False, "Read files that differ from what the task declares.", commands=_ROWS)
+    allow_changed_data: bool = option(
+        False, "Read files that differ from what the task declares.", commands=(*_ROWS, "show-prompt")
+    )
     limit: int | None = option(
         None, "Judge only this many rows of each task and split, drawn by --seed.", commands=_ROWS, minimum=1
     )
@@ -49,6 +51,9 @@ class RunOptions(OpenOptions):
         "Folder of the records.",
         commands=("run", "probe", "check", "rescore"),
         flags=("--out", "--output-path"),
+    )
+    save_prompts: bool = option(
+        False, "Keep a digest of what the model reads of each row, so that two runs can be told apart.", commands=_RUN
     )
     command: str = option("", "The command line, for the record; secrets are removed from it.", commands=())
 

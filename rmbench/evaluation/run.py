@@ -114,6 +114,7 @@ def judge_tasks(
 def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, probe: Probe | None) -> Record:
     """One task, from its rows to its written record."""
     from rmbench.evaluation.build_record import make_record, now
+    from rmbench.evaluation.prompts import prompt_digests
     from rmbench.metric_spec import is_linear
     from rmbench.metrics.credit.row import credit
     from rmbench.metrics.judging.summary import judge_values
@@ -126,6 +127,9 @@ def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, prob
     task = with_judge_credit(task, facts)
     loaded, fit, rows, judging = judge_splits(task, loaded, model, session)
     _note_unused_scores(task, model, session.progress)
+    if settings.save_prompts:
+        digests = prompt_digests(model, task.id, loaded.examples, task.render)
+        rows = [replace(row, prompt_sha256=digests.get(row.id, "")) for row in rows]
     recorded = with_voting(session.facts, task, rows)
     counted = voted(rows, recorded.settings)
     totals: dict[str | None, int] = {None: loaded.total}

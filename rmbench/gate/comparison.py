@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,9 +87,18 @@ def compare_pair(pairing: Pairing, *, seed: int = 0, level: float = 0.95) -> tup
         refused="",
         flips=flips,
         identical=not flips and comparison.value_a == comparison.value_b and judged_alike(a, b),
-        notes=tuple(notes(*pairing.records())),
+        notes=(*_other_prompts(a, b), *notes(*pairing.records())),
     )
     return compared, paired
+
+
+def _other_prompts(a: Sequence[Judged], b: Sequence[Judged]) -> Iterator[str]:
+    """A note on rows of which A and B read something else, where both runs kept digests of it."""
+    prompts_b = {row.id: row.prompt_sha256 for row in b}
+    kept = [(row.prompt_sha256, prompts_b.get(row.id, "")) for row in a if row.prompt_sha256 and prompts_b.get(row.id)]
+    other = sum(one != another for one, another in kept)
+    if other:
+        yield f"the models read different prompts in {other:,} of {len(kept):,} rows"
 
 
 def find_flips(differences: Differences, rows_b: Mapping[str, Judged], spec: MetricSpec) -> tuple[Flip, ...]:

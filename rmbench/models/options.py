@@ -31,7 +31,7 @@ class Option:
     """What an option is besides its name, its type and its default."""
 
     help: str
-    commands: tuple[str, ...] = ("run", "score", "check", "probe")
+    commands: tuple[str, ...] = ("run", "score", "check", "probe", "show-prompt")
     """Commands whose command line has it; in Python every option of a class is one of its keyword arguments."""
     flags: tuple[str, ...] = ()
     """Spellings on the command line; (): `--name`, or `--no-name` where it is on by default."""

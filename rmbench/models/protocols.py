@@ -118,6 +118,8 @@ class Encoded:
     text_digest: str = ""
     """Of the rendered text, before any of it is cut; "" for models without a template. An example fails where two
     different candidates have the same."""
+    cut: tuple[int, int] = (0, 0)
+    """Tokens of the text that were cut off on the left and on the right, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 
-__all__ = ["MASS", "RATIONALE", "SCHEMA", "read_table", "write_table"]
+__all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "read_table", "write_table"]
 
 _ROW_GROUP = 8192
 
@@ -85,6 +85,10 @@ RATIONALE = _required(_list(pa.string()), "rationale")
 MASS = _required(pa.list_(pa.field("element", pa.float64())), "option_mass")
 """Each verdict's `mass` or null: a column that exists only where a judge was read by option probabilities."""
 
+PROMPT = _required(pa.string(), "prompt_sha256")
+"""Digest of all that the model read of the row: a column that exists only where the run kept it."""
+_OPTIONAL = (RATIONALE, MASS, PROMPT)
+
 
 def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float | None] | None) -> None:
     """Write rows so that equal rows give equal bytes (of one pyarrow version): fixed row groups, no times, no paths.
@@ -95,9 +99,12 @@ def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float
         credits_: example id -> credit, where the task's metric is a mean of rows; ids left out have none.
     """
     columns = [_columns(row, None if credits_ is None else credits_.get(row.id)) for row in rows]
-    written = any(row.judgment.rationale for row in rows)
-    weighed = any(verdict.mass is not None for row in rows for verdict in row.judgment.verdicts)
-    table = pa.Table.from_pylist(columns, schema=_schema(rationale=written, mass=weighed))
+    filled = {
+        RATIONALE: any(row.judgment.rationale for row in rows),
+        MASS: any(verdict.mass is not None for row in rows for verdict in row.judgment.verdicts),
+        PROMPT: any(row.prompt_sha256 for row in rows),
+    }
+    table = pa.Table.from_pylist(columns, schema=_schema(field for field in _OPTIONAL if filled[field]))
     pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP, version="2.6")
 
 
@@ -115,9 +122,8 @@ def read_table(path: Path) -> list[tuple[Judged, float | None]]:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
 
 
-def _schema(*, rationale: bool, mass: bool) -> pa.Schema:
-    schema = SCHEMA.append(RATIONALE) if rationale else SCHEMA
-    return schema.append(MASS) if mass else schema
+def _schema(optional: Iterable[pa.Field]) -> pa.Schema:
+    return pa.schema([*SCHEMA, *optional])
 
 
 def _columns(row: Judged, credit: float | None) -> dict[str, Any]:
@@ -144,6 +150,7 @@ def _columns(row: Judged, credit: float | None) -> dict[str, Any]:
         "truncated": judgment.truncated,
         "rationale": judgment.rationale,
         MASS.name: [verdict.mass for verdict in judgment.verdicts],
+        PROMPT.name: row.prompt_sha256,
     }
 
 
@@ -153,7 +160,7 @@ def _verdict_columns(verdict: Verdict) -> dict[str, Any]:
 
 
 def _check_columns(path: Path, found: pa.Schema) -> None:
-    whole = _schema(rationale=RATIONALE.name in found.names, mass=MASS.name in found.names)
+    whole = _schema(field for field in _OPTIONAL if field.name in found.names)
     for name in found.names:
         if name not in whole.names:
             raise RmbenchError(f"{path}: unknown column {name!r}.{did_you_mean(name, whole.names)}")
@@ -202,7 +209,8 @@ def _judged(row: dict[str, Any]) -> Judged:
         rationale=tuple(row.get("rationale", ())),
     )
     plain = {name: row[name] for name in ("id", "size", "cluster", "weight", "rater")}
-    return Judged(gold=gold, judgment=judgment, groups=dict(row["groups"]), **plain)
+    prompt = row.get(PROMPT.name, "")
+    return Judged(gold=gold, judgment=judgment, groups=dict(row["groups"]), prompt_sha256=prompt, **plain)
 
 
 def _verdict(columns: dict[str, Any], mass: float | None) -> Verdict:

@@ -55,7 +55,10 @@ class TextRow:
         key = hashlib.sha256(spelled.encode()).hexdigest()
         digest = hashlib.sha256(self.text.encode()).hexdigest() if self.text else ""
         remarks = (*self.remarks, *remarks)
-        return Encoded(key, len(self.ids), self.ids, self.truncated, payload, remarks=remarks, text_digest=digest)
+        cut = (self.dropped_left, self.dropped_right)
+        return Encoded(
+            key, len(self.ids), self.ids, self.truncated, payload, remarks=remarks, text_digest=digest, cut=cut
+        )
 
 
 @dataclass(frozen=True)

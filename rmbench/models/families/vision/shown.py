@@ -30,6 +30,9 @@ class Picture:
     key: str
     """Content: sha256 of the file's bytes, and the frame. Frames of one video sort together."""
 
+    def __str__(self) -> str:
+        return self.path if self.frame is None else f"{self.path}, frame {self.frame}"
+
 
 def prompt_text(request: Request) -> str:
     """The text of the prompt's user turns, joined by newlines; raises UnshownError where there is none."""

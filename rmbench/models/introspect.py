@@ -9,7 +9,7 @@ from typing import Any
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.models.text.tokens import TextEncoder
 
-__all__ = ["modules_of", "text_of", "tokenizer_of"]
+__all__ = ["decoder_of", "modules_of", "text_of", "tokenizer_of"]
 
 _DEPTH = 3
 _FOREIGN = ("torch", "transformers", "tokenizers", "open_clip", "numpy", "builtins", "pathlib")
@@ -26,6 +26,17 @@ def tokenizer_of(model: Scorer | Responder) -> Any:
     if text is not None:
         return text.tokenizer
     return next((value for value in _values(model, _DEPTH) if _is_tokenizer(value)), None)
+
+
+def decoder_of(model: Scorer | Responder) -> Any:
+    """The model's tokenizer, or whatever it has instead (open_clip's own) that can decode tokens; else None."""
+    tokenizer = tokenizer_of(model)
+    if tokenizer is not None:
+        return tokenizer
+    found = (
+        value for value in _values(model, _DEPTH) if hasattr(value, "decode") and hasattr(value, "all_special_ids")
+    )
+    return next(found, None)
 
 
 def modules_of(model: Scorer | Responder) -> list[Any]:

@@ -1,0 +1,36 @@
+"""`rmbench show-prompt`: what a model reads of a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rmbench.cli.options import add_options, json_option, model_option
+
+__all__ = ["show_prompt"]
+
+
+@click.command()
+@click.argument("task", metavar="TASK")
+@model_option
+@click.option("--id", "ids", multiple=True, metavar="ID", help="A row; may be repeated. [default: the first row]")
+@add_options("show-prompt")
+@json_option
+def show_prompt(task: str, as_json: bool, **options: Any) -> None:
+    """Show the text, the token ids or the messages that a model reads of a row.
+
+    They are those of a run. Special tokens stand in ⟦ ⟧, so that text which merely spells one is told apart; below it
+    is what was cut off, and whether the chat template dropped text. A judge behind an API is not contacted.
+    """
+    from rich.console import Console
+
+    from rmbench.cli.output import echo_json
+    from rmbench.evaluation.prompts import show_prompts
+    from rmbench.evaluation.prompts_text import render
+
+    shown = show_prompts(task, **options)
+    if as_json:
+        echo_json(shown.to_dict())
+    else:
+        Console(highlight=False).print(render(shown), soft_wrap=True)  # no line break that the text has not
