@@ -119,6 +119,8 @@ class VerdictParser:
             return unparsed(f"options hold {_share(mass, at_most)} of the mass", mass, "options_below_mass")
         if mass < min_mass:
             return unparsed(f"options hold {_share(mass, at_most)} of the mass", mass, "options_undecided")
+        if max(least.values()) == -math.inf:
+            return unparsed("no option is among the listed tokens", mass, "options_undecided")
         parsed = self._expected(least, most) if self.verdict_format.reads == "rating" else self._picked(least, most)
         return replace(parsed, mass=mass)
 
@@ -137,7 +139,7 @@ class VerdictParser:
         """The expected rating. It is monotone in each probability, so its extremes are at the ends of them all."""
         rated = {option: _rated(value) for option, value in self.verdict_format.values.items()}
         ends = itertools.product(*({least[option], most[option]} for option in rated))
-        means = [_mean(rated.values(), logprobs) for logprobs in ends if max(logprobs) > -math.inf]
+        means = [_mean(rated.values(), logprobs) for logprobs in ends]
         if max(means) - min(means) > _DECIDED * (max(rated.values()) - min(rated.values())):
             return unparsed("the rating depends on an option outside the listed tokens", remark="options_undecided")
         return ParsedVerdict((max(means) + min(means)) / 2)

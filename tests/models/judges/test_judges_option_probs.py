@@ -12,6 +12,8 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.models.judges.build import make_judge
+from rmbench.models.judges.declaration import load_protocol
+from rmbench.models.judges.verdict import VerdictParser
 from rmbench.models.options import OpenOptions
 from rmbench.models.servers.backend import ServerBackend
 from rmbench.models.servers.capabilities import Capabilities
@@ -87,6 +89,13 @@ def test_verdicts_are_those_of_a_plain_loop(stubs: Any, serve: Any, top: dict[st
     shown = verdict.shown
     assert verdict.value == (place if place is None or place == TIE else shown[place])
     assert verdict.mass == pytest.approx(mass, rel=1e-12)
+
+
+@pytest.mark.parametrize("protocol", ["option", "yes-no"])
+def test_options_that_are_not_listed_are_no_verdict_whatever_mass_is_asked_for(protocol: str) -> None:
+    parser = VerdictParser.of(load_protocol(protocol))
+    parsed = parser.parse_options({}, math.log(0.2))
+    assert (parsed.status, parsed.value, parsed.remark) == ("unparsed", None, "options_undecided")
 
 
 def test_options_without_mass_are_no_verdict_and_are_counted(stubs: Any, serve: Any) -> None:

@@ -35,6 +35,7 @@ from rmbench.types import TIE, Judged
         ("prometheus-lib", "[RESULT] 5", "rating", 5.0),
         ("prometheus-lib", "[RESULT] 0", "rating", None),
         ("prometheus-lib", "[RESULT] 6", "rating", None),
+        ("prometheus-lib", "[RESULT] 000000005", "rating", 5.0),
         ("prometheus-lib", "[RESULT] 9", "rating", None),
         ("prometheus-lib", "well. [RESULT] b", "pick", 1),
         ("prometheus-lib", "[Result] Response A", "pick", 0),
