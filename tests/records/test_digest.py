@@ -76,3 +76,11 @@ def test_an_option_s_value_never_stays(words: list[str], option: str) -> None:
     plain = [word for word in words if not word.startswith("-")]
     assert SECRET not in clean_command([*plain, option, SECRET, *plain])
     assert SECRET not in clean_command([*plain, f"{option}={SECRET}", *plain])
+
+
+def test_a_secret_of_several_lines_goes_whole() -> None:
+    assert SECRET not in clean_command(["--header", f"Authorization: Bearer x\n{SECRET}"])
+
+
+def test_a_word_with_stars_and_spaces_is_quoted() -> None:
+    assert clean_command(["--note", "two words", "a'b"]) == "--note 'two words' 'a'\"'\"'b'"

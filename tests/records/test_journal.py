@@ -47,6 +47,11 @@ def test_what_was_committed_is_there(tmp_path: Path) -> None:
         assert journal.done("task", "plan") == {0: [], 3: rows}
 
 
+def test_a_journal_has_one_store_of_replies(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, HEADER) as journal:
+        assert journal.replies is journal.replies
+
+
 def test_other_settings_are_not_used(tmp_path: Path) -> None:
     with Journal.open(tmp_path, HEADER) as journal:
         journal.commit("task", "plan", 0, ["plain"])

@@ -12,10 +12,14 @@ from rmbench.types import Value
 
 def test_a_model_by_its_facts() -> None:
     facts = ModelFacts(
-        "org/m", "0", "scalar", modalities=frozenset({"video", "text"}), settings={"bos": True, "x": 1.0}
+        "org/m",
+        "0",
+        "scalar",
+        modalities=frozenset({"video", "text", "image", "audio", "web"}),
+        settings={"bos": True, "x": 1.0},
     )
     made = ModelRecord.model_validate(facts)
-    assert made.modalities == ["text", "video"]
+    assert made.modalities == ["audio", "image", "text", "video", "web"]
     assert json.dumps(made.settings) == '{"bos": true, "x": 1.0}'
     assert made.check is None
 

@@ -58,3 +58,8 @@ def test_two_names_two_folders(one: str, other: str) -> None:
     first, second = model_slug(one, "r"), model_slug(other, "r")
     assert (one == other) == (first == second)
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}@r", first)
+
+
+@pytest.mark.parametrize(("length", "kept"), [(100, True), (101, False)])
+def test_a_name_of_a_hundred_letters_is_kept(length: int, kept: bool) -> None:
+    assert (model_slug("m" * length, "r") == "m" * length + "@r") is kept

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,6 +94,12 @@ def test_many_row_groups(tmp_path: Path) -> None:
     ]
     write_table(tmp_path / "table", rows, None)
     assert [row for row, _ in read_table(tmp_path / "table")] == rows
+    with pq.ParquetFile(tmp_path / "table") as file:
+        assert [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)] == [
+            8192,
+            8192,
+            20_000 - 16_384,
+        ]
 
 
 def test_rows_with_and_without_texts_and_masses_share_a_table(tmp_path: Path) -> None:
@@ -104,5 +111,6 @@ def test_rows_with_and_without_texts_and_masses_share_a_table(tmp_path: Path) ->
         Judgment("c", rewards=(1.0, 0.0)),
     ]
     rows = [Judged(judgment.id, 2, Gold(), judgment) for judgment in judgments]
+    rows[1] = replace(rows[1], prompt_sha256="ab" * 32)
     write_table(tmp_path / "table", rows, None)
     assert [row for row, _ in read_table(tmp_path / "table")] == rows
