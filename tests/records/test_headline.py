@@ -43,7 +43,10 @@ def test_all_metrics_in_their_order(record: Callable[..., Record]) -> None:
 
 
 def test_the_overall_value_of_the_first_metric() -> None:
-    part = {"task": {"id": "t", "version": 1, "title": "T", "n": 3, "metrics": METRICS}, "model": {"name": "m"}}
+    part: dict[str, Any] = {
+        "task": {"id": "t", "version": 1, "title": "T", "n": 3, "metrics": METRICS},
+        "model": {"name": "m"},
+    }
     counts = {"judged": 3, "failed": 0, "unparsed": 0, "truncated": 0, "ties": 0}
     file = {"file": "judgments.parquet", "sha256": "", "rows": 3}
 
