@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.engine.batch import collate
-from rmbench.models.protocols import Encoded
+from rmbench.engine.batch import collate, in_groups
+from rmbench.models.protocols import Encoded, Group
 
 PAD = 2
 sides: st.SearchStrategy[Literal["right", "left"]] = st.sampled_from(["right", "left"])
@@ -49,6 +49,13 @@ def test_models_without_tokens() -> None:
     assert batch.ids.shape == batch.mask.shape == (2, 0)
     assert batch.last.tolist() == [0, 0]
     assert [row.payload for row in batch.rows] == ["text", "more"]
+
+
+def test_rows_in_groups_are_not_padded() -> None:
+    rows = [encoded([1, 2, 3]), encoded([1, 2, 4]), encoded([5])]
+    batch = in_groups(rows, [Group(2, 2), Group(0, 1)])
+    assert (batch.ids.shape, batch.mask.shape, batch.last.tolist()) == ((3, 0), (3, 0), [0, 0, 0])
+    assert (batch.rows, batch.groups) == (tuple(rows), (Group(2, 2), Group(0, 1)))
 
 
 def test_refused() -> None:

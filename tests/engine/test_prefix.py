@@ -56,6 +56,24 @@ def test_a_split_group_keeps_rows_and_bound(drawn: list[tuple[int, int, list[int
             assert part.tokens <= most or len(part.rows) == 1 or group.prefix + 1 > most
 
 
+def test_a_group_is_split_as_late_as_the_bound_allows() -> None:
+    """A hundred common tokens and fifty of each row's own: two rows take 200 tokens, a third would make it 250."""
+    ids = [(*range(100), *(100 + row,) * 50) for row in range(5)]
+    (group,) = group_rows(ids)
+    parts = split_group(group, ids, 200)
+    shapes = [(part.rows, part.prefix, part.tokens) for part in parts]
+    assert shapes == [((0, 1), 100, 200), ((2, 3), 100, 200), ((4,), 0, 150)]
+    assert split_group(group, ids, 249) == parts
+    assert [part.rows for part in split_group(group, ids, 250)] == [(0, 1, 2), (3, 4)]
+
+
+def test_a_group_is_cut_at_the_most_rows_of_a_batch() -> None:
+    encoded = [Encoded(str(row), 150, (*range(100), *(100 + row,) * 50)) for row in range(5)]
+    made = plan(encoded, 1_000, max_rows=2, share=True)
+    groups = [(shape.prefix, shape.rows) for chunk in made.chunks for shape in chunk.groups]
+    assert sorted(groups) == [(0, 1), (100, 2), (100, 2)]
+
+
 def test_three_answers_to_one_prompt() -> None:
     prompt = tuple(range(100))
     ids = [(*prompt, 1, 2), (*prompt, 3), (*prompt, 1, 5, 6), (7,) * 50]
