@@ -183,6 +183,17 @@ def test_a_model_that_breaks_its_word_is_an_error(scorer: Make, example: Make, o
         judge("task", [example("x", "q", "a", "b")], model)
 
 
+def test_a_pair_has_one_margin_and_another_model_may_give_more(scorer: Make, example: Make) -> None:
+    pair = scorer(answers=frozenset({"pair"}))
+    pair.forward = lambda batch: {"margin": np.zeros((len(batch.rows), 2))}
+    with pytest.raises(RmbenchError, match=r"'margin' has shape \[\d, 2\], expected \[\d, 1\]"):
+        judge("task", [example("x", "q", "a", "b")], pair)
+    scalar = scorer()
+    scalar.forward = lambda batch: {"reward": np.zeros((len(batch.rows), 1)), "margin": np.zeros((len(batch.rows), 2))}
+    (judgment,) = judge("task", [example("x", "q", "a", "b")], scalar).judgments
+    assert judgment.parts["margin"] == ((0.0, 0.0), (0.0, 0.0))
+
+
 def test_combine_must_give_a_square(scorer: Make, example: Make) -> None:
     model = scorer(answers=frozenset({"margin"}))
     for given in (None, np.zeros((2, 3))):

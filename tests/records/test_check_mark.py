@@ -9,7 +9,7 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.records.check_mark import CHECK_NAME, mark_records, read_mark, write_check
-from rmbench.records.store import read, rewrite, verify
+from rmbench.records.store import folder_of, read, rewrite, verify, write_published
 from tests._make import put_record
 
 MINE, OTHER = "f" * 64, "e" * 64
@@ -52,7 +52,15 @@ def test_a_file_that_is_no_report_is_named(tmp_path: Path, text: str) -> None:
 def test_a_mark_goes_into_the_records_of_that_fingerprint_alone(tmp_path: Path) -> None:
     first, second = put_record(tmp_path, [1.0]), put_record(tmp_path, [1.0], task="more")
     other = put_record(tmp_path, [1.0], task="other", changed={"model": {"fingerprint": OTHER}})
+    values = read(first).model_copy(update={"kind": "published", "judgments": None})
+    task, run = (
+        values.task.model_copy(update={"id": "quoted"}),
+        values.run.model_copy(update={"source_of_scores": "a page"}),
+    )
+    quoted = values.model_copy(update={"task": task, "run": run})
+    write_published(tmp_path, quoted)
     assert mark_records(first.parent, MINE, True, [], "2025-01-01") == (2, [])
+    assert read(folder_of(tmp_path, quoted)).model.check is None
     marks = [read(folder).model.check for folder in (first, second, other)]
     assert [mark is not None and mark.date for mark in marks] == ["2025-01-01", "2025-01-01", False]
     assert [verify(folder) for folder in (first, second, other)] == [[], [], []]

@@ -83,4 +83,4 @@ def test_a_secret_of_several_lines_goes_whole() -> None:
 
 
 def test_a_word_with_stars_and_spaces_is_quoted() -> None:
-    assert clean_command(["--note", "two words", "a'b"]) == "--note 'two words' 'a'\"'\"'b'"
+    assert clean_command(["--note", "two words", "a'b", ""]) == "--note 'two words' 'a'\"'\"'b' ''"
