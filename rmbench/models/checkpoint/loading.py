@@ -14,6 +14,7 @@ import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.rope import rope_by_length, rope_by_row
+from rmbench.models.checkpoint.names import other_prefix
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
@@ -29,6 +30,7 @@ _EAGER_ONLY = frozenset({"gemma2"})
 """Soft-capped attention, which the fused kernels leave out."""
 
 _SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float32"}
+_LIBRARY_ERRORS = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError, AssertionError)
 _ELEMENTARY = (torch.sin, torch.cos, torch.exp, torch.log, torch.sqrt, torch.tanh, torch.erf)
 
 
@@ -142,6 +144,7 @@ def load_model(
         raise RmbenchError(
             f"{checkpoint.folder}: {len(lacking)} tensors that {type(model).__name__} needs are missing or have "
             f"another shape, and loading would fill them with random numbers: {', '.join(lacking[:5])}."
+            + other_prefix(missing, report["unexpected_keys"])
         )
     unused = accepted_unused(
         [name for name in report["unexpected_keys"] if not (drop and re.fullmatch(drop, name))],
@@ -191,8 +194,9 @@ def _load(
     if rename:
         arguments["key_mapping"] = rename
     automatic = getattr(transformers, kind)
-    if options.allow_pickle and not checkpoint.safe:
-        # The library reads torch files with weights_only alone, whatever it is told.
+    if (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
+        # The library reads torch files with weights_only alone, whatever it is told, no shards without an index, and
+        # names as they are.
         state = checkpoint_state(checkpoint, options)
         return automatic._model_mapping[type(config)].from_pretrained(None, state_dict=state, **arguments)
     return automatic.from_pretrained(
@@ -263,16 +267,7 @@ def _explained(what: str) -> Iterator[None]:
     """One clear error for whatever a library says of a broken or foreign file."""
     try:
         yield
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        ImportError,
-        RuntimeError,
-        AttributeError,
-        AssertionError,
-    ) as error:
+    except _LIBRARY_ERRORS as error:
         line = " ".join(str(error).split())[:400]
         hint = " Pass --trust-remote-code if you trust it." if "trust_remote_code" in line else ""
         raise RmbenchError(f"Cannot load {what}: {line}{hint}") from error

@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.names import plain_names
 
 __all__ = [
     "HEADLIKE",
@@ -34,6 +35,7 @@ _READ_SUFFIXES = frozenset(".json .safetensors .bin .pt .pth .model .txt .jinja 
 _OPEN_CLIP_CONFIG = "open_clip_config.json"
 _USUAL = (("model", ".safetensors"), ("pytorch_model", ".bin"))
 _OPEN_CLIP = (("open_clip_model", ".safetensors"), ("open_clip_pytorch_model", ".bin"))
+_SHARD = re.compile(r"(?P<stem>\w+)-(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
 _LEFT_BY_TRAINING = ("optimizer", "scheduler", "rng_state", "scaler", "trainer_state", "training_args", "all_results")
 
 
@@ -60,6 +62,15 @@ class Checkpoint:
 
     files: frozenset[str] = frozenset()
     """Names of the files in the folder."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Name in the file -> name in `tensors`, where a wrapper put something before or into it."""
+    indexed: bool = True
+    """False: shards that no index names, which the library does not find."""
+
+    @property
+    def stored(self) -> Mapping[str, str]:
+        """`renamed` the other way round."""
+        return {plain: name for name, plain in self.renamed.items()}
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -75,8 +86,8 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
     """The checkpoint in `folder`; safetensors are preferred to torch files.
 
     Weights under none of the usual names are read where the folder holds a single torch file; such a folder needs no
-    config.json. A mapping that a torch file holds as "state_dict" is read in its place, without the `module.` that
-    training in parallel puts before every name.
+    config.json. A mapping that a torch file holds as "state_dict" is read in its place. Shards without an index are
+    read where all are there. What wrappers put before names is taken off, see `plain_names`.
 
     Args:
         folder: what is looked at.
@@ -90,13 +101,22 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
     files = _weight_files(folder, weights)
     config = _config(folder, lone=bool(files) and not _is_usual(files[0]))
     if not files:
-        raise RmbenchError(f"{folder} holds no weights: expected model*.safetensors or pytorch_model*.bin.")
+        raise RmbenchError(
+            f"{folder} holds no weights: expected model.safetensors or pytorch_model.bin, or their shards."
+        )
     safe = files[0].suffix == ".safetensors"
     tensors: dict[str, Tensor] = {}
     for file in files:
         tensors.update(tensors_in(file, allow_pickle=allow_pickle))
+    plain = plain_names(tensors, str(folder))
     return Checkpoint(
-        folder, config, tensors, safe, frozenset(file.name for file in folder.iterdir() if file.is_file())
+        folder,
+        config,
+        {plain[name]: tensor for name, tensor in tensors.items()},
+        safe,
+        frozenset(file.name for file in folder.iterdir() if file.is_file()),
+        {name: short for name, short in plain.items() if name != short},
+        indexed=not _SHARD.fullmatch(files[0].name) or any(folder.glob(f"*{files[0].suffix}.index.json")),
     )
 
 
@@ -139,9 +159,7 @@ def unwrapped(state: Mapping[Any, Any]) -> Mapping[str, Any]:
     inner = state.get("state_dict")
     if isinstance(inner, Mapping):
         state = inner
-    names = [str(name) for name in state]
-    parallel = bool(names) and all(name.startswith("module.") for name in names)
-    return {str(name).removeprefix("module.") if parallel else str(name): value for name, value in state.items()}
+    return {str(name): value for name, value in state.items()}
 
 
 def _config(folder: Path, *, lone: bool) -> dict[str, Any]:
@@ -179,7 +197,9 @@ def _weight_files(folder: Path, weights: str | None = None) -> list[Path]:
             shards = read_json(index).get("weight_map")
             if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
                 raise RmbenchError(f'{index}: "weight_map" must map tensor names to file names.')
-            return [_shard(folder, index, name) for name in sorted(set(shards.values()))]
+            return _indexed(folder, index, sorted(set(shards.values())))
+        if found := _numbered(folder, stem, suffix):
+            return found
     return _lone_file(folder)
 
 
@@ -197,12 +217,38 @@ def _lone_file(folder: Path) -> list[Path]:
     return found if len(found) == 1 else []
 
 
-def _shard(folder: Path, index: Path, name: str) -> Path:
-    if Path(name).name != name:
-        raise RmbenchError(f"{index} names the shard {name!r}, which is not a file name.")
-    if not (folder / name).exists():
-        raise RmbenchError(f"{folder / name} does not exist, but {index.name} names it: the download is incomplete.")
-    return folder / name
+def _indexed(folder: Path, index: Path, names: list[str]) -> list[Path]:
+    """The shards that an index names."""
+    for name in names:
+        if Path(name).name != name:
+            raise RmbenchError(f"{index} names the shard {name!r}, which is not a file name.")
+    _all_there(folder, names, f"{index.name} names")
+    return [folder / name for name in names]
+
+
+def _numbered(folder: Path, stem: str, suffix: str) -> list[Path]:
+    """Shards that no index names, by the numbers in their names."""
+    found = [match for file in sorted(folder.glob(f"{stem}-*{suffix}")) if (match := _SHARD.fullmatch(file.name))]
+    found = [match for match in found if match["stem"] == stem and match["suffix"] == suffix]
+    if not found:
+        return []
+    counts = sorted({match["count"] for match in found}, key=int)
+    if len(counts) > 1:
+        names = ", ".join(f"{stem}-*-of-{count}{suffix}" for count in counts)
+        raise RmbenchError(f"{folder} holds shards of {len(counts)} checkpoints ({names}) and no index: remove one.")
+    numbers = range(1, int(counts[0]) + 1)
+    width = len(found[0]["number"])
+    shards = [f"{stem}-{number:0{width}d}-of-{counts[0]}{suffix}" for number in numbers]
+    _all_there(folder, shards, f"the shards of the other shards say there are {int(counts[0])} of")
+    return [folder / name for name in shards]
+
+
+def _all_there(folder: Path, names: list[str], why: str) -> None:
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        listed = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+        verb, them = ("does", "it") if len(missing) == 1 else ("do", "them")
+        raise RmbenchError(f"{folder}: {listed} {verb} not exist, but {why} {them}: the download is incomplete.")
 
 
 def _safetensors_header(file: Path) -> dict[str, Tensor]:

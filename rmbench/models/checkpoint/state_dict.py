@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.names import plain_names
 from rmbench.models.checkpoint.read import Checkpoint, unwrapped
 from rmbench.models.checkpoint.unused import ignored, refuse_unscaled
 from rmbench.models.options import OpenOptions
@@ -16,11 +17,19 @@ __all__ = ["checkpoint_state", "load_state", "missing_and_foreign", "read_tensor
 
 
 def load_state(file: Path, *, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
-    """All tensors of a safetensors or torch file by name, on the CPU, as they are stored.
+    """All tensors of a safetensors or torch file by name, without what wrappers put before names, on the CPU, as they
+    are stored.
 
     Raises:
         RmbenchError: the file is missing, broken, or holds more than tensors.
     """
+    state = _stored(file, allow_pickle=allow_pickle)
+    plain = plain_names(state, str(file))
+    return {plain[name]: tensor for name, tensor in state.items()}
+
+
+def _stored(file: Path, *, allow_pickle: bool) -> dict[str, torch.Tensor]:
+    """All tensors of a file by their names in it."""
     if not file.is_file():
         raise RmbenchError(f"{file} does not exist.")
     try:
@@ -42,7 +51,8 @@ def checkpoint_state(checkpoint: Checkpoint, options: OpenOptions) -> dict[str, 
     refuse_unscaled(checkpoint, scaled=False)
     state: dict[str, torch.Tensor] = {}
     for file in sorted({tensor.file for tensor in checkpoint.tensors.values()}):
-        state |= load_state(checkpoint.folder / file, allow_pickle=options.allow_pickle)
+        state |= _stored(checkpoint.folder / file, allow_pickle=options.allow_pickle)
+    state = {checkpoint.renamed.get(name, name): tensor for name, tensor in state.items()}
     return {name: tensor for name, tensor in state.items() if not ignored(name, options.ignore_tensors)}
 
 
@@ -65,8 +75,10 @@ def read_tensors(
     if file is not None and file not in checkpoint.files:
         raise RmbenchError(f"{checkpoint.folder / file} does not exist: the model's head is kept there.")
     files = {file} if file else {checkpoint.tensors[name].file for name in wanted if name in checkpoint.tensors}
+    stored = {} if file else checkpoint.stored
     for name in sorted(files):
-        found |= _tensors_of(checkpoint.folder / name, wanted, options)
+        read = _tensors_of(checkpoint.folder / name, [stored.get(each, each) for each in wanted], options)
+        found |= {checkpoint.renamed.get(each, each) if stored else each: tensor for each, tensor in read.items()}
     missing = [name for name in wanted if name not in found]
     if missing:
         where = checkpoint.folder / file if file else checkpoint.folder
@@ -87,6 +99,7 @@ def _tensors_of(file: Path, wanted: Sequence[str], options: OpenOptions) -> dict
         state = torch.load(file, map_location="cpu", weights_only=not options.allow_pickle, mmap=True)
     except Exception as error:  # a torch file is untrusted and fails in many ways
         raise RmbenchError(f"{file} is no torch file of tensors alone: {error}") from error
+    state = unwrapped(state)
     return {name: state[name] for name in wanted if isinstance(state.get(name), torch.Tensor)}
 
 
