@@ -26,7 +26,8 @@ from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.judges.declaration import load_protocol
 from rmbench.models.open import open_model
 from rmbench.models.protocols import Scorer
-from rmbench.models.text.template import TemplateRefusedError, resolve_template
+from rmbench.models.text.template import TemplateRefusedError
+from rmbench.models.text.template_source import resolve_template
 from rmbench.types import Candidate, Example, Gold, Message
 
 KNOWN = cards()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -11,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.adapter import refuse_adapter
 from rmbench.models.checkpoint.names import plain_names
+from rmbench.models.checkpoint.weight_files import (
+    LEFT_BY_TRAINING,
+    OPEN_CLIP_CONFIG,
+    by_open_clip,
+    is_numbered,
+    is_usual,
+    read_json,
+    weight_files,
+)
 
 __all__ = [
     "HEADLIKE",
@@ -31,12 +42,9 @@ HEADLIKE = re.compile(
 """Found in names of tensors that look like a head's."""
 _INSIDE_LAYERS = re.compile(r"\.\d+\..*(attn|attention|mlp)|^lm_head\.")
 _LARGEST_HEADER = 256 * 2**20
+_LARGEST_HEAD = 32
+"""Tensors; a file of more is another model."""
 _READ_SUFFIXES = frozenset(".json .safetensors .bin .pt .pth .model .txt .jinja .py .vocab".split())
-_OPEN_CLIP_CONFIG = "open_clip_config.json"
-_USUAL = (("model", ".safetensors"), ("pytorch_model", ".bin"))
-_OPEN_CLIP = (("open_clip_model", ".safetensors"), ("open_clip_pytorch_model", ".bin"))
-_SHARD = re.compile(r"(?P<stem>\w+)-(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
-_LEFT_BY_TRAINING = ("optimizer", "scheduler", "rng_state", "scaler", "trainer_state", "training_args", "all_results")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,24 @@ class Checkpoint:
     """Name in the file -> name in `tensors`, where a wrapper put something before or into it."""
     indexed: bool = True
     """False: shards that no index names, which the library does not find."""
+
+    def beside(self, file: str) -> str | None:
+        """The file of this name, or of the same with the other suffix of weights; None where there is neither."""
+        stem, _, suffix = file.rpartition(".")
+        other = {"safetensors": "bin", "bin": "safetensors"}.get(suffix, suffix)
+        return next((name for name in (file, f"{stem}.{other}") if name in self.files), None)
+
+    def heads_beside(self, *, allow_pickle: bool = False) -> dict[str, dict[str, Tensor]]:
+        """Files next to the weights that hold a head's few tensors -> these."""
+        found = {}
+        weights = {tensor.file for tensor in self.tensors.values()}
+        for name in sorted(self.files - weights):
+            if name.endswith((".safetensors", ".bin", ".pt", ".pth")) and not name.startswith(LEFT_BY_TRAINING):
+                with contextlib.suppress(RmbenchError):
+                    tensors = tensors_in(self.folder / name, allow_pickle=allow_pickle)
+                    if len(tensors) <= _LARGEST_HEAD and any(map(HEADLIKE.search, tensors)):
+                        found[name] = tensors
+        return found
 
     @property
     def stored(self) -> Mapping[str, str]:
@@ -98,8 +124,9 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
         RmbenchError: no config.json, no weights, a shard that is missing or cut off, or a torch file that holds more
             than tensors while `allow_pickle` is False.
     """
-    files = _weight_files(folder, weights)
-    config = _config(folder, lone=bool(files) and not _is_usual(files[0]))
+    refuse_adapter(folder)
+    files = weight_files(folder, weights)
+    config = _config(folder, lone=bool(files) and not is_usual(files[0]))
     if not files:
         raise RmbenchError(
             f"{folder} holds no weights: expected model.safetensors or pytorch_model.bin, or their shards."
@@ -116,7 +143,7 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
         safe,
         frozenset(file.name for file in folder.iterdir() if file.is_file()),
         {name: short for name, short in plain.items() if name != short},
-        indexed=not _SHARD.fullmatch(files[0].name) or any(folder.glob(f"*{files[0].suffix}.index.json")),
+        indexed=not is_numbered(files[0]) or any(folder.glob(f"*{files[0].suffix}.index.json")),
     )
 
 
@@ -125,26 +152,13 @@ def tensors_in(file: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:
     return _safetensors_header(file) if file.suffix == ".safetensors" else _torch_header(file, allow_pickle)
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises RmbenchError where there is none."""
-    try:
-        data = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise RmbenchError(f"{file} does not exist: a model folder has config.json, weights, a tokenizer.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise RmbenchError(f"{file} is not readable JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise RmbenchError(f"{file} must hold a JSON object, not {type(data).__name__}.")
-    return data
-
-
 def digest_files(folder: Path) -> str:
     """sha256 over names and content of the files that loading may read, not of what training leaves beside them."""
     digest = hashlib.sha256()
-    weights = {file.suffix for file in _weight_files(folder)}
+    weights = {file.suffix for file in weight_files(folder)}
     for file in sorted(folder.iterdir(), key=lambda path: path.name):
         unused = {".bin", ".pt", ".pth"} - weights if ".safetensors" in weights else set()
-        if not file.is_file() or file.name.startswith((".", *_LEFT_BY_TRAINING)):
+        if not file.is_file() or file.name.startswith((".", *LEFT_BY_TRAINING)):
             continue
         if file.suffix not in _READ_SUFFIXES or file.suffix in unused:
             continue
@@ -165,90 +179,10 @@ def unwrapped(state: Mapping[Any, Any]) -> Mapping[str, Any]:
 def _config(folder: Path, *, lone: bool) -> dict[str, Any]:
     """config.json; open_clip's where that is missing or of a library that names no class; none is needed by a lone
     torch file."""
-    file, own = folder / "config.json", folder / _OPEN_CLIP_CONFIG
-    if not _by_open_clip(folder):
+    file, own = folder / "config.json", folder / OPEN_CLIP_CONFIG
+    if not by_open_clip(folder):
         return {} if lone and not file.exists() else read_json(file)
     return read_json(own)
-
-
-def _by_open_clip(folder: Path) -> bool:
-    """Whether open_clip's files are the ones to read. Its repositories often hold transformers' or timm's as well; the
-    latter are of the image tower alone."""
-    file = folder / "config.json"
-    return (folder / _OPEN_CLIP_CONFIG).exists() and not (file.exists() and read_json(file).get("architectures"))
-
-
-def _is_usual(file: Path) -> bool:
-    return file.name.startswith(("model", "pytorch_model")) and file.suffix in (".safetensors", ".bin")
-
-
-def _weight_files(folder: Path, weights: str | None = None) -> list[Path]:
-    """The file that is asked for; else those that transformers would read, one or the shards that the index names,
-    safetensors first, or those of open_clip; else the folder's only torch file."""
-    if weights is not None:
-        if not (folder / weights).is_file():
-            raise RmbenchError(f"{folder / weights} does not exist.")
-        return [folder / weights]
-    for stem, suffix in _OPEN_CLIP if _by_open_clip(folder) else _USUAL:
-        single, index = folder / f"{stem}{suffix}", folder / f"{stem}{suffix}.index.json"
-        if single.exists():
-            return [single]
-        if index.exists():
-            shards = read_json(index).get("weight_map")
-            if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
-                raise RmbenchError(f'{index}: "weight_map" must map tensor names to file names.')
-            return _indexed(folder, index, sorted(set(shards.values())))
-        if found := _numbered(folder, stem, suffix):
-            return found
-    return _lone_file(folder)
-
-
-def _lone_file(folder: Path) -> list[Path]:
-    """The folder's only torch file, if it has one."""
-    if not folder.is_dir():
-        return []
-    found = sorted(file for file in folder.iterdir() if file.suffix in (".pt", ".pth", ".bin") and file.is_file())
-    found = [file for file in found if not file.name.startswith((".", *_LEFT_BY_TRAINING))]
-    if len(found) > 1 and not (folder / "config.json").exists():
-        names = ", ".join(file.name for file in found[:5])
-        raise RmbenchError(
-            f"{folder} holds {len(found)} torch files ({names}): put the one meant in a folder of its own."
-        )
-    return found if len(found) == 1 else []
-
-
-def _indexed(folder: Path, index: Path, names: list[str]) -> list[Path]:
-    """The shards that an index names."""
-    for name in names:
-        if Path(name).name != name:
-            raise RmbenchError(f"{index} names the shard {name!r}, which is not a file name.")
-    _all_there(folder, names, f"{index.name} names")
-    return [folder / name for name in names]
-
-
-def _numbered(folder: Path, stem: str, suffix: str) -> list[Path]:
-    """Shards that no index names, by the numbers in their names."""
-    found = [match for file in sorted(folder.glob(f"{stem}-*{suffix}")) if (match := _SHARD.fullmatch(file.name))]
-    found = [match for match in found if match["stem"] == stem and match["suffix"] == suffix]
-    if not found:
-        return []
-    counts = sorted({match["count"] for match in found}, key=int)
-    if len(counts) > 1:
-        names = ", ".join(f"{stem}-*-of-{count}{suffix}" for count in counts)
-        raise RmbenchError(f"{folder} holds shards of {len(counts)} checkpoints ({names}) and no index: remove one.")
-    numbers = range(1, int(counts[0]) + 1)
-    width = len(found[0]["number"])
-    shards = [f"{stem}-{number:0{width}d}-of-{counts[0]}{suffix}" for number in numbers]
-    _all_there(folder, shards, f"the shards of the other shards say there are {int(counts[0])} of")
-    return [folder / name for name in shards]
-
-
-def _all_there(folder: Path, names: list[str], why: str) -> None:
-    missing = [name for name in names if not (folder / name).exists()]
-    if missing:
-        listed = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
-        verb, them = ("does", "it") if len(missing) == 1 else ("do", "them")
-        raise RmbenchError(f"{folder}: {listed} {verb} not exist, but {why} {them}: the download is incomplete.")
 
 
 def _safetensors_header(file: Path) -> dict[str, Tensor]:

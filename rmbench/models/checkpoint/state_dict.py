@@ -72,8 +72,10 @@ def read_tensors(
     """
     wanted = list(names)
     found: dict[str, torch.Tensor] = {}
-    if file is not None and file not in checkpoint.files:
-        raise RmbenchError(f"{checkpoint.folder / file} does not exist: the model's head is kept there.")
+    if file is not None:
+        if (beside := checkpoint.beside(file)) is None:
+            raise RmbenchError(f"{checkpoint.folder / file} does not exist: the model's head is kept there.")
+        file = beside
     files = {file} if file else {checkpoint.tensors[name].file for name in wanted if name in checkpoint.tensors}
     stored = {} if file else checkpoint.stored
     for name in sorted(files):

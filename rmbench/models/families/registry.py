@@ -173,9 +173,13 @@ def _refusal(
     start += "".join(f"{one} " for one in told if one)
     if asked is not None:
         return start + f"{by} {asked} does not fit: the tensors of that layout are not there."
-    others = [
-        fit.layout for family in known.values() for layout in family.layouts for fit in family.fits(checkpoint, layout)
-    ]
+    could = [fit for family in known.values() for layout in family.layouts for fit in family.fits(checkpoint, layout)]
+    others = [fit.layout for fit in could]
+    for file, tensors in checkpoint.heads_beside().items():
+        shown = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in list(tensors.items())[:4])
+        readers = sorted({fit.layout for fit in could if file in fit.why})
+        way = f"pass --adapter {' or '.join(readers)}" if readers else "declare its layout, see docs/models.md"
+        return start + f"A head lies next to the weights in {file} ({shown}): if it gives the reward, {way}."
     if any(name.endswith("ForCausalLM") for name in checkpoint.architectures) and not found:
         ways = f" ({', '.join(sorted(set(others)))})" if others else ""
         return start + (

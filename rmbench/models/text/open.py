@@ -11,7 +11,7 @@ from rmbench.models.checkpoint.loading import reads_pad_id, warm
 from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.protocols import Batch, Encoded, Scorer
-from rmbench.models.text.template import resolve_template
+from rmbench.models.text.template_source import resolve_template
 from rmbench.models.text.tokens import TextEncoder, affixes
 from rmbench.validation import validated
 

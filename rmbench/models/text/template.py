@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Request
 from rmbench.types import Conversation, Message, bare_text
 
-__all__ = ["ChatTemplate", "resolve_template"]
+__all__ = ["ChatTemplate"]
 
 Turns = Sequence[Mapping[str, Any]]
 """Messages as a template takes them."""
@@ -45,7 +44,7 @@ class ChatTemplate:
     tokenizer: Any
     text: str
     source: str
-    """"tokenizer", "card", or the name of the file it was read from."""
+    """"tokenizer", "card", or the name of the file it was read from: the user's, or a processor's."""
     generation_prompt: bool = False
     """Whether texts end with the header of an answer to come, where the template has one."""
 
@@ -144,38 +143,6 @@ class ChatTemplate:
         for turn in _PROBE:
             if turn["content"] not in text:
                 raise RmbenchError(f"The chat template ({self.source}) leaves the {turn['role']}'s turn out.")
-
-
-def resolve_template(tokenizer: Any, file: Path | None, card: str, model: str) -> ChatTemplate:
-    """The template to use: the user's file, else the card's text, else the tokenizer's own.
-
-    Raises:
-        RmbenchError: there is none, or it cannot render a conversation.
-    """
-    if file is not None:
-        try:
-            template = ChatTemplate(tokenizer, file.read_text("utf-8"), file.name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise RmbenchError(f"--template {file} cannot be read: {error}") from error
-    elif card != "tokenizer":
-        template = ChatTemplate(tokenizer, card, "card")
-    else:
-        template = ChatTemplate(tokenizer, _own(tokenizer, model), "tokenizer")
-    template.check()
-    return template
-
-
-def _own(tokenizer: Any, model: str) -> str:
-    own = getattr(tokenizer, "chat_template", None)
-    if isinstance(own, dict):
-        own = own.get("default")
-    if not isinstance(own, str) or not own:
-        raise RmbenchError(
-            f"{model} has no chat template: its tokenizer brings none and no model card declares one. Pass a Jinja "
-            'template by --template FILE, e.g. one that holds "{% for m in messages %}{{ m.role }}: {{ m.content }}\\n'
-            '{% endfor %}".'
-        )
-    return own
 
 
 def _on_a_fixed_date(text: str) -> str:

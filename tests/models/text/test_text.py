@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rmbench.errors import RmbenchError
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.text.template import resolve_template
+from rmbench.models.text.template_source import resolve_template
 from rmbench.models.text.tokens import TextEncoder, affixes
 
 

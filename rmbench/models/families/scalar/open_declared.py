@@ -61,7 +61,7 @@ def _open(opening: Opening, layout: Layout) -> DeclaredScorer:
         **placement.facts(model),
         "head_dtype": dtype_name(head_dtype),
         "objectives": ", ".join(layout.objectives.names) or None,
-        "head_sha256": digest_of(layout, checkpoint.folder),
+        "head_sha256": digest_of(layout, checkpoint),
         "unused_tensors": ", ".join(unused) or None,
     }
     parameters = parameter_count(model) + head.parameters

@@ -57,7 +57,7 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
         "pooling": "the model's own code, row by row",
         **placement.facts(model),
         "remote_code": True,
-        "head_sha256": digest_of(layout, checkpoint.folder),
+        "head_sha256": digest_of(layout, checkpoint),
         "unused_tensors": ", ".join(unused) or None,
     }
     facts = opening.facts(settings, parameter_count(model))

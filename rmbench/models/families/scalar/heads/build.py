@@ -34,15 +34,16 @@ class HeadTensors:
 
     def where(self, file: str | None) -> str:
         """The file or the folder, for messages."""
-        return str(self.checkpoint.folder / file if file else self.checkpoint.folder)
+        return str(self.checkpoint.folder / (self.checkpoint.beside(file) or file) if file else self.checkpoint.folder)
 
     def shapes(self, file: str | None) -> Mapping[str, tuple[int, ...]]:
         """Name -> shape of all tensors beside which a network's may lie."""
         if file is None:
             return {name: tensor.shape for name, tensor in self.checkpoint.tensors.items()}
-        if file not in self.checkpoint.files:
+        beside = self.checkpoint.beside(file)
+        if beside is None:
             raise RmbenchError(f"{self.where(file)} does not exist: the model's head is kept there.")
-        found = tensors_in(self.checkpoint.folder / file, allow_pickle=self.options.allow_pickle)
+        found = tensors_in(self.checkpoint.folder / beside, allow_pickle=self.options.allow_pickle)
         return {name: tensor.shape for name, tensor in found.items()}
 
     def read(self, names: Sequence[str], file: str | None = None) -> list[Tensor]:

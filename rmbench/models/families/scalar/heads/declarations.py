@@ -12,6 +12,7 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
+from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.scalar.heads.placeholders import filled, sample
 from rmbench.models.families.scalar.heads.schema import Layout
 from rmbench.validation import read_toml, validated
@@ -75,11 +76,11 @@ def declaration_of(card: Card) -> Declaration:
     return declared
 
 
-def digest_of(layout: Layout, folder: Path) -> str:
+def digest_of(layout: Layout, checkpoint: Checkpoint) -> str:
     """sha256 over a layout and the files that hold heads alone, which the checkpoint's own digest may leave out."""
     digest = hashlib.sha256(json.dumps(layout.model_dump(mode="json"), sort_keys=True).encode())
     for spec in (layout.score, layout.gate):
         if spec is not None and spec.file is not None:
-            with (folder / spec.file).open("rb") as stream:
+            with (checkpoint.folder / (checkpoint.beside(spec.file) or spec.file)).open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

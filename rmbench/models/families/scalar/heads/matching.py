@@ -42,7 +42,10 @@ def unwanted(layout: Layout, checkpoint: Checkpoint) -> list[str]:
 
 def shown(layout: Layout, checkpoint: Checkpoint) -> str:
     """The evidence for a layout."""
-    names = [weight_of(spec) if spec.file is None else spec.file for spec in _networks(layout)]
+    names = [
+        weight_of(spec) if spec.file is None else checkpoint.beside(spec.file) or spec.file
+        for spec in _networks(layout)
+    ]
     names += _tensors(layout)[:1]
     found = [
         f"{name} {list(checkpoint.tensors[name].shape)}" if name in checkpoint.tensors else name
@@ -64,7 +67,7 @@ def _needs(layout: Layout, checkpoint: Checkpoint) -> dict[str, bool]:
     for spec in _networks(layout):
         tied = spec.tied if isinstance(spec, ScoreSpec) else None
         if spec.file is not None:
-            needs[spec.file] = spec.file in checkpoint.files
+            needs[spec.file] = checkpoint.beside(spec.file) is not None
         else:
             needs[weight_of(spec)] = weight_of(spec) in names or tied in names
     if layout.remote is not None:
