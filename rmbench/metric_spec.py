@@ -86,6 +86,9 @@ class MetricSpec:
     """"auc" over ratings: a rating above it counts as positive."""
     flip_rate: float = 0.0
     """"noise_corrected": the stated share of labels that are wrong, under one half."""
+    min_coverage: float = 0.99
+    """Share of the rows at hand that must not have failed for a figure in which a failed row has no worst case
+    (correlations, AUC, F1 ...): below it the value is null, with the flag "low_coverage"."""
     propensity: str = ""
     """"inverse_propensity": the group that holds each row's chance of having been sampled, in (0, 1]."""
     clip: float = 0.0
@@ -152,6 +155,9 @@ class Rule:
     """Whether every row counts alike: a weight by comparisons does not apply to a figure of a row's candidates."""
     skips_unscored: bool = False
     """Whether a row without a usable score is left out, with the flag "incomplete": the rule has no credit to give."""
+    worst_case: bool = False
+    """Whether a failed row counts as the worst answer there is; else the figure is null where more rows failed than
+    `min_coverage` allows."""
     numbers: bool = False
     """Whether a model has to give a number for each candidate; else an order (a ranking, picks) or a class will do."""
 
@@ -164,11 +170,11 @@ _OURS = "rmbench"
 _SCIPY = "scipy.stats"
 _SECOND = "for the candidate shown second"
 
-_credit = partial(Rule, kind="comparisons", linear=True)
-_order = partial(Rule, kind="orders", linear=True, two_orders=True)
-_tied = partial(Rule, kind="human ties", human_ties=True, linear=True)
+_credit = partial(Rule, kind="comparisons", linear=True, worst_case=True)
+_order = partial(Rule, kind="orders", linear=True, two_orders=True, worst_case=True)
+_tied = partial(Rule, kind="human ties", human_ties=True, linear=True, worst_case=True)
 _calibrated = partial(Rule, kind="human ties", human_ties=True, ties="calibrated on the labels")
-_ranked = partial(Rule, kind="candidates", linear=True, needs=_EITHER)
+_ranked = partial(Rule, kind="candidates", linear=True, needs=_EITHER, worst_case=True)
 _cyclic = partial(Rule, kind="intransitive", linear=True, source="GPM (arXiv:2410.02197)")
 _coefficient = partial(Rule, low=-1.0, ties="as the coefficient has it")
 _pooled = partial(_coefficient, kind="correlation", needs=_RATINGS, skips_unscored=True, numbers=True)
@@ -188,11 +194,12 @@ _TABLE = (
             "arXiv:1909.03601"),
     _credit("pooled_pair", "As pair, over the comparisons of all rows pooled: each counts alike, not each row.", _OURS),
     _credit("attack_success", "Share of answers that prefer what people do not prefer.", _OURS, better="lower",
-            ties="no success"),
+            ties="no success", worst_case=False),
     Rule("noise_corrected", "Accuracy on true labels, where a stated share `flip_rate` of the labels is wrong.",
-         "robust DPO's model of noise (arXiv:2403.00409)", "comparisons", low=None, high=None),
+         "robust DPO's model of noise (arXiv:2403.00409)", "comparisons", low=None, high=None,
+         worst_case=True),
     Rule("both_contexts", "Share of pairs that are right under every context, rows joined by `join`.",
-         "RPR (arXiv:2407.14916)", "comparisons"),
+         "RPR (arXiv:2407.14916)", "comparisons", worst_case=True),
     Rule("bradley_terry_loss", "Mean of -log sigmoid(margin of the candidate people prefer), in nats.",
          "WorldPM (arXiv:2505.10527)", "comparisons", better="lower", high=None, ties="log 2",
          skips_unscored=True, numbers=True),
@@ -213,11 +220,11 @@ _TABLE = (
     _tied("order_consistency", "Share of comparisons with one readable answer in both orders, right or wrong.", _AUTO_J,
           two_orders=True, ties="consistent"),
     _tied("first_position", "Share of a judge's picks that name the candidate shown first; .5 is unbiased.", _OURS,
-          better="neither", ties="left out"),
+          better="neither", ties="left out", worst_case=False),
     _calibrated("tie_calibrated_accuracy", "Share of pairs in people's order, ties too, at the best tie threshold.",
                 "Ties matter (arXiv:2305.14324)", needs=_EITHER),
     _calibrated("tie_loop_accuracy", "As tie_calibrated_accuracy, by upstream's loop over single pairs.",
-                "VideoGen-RewardBench (arXiv:2501.13918), calc_accuracy.py"),
+                "VideoGen-RewardBench (arXiv:2501.13918), calc_accuracy.py", worst_case=True),
 
     _ranked("best_of_k", "Quality of the candidate picked among k, at every k.", "PPE (arXiv:2410.14872)",
             ties="share the credit", equal_rows=True),
@@ -229,13 +236,13 @@ _TABLE = (
             ties="rank below"),
     Rule("ties", "The Ties score: right answers above wrong ones, and close together.",
          "RewardBench 2 (arXiv:2506.01937), rewardbench/utils.py", "candidates", low=-0.01, high=1.01,
-         ties="counted as closeness", numbers=True),
+         ties="counted as closeness", numbers=True, worst_case=True),
 
     _cyclic("scalar_ceiling", "Accuracy of the best scalar there could be, whatever the model answers.",
             needs=_EITHER, better="neither", ties="no comparison"),
     _cyclic("cyclic_triples", "Share of triples of candidates on which the model is intransitive.", better="neither",
             ties="not intransitive"),
-    _cyclic("bradley_terry_fit", "Accuracy of the Bradley-Terry fit to the model's own margins."),
+    _cyclic("bradley_terry_fit", "Accuracy of the Bradley-Terry fit to the model's own margins.", worst_case=True),
 
     _pooled("kendall_a", "Kendall's tau-a with ratings, all rows pooled.", "Kendall 1938"),
     _pooled("kendall_b", "Kendall's tau-b with ratings, all rows pooled.", _SCIPY),
@@ -254,13 +261,13 @@ _TABLE = (
     _classes("macro_recall", "Mean of the classes' recall.", _PANDALM),
     _classes("cohen_kappa", "Agreement of classes beyond chance.", "Cohen 1960", low=-1.0),
     _labels("threshold_accuracy", "Accuracy of rewards cut at the threshold that is best on the fit split.", _OURS,
-            ties="one class"),
+            ties="one class", worst_case=True),
     _labels("threshold_macro_f1", "Macro F1 of rewards cut at the threshold that is best on the fit split.",
-            "AttributionBench (arXiv:2402.15089)", ties="one class"),
+            "AttributionBench (arXiv:2402.15089)", ties="one class", worst_case=True),
     _labels("auc", "How often a good item is above a bad one, all items pooled.", "Mann and Whitney 1947",
             needs=_PAIRS_OR_LABELS | _RATINGS, ties="half right", skips_unscored=True),
     _labels("probe", "Accuracy of a linear probe of hidden states that is fitted on the fit split.",
-            "MRMBench (arXiv:2511.12464)", ties="no comparison", equal_rows=True),
+            "MRMBench (arXiv:2511.12464)", ties="no comparison", equal_rows=True, worst_case=True),
 
     _likelihood("ranking_accuracy", "Share of pairs whose preferred answer is more likely under the policy."),
     _likelihood("idealised_ranking_accuracy", "Ranking accuracy of the policy that solves the DPO objective exactly."),
@@ -269,7 +276,7 @@ _TABLE = (
                 ties="no comparison"),
 
     Rule("mean_of", "Plain mean of the metrics that `of` names.", _OURS, "others", _NOTHING, low=None, high=None,
-         ties="as in its metrics"),
+         ties="as in its metrics", worst_case=True),
     Rule("mean_score", "Mean of the model's own scores.", "HPSv2 (arXiv:2306.09341), evaluation.py", "others", _NOTHING,
          low=None, high=None, ties="no comparison", skips_unscored=True, numbers=True),
 )

@@ -12,13 +12,24 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["ColumnLayout", "figure", "letters_of", "printable", "printable_block", "text_table"]
+__all__ = ["ColumnLayout", "figure", "letters_of", "printable", "printable_block", "share", "text_table"]
 
 ColumnLayout = Literal["left", "right", "fold"] | int
 """One line flushed left or right; several lines where the text is long; or several lines of so many characters."""
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LONGEST = 200
+
+
+def share(value: float | None) -> str:
+    """A fraction in whole percent, 100% only where it is all; a hyphen where it is unknown.
+
+    >>> share(0.5), share(0.9996), share(1.0), share(None)
+    ('50%', '99%', '100%', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value if value >= 1 else min(value, 0.99):.0%}"
 
 
 def printable(text: str, longest: int = _LONGEST) -> str:

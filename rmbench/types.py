@@ -267,8 +267,8 @@ class Value:
     """Rows (examples) behind it."""
     comparisons: int
     """Human comparisons or rated items behind it."""
-    coverage: float
-    """Rows not failed / rows of the task version."""
+    coverage: float | None
+    """Rows not failed / rows of the task version; of a group whose rows in the whole version are unknown None."""
     chance: float | None = None
     flags: tuple[str, ...] = ()
     interval: str = ""

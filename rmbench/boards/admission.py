@@ -112,6 +112,8 @@ def _flaw(one: Admitted, board: Board, allowed: frozenset[str]) -> str:
     if failed_check:
         return failed_check
     coverage, whole = _coverage(one.record, value, allowed)
+    if coverage is None:
+        return f"its coverage of {whole} is unknown"
     if coverage < board.min_coverage:
         return f"its coverage of {whole} is {coverage:.4g}, under the board's minimum of {board.min_coverage:.4g}"
     return ""
@@ -125,7 +127,7 @@ def _failed_check(record: Record) -> str:
     return "" if check.passed else f"its model failed `rmbench check`: {', '.join(check.failed) or 'it was not opened'}"
 
 
-def _coverage(record: Record, value: ValueRecord, allowed: frozenset[str]) -> tuple[float, str]:
+def _coverage(record: Record, value: ValueRecord, allowed: frozenset[str]) -> tuple[float | None, str]:
     """Where partial sets are allowed, so are their missing rows: only failures count against those."""
     if {"partial", "limited"} & allowed & set(record.flags):
         return (1 - record.counts.failed / record.data.rows if record.data.rows else 0.0), "the available rows"

@@ -33,7 +33,7 @@ class Cell:
     interval: str
     """Method of the 95% limits; "" without limits."""
     n: int
-    coverage: float
+    coverage: float | None
     chance: float | None
     flags: tuple[str, ...]
     """The flags of the record and the value, without those of the model."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -132,12 +132,17 @@ def within_length(
         return loaded, short, judging
     ids = {row.id for row in excluded}
     of_groups = Counter(f"{name}={value}" for row in rows if row.id in ids for name, value in row.groups.items())
+
+    def without(totals: Mapping[str, int]) -> dict[str, int]:
+        return {name: total - of_groups[name] for name, total in totals.items()}
+
     loaded = replace(
         loaded,
         examples=tuple(example for example in loaded.examples if example.id not in ids),
         total=loaded.total - len(ids),
         excluded=(*loaded.excluded, *excluded),
-        group_totals={name: total - of_groups[name] for name, total in loaded.group_totals.items()},
+        group_totals=without(loaded.group_totals),
+        known_totals=without(loaded.known_totals),
     )
     return loaded, short, replace(judging, judgments=tuple(row.judgment for row in short))
 

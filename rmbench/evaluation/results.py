@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rmbench.records.headline import headline
-from rmbench.text import ColumnLayout, figure, letters_of, printable, text_table
+from rmbench.text import ColumnLayout, figure, letters_of, printable, share, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +129,7 @@ class Results:
         for record in self.records:
             value = headline(record)
             letters = "".join(sorted(marks[flag] for flag in self._flags(record)))
-            figures = (f"{value.n:,}", f"{value.coverage:.0%}", figure(value.chance))
+            figures = (f"{value.n:,}", share(value.coverage), figure(value.chance))
             rows.append((printable(record.task.id), value.metric, _with_interval(value), *figures, letters))
         return text_table(columns, rows, title=printable(f"{self.model} on {self.source}"))
 

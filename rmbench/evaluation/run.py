@@ -53,7 +53,8 @@ def run(
         The results, one record per task, in the order of the tasks.
 
     Raises:
-        RmbenchError: bad arguments, declarations or files; nothing is half-written.
+        RmbenchError: bad arguments, declarations or files; nothing is half-written. A callable that fails on every
+            row.
     """
     from rmbench.engine.judge import SilentProgress
     from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
@@ -72,7 +73,19 @@ def run(
     with closing(opened, owned=isinstance(model, str)):
         if settings.requests_out is not None:
             return write_requests(opened, selected, named, settings, settings.requests_out, progress)
-        return judge_tasks(opened, selected, named, settings, progress, opener=opener)
+        results = judge_tasks(opened, selected, named, settings, progress, opener=opener)
+    if callable(model):
+        _refuse_failing(results)
+    return results
+
+
+def _refuse_failing(results: Results) -> None:
+    """A callable that failed on every row of every task is at fault itself: nothing was measured. Records are written
+    all the same; a model opened by name keeps them without an error, so that a gate can call it broken."""
+    rows = sum(record.data.rows for record in results.records)
+    if rows and results.failed_rows == rows:
+        first = results.records[0].failed[0]
+        raise RmbenchError(f"{results.model} failed on all {rows} rows; the first, {first.id}: {first.why}")
 
 
 def judge_tasks(
@@ -133,7 +146,7 @@ def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, prob
     recorded = with_voting(session.facts, task, rows)
     counted = voted(rows, recorded.settings)
     totals: dict[str | None, int] = {None: loaded.total}
-    totals.update(loaded.group_totals)
+    totals.update(loaded.known_totals)
     metrics = (*task.metrics, *implicit_specs(rows, task.metrics))
     values = measure(counted, metrics, answer_kind=facts.answer_kind, totals=totals, seed=settings.seed, fit=fit)
     values += judge_values(rows, task.metrics, values, recorded.settings, totals, settings.seed)

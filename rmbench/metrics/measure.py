@@ -18,7 +18,7 @@ from rmbench.metrics.credit.row import Credit, credit
 from rmbench.metrics.rows.answers import is_failed
 from rmbench.metrics.rows.gold import with_tags
 from rmbench.metrics.rows.selection import Group, groups_of, selected_rows
-from rmbench.metrics.samples import MetricContext, sample_of
+from rmbench.metrics.samples import MetricContext, has_coverage, sample_of
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import Interval, linear_interval
 from rmbench.metrics.uncertainty.sample import Sample, interval_of
@@ -35,6 +35,8 @@ class _Request:
 
     chance: ChanceLevels
     totals: Mapping[str | None, int]
+    complete: bool
+    """Whether the rows are all there are, so that those of any group are too."""
     seed: int
     resamples: int
     context: MetricContext
@@ -56,25 +58,23 @@ def measure(
 ) -> list[Value]:
     """The values of each metric over `rows`: the overall one (group None), then its groups in sorted order.
 
-    `totals` gives rows of the whole task version by group ("domain=chat"; None: all), for coverage; a group it does not
-    name is taken as whole. `fit` holds the judged rows of the task's fit split, for metrics that fit something on them.
+    `totals` gives rows of the whole task version by group ("domain=chat"; None: all), for coverage; without it
+    `rows` are all there are. The coverage of a group that it does not name is None, unless `rows` are all. `fit` holds
+    the judged rows of the task's fit split, for metrics that fit something on them.
     Equal arguments give equal values: every draw comes from `seed`.
 
     Flags of a value: "undefined" (no row, or figures that are constant), "incomplete" (rows without a usable score were
-    left out of a metric that has no credit for them), "one_order" (a two-order rule met a judge request in one order
-    only), "no_fit_split" (nothing to fit on), and those of single rules: "threshold=...", "epsilon=...",
-    "median_filled", "undefined_lists=...", "needs_scores", "one_context", "one_label", "not_above_majority", "no_..."
-    ("mean_of").
+    left out of a metric that has no credit for them), "low_coverage" (null, for no row was answered, or fewer than
+    `min_coverage` under a rule in which a failed row has no worst case), "one_order" (a two-order rule met a judge
+    request in one order only), "no_fit_split" (nothing to fit on), and those of single rules: "threshold=...",
+    "epsilon=...", "median_filled", "undefined_lists=...", "needs_scores", "one_context", "one_label",
+    "not_above_majority", "no_..." ("mean_of").
 
     Raises RmbenchError for an unknown rule, group, level or dimension, and what a rule refuses.
     """
-    request = _Request(
-        ChanceLevels(answer_kind),
-        totals or {},
-        seed,
-        resamples,
-        MetricContext({spec.name: spec for spec in specs}, fit, seed),
-    )
+    context = MetricContext({spec.name: spec for spec in specs}, fit, seed)
+    known: Mapping[str | None, int] = {None: len(rows)} if totals is None else totals
+    request = _Request(ChanceLevels(answer_kind), known, known.get(None) == len(rows), seed, resamples, context)
     values: list[Value] = []
     for spec in specs:
         if is_linear(spec):
@@ -84,8 +84,8 @@ def measure(
     return values
 
 
-def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, request: _Request) -> float:
-    """Rows not failed / rows of the task version, in this group."""
+def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, request: _Request) -> float | None:
+    """Rows not failed / rows of the task version, in this group; None where the latter are unknown."""
     total = request.totals.get(group)
     if group is None and len(spec.where) == 1:
         # A metric over some values of one group: its whole is theirs.
@@ -94,7 +94,9 @@ def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, reque
         total = sum(part for part in parts if part is not None) if None not in parts else None
     elif spec.where:
         total = None
-    whole = len(rows) if total is None else total
+    whole = len(rows) if total is None and request.complete else total
+    if whole is None:
+        return None
     answered = sum(not is_failed(row) for row in rows)
     return answered / whole if whole else 0.0
 
@@ -109,13 +111,14 @@ def _means(all_rows: Sequence[Judged], spec: MetricSpec, request: _Request) -> l
             tagged = selected_rows(with_tags(all_rows, tags), spec) if tags else rows
             by_tags[tags] = [(row, credit(row, spec)) for row in tagged]
         values.append(_mean([by_tags[tags][number] for number in numbers], group, spec, request))
-    if spec.rule == "best_of_k":
+    if spec.rule == "best_of_k" and values[0].value is not None:
         values += curve_values(rows, spec, values[0], request.resamples, request.rng(spec.name, "k"))
     return values
 
 
 def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: MetricSpec, request: _Request) -> Value:
-    coverage = _coverage([row for row, _ in earned_by], group, spec, request)
+    members = [row for row, _ in earned_by]
+    coverage = _coverage(members, group, spec, request)
     earned = [one for _, one in earned_by]
     counted = [row for row, one in earned_by if one.value is not None]
     worth = np.array([one.value for one in earned if one.value is not None])
@@ -126,7 +129,7 @@ def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: Metri
     nested = nest(counted, spec.levels)
     rule = rule_of(spec)
     interval = linear_interval(worth, nested, cluster_codes(counted), rule.low, rule.high)
-    return Value(
+    value = Value(
         metric=spec.name,
         group=group,
         value=nested.mean_of_rows(worth),
@@ -139,6 +142,9 @@ def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: Metri
         flags=flags,
         interval=interval.method,
     )
+    if has_coverage(members, spec):
+        return value
+    return replace(value, value=None, low=None, high=None, interval="", flags=(*flags, "low_coverage", "undefined"))
 
 
 def _figures(rows: list[Judged], spec: MetricSpec, request: _Request) -> list[Value]:

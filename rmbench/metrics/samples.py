@@ -18,6 +18,7 @@ from rmbench.metrics.correlation.rated import dimension_of, rated_items
 from rmbench.metrics.means import contexts_sample, linear_sample, loss_sample, mean_score_sample, noise_sample
 from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
+from rmbench.metrics.rows.answers import answered_share
 from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.ties.rewardbench2 import ties_sample
 from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
@@ -25,7 +26,7 @@ from rmbench.metrics.uncertainty.aggregate import weight_of
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, undefined_sample
 from rmbench.types import Judged
 
-__all__ = ["FIGURES", "MetricContext", "sample_of", "usable"]
+__all__ = ["FIGURES", "MetricContext", "has_coverage", "sample_of", "usable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,23 @@ def sample_of(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) 
     """The metric of `rows`, which `spec.where` has already chosen.
 
     With levels a rule that is no mean of rows is taken in each leaf and averaged up by the levels' weights; it is null
-    where a leaf has none. Raises RmbenchError for an unknown rule, or what the rule itself refuses.
+    where a leaf has none. It is null, with the flag "low_coverage", where too many rows failed (`has_coverage`).
+    Raises RmbenchError for an unknown rule, or what the rule itself refuses.
     """
+    sample = _sample(rows, spec, context)
+    if not rows or has_coverage(rows, spec):
+        return sample
+    return replace(undefined_sample((*sample.flags, "low_coverage"), sample.n), comparisons=sample.comparisons)
+
+
+def has_coverage(rows: Sequence[Judged], spec: MetricSpec) -> bool:
+    """Whether enough of `rows` did not fail for a value: any, where a failed row counts as the worst answer; else the
+    share `spec.min_coverage` of them."""
+    answered = answered_share(rows)
+    return answered > 0 and (rule_of(spec).worst_case or answered >= spec.min_coverage)
+
+
+def _sample(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) -> Sample:
     linear = rule_of(spec).linear
     if not rows:
         return undefined_sample(("undefined",))
@@ -123,7 +139,7 @@ def _leveled(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) -
         within.setdefault(row.groups[level.group], []).append(row)
     inner = replace(spec, levels=tuple(below))
     values = sorted(within)
-    parts = [sample_of(within[value], inner, context) for value in values]
+    parts = [_sample(within[value], inner, context) for value in values]
     return combined(parts, [weight_of(level, value) for value in values])
 
 

@@ -166,7 +166,7 @@ class ValueRecord(_Frozen):
     high: float | None
     n: int
     comparisons: int
-    coverage: float
+    coverage: float | None
     chance: float | None
     flags: list[str]
     interval: str

@@ -131,7 +131,7 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
     fit, fit_facts, fit_odd, absent = _fit(task, folder, how_else, allow_changed)
     drawn, fit_drawn = sample_of(examples, limit, seed), sample_of(fit, limit, seed)
     fit_notes = [f"fit split: {note}" for note in _notes(fit_odd, fit_drawn, limit)]
-    totals = Counter(f"{name}={value}" for each in examples for name, value in each.groups.items())
+    counted = Counter(f"{name}={value}" for each in examples for name, value in each.groups.items())
     return Loaded(
         drawn,
         kind,
@@ -141,7 +141,8 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
         excluded,
         digest_of(examples),
         limit,
-        group_totals=dict(totals),
+        group_totals=dict(counted),
+        known_totals=_known_totals(task, counted) if missing else dict(counted),
         fit=fit_drawn,
         fit_digest=digest_of(fit) if fit else "",
         notes=(*_partial(missing), *_notes(odd, drawn, limit), *fit_notes, *absent),
@@ -191,6 +192,19 @@ def _missing(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
             f"hold more than the benchmark? `n` is declared in {task.path}."
         )
     return files or ((f"{task.n - rows} of {task.n} rows",) if rows < task.n else ())
+
+
+def _known_totals(task: Task, counted: Counter[str]) -> dict[str, int]:
+    """`name=value` of the groups whose rows in the whole task version are declared, where rows of it are missing.
+
+    Raises:
+        RmbenchError: a group holds more rows than the task declares.
+    """
+    declared = {f"{name}={value}": n for name, of in task.declaration.totals.items() for value, n in of.items()}
+    for group, n in declared.items():
+        if counted[group] > n:
+            raise RmbenchError(f"{task.id}: {counted[group]} rows of {group}, but [totals] of {task.path} says {n}.")
+    return declared
 
 
 def _folder(source: str) -> Path:

@@ -68,6 +68,9 @@ class Loaded:
     limit: int | None = None
     group_totals: dict[str, int] = field(default_factory=dict)
     """`name=value` of each group -> its rows before any limit."""
+    known_totals: dict[str, int] = field(default_factory=dict)
+    """`name=value` of each group whose rows in the whole task version are known -> these: all groups where no row is
+    missing, else those of the declaration's `[totals]`."""
     fit: tuple[Example, ...] = ()
     """The rows that probes and thresholds are fitted on; empty where the task has none or they are absent."""
     fit_digest: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,10 +67,46 @@ def test_coverage_counts_failed_and_absent_rows(make):
     rows[0] = make("0", status="failed", groups={"g": "a"})
     spec = MetricSpec("m", "pair", report=(("g",),))
     got = by_group(measure(rows, [spec], totals={None: 20, "g=a": 12}))
-    assert [got[group].coverage for group in (None, "g=a", "g=b")] == [7 / 20, 5 / 12, 1.0]
+    assert [got[group].coverage for group in (None, "g=a", "g=b")] == [7 / 20, 5 / 12, None]
     assert got[None].value == 7 / 8
     assert got[None].n == 8
     assert measure(rows, [spec])[0].coverage == 7 / 8
+
+
+def test_groups_and_tags_of_whole_rows_are_covered_and_of_part_of_them_unknown(make):
+    """Of tags and crossed groups no total is known, so that only all rows make one of them whole."""
+    rows = [make(str(k), (1, 0), groups={"g": "ab"[k % 2], "h": "cd"[k // 2]}) for k in range(4)]
+    spec = MetricSpec("m", "pair", report=(("g",), ("g", "h")))
+    known: list[tuple[dict[str | None, int], float | None]] = [({None: 4}, 1.0), ({None: 9, "g=a": 4}, None)]
+    for totals, crossed in known:
+        got = by_group(measure(rows, [spec], totals=totals))
+        assert got["g=a,h=c"].coverage == crossed
+        assert got["g=b"].coverage == crossed
+    assert got["g=a"].coverage == 2 / 4
+
+
+@pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf])
+def test_rewards_that_are_no_number_are_failed_rows(make, reward):
+    rows = [make("0", (reward, 0.0)), make("1", (1.0, 0.0))]
+    got = measure(rows, [PAIR])[0]
+    assert (got.value, got.n, got.coverage) == (0.5, 2, 0.5)
+
+
+@pytest.mark.parametrize(("failed", "value"), [(0, 1.0), (1, 1.0), (2, None), (20, None)])
+def test_a_correlation_has_a_value_where_at_least_99_of_100_rows_are_answered(make, failed, value):
+    def row(k):
+        gold = {"size": 1, "edges": (), "ratings": ((float(k),),), "dimensions": ("q",)}
+        return make(str(k), status="failed", **gold) if k < failed else make(str(k), (float(k),), **gold)
+
+    got, allowed = measure(
+        [row(k) for k in range(100)],
+        [MetricSpec("m", "spearman"), MetricSpec("allowed", "spearman", min_coverage=0.5)],
+        resamples=50,
+    )
+    assert got.value == (None if value is None else pytest.approx(value))
+    assert got.coverage == (100 - failed) / 100
+    assert ("low_coverage" in got.flags) == (value is None)
+    assert allowed.value == pytest.approx(1.0)
 
 
 def test_plain_accuracy_has_wilsons_interval(make):
@@ -254,7 +292,7 @@ def test_failed_rows_leave_a_correlation_incomplete(rated, make):
     rated[5] = make(
         "5", status="failed", size=3, edges=(), ratings=rated[5].gold.ratings, dimensions=("overall", "fluency")
     )
-    got = measure(rated, [MetricSpec("tau", "spearman", dimension="overall")], totals={None: 50})[0]
+    got = measure(rated, [MetricSpec("tau", "spearman", dimension="overall", min_coverage=0.9)], totals={None: 50})[0]
     keep = [k for k in range(40) if k != 5]
     assert got.value == pytest.approx(stats.spearmanr(*columns(rated, 0, keep)).statistic)
     assert (got.n, got.comparisons, got.flags, got.coverage) == (39, 117, ("incomplete",), 39 / 50)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ from rmbench.cli import cli
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import RULES, MetricSpec, is_linear, of_kind, rule_of
 from rmbench.metrics.credit.row import CREDITED
-from rmbench.metrics.measure import measure
+from rmbench.metrics.measure import measure, selected_rows
 from rmbench.metrics.samples import FIGURES
 from rmbench.tasks.declaration.schema import MetricRule
 from rmbench.tasks.registry import declared, load_file
 from rmbench.tasks.sources import load
-from rmbench.types import Example, Judged, Judgment, Verdict
+from rmbench.types import Example, Judged, Judgment, Value, Verdict
 
 PLACES = {"ties": "reward-bench-2", "both_contexts": "rpr", "mean_score": "hpsv2-generators"}
 KINDS = {"difference correlation": "ragchecker", "intransitive": "dice-cycles", "correlation": "unieval-topical-chat"}
@@ -89,6 +90,45 @@ def test_every_rule_can_be_declared_and_measured(rule: str, tmp_path: Path) -> N
     low, high = RULES[rule].low, RULES[rule].high
     assert low is None or low <= value.value
     assert high is None or value.value <= high
+
+
+def _measured(rule: str, tmp_path: Path, failing: int | None) -> tuple[Value, int, int]:
+    """The rule's value on its sample with every `failing`-th row failed (None: none), rows, and failed rows."""
+    path = tmp_path / "mine.toml"
+    path.write_text(declaration(rule), "utf-8")
+    task = load_file(path)
+    loaded = load(task, "sample")
+    rows, fit = ([judged(example, rule) for example in examples] for examples in (loaded.examples, loaded.fit))
+    chosen = selected_rows(rows, task.metrics[0])
+    failed = {row.id for row in chosen[::failing]} if failing else set[str]()
+    rows = [replace(row, judgment=Judgment(row.id, status="failed")) if row.id in failed else row for row in rows]
+    value = measure(rows, task.metrics, fit=fit, resamples=50)[0]
+    return value, len(chosen), len(failed)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_failed_rows_never_leave_a_value_that_does_not_show_them(rule: str, tmp_path: Path) -> None:
+    """One promise for every rule: a failed row is the worst answer there is, or too many of them leave no value."""
+    whole = _measured(rule, tmp_path, None)[0]
+    value, rows, failed = _measured(rule, tmp_path, 5)
+    assert failed
+    if whole.coverage == 1:
+        assert value.coverage == (rows - failed) / rows
+    if RULES[rule].worst_case:
+        assert value.value is not None
+        assert whole.value is not None
+        assert RULES[rule].better == "higher"
+        assert value.value <= whole.value
+    else:
+        assert (value.value, value.low, value.high) == (None, None, None)
+        assert {"low_coverage", "undefined"} <= set(value.flags)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_answered_row_leaves_no_value(rule: str, tmp_path: Path) -> None:
+    value = _measured(rule, tmp_path, 1)[0]
+    assert (value.value, value.low, value.high) == (None, None, None)
+    assert value.coverage in (0, None)
 
 
 def test_a_rule_that_there_is_not() -> None:

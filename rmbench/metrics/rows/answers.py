@@ -16,6 +16,7 @@ __all__ = [
     "Outcome",
     "QuestionOutcome",
     "answered_by",
+    "answered_share",
     "chose",
     "in_dimension",
     "is_failed",
@@ -48,21 +49,26 @@ class QuestionOutcome:
     vote: int = 0
 
 
-def _has_nan(row: Judged) -> bool:
-    """Whether a number that a metric would read is no number; infinities are legal scores."""
+def _all_finite(row: Judged) -> bool:
+    """Whether every number that a metric would read is one: NaN and infinities are no scores."""
     judgment = row.judgment
     if judgment.rewards is not None:
-        return any(map(math.isnan, judgment.rewards))
-    return judgment.directed is not None and any(math.isnan(margin) for line in judgment.directed for margin in line)
+        return all(map(math.isfinite, judgment.rewards))
+    return judgment.directed is None or all(math.isfinite(margin) for line in judgment.directed for margin in line)
 
 
 def is_failed(row: Judged) -> bool:
-    """Whether the model failed on the row: by its status, by NaN, or because every verdict failed."""
+    """Whether the model failed on the row: by its status, by a NaN or infinite score, or as every verdict did."""
     verdicts = row.judgment.verdicts
-    if row.judgment.status == "failed" or _has_nan(row):
+    if row.judgment.status == "failed" or not _all_finite(row):
         return True
     scored = row.judgment.rewards is not None or row.judgment.directed is not None
     return not scored and bool(verdicts) and all(verdict.status == "failed" for verdict in verdicts)
+
+
+def answered_share(rows: Sequence[Judged]) -> float:
+    """Rows not failed / rows; 0 without rows."""
+    return sum(not is_failed(row) for row in rows) / len(rows) if rows else 0.0
 
 
 def answered_by(row: Judged) -> Answered:

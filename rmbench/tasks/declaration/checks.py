@@ -40,7 +40,16 @@ def check(declaration: Declaration, path: Path) -> None:
     _check_layouts(declaration.files, "files", path)
     if declaration.fit is not None:
         _check_layouts(declaration.fit.files, "fit.files", path)
+    _check_totals(declaration, path)
     check_metrics(declaration, path)
+
+
+def _check_totals(declaration: Declaration, path: Path) -> None:
+    for name, totals in declaration.totals.items():
+        if name not in declaration.groups:
+            raise problem(path, f"totals.{name}", f"no such group.{did_you_mean(name, declaration.groups)}")
+        if sum(totals.values()) > declaration.n:
+            raise problem(path, f"totals.{name}", f"{sum(totals.values())} rows, more than `n` = {declaration.n}.")
 
 
 def _check_columns(declaration: Declaration, path: Path) -> None:

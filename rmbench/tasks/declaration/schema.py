@@ -222,6 +222,7 @@ class MetricRule(_Strict):
     threshold: float | None = None
     positive_above: float = 0.5
     flip_rate: float = Field(default=0.0, ge=0, lt=0.5)
+    min_coverage: float = Field(default=0.99, ge=0, le=1)
     propensity: str = ""
     clip: float = Field(default=0.0, ge=0, le=1)
     k: int | None = Field(default=None, ge=1)
@@ -262,4 +263,7 @@ class Declaration(TaskFacts):
     rows: RowRules = RowRules()
     columns: Columns
     groups: dict[str, Group] = {}
+    totals: dict[str, dict[str, int]] = {}
+    """Group -> value -> its rows in the whole task version, without excluded ones: the denominator of its coverage
+    where files are missing. Of a group not named here it is then unknown."""
     metric: list[MetricRule] = Field(min_length=1)

@@ -94,7 +94,9 @@ def test_unread_labels_are_the_wrong_class_of_two():
     rows = [unread, failed, Judged("r", 1, Gold(labels={"x": 1}), right.judgment)]
     gold, said = [1, 0, 1], [0, 1, 1]
     for rule in ("macro_precision", "macro_recall", "macro_f1"):
-        assert measure(rows, [MetricSpec("m", rule)])[0].value == pytest.approx(plain_macro(rule, gold, said))
+        assert measure(rows, [MetricSpec("m", rule, min_coverage=0)])[0].value == pytest.approx(
+            plain_macro(rule, gold, said)
+        )
 
 
 @settings(deadline=None, max_examples=60)
@@ -165,6 +167,6 @@ def test_auc_pools_candidates_and_leaves_out_what_has_no_score(make):
         make("b", (0.0, 5.0), edges=(Edge(1, 0),)),
         make("c", status="failed", edges=(Edge(0, 1),)),
     ]
-    got = measure(rows, [MetricSpec("m", "auc")])[0]
+    got = measure(rows, [MetricSpec("m", "auc", min_coverage=0)])[0]
     assert (got.value, got.n, got.comparisons, got.flags) == (1.0, 2, 5, ("incomplete",))
     assert measure(rows[:2], [MetricSpec("m", "auc", positive_above=1.5)])[0].value is None

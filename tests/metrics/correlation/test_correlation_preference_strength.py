@@ -54,7 +54,7 @@ def test_each_difference_meets_every_label():
 
 def test_a_missing_difference_is_the_median():
     rows = [pair("a", (0.0, 3.0), (2,)), pair("b", None, (-1,)), pair("c", (1.0, 0.0), (0,))]
-    got = measure(rows, [MetricSpec("m", "delta_pearson")])[0]
+    got = measure(rows, [MetricSpec("m", "delta_pearson", min_coverage=0)])[0]
     assert got.value == pytest.approx(stats.pearsonr([2, -1, 0], [3, 1, -1]).statistic)
     assert (got.n, got.flags, got.coverage) == (3, ("median_filled",), 2 / 3)
 

@@ -214,7 +214,10 @@ def test_lists_are_averaged_and_constant_ones_counted(make, rule):
     assert got.value == pytest.approx(np.mean([CALLS[rule](*one) for one in LISTS]))
     assert (got.n, got.comparisons, got.flags) == (2, 11, ("undefined_lists=1",))
     failed = make("f", status="failed", size=3, edges=(), ratings=((1.0,), (2.0,), (3.0,)), dimensions=("q",))
-    assert measure([*rows, failed], [MetricSpec("m", rule)])[0].flags == ("undefined_lists=1", "incomplete")
+    assert measure([*rows, failed], [MetricSpec("m", rule, min_coverage=0)])[0].flags == (
+        "undefined_lists=1",
+        "incomplete",
+    )
     nothing = measure(rows[2:], [MetricSpec("m", rule)])[0]
     assert (nothing.value, nothing.flags) == (None, ("undefined_lists=1", "undefined"))
 

@@ -55,12 +55,14 @@ def test_rows_without_an_answer_stay(make, status, expected):
     assert (got.value, got.comparisons, got.answered) == (expected, 1, "none")
 
 
-def test_nan_is_a_failure_and_infinity_is_a_score(make):
+def test_nan_and_infinity_are_failures(make):
     assert is_failed(make(rewards=(math.nan, 1)))
     assert value(make(rewards=(math.nan, 0)), "pair", unparsed=0.5) == 0
     assert is_failed(make(directed=((0, math.nan), (0, 0))))
-    assert value(make(rewards=(0, -math.inf)), "pair") == 1
-    assert value(make(rewards=(-math.inf, -math.inf)), "pair", tie=0.5) == 0.5
+    assert is_failed(make(directed=((0, -math.inf), (0, 0))))
+    assert is_failed(make(rewards=(0, -math.inf)))
+    assert value(make(rewards=(0, -math.inf)), "pair", unparsed=0.5) == 0
+    assert value(make(rewards=(-math.inf, -math.inf)), "pair", tie=0.5) == 0
 
 
 def test_a_failed_verdict_has_no_credit_and_an_unreadable_one_the_declared(make):

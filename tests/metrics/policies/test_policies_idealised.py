@@ -31,9 +31,9 @@ def parts(logp, ref=None, beta=0.1, tokens=(4, 2)):
     return {name: tuple((float(value),) for value in values) for name, values in named.items()}
 
 
-def values_of(rows, rule):
+def values_of(rows, rule, **settings):
     """Group -> value of one rule."""
-    found = measure(rows, [MetricSpec("m", rule)], resamples=50)
+    found = measure(rows, [MetricSpec("m", rule, **settings)], resamples=50)
     return {value.group: value for value in found}
 
 
@@ -117,9 +117,9 @@ def test_a_label_alone_makes_the_ideal_perfect_and_says_so(make):
 
 def test_rows_without_the_parts_are_left_out_and_it_is_said(make):
     rows = [make("a", parts=parts((-1, -2))), make("b", status="failed"), make("c", (1.0, 0.0))]
-    value = values_of(rows, "ranking_accuracy")[None]
+    value = values_of(rows, "ranking_accuracy", min_coverage=0)[None]
     assert (value.value, value.n, value.flags) == (1.0, 1, ("incomplete",))
-    nothing = values_of(rows, "alignment_gap")[None]
+    nothing = values_of(rows, "alignment_gap", min_coverage=0)[None]
     assert (nothing.value, nothing.flags) == (None, ("incomplete", "undefined"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from rmbench.metrics.measure import measure
 from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected, unbiased_implicit_loss
 from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.samples import MetricContext, sample_of
+from rmbench.metrics.ties.rewardbench2 import ties_sample
 from rmbench.metrics.ties.tie_calibration import loop_accuracy
 from rmbench.metrics.uncertainty.sample import draw_jointly
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
@@ -57,7 +59,9 @@ def test_ties_published(golden):
 def test_ties_failures_and_judges(golden):
     table = golden("reward_bench_2_ties")
     failed = [ties_row(row, rewards=None, status="failed") for row in table["rows"]]
-    assert value_of(failed, TIES).value == pytest.approx(-0.01)
+    assert ties_sample(failed, TIES).value == pytest.approx(-0.01)
+    nothing = value_of(failed, TIES)
+    assert (nothing.value, nothing.coverage, nothing.flags) == (None, 0, ("low_coverage", "undefined"))
     picks = [ties_row(row, rewards=None, verdicts=(Verdict((0, 1), "pick", 0),)) for row in table["rows"]]
     got = value_of(picks, TIES)
     assert (got.value, got.flags) == (None, ("needs_scores", "undefined"))
@@ -258,7 +262,7 @@ def test_unanswered_rows_stay_and_are_wrong(make):
         make("g", status="failed", edges=(Edge(0, 1, 0.0),)),
     ]
     for spec in (CALIBRATED, LOOP):
-        assert value_of(rows, spec).value == 0.5
+        assert value_of(rows, replace(spec, min_coverage=0)).value == 0.5
 
 
 # --- noise, propensities, contexts
@@ -372,7 +376,11 @@ def test_mean_scores(make):
     got = {v.group: v for v in measure(rows, [spec])}
     assert {group: v.value for group, v in got.items()} == {None: 2.5, "style=a": 2.0, "style=b": 3.0}
     assert got[None].low < 2.5 < got[None].high
-    missing = value_of([*rows, make("x", status="failed", edges=(), groups={"style": "a"})], spec, totals={None: 5})
+    missing = value_of(
+        [*rows, make("x", status="failed", edges=(), groups={"style": "a"})],
+        replace(spec, min_coverage=0),
+        totals={None: 5},
+    )
     assert (missing.value, missing.flags, missing.coverage) == (2.5, ("incomplete",), 0.8)
     by_style = value_of(rows[:3], MetricSpec("m", "mean_score", levels=(Level("style"),)))
     assert by_style.value == pytest.approx((2.0 + 2.0) / 2)
