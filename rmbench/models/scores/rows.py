@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rmbench.validation import validated
 __all__ = ["ScoreRow", "number", "read_rows"]
 
 _ANSWERS = ("scores", "verdicts", "decisions")
+_INDEX = re.compile(r"__index_level_\d+__")
 
 
 class _Line(BaseModel):
@@ -99,6 +101,8 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         table = pyarrow.parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise RmbenchError(f"{file} is no readable Parquet file: {error}") from error
+    # pandas stores a DataFrame's unnamed index as a column.
+    table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
     for number, values in enumerate(table.to_pylist()):
         filled = {name: value for name, value in values.items() if value is not None or name in _ANSWERS}
         yield f"{file}, row {number}", filled

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.scores.rows import read_rows
 from rmbench.models.scores.scorer import Precomputed
 from rmbench.models.scores.verdicts import parse_verdicts
 from rmbench.types import TIE, Candidate, Example, Gold, Judgment, Verdict
@@ -162,6 +164,15 @@ def test_parquet_says_the_same_as_jsonl(tmp_path: Path) -> None:
     for row in rows:
         first, second = (model.judge("t", example(row["id"])) for model in (one, other))
         assert (first.rewards, first.status) == (second.rewards, second.status)
+
+
+def test_the_index_that_pandas_stores_is_no_key(tmp_path: Path) -> None:
+    frame = pd.DataFrame([{"task": "t", "id": str(k), "scores": [float(k), 0.0]} for k in range(4)])
+    frame.iloc[[3, 0]].to_parquet(tmp_path / "kept.parquet")
+    frame.to_parquet(tmp_path / "whole.parquet")
+    assert "__index_level_0__" in pyarrow.parquet.read_schema(tmp_path / "kept.parquet").names
+    assert [row.id for row in read_rows(tmp_path / "kept.parquet")] == ["3", "0"]
+    assert [row.scores for row in read_rows(tmp_path / "whole.parquet")] == [[float(k), 0.0] for k in range(4)]
 
 
 def test_parquet_holds_dimensions_and_verdicts_too(tmp_path: Path) -> None:
