@@ -20,6 +20,7 @@ from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Prog
 from rmbench.engine.parts import join_row, units_of
 from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
 from rmbench.engine.serialization import RowResult, dump_result, load_results
+from rmbench.engine.threads import ThreadExecutor
 from rmbench.models.abilities import Closable
 from rmbench.models.protocols import Encoded, Group, Scorer, SharingScorer
 from rmbench.types import Example, Judgment
@@ -136,7 +137,11 @@ class _Run:
                 progress.advance(len(chunk.rows), self._tokens(chunk))
                 self._commit(index, chunk, results)
         jobs = list(self._jobs.values())
-        for index, done in scoring.executor.run(scoring.scorer, jobs, scoring.options.padding_side):
+        executor = scoring.executor
+        if self.alone and isinstance(executor, ThreadExecutor):
+            # What a forward derives from its batch it may keep in its modules, where another thread would read it.
+            executor = ThreadExecutor(1)
+        for index, done in executor.run(scoring.scorer, jobs, scoring.options.padding_side):
             chunk = self.planned.chunks[index]
             missing = [row for row in chunk.rows if results[row] is None]
             for row, result in zip(missing, done, strict=True):

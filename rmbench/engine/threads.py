@@ -19,11 +19,14 @@ Result = TypeVar("Result")
 
 
 class ThreadExecutor:
-    """As many threads as a `ParallelScorer` has; for other scorers the caller's own thread."""
+    """As many threads as a `ParallelScorer` has, at most `most`; for other scorers the caller's own thread."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
 
     def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
         """An exception of a job ends the run, as does Ctrl-C; jobs under way are waited for."""
-        threads = min(scorer.threads if isinstance(scorer, ParallelScorer) else 1, len(jobs))
+        threads = min(scorer.threads if isinstance(scorer, ParallelScorer) else 1, len(jobs), self._most or len(jobs))
 
         def results(job: Job) -> list[RowResult]:
             return compute(scorer, job.rows, side, job.groups)
