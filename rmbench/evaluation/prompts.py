@@ -15,7 +15,8 @@ from rmbench.errors import RmbenchError, did_you_mean
 
 if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
-    from rmbench.models.protocols import Encoded, Responder, Scorer
+    from rmbench.models.judges.responder import JudgeResponder
+    from rmbench.models.protocols import Encoded, Scorer
     from rmbench.types import Example
 
 __all__ = ["Prompt", "Prompts", "Token", "prompt_digests", "show_prompts"]
@@ -156,7 +157,8 @@ def prompt_digests(
 ) -> dict[str, str]:
     """Row id -> sha256 of all that the model reads of it; {} of a model that reads no prompt.
 
-    Equal for two models exactly where they read the same tokens, or are asked by the same messages and settings.
+    Equal for two models exactly where they read the same tokens (or pictures, or texts where there are no tokens), or
+    are asked by the same messages and settings.
     """
     from rmbench.evaluation.ensemble import Ensemble
     from rmbench.models.judges.responder import JudgeResponder
@@ -169,7 +171,7 @@ def prompt_digests(
                 parts[row].append(digest)
     elif isinstance(model, Scorer):
         for row, what, encoded in _encoded(model, examples, render):
-            parts[row].append([what, encoded.key, encoded.error])
+            parts[row].append([what, _content(encoded), encoded.error])
     elif isinstance(model, JudgeResponder):
         for example in examples:
             for prompt in _of_judge(model, task, example):
@@ -177,6 +179,13 @@ def prompt_digests(
     else:
         return {}
     return {row: hashlib.sha256(json.dumps(part).encode()).hexdigest() for row, part in parts.items()}
+
+
+def _content(encoded: Encoded) -> list[object]:
+    """What a row holds for the model. Its key would do for one model alone: it covers where a score is read too."""
+    if encoded.parts:
+        return [_content(part) for part in encoded.parts]
+    return list(encoded.ids) if encoded.ids else [encoded.key]
 
 
 def _encoded(
@@ -217,11 +226,9 @@ def _of_row(row: str, what: str, encoded: Encoded, tokenizer: Any) -> Iterator[P
     )
 
 
-def _of_judge(model: Responder, task: str, example: Example) -> Iterator[Prompt]:
+def _of_judge(model: JudgeResponder, task: str, example: Example) -> Iterator[Prompt]:
     from rmbench.models.judges.prompt import PromptError
-    from rmbench.models.judges.responder import JudgeResponder
 
-    assert isinstance(model, JudgeResponder)
     try:
         for question in model.questions(task, example):
             vote = f", vote {question.vote + 1}" if model.settings.votes > 1 else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,3 +180,33 @@ def test_trial_batches_lie_on_both_sides_of_every_switch() -> None:
     assert trial_batches(rows, 39, (20,)) == []
     assert trial_batches([row(9), row(9)], 39, ()) == []
     assert all(each.ids for batch in trial_batches([*rows, Encoded("none", 5)], 300, ()) for each in batch)
+
+
+@dataclass
+class ThreadedScorer(ModuleScorer):
+    """Counts the forwards under way; the engine may compute two batches at once."""
+
+    threads: int = 2
+    under_way: int = 0
+    most: int = 0
+
+    def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        time.sleep(0.01)
+        try:
+            return super().forward(batch)
+        finally:
+            self.under_way -= 1
+
+
+@pytest.mark.parametrize(("module", "most"), [(Plain, 2), (BatchScale, 1)])
+def test_rows_computed_alone_do_not_meet_in_threads(
+    module: type[Plain], most: int, example: Callable[..., Example]
+) -> None:
+    """A module may keep what a forward derived from its batch, as ropes of the library do."""
+    scorer = ThreadedScorer(module().eval())
+    examples = [example(str(k), f"question {k}", "a" * (3 * k + 1), "b " * (5 * k + 1)) for k in range(8)]
+    judging = judge("toy", examples, scorer, options=EngineOptions(batch_tokens=200))
+    assert judging.sharing == ("padded" if most == 2 else "alone")
+    assert scorer.most == most

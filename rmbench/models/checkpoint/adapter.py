@@ -13,8 +13,14 @@ _CONFIG = "adapter_config.json"
 
 
 def refuse_adapter(folder: Path) -> None:
-    """Raise RmbenchError for a folder of an adapter without a model's own weights."""
+    """Raise RmbenchError for a folder that holds an adapter, with a model's own weights or without."""
     weights = any(any(folder.glob(pattern)) for pattern in ("model*.safetensors", "pytorch_model*.bin"))
+    held = sorted(file.name for file in folder.glob("adapter_model.*") if file.suffix in (".safetensors", ".bin"))
+    if weights and held:
+        raise RmbenchError(
+            f"{folder} holds a whole model and an adapter in {held[0]}, which would be left out. Merge the adapter "
+            "into the model; or move it elsewhere, if the model is meant without it or holds it already."
+        )
     if weights or not (folder / _CONFIG).is_file():
         return
     config = read_json(folder / _CONFIG)

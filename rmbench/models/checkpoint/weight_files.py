@@ -22,6 +22,7 @@ __all__ = [
 _USUAL = (("model", ".safetensors"), ("pytorch_model", ".bin"))
 _OPEN_CLIP = (("open_clip_model", ".safetensors"), ("open_clip_pytorch_model", ".bin"))
 _SHARD = re.compile(r"(?P<stem>\w+)-(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
+_MOST_SHARDS = 10_000
 LEFT_BY_TRAINING = ("optimizer", "scheduler", "rng_state", "scaler", "trainer_state", "training_args", "all_results")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 
@@ -79,7 +80,7 @@ def _indexed(folder: Path, index: Path, names: list[str]) -> list[Path]:
     for name in names:
         if Path(name).name != name:
             raise RmbenchError(f"{index} names the shard {name!r}, which is not a file name.")
-    _all_there(folder, names, f"{index.name} names")
+    _all_there(folder, names, f"{index.name} names {len(names)} shards")
     return [folder / name for name in names]
 
 
@@ -93,10 +94,12 @@ def _numbered(folder: Path, stem: str, suffix: str) -> list[Path]:
     if len(counts) > 1:
         names = ", ".join(f"{stem}-*-of-{count}{suffix}" for count in counts)
         raise RmbenchError(f"{folder} holds shards of {len(counts)} checkpoints ({names}) and no index: remove one.")
+    if int(counts[0]) > _MOST_SHARDS:
+        raise RmbenchError(f"{folder / found[0][0]}: its name says there are {counts[0]} shards, which no model has.")
     numbers = range(1, int(counts[0]) + 1)
     width = len(found[0]["number"])
     shards = [f"{stem}-{number:0{width}d}-of-{counts[0]}{suffix}" for number in numbers]
-    _all_there(folder, shards, f"the shards of the other shards say there are {int(counts[0])} of")
+    _all_there(folder, shards, f"by the others' names there are {int(counts[0])} shards")
     return [folder / name for name in shards]
 
 
@@ -104,8 +107,8 @@ def _all_there(folder: Path, names: list[str], why: str) -> None:
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
         listed = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
-        verb, them = ("does", "it") if len(missing) == 1 else ("do", "them")
-        raise RmbenchError(f"{folder}: {listed} {verb} not exist, but {why} {them}: the download is incomplete.")
+        verb = "does" if len(missing) == 1 else "do"
+        raise RmbenchError(f"{folder}: {listed} {verb} not exist, but {why}: the download is incomplete.")
 
 
 def by_open_clip(folder: Path) -> bool:

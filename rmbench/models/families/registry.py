@@ -166,6 +166,10 @@ def _refusal(
     found = checkpoint.heads()
     shown = ", ".join(f"{name} {list(checkpoint.tensors[name].shape)}" for name in found[:8]) or "none"
     start = f"{checkpoint.folder}: config.json names {named}; head tensors found: {shown}. "
+    firsts = {name.partition(".")[0] for name in checkpoint.tensors}
+    if found and len(firsts) == 1:  # the backbone's names and the head's begin alike
+        prefix = f"{firsts.pop()}."
+        start += f"All tensors have the prefix {prefix!r}: if a wrapper put it there, save the model without it. "
     if len(fits) > 1:
         ways = "; ".join(f"{fit.layout} ({fit.why})" for _, fit in fits)
         return start + f"It could be read in {len(fits)} ways, so it is ambiguous: {ways}. Pass --adapter with one."

@@ -33,6 +33,20 @@ class TestAdapter:
         with pytest.raises(RmbenchError, match=rf"a LoRA adapter of {named}, and must be merged.*merge_and_unload"):
             open_model(str(tmp_path))
 
+    @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_model.bin"])
+    def test_an_adapter_beside_a_whole_model_is_not_left_out(
+        self, file: str, tmp_path: Path, tiny: SimpleNamespace
+    ) -> None:
+        tiny.checkpoint(tmp_path)
+        (tmp_path / "adapter_config.json").write_text("{}")
+        open_model(str(tmp_path))  # what a merge may leave behind
+        save = save_file if file.endswith("safetensors") else torch.save
+        save({"base_model.model.score.weight": torch.ones(1, 8)}, tmp_path / file)
+        with pytest.raises(
+            RmbenchError, match=f"holds a whole model and an adapter in {file}, which would be left out"
+        ):
+            open_model(str(tmp_path))
+
 
 class TestHeadNextToTheWeights:
     @pytest.fixture(params=["value_head.safetensors", "value_head.bin"])

@@ -108,6 +108,11 @@ class TestWrappers:
         with pytest.raises(RmbenchError, match=r"are missing.*under the prefix 'wrapped\.'"):
             open_model(str(folder))
 
+    def test_an_unknown_prefix_of_all_names_is_named(self, plain: Path, tmp_path: Path) -> None:
+        folder = rewritten(plain, tmp_path, lambda name: "net." + name, safe=True)
+        with pytest.raises(RmbenchError, match=r"All tensors have the prefix 'net\.': if a wrapper put it there"):
+            open_model(str(folder))
+
     def test_a_backbone_keeps_its_own_prefix(self) -> None:
         names = ["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"]
         assert plain_names(names, "here") == {name: name for name in names}
@@ -157,6 +162,12 @@ class TestShards:
             file.unlink()
         named = r"model-00001-of-00003\.safetensors, model-00002-of-00003\.safetensors do not exist, but model\.safe"
         with pytest.raises(RmbenchError, match=named):
+            open_model(str(plain))
+
+    def test_a_number_that_no_model_has_is_refused_at_once(self, plain: Path) -> None:
+        sharded(plain, 2)[0].rename(plain / "model-00001-of-99999999999999.safetensors")
+        (plain / "model-00002-of-00002.safetensors").unlink()
+        with pytest.raises(RmbenchError, match="its name says there are 99999999999999 shards"):
             open_model(str(plain))
 
     def test_of_two_checkpoints(self, plain: Path) -> None:

@@ -39,6 +39,23 @@ def _reply(kind: str) -> Iterator[str]:
         yield token
 
 
+def tiny_config(**more: Any) -> Any:
+    """A language model of two small layers."""
+    import transformers
+
+    return transformers.LlamaConfig(
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.2,
+        pad_token_id=1,
+        **more,
+    )
+
+
 def save_judge(tiny: SimpleNamespace, folder: Path, kind: str, protocol: str, examples: Sequence[Example]) -> None:
     """A judge whose replies go as CHAINS says, by the last token alone. Attention to the others decides between the
     options, so that each is about as often the verdict on these examples."""
@@ -50,18 +67,7 @@ def save_judge(tiny: SimpleNamespace, folder: Path, kind: str, protocol: str, ex
     tokenizer.add_tokens(MORE_TOKENS)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(5)
-    config = transformers.LlamaConfig(
-        vocab_size=400,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        initializer_range=0.2,
-        pad_token_id=1,
-        eos_token_id=tokenizer.eos_token_id,
-    )
+    config = tiny_config(max_position_embeddings=2048, eos_token_id=tokenizer.eos_token_id)
     model = transformers.LlamaForCausalLM(config)
 
     def token(text: str) -> int:

@@ -23,6 +23,7 @@ from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Candidate, Example, Gold, Message, Setting
 from tests._make import make_example, open_as
+from tests.models.judges.local.conftest import tiny_config
 
 ANY_MASS = {"min_option_mass": "0"}
 HEADER = "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
@@ -34,17 +35,7 @@ def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> P
 
     made = tmp_path_factory.mktemp("judges") / "tiny-judge"
     torch.manual_seed(3)
-    config = transformers.LlamaConfig(
-        vocab_size=400,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        initializer_range=0.2,
-        pad_token_id=1,
-    )
+    config = tiny_config(max_position_embeddings=1024)
     transformers.LlamaForCausalLM(config).save_pretrained(made)
     tiny.save_tokenizer(made, template=tiny.CHAT + HEADER)
     return made
