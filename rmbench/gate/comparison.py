@@ -98,7 +98,7 @@ def _other_prompts(a: Sequence[Judged], b: Sequence[Judged]) -> Iterator[str]:
     kept = [(row.prompt_sha256, prompts_b.get(row.id, "")) for row in a if row.prompt_sha256 and prompts_b.get(row.id)]
     other = sum(one != another for one, another in kept)
     if other:
-        yield f"the models read different prompts in {other:,} of {len(kept):,} rows"
+        yield f"prompts: different in {other:,} of {len(kept):,} rows"
 
 
 def find_flips(differences: Differences, rows_b: Mapping[str, Judged], spec: MetricSpec) -> tuple[Flip, ...]:

@@ -151,4 +151,4 @@ def test_kept_digests_tell_two_runs_apart(tmp_path: Path) -> None:
 
     n = len(kept["a"])
     assert notes("b") == notes("d") == []
-    assert notes("c") == [f"the models read different prompts in {n} of {n} rows"]
+    assert notes("c") == [f"prompts: different in {n} of {n} rows"]
