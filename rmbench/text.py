@@ -12,13 +12,25 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["ColumnLayout", "figure", "letters_of", "printable", "printable_block", "share", "text_table"]
+__all__ = [
+    "ColumnLayout",
+    "figure",
+    "letters_of",
+    "printable",
+    "printable_block",
+    "printable_message",
+    "share",
+    "text_table",
+]
 
 ColumnLayout = Literal["left", "right", "fold"] | int
-"""One line flushed left or right; several lines where the text is long; or several lines of so many characters."""
+"""One line flushed left or right, which is never cut; several lines where the text is long; or several lines of so many
+characters."""
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LONGEST = 200
+_LONGEST_LINE = 2_000
+_MOST_LINES = 100
 
 
 def share(value: float | None) -> str:
@@ -54,6 +66,19 @@ def printable_block(text: str) -> str:
     return "".join(
         char if char == "\n" or unicodedata.category(char) not in _UNSEEN else _escape(char) for char in text
     )
+
+
+def printable_message(text: str) -> str:
+    r"""A message of one or several lines, each of them printable. Lines after the first are indented, so that a line
+    break in a name of others begins no line that looks like ours. At most 100 lines of 2,000 characters.
+
+    >>> printable_message("no task could be run:\n  a: absent" + chr(13) + chr(27) + "[2J")
+    'no task could be run:\n  a: absent [2J'
+    """
+    first, *others = text.strip("\n").split("\n")
+    left_out = len(others) - _MOST_LINES
+    shown = [printable(first, _LONGEST_LINE)] + [f"  {printable(line, _LONGEST_LINE)}" for line in others[:_MOST_LINES]]
+    return "\n".join(shown + [f"  and {left_out:,} more lines"] * (left_out > 0))
 
 
 def _escape(char: str) -> str:
@@ -107,14 +132,18 @@ def text_table(
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, padding=(0, gap, 0, 0)
     )
-    for header, layout in columns:
+    shown = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    for place, (header, layout) in enumerate(columns):
+        whole = layout in ("left", "right")
+        texts = [*Text(header).split(), *(row[place] for row in shown)]
         table.add_column(
             Text(header),
             justify="right" if layout == "right" else "left",
-            no_wrap=layout in ("left", "right"),
+            no_wrap=whole,
             overflow="fold",
             width=layout if isinstance(layout, int) else None,
+            min_width=max(text.cell_len for text in texts) if whole else None,
         )
-    for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    for row in shown:
+        table.add_row(*row)
     return table

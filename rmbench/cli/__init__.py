@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,14 +11,17 @@ import click
 from rmbench.cli.boards import board
 from rmbench.cli.cache import cache
 from rmbench.cli.check import check
+from rmbench.cli.ending import CLOSED_PIPE, STOPPED, UNFORESEEN, close_pipes, interruptible, unforeseen
 from rmbench.cli.gate import compare, gate
 from rmbench.cli.listing import models, tasks, validate
+from rmbench.cli.output import echo_error, echo_usage_error
 from rmbench.cli.probe import probe
 from rmbench.cli.rescore import rescore
 from rmbench.cli.run import run
 from rmbench.cli.score import score
 from rmbench.cli.show import show
 from rmbench.cli.show_prompt import show_prompt
+from rmbench.cli.words import normalize_option, refuse_undecodable
 
 __all__ = ["cli", "main"]
 
@@ -53,32 +57,41 @@ for command in (
     cli.add_command(command)
 
 
-def normalize_option(argument: str) -> str:
-    """An option with hyphens for underscores in its name; values stay as they are."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: one message per error, and the documented exit codes."""
+    if "_RMBENCH_COMPLETE" in os.environ:
+        cli.main()  # the completion of a shell
+    words = [normalize_option(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    with interruptible():
+        code = _exit_code(words)
+    sys.exit(code)
+
+
+def _exit_code(words: list[str]) -> int:
+    """Run a command. Code 1 is for a regression or a failed check, and for nothing else."""
     from rmbench.errors import RmbenchError
 
-    words = [normalize_option(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    bad_input = 3 if words[:1] == ["gate"] else 2
+    of_gate = words[:1] == ["gate"]
     try:
-        code = cli.main(args=words, standalone_mode=False)
+        refuse_undecodable(cli, words)
+        with cli.make_context("rmbench", words) as context:
+            code = cli.invoke(context)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("\nStopped. The same command resumes the run.", err=True)
-        code = 130
+        click.echo(err=True)  # the terminal shows ^C on the last line
+        echo_error("Stopped. The same command resumes the run.")
+        return STOPPED
     except click.ClickException as error:
-        error.show()
-        code = bad_input
+        echo_usage_error(error)
+        return 3 if of_gate else 2
     except RmbenchError as error:
-        click.echo(f"rmbench: {error}", err=True)
-        code = 3 if bad_input == 3 else error.exit_code
+        echo_error(f"rmbench: {error}")
+        return 3 if of_gate else error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        close_pipes()
+        return CLOSED_PIPE
+    except BaseException as error:  # a panic of Rust code is no Exception, and sys.exit is for this module alone
+        echo_error(f"rmbench: {unforeseen(error, words)}")
+        return UNFORESEEN

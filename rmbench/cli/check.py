@@ -32,8 +32,8 @@ def check(model: str, as_json: bool, **options: Any) -> None:
     MODEL scores a fixed set of conversations, and each check is a line: pass, FAIL, or not run with the reason. The
     outcome is written to OUT as the model's check.json, and into its records, which boards read.
 
-    Exit code 0: no check failed; 1: one did, or the model does not fit into memory; 2: bad input. A checkpoint that is
-    there and cannot be opened is a failed check, `load`.
+    Exit code 0: no check failed; 1: one did; 2: bad input; 3: the model does not fit into memory, so that it was not
+    checked. A checkpoint that is there and cannot be opened is a failed check, `load`.
 
     \b
     MODEL  org/name[@revision] | FOLDER | a bundled model or card | scores:FILE
@@ -51,4 +51,4 @@ def check(model: str, as_json: bool, **options: Any) -> None:
         echo_json(report.to_dict())
     else:
         print_rich(summary_lines(report))
-    click.get_current_context().exit(0 if report.passed else 1)
+    click.get_current_context().exit(0 if report.passed else 1 if report.failed else 3)

@@ -11,7 +11,7 @@ import click
 from rmbench.cli.options import add_options, json_option
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.options import RunOptions
-from rmbench.text import ColumnLayout, text_table
+from rmbench.text import ColumnLayout, figure, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,11 +44,20 @@ def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None) 
     if as_json:
         echo_json(rows)
         return
-    columns: list[tuple[str, ColumnLayout]] = [(name, "left") for name in ("id", "family", "shape", "metric")]
-    columns += [("n", "right"), ("chance", "right"), ("verified", "left")]
-    cells = [[_cell(row[name]) for name, _ in columns] for row in rows]
-    print_rich(text_table(columns, cells, title=f"{len(rows)} benchmarks"))
+    for family in dict.fromkeys(row["family"] for row in rows):
+        print_rich(_task_table(family, [row for row in rows if row["family"] == family]))
+        click.echo()
+    click.echo(f"{len(rows)} benchmarks")
     click.echo("chance: of a reward / of a verdict where they differ; 1/K: the mean over rows of K candidates.")
+
+
+def _task_table(family: str, rows: list[dict[str, Any]]) -> Table:
+    """One family's benchmarks; 80 columns hold them."""
+    columns: list[tuple[str, ColumnLayout]] = [(name, "left") for name in ("id", "shape", "metric")]
+    columns += [("n", "right"), ("chance", "right"), ("verified", "left")]
+    return text_table(
+        columns, [[_cell(row[name]) for name, _ in columns] for row in rows], title=f"{len(rows)} {family}"
+    )
 
 
 def task_facts(task: Task) -> dict[str, Any]:
@@ -160,7 +169,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return "/".join(f"{item:g}" for item in value.values())
+        return "/".join(map(figure, value.values()))
     if value == "one_over_k":
         return "1/K"
+    if isinstance(value, float):
+        return figure(value)
     return f"{value:,}" if isinstance(value, int) else str(value)

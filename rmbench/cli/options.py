@@ -21,7 +21,12 @@ model_option = click.option(
     "--model", "-m", required=True, metavar="MODEL", help="The model; kinds as in `rmbench run --help`."
 )
 tasks_option = click.option(
-    "--tasks", "-t", required=True, metavar="SEL", help="`all`, ids, globs, family=..., modality=..., a TOML."
+    "--tasks",
+    "-t",
+    required=True,
+    multiple=True,
+    metavar="SEL",
+    help="`all`, ids, globs, family=..., modality=..., a TOML; repeat or join by commas.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, everything else on stderr.")
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rmbench.text import printable_message
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from rmbench.evaluation.results import Results
 
-__all__ = ["echo_json", "error_console", "exit_on_failed_rows", "print_rich"]
+__all__ = ["echo_error", "echo_json", "echo_usage_error", "error_console", "exit_on_failed_rows", "print_rich"]
 
 
 def echo_json(data: Any) -> None:
@@ -21,21 +23,45 @@ def echo_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_rich(renderable: RenderableType) -> None:
-    """A table on stdout; at least 80 columns wide where stdout is no terminal."""
+def echo_error(message: str) -> None:
+    """A message of one or several lines on stderr."""
+    click.echo(printable_message(message), err=True)
+
+
+def echo_usage_error(error: click.ClickException) -> None:
+    """How the command is used, and what is wrong with this use of it."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        echo_error(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} -h' for help.")
+    echo_error(f"Error: {error.format_message()}")
+
+
+def print_rich(renderable: RenderableType, *, soft_wrap: bool = False) -> None:
+    """A table or text on stdout; at least 80 columns wide where stdout is no terminal. What is wider is not cut.
+
+    `soft_wrap`: no line break that the text has not.
+    """
     from rich.console import Console
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=max(console.width, 80))
-    console.print(renderable)
+    with console.capture() as captured:
+        console.print(renderable, crop=False, soft_wrap=soft_wrap)
+    click.echo(captured.get(), nl=False, color=True)
 
 
 def error_console() -> Console:
     """The console of notes and progress, on stderr."""
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False)
+    class ErrorConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end the process with code 1
+
+    return ErrorConsole(file=sys.stderr, highlight=False)
 
 
 def exit_on_failed_rows(results: Results) -> None:

@@ -23,9 +23,7 @@ def show_prompt(task: str, as_json: bool, **options: Any) -> None:
     They are those of a run. Special tokens stand in ⟦ ⟧, so that text which merely spells one is told apart; below it
     is what was cut off, and whether the chat template dropped text. A judge behind an API is not contacted.
     """
-    from rich.console import Console
-
-    from rmbench.cli.output import echo_json
+    from rmbench.cli.output import echo_json, print_rich
     from rmbench.evaluation.prompts import show_prompts
     from rmbench.evaluation.prompts_text import render
 
@@ -33,4 +31,4 @@ def show_prompt(task: str, as_json: bool, **options: Any) -> None:
     if as_json:
         echo_json(shown.to_dict())
     else:
-        Console(highlight=False).print(render(shown), soft_wrap=True)  # no line break that the text has not
+        print_rich(render(shown), soft_wrap=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rmbench.tasks.task import Loaded, Task
     from rmbench.types import Gold, Judgment, Value
 
-__all__ = ["counts_of", "flag_partial", "make_record", "now", "times", "versions"]
+__all__ = ["Stopwatch", "counts_of", "flag_partial", "make_record", "now", "versions"]
 
 _LIBRARIES = ("rmbench", "numpy", "scipy", "torch", "transformers", "tokenizers", "open_clip_torch")
 
@@ -31,6 +32,22 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """When something began, by the calendar and by a clock that no change of the time of day moves."""
+
+    started: datetime = field(default_factory=now)
+    _ticks: float = field(default_factory=time.monotonic)
+
+    def times(self) -> dict[str, Any]:
+        """A record's start, end (now) and seconds."""
+        return {
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": now().isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._ticks, 3),
+        }
+
+
 def make_record(
     task: Task,
     loaded: Loaded,
@@ -38,7 +55,7 @@ def make_record(
     judging: Judging,
     values: Sequence[Value],
     settings: RunOptions,
-    started: datetime,
+    watch: Stopwatch,
 ) -> Record:
     """The record of one task, complete but for the digest of its judgments, which the store fills in."""
     from rmbench.metrics.judging.intransitive import intransitive
@@ -51,7 +68,7 @@ def make_record(
             "task": task,
             "model": _model(facts, settings.out),
             "data": _data(task, loaded, settings),
-            "run": _run(judging, settings, started),
+            "run": _run(judging, settings, watch),
             "counts": counts_of([example.gold for example in loaded.examples], judgments),
             "flags": _flags(task, loaded, facts, bool(failed)),
             "results": flag_partial(values, loaded.missing),
@@ -69,16 +86,6 @@ def flag_partial(values: Sequence[Value], missing: Sequence[str]) -> list[Value]
     if not missing:
         return list(values)
     return [replace(value, flags=(*value.flags, "partial")) if value.group is None else value for value in values]
-
-
-def times(started: datetime) -> dict[str, Any]:
-    """A record's start, end (now) and seconds."""
-    finished = now()
-    return {
-        "started": started.isoformat(timespec="seconds"),
-        "finished": finished.isoformat(timespec="seconds"),
-        "seconds": round((finished - started).total_seconds(), 3),
-    }
 
 
 def _model(facts: ModelFacts, out: Path) -> ModelRecord:
@@ -104,13 +111,13 @@ def _data(task: Task, loaded: Loaded, settings: RunOptions) -> dict[str, Any]:
     }
 
 
-def _run(judging: Judging, settings: RunOptions, started: datetime) -> dict[str, Any]:
+def _run(judging: Judging, settings: RunOptions, watch: Stopwatch) -> dict[str, Any]:
     from rmbench.records.digest import clean_command
 
     return {
         "command": clean_command(settings.command),
         "seed": settings.seed,
-        **times(started),
+        **watch.times(),
         "resumed": judging.halved and judging.resumed_batches > 0,
         "engine": judging.facts(),
         "versions": versions(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from rmbench.evaluation.objectives import Direction, Weights, direction_in, pars
 from rmbench.evaluation.results import Results
 
 if TYPE_CHECKING:
+    from rmbench.evaluation.build_record import Stopwatch
     from rmbench.records.record import ModelRecord, Record, RunFacts, ValueRecord
     from rmbench.types import Judged
 
@@ -59,13 +59,13 @@ def rescore(
 
 
 def _rescored(place: Path, record: Record, weights: Weights, out: Path, command: str) -> Record:
-    from rmbench.evaluation.build_record import counts_of, now
+    from rmbench.evaluation.build_record import Stopwatch, counts_of
     from rmbench.metric_spec import is_linear
     from rmbench.metrics.credit.row import credit
     from rmbench.records.headline import headline_spec
     from rmbench.records.store import read_rows, write
 
-    started = now()
+    watch = Stopwatch()
     direction = direction_in(weights, record.model.settings, record.model.name)
     try:
         rows = [replace(row, judgment=direction.judgment(row.judgment)) for row in read_rows(place)]
@@ -79,7 +79,7 @@ def _rescored(place: Path, record: Record, weights: Weights, out: Path, command:
         "results": values,
         "intransitive": None,  # rewards are transitive
         "orders": None,
-        "run": _run(record, command, started),
+        "run": _run(record, command, watch),
     }
     row_credits = {row.id: credit(row, head).value for row in rows} if is_linear(head) else None
     return write(out, record.model_copy(update=changed), rows, row_credits)
@@ -109,11 +109,10 @@ def _model(model: ModelRecord, direction: Direction) -> ModelRecord:
     )
 
 
-def _run(record: Record, command: str, started: datetime) -> RunFacts:
+def _run(record: Record, command: str, watch: Stopwatch) -> RunFacts:
     """The facts of the run that judged the rows, with this command, these times, and the digest that the rows had."""
-    from rmbench.evaluation.build_record import times
     from rmbench.records.digest import clean_command
 
     digest = record.judgments.sha256 if record.judgments else ""
     engine = {**record.run.engine, "rescored_from": digest}
-    return record.run.model_copy(update={"command": clean_command(command), **times(started), "engine": engine})
+    return record.run.model_copy(update={"command": clean_command(command), **watch.times(), "engine": engine})

@@ -126,7 +126,7 @@ def judge_tasks(
 
 def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, probe: Probe | None) -> Record:
     """One task, from its rows to its written record."""
-    from rmbench.evaluation.build_record import make_record, now
+    from rmbench.evaluation.build_record import Stopwatch, make_record
     from rmbench.evaluation.prompts import prompt_digests
     from rmbench.metric_spec import is_linear
     from rmbench.metrics.credit.row import credit
@@ -136,7 +136,7 @@ def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, prob
     from rmbench.metrics.policies.idealised import implicit_specs
     from rmbench.records.store import write
 
-    started, settings, facts = now(), session.settings, model.facts
+    watch, settings, facts = Stopwatch(), session.settings, model.facts
     task = with_judge_credit(task, facts)
     loaded, fit, rows, judging = judge_splits(task, loaded, model, session)
     _note_unused_scores(task, model, session.progress)
@@ -150,7 +150,7 @@ def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, prob
     metrics = (*task.metrics, *implicit_specs(rows, task.metrics))
     values = measure(counted, metrics, answer_kind=facts.answer_kind, totals=totals, seed=settings.seed, fit=fit)
     values += judge_values(rows, task.metrics, values, recorded.settings, totals, settings.seed)
-    record = make_record(task, loaded, recorded, judging, values, settings, started)
+    record = make_record(task, loaded, recorded, judging, values, settings, watch)
     if probe is not None:
         record = record.model_copy(update={"probing": probe(rows)})
     headline = task.metrics[0]

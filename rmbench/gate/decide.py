@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
+from scipy import optimize, stats
 
 from rmbench.gate.policy import Policy
 from rmbench.metrics.paired.comparison import Comparison
-from rmbench.metrics.uncertainty.discordance import n_for_non_inferiority
+from rmbench.metrics.uncertainty.discordance import n_for_non_inferiority, tango_variance
 
-__all__ = ["Decision", "Outcome", "decide", "exit_code", "rows_needed", "worst"]
+__all__ = ["Decision", "Outcome", "decidable_margin", "decide", "exit_code", "rows_needed", "worst"]
 
 Outcome = Literal["pass", "regression", "inconclusive", "broken"]
 _SEVERITY: tuple[Outcome, ...] = ("pass", "inconclusive", "regression", "broken")
 """Mildest first."""
+_POWER = 0.8
 _EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regression": 1, "inconclusive": 2, "broken": 3}
 
 
@@ -72,11 +73,35 @@ def rows_needed(comparison: Comparison, policy: Policy) -> int | None:
             return None
         z = float(stats.norm.ppf(1 - policy.alpha))
         error = (comparison.high - comparison.low) / (2 * z)
-        return math.ceil(comparison.n * ((z + float(stats.norm.ppf(0.8))) * error / policy.margin) ** 2)
+        return math.ceil(comparison.n * ((z + float(stats.norm.ppf(_POWER))) * error / policy.margin) ** 2)
     if not comparison.n:
         return None
-    rows = n_for_non_inferiority(max(comparison.psi, 1 / comparison.n), policy.margin, policy.alpha)
+    rows = n_for_non_inferiority(max(comparison.psi, 1 / comparison.n), policy.margin, policy.alpha, _POWER)
     return math.ceil(rows * max(1.0, comparison.design_effect or 1.0))
+
+
+def decidable_margin(comparison: Comparison, policy: Policy) -> float | None:
+    """The smallest margin, as a fraction of the metric, under which these rows let an unchanged candidate pass with
+    power .8; None where they decide none below 1.
+
+    Of independent rows it solves M = z_alpha sqrt(V(-M)) + z_power sqrt(psi/n), V being Tango's variance where the true
+    difference is -M and psi at least one row's; else the standard error is that of the limits.
+    """
+    gain, n = comparison.gain, comparison.n
+    if gain is None or (comparison.method != "tango" and _few(comparison, policy)):
+        return None
+    z_alpha, z_power = float(stats.norm.ppf(1 - policy.alpha)), float(stats.norm.ppf(_POWER))
+    if comparison.method != "tango" or comparison.clusters < n:
+        half = (gain[1] - gain[0]) / 2
+        margin = half + z_power * half / z_alpha
+        return margin if margin < 1 else None
+    psi = max(comparison.psi, 1 / n)
+
+    def excess(margin: float) -> float:
+        tolerance = z_alpha * math.sqrt(tango_variance(n * psi / 2, n * psi / 2, n, -margin))
+        return margin - tolerance - z_power * math.sqrt(psi / n)
+
+    return float(optimize.brentq(excess, 0.0, 1.0)) if excess(1.0) > 0 else None
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["EXTERNAL_KINDS", "Located", "is_external", "locate"]
 
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?")
+_PATH = re.compile(r"\.{0,2}/|~|.*/$|[^:@]*/[^@]*/")
+"""What a folder's path begins with, ends with or has two of, and a hub id has not."""
 EXTERNAL_KINDS = ("openai", "vllm", "served", "judge-file")
 """Kinds whose answers come from a server or from a file of answers."""
 _KINDS = ("scores", "baseline", "fake", *EXTERNAL_KINDS)
@@ -88,6 +90,10 @@ def _by_name(spec: str, options: OpenOptions) -> Located:
         if card.hub is None:
             raise RmbenchError(f"The model {name} has a card, {card.path}, but is not bundled in this installation.")
         return _on_hub(card.hub, options.revision or card.revision, card, options)
+    if _PATH.match(spec):
+        raise RmbenchError(
+            f"{spec}: {'is a file, not a folder' if Path(spec).exists() else 'there is no such folder'}."
+        )
     hub = _HUB_ID.fullmatch(spec)
     if hub is None:
         raise RmbenchError(_unknown(spec, [*known, *_bundled()]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from rmbench.cli import cli, normalize_option
+from rmbench.cli import cli
+from rmbench.cli.words import normalize_option
 from tests._make import exit_code
 
 COMMANDS = ["run", "tasks", "models", "show", "validate", "score", "probe", "board", "compare", "gate"]

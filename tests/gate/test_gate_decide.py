@@ -7,15 +7,19 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rmbench.gate.decide import Outcome, decide, rows_needed, worst
+from rmbench.gate.decide import Outcome, decidable_margin, decide, rows_needed, worst
 from rmbench.gate.policy import GateError, Policy
-from rmbench.metrics.paired.comparison import Comparison
+from rmbench.metric_spec import MetricSpec
+from rmbench.metrics.paired.comparison import Comparison, compare_rows
 from rmbench.metrics.uncertainty.discordance import tango_limits
+from rmbench.types import Judged
+from tests._make import make_row
 
 Z = 1.6448536269514722
 PLAIN = Comparison(
@@ -98,6 +102,58 @@ def test_three_way_verdicts_have_the_published_chances(
     assert found["pass"] == pytest.approx(passes, abs=0.0051)
     assert found["regression"] == pytest.approx(alarms, abs=0.00051)
     assert found["inconclusive"] == pytest.approx(open_, abs=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("n", "psi"), [(50, 0.3), (100, 0.05), (100, 0.1), (358, 0.05), (358, 1 / 358), (1000, 0.005), (2985, 0.1)]
+)
+def test_the_decidable_margin_is_passed_four_times_in_five(n: int, psi: float) -> None:
+    """By exact enumeration; where few rows differ, the chances of counts are coarse."""
+    m = round(n * psi)
+    margin = decidable_margin(of_counts(m // 2, m - m // 2, n), Policy())
+    assert margin is not None
+    assert 0.8 <= chances(n, psi, 0.0, margin)["pass"] <= (0.83 if m >= 5 else 0.95)
+    assert chances(n, psi, 0.0, 0.9 * margin)["pass"] < (0.8 if m >= 5 else 0.95)
+    # Lehr's formula, of which the margin is the exact form: (z_alpha + z_power) sqrt(psi/n).
+    assert (Z + 0.8416) * math.sqrt(psi / n) < margin
+    assert (Z + 0.8416) * math.sqrt(psi / n) == pytest.approx(margin, rel=0.25 if m >= 5 else 0.5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_decidable_margin_of_clusters_by_simulation(seed: int) -> None:
+    """60 prompts of 5 rows, on which an unchanged candidate differs by prompt: under the margin that one comparison
+    gives, others pass four times in five."""
+    draw = np.random.default_rng(seed)
+    spec = MetricSpec("accuracy", "pair", chance=0.5)
+
+    def compared() -> Comparison:
+        sides: tuple[list[Judged], list[Judged]] = ([], [])
+        for prompt in range(60):
+            shift = draw.choice([0, 0, 0, 0, -1, 1])
+            for k in range(5):
+                right = draw.random() < 0.5 if not shift else shift > 0
+                before, after = (right, right) if not shift else (not right, right)
+                for side, won in zip(sides, (before, after), strict=True):
+                    side.append(make_row(f"{prompt}/{k}", (1.0 if won else -1.0, 0.0), cluster=str(prompt)))
+        return compare_rows(*sides, spec, level=0.9)
+
+    margins = [decidable_margin(compared(), Policy()) for _ in range(20)]
+    margin = sum(one for one in margins if one is not None) / len(margins)
+    passes = [decide(compared(), Policy(margin_points=100 * margin)).verdict == "pass" for _ in range(150)]
+    assert 0.68 < sum(passes) / len(passes) < 0.92
+
+
+def test_no_margin_is_decided_by_few_clusters_or_without_spread() -> None:
+    assert decidable_margin(other(method="cr1-t", clusters=9, discordant_clusters=7), Policy()) is None
+    assert decidable_margin(other(method="cr1-t", clusters=9, discordant_clusters=8), Policy()) is not None
+    assert decidable_margin(other(low=None, high=None, method=""), Policy()) is None
+
+
+def test_a_smaller_alpha_needs_a_wider_margin() -> None:
+    narrow, wide = (decidable_margin(of_counts(5, 5, 300), Policy(alpha=alpha)) for alpha in (0.1, 0.01))
+    assert narrow is not None
+    assert wide is not None
+    assert narrow < wide
 
 
 @pytest.mark.parametrize(("n", "psi"), [(100, 0.02), (100, 0.05), (100, 0.10), (358, 0.02)])

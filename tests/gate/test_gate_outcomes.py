@@ -53,6 +53,16 @@ def test_a_clear_loss_is_a_regression(sides: Sides) -> None:
     assert (result.verdict, result.exit_code) == ("regression", 1)
 
 
+def test_every_report_says_which_margin_the_rows_decide(sides: Sides) -> None:
+    # Of 358 rows 18 differ: psi .05, for which 3.2 points are decided.
+    result = gate(*sides(margins(200, 358), [*margins(191, 191), *([-1.0] * 158), *margins(9, 9)]))
+    sentence = "358 rows decide margins from 3.2 points"
+    assert sentence in " ".join(printed(result).split())
+    assert sentence in result.to_markdown()
+    assert result.to_dict()["tasks"][0]["decidable_margin"] == pytest.approx(0.0319, abs=1e-4)
+    assert "decide margins" not in printed(gate(*sides(margins(5, 8), margins(5, 8))))
+
+
 def test_the_margin_decides(sides: Sides) -> None:
     # 30 of 1,000 rows lost: the one-sided limits are about -4.0 and -2.2 points.
     old, new = sides(margins(800, 1000), margins(800, 1000, lost=30))

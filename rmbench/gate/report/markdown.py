@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rmbench.gate.decide import worst
 from rmbench.gate.policy import Policy
-from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, percent, task_name
+from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, percent, reach, task_name
 from rmbench.gate.task import TaskComparison, TaskOutcome
 from rmbench.text import printable
 
@@ -72,11 +72,8 @@ def outcomes(
         "",
     ]
     for task in tasks:
-        needed = task.decision.n_needed
-        more = "" if needed is None else f"; {needed:,} rows would let an unchanged model pass"
-        lines.append(
-            f"- {escaped(task_name(task.compared))}: **{task.decision.verdict}**, {escaped(task.decision.reason)}{more}"
-        )
+        outcome = f"**{task.decision.verdict}**, {escaped(task.decision.reason)}{reach(task, policy)}"
+        lines.append(f"- {escaped(task_name(task.compared))}: {outcome}")
     lines += [f"- {escaped(remark)}" for remark in remarks]
     shared, others = notes([task.compared for task in tasks])
     lines += _shared(shared)

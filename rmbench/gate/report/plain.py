@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rmbench.gate.decide import exit_code, worst
+from rmbench.gate.decide import decidable_margin, exit_code, worst
 from rmbench.gate.policy import Policy
 from rmbench.gate.task import TaskComparison, TaskOutcome
 
@@ -31,9 +31,15 @@ def outcomes(
         "baseline": baseline,
         "candidate": candidate,
         "policy": asdict(policy),
-        "tasks": [{**asdict(task.decision), **_task(task.compared)} for task in tasks],
+        "tasks": [_outcome(task, policy) for task in tasks],
         "remarks": list(remarks),
     }
+
+
+def _outcome(task: TaskOutcome, policy: Policy) -> dict[str, Any]:
+    comparison = task.compared.comparison
+    margin = None if comparison is None else decidable_margin(comparison, policy)
+    return {**asdict(task.decision), "decidable_margin": margin, **_task(task.compared)}
 
 
 def _task(task: TaskComparison) -> dict[str, Any]:

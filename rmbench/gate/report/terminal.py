@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rmbench.gate.decide import exit_code, worst
 from rmbench.gate.policy import Policy
-from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, p_value, percent, task_name
+from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, p_value, percent, reach, task_name
 from rmbench.gate.task import TaskComparison, TaskOutcome
 from rmbench.text import printable, text_table
 
@@ -83,7 +83,7 @@ def _outcomes(
     )
     shared, others = notes([task.compared for task in tasks])
     for task in tasks:
-        yield from _reason(task, others.get(task.compared.task, []))
+        yield from _reason(task, policy, others.get(task.compared.task, []))
     yield from _shared(shared)
     for remark in remarks:
         yield Text(printable(remark))
@@ -97,10 +97,10 @@ def _row(task: TaskOutcome) -> list[str | Text]:
     return [task_name(task.compared), *cells(task.compared, p=False), Text(outcome, style=_STYLE[outcome])]
 
 
-def _reason(task: TaskOutcome, task_notes: Sequence[str]) -> Iterator[Text]:
+def _reason(task: TaskOutcome, policy: Policy, task_notes: Sequence[str]) -> Iterator[Text]:
     decision = task.decision
-    needed = "" if decision.n_needed is None else f"; {decision.n_needed:,} rows would let an unchanged model pass"
-    yield Text(f"{task_name(task.compared)}: {decision.verdict}: {printable(decision.reason)}{needed}.")
+    reason = printable(decision.reason)
+    yield Text(f"{task_name(task.compared)}: {decision.verdict}: {reason}{reach(task, policy)}.")
     for note in task_notes:
         yield Text(f"  {printable(note)}")
     if decision.verdict != "pass":

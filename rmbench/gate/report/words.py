@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from rmbench.gate.task import TaskComparison
+from rmbench.gate.decide import decidable_margin
+from rmbench.gate.policy import Policy
+from rmbench.gate.task import TaskComparison, TaskOutcome
 from rmbench.metrics.paired.comparison import Comparison
 from rmbench.text import figure, printable
 
@@ -18,6 +21,7 @@ __all__ = [
     "notes",
     "p_value",
     "percent",
+    "reach",
     "task_name",
 ]
 
@@ -71,6 +75,23 @@ def p_value(p: float | None) -> str:
 def percent(level: float) -> str:
     """`95%`."""
     return f"{level * 100:.4g}%"
+
+
+def reach(task: TaskOutcome, policy: Policy) -> str:
+    """What the rows could decide, as clauses that each begin with a semicolon; "" where nothing can be said."""
+    comparison, needed = task.compared.comparison, task.decision.n_needed
+    clauses = "" if needed is None else f"; {needed:,} rows would let an unchanged model pass"
+    margin = None if comparison is None else decidable_margin(comparison, policy)
+    if comparison is None or margin is None or task.compared.identical or task.decision.verdict == "broken":
+        return clauses
+    return f"{clauses}; {comparison.n:,} rows decide margins from {_points_up(margin)} points"
+
+
+def _points_up(margin: float) -> str:
+    """A margin in points, rounded up to two significant digits, so that it can be decided."""
+    points = margin * 100
+    digits = max(0, 1 - math.floor(math.log10(points)))
+    return f"{math.ceil(round(points * 10**digits, 6)) / 10**digits:.{digits}f}"
 
 
 def method(name: str) -> str:

@@ -38,6 +38,7 @@ def download(hub: str, revision: str | None, *, code: bool = False, weights: str
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -50,6 +51,8 @@ def download(hub: str, revision: str | None, *, code: bool = False, weights: str
         if weights is None and not any(folder.glob("*.safetensors")):
             torch_files = ["pytorch_model*.bin", "open_clip_pytorch_model.bin"]
             folder = Path(snapshot_download(hub, revision=revision, allow_patterns=[*patterns, *torch_files]))
+    except HFValidationError as error:
+        raise RmbenchError(f"{hub} is no hub id: {error}") from error
     except GatedRepoError as error:
         raise RmbenchError(
             f"{hub} is gated: accept its terms on its hub page and log in with `hf auth login`. {_by_hand(hub)}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from rmbench.validation import validated
 __all__ = ["ScoreRow", "number", "read_rows"]
 
 _ANSWERS = ("scores", "verdicts", "decisions")
+_EXACT = 2.0**53
+"""Below it every integer is a float."""
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -81,11 +85,13 @@ def _without_nulls(scores: object) -> object:
 def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if not line.strip():
                 continue
             place = f"{file}:{number}"
             try:
-                values = json.loads(line)
+                values = json.loads(line, parse_float=_decimal)
             except (ValueError, RecursionError) as error:
                 raise RmbenchError(f"{place} is not JSON: {error}") from error
             if not isinstance(values, dict):
@@ -114,14 +120,31 @@ def number(value: object) -> float | None:
 
     Raises:
         TypeError: it is not a number.
+        ValueError: it is one above 2^53 that floating point rounds, so that different scores would tie.
     """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise TypeError(f"{value!r} is not a number")
     try:
-        return float(value) if math.isfinite(value) else None
+        nearest = float(value)
     except OverflowError:  # an integer beyond the range of a float
         return None
+    if not math.isfinite(nearest):
+        return None
+    if not isinstance(value, float) and abs(nearest) >= _EXACT and value != int(nearest):
+        raise ValueError(
+            f"{value} is read as {nearest:.0f}, and so are other scores near it: above 2^53 floating point has no room "
+            "for every number; give ranks, or smaller scores"
+        )
+    return nearest
+
+
+def _decimal(text: str) -> float | Decimal:
+    """A number of a JSON file with a point or an exponent; exact where floating point would round it silently."""
+    nearest = float(text)
+    if abs(nearest) < _EXACT or math.isinf(nearest) or Decimal(repr(nearest)) == Decimal(text):
+        return nearest
+    return Decimal(text)

@@ -152,7 +152,7 @@ def _scores(row: ScoreRow, size: int) -> dict[str, list[float | None]]:
             raise RmbenchError(f"{row.place} (id {row.id}): {what} must list {size} numbers, found {instead}.")
         try:
             scores[str(name)] = [number(value) for value in column]
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise RmbenchError(f"{row.place} (id {row.id}): {what}: {error}.") from error
     return scores
 

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast, get_args
 
 from rmbench.errors import did_you_mean
+from rmbench.models.scores.rows import number
 from rmbench.types import TIE, Status, Verdict
 
 __all__ = ["parse_verdicts"]
@@ -91,6 +92,8 @@ def _value(value: Any, kind: Kind, shown: Sequence[int], where: str) -> int | fl
         raise ValueError(f"{where}: {value!r} is no {kind} of the candidates {list(shown)}")
     if value == "tie" and kind == "pick":
         return TIE
+    if kind == "rating":
+        number(value)  # raises where floating point would round it
     return tuple(value) if kind == "ranking" else cast("int | float | str", value)
 
 

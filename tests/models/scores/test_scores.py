@@ -85,6 +85,45 @@ def test_a_row_that_does_not_fit_its_example(row: Any, message: str, tmp_path: P
         judged(tmp_path, row)
 
 
+TWO53 = 2**53
+
+
+@pytest.mark.parametrize("apart", [(TWO53, TWO53 + 1), (-TWO53 - 1, 0), (10**18 + 1, 10**18 + 2)])
+@pytest.mark.parametrize("shape", ["{}", "{}.0", "{}e0", '{{"overall": {}}}'])
+def test_scores_that_floats_cannot_tell_apart_are_an_error(apart: Any, shape: str, tmp_path: Path) -> None:
+    spelled = [shape.removeprefix('{{"overall": ').removesuffix("}}").format(number) for number in apart]
+    scores = f"[{', '.join(spelled)}]"
+    file = tmp_path / "s.jsonl"
+    file.write_text(f'{{"task": "t", "id": "0", "scores": {shape.format(scores) if "overall" in shape else scores}}}')
+    with pytest.raises(RmbenchError, match=r"s\.jsonl:1 \(id 0\): .* is read as .*above 2\^53"):
+        opened(file).judge("t", example("0"))
+
+
+@pytest.mark.parametrize(
+    "number", ["9007199254740992", "9007199254740994.0", "1e300", "1.2345678901234567e+20", "1e23"]
+)
+def test_large_scores_that_are_read_as_they_stand(number: str, tmp_path: Path) -> None:
+    file = tmp_path / "s.jsonl"
+    file.write_text(f'{{"task": "t", "id": "0", "scores": [{number}, -{number}]}}')
+    assert opened(file).judge("t", example("0")).rewards == (float(number), -float(number))
+
+
+def test_parquet_integers_and_ratings_are_held_alike(tmp_path: Path) -> None:
+    file = tmp_path / "s.parquet"
+    pd.DataFrame({"task": ["t"], "id": ["0"], "scores": [[TWO53, TWO53 + 1]]}).to_parquet(file)
+    with pytest.raises(RmbenchError, match=r"row 0 \(id 0\): .*9007199254740993 is read as 9007199254740992"):
+        opened(file).judge("t", example("0"))
+    with pytest.raises(RmbenchError, match="9007199254740993 is read as"):
+        judged(tmp_path, {"verdicts": [{"shown": [0], "kind": "rating", "value": TWO53 + 1}]})
+
+
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\n", b"\xef\xbb\xbf\r\n"])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(start: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "s.jsonl"
+    file.write_bytes(start + b'{"task": "t", "id": "0", "scores": [1, 2]}\n')
+    assert opened(file).judge("t", example("0")).rewards == (1.0, 2.0)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
