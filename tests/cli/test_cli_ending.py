@@ -99,8 +99,11 @@ def test_bad_input_of_a_command_is_2_and_one_message(capsys: pytest.CaptureFixtu
 
 
 SLOW = """
+import signal
 import time
 import rmbench.cli as cli
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background, where it is ignored
 
 @cli.cli.command()
 def slow():
