@@ -1,33 +1,82 @@
-"""Worker processes: each opens the model and computes jobs; a job whose worker dies is given to another."""
+"""Worker processes: each opens the model and computes jobs; a row that kills its process fails alone."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import Counter, deque
+import pickle
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from typing import Any
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 
-from rmbench.engine.compute import compute, reason
+from rmbench.engine.compute import reason
 from rmbench.engine.interfaces import Job, Side
 from rmbench.engine.serialization import RowResult
+from rmbench.engine.worker_process import Ready, WorkerProcess
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import Responder, Scorer
+from rmbench.models.protocols import Group, Responder, Scorer
 
 __all__ = ["Workers"]
 
 Opener = Callable[[], Scorer | Responder]
 
-_DEATHS = 2
-"""After this many workers have died on a job it is given up."""
+_TRIES = 2
+"""After this many deaths on a batch its rows are computed one by one; after this many on one row, the row fails."""
+_MOST_DEATHS = 40
+"""Of one call of `run`, since each costs another opening of the model."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Rows of a job that are computed together: all of them, or one."""
+
+    job: Job
+    places: range
+    deaths: int = 0
+
+    @property
+    def as_job(self) -> Job:
+        if len(self.places) == len(self.job.rows):
+            return self.job
+        alone = (Group(0, 1),) if self.job.groups else ()
+        return Job(self.job.index, self.job.rows[self.places.start : self.places.stop], alone)
 
 
 @dataclass(slots=True)
 class _Worker:
-    process: Any
-    pipe: Connection
-    job: Job | None = None
+    process: WorkerProcess
+    ready: bool = False
+    piece: _Piece | None = None
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is left to do, and the results so far, by the index of their job."""
+
+    waiting: deque[_Piece]
+    results: dict[int, list[RowResult | None]] = field(default_factory=dict)
+    deaths: int = 0
+
+    def add(self, piece: _Piece, results: Sequence[RowResult]) -> list[RowResult] | None:
+        """Store a piece's results; returns those of the whole job once there are no others to come."""
+        index, size = piece.job.index, len(piece.job.rows)
+        stored = self.results.setdefault(index, [None] * size)
+        stored[piece.places.start : piece.places.stop] = results
+        whole = [result for result in stored if result is not None]
+        if len(whole) < size:
+            return None
+        del self.results[index]
+        return whole
+
+    def died(self, piece: _Piece, how: str) -> list[RowResult] | None:
+        """After a worker's death on a piece: it waits again, whole or row by row; or its one row has failed."""
+        piece.deaths += 1
+        if piece.deaths < _TRIES:
+            self.waiting.appendleft(piece)
+        elif len(piece.places) > 1:
+            self.waiting.extendleft(_Piece(piece.job, range(at, at + 1)) for at in reversed(piece.places))
+        else:
+            return self.add(piece, [RowResult(error=f"the worker process died twice on it ({how})")])
+        return None
 
 
 class Workers:
@@ -39,146 +88,112 @@ class Workers:
     """
 
     def __init__(self, opener: Opener, count: int) -> None:
-        """`opener` opens the model in a worker, and must be picklable; `count` is at least 1."""
+        """`opener` opens the model in a worker, and must be picklable by name; `count` is at least 1."""
         self._opener = opener
         self._count = count
+        self._payload = b""
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Workers:
-        self._workers = [self._start() for _ in range(self._count)]
+        """Start the processes; they open the model while the caller goes on."""
+        try:
+            self._payload = pickle.dumps(self._opener)
+        except Exception as error:
+            raise RmbenchError(f"the model cannot be opened in worker processes: {reason(error)}") from error
+        self._fill()
         return self
 
     def __exit__(self, *exception: object) -> None:
         for worker in self._workers:
-            worker.pipe.close()
+            worker.process.hang_up()
         for worker in self._workers:
-            worker.process.join(5)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.process.end()
         self._workers = []
 
     def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
         """Compute jobs in the workers.
 
+        A worker that dies is replaced, and what it computed goes to another one. After two deaths the rows of a batch
+        are computed one by one; a row that kills two workers by itself fails.
+
         Raises:
-            RmbenchError: a worker cannot open the model, or breaks the scorer's protocol.
+            RmbenchError: a worker cannot open the model, dies before it has opened it, opens another one, or breaks
+                the scorer's protocol; workers died too often.
         """
-        waiting = deque(jobs)
-        died: Counter[int] = Counter()
+        work = _Work(deque(_Piece(job, range(len(job.rows))) for job in jobs))
         left = len(jobs)
-        while left:
-            for worker in self._workers:
-                if worker.job is None and waiting:
-                    worker.job = waiting.popleft()
-                    self._send(worker, worker.job, side, scorer)
-            for worker in self._ready():
-                job, worker.job = worker.job, None
-                answer = self._receive(worker)
-                if job is None:
-                    continue
-                if isinstance(answer, list):
-                    left -= 1
-                    yield job.index, answer
-                    continue
-                died[job.index] += 1
-                if died[job.index] < _DEATHS:
-                    waiting.appendleft(job)
-                else:
-                    left -= 1
-                    yield (
-                        job.index,
-                        [RowResult(error=f"the worker process died twice on it ({answer})")] * len(job.rows),
-                    )
-
-    def _start(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self._opener, self._count), daemon=True)
-        process.start()
-        theirs.close()
-        return _Worker(process, ours)
-
-    def _send(self, worker: _Worker, job: Job, side: Side, scorer: Scorer) -> None:
+        self._fill()
         try:
-            worker.pipe.send((job, side, "hidden" in scorer.answers))
-        except OSError:  # it died between two jobs; its silence is read below
-            return
+            while left:
+                for worker in self._workers:
+                    if worker.ready and worker.piece is None and work.waiting:
+                        worker.piece = work.waiting.popleft()
+                        worker.process.send((worker.piece.as_job, side, "hidden" in scorer.answers))
+                for worker in self._heard_of():
+                    done = self._hear(worker, work, scorer)
+                    if done is not None:
+                        left -= 1
+                        yield done
+        finally:
+            self._drop_busy()
 
-    def _ready(self) -> list[_Worker]:
-        busy = [worker for worker in self._workers if worker.job is not None]
-        ready = set(wait([worker.pipe for worker in busy]))
-        return [worker for worker in busy if worker.pipe in ready]
+    def _fill(self) -> None:
+        """Start the processes that are missing."""
+        missing = self._count - len(self._workers)
+        self._workers += [_Worker(WorkerProcess(self._payload, self._count)) for _ in range(missing)]
 
-    def _receive(self, worker: _Worker) -> list[RowResult] | str:
-        """A job's results; where the worker died, how it ended, and a new one is started in its place."""
+    def _drop_busy(self) -> None:
+        """End the workers that still compute, after an error: nobody asks for their answers any more."""
+        for worker in self._workers:
+            if worker.piece is not None:
+                worker.process.hang_up()
+                worker.process.end(patience=0)
+        self._workers = [worker for worker in self._workers if worker.piece is None]
+
+    def _heard_of(self) -> list[_Worker]:
+        """The workers that said something or died; waits until there is one."""
+        heard = set(wait([worker.process.pipe for worker in self._workers]))
+        return [worker for worker in self._workers if worker.process.pipe in heard]
+
+    def _hear(self, worker: _Worker, work: _Work, scorer: Scorer) -> tuple[int, list[RowResult]] | None:
+        """Take what a worker says, or its death; the index and the results of the job that is thereby done."""
         try:
-            answer = worker.pipe.recv()
+            said = worker.process.receive()
         except (EOFError, OSError):
-            worker.process.join(5)
-            ended = f"exit code {worker.process.exitcode}"
-            worker.pipe.close()
-            fresh = self._start()
-            worker.process, worker.pipe = fresh.process, fresh.pipe
-            return ended
-        if isinstance(answer, RmbenchError):
-            raise answer
-        results: list[RowResult] = answer
-        return results
+            how = worker.process.ended()
+            self._check_death(worker, work, how)
+            worker.process, worker.ready = WorkerProcess(self._payload, self._count), False
+            said = None
+        if isinstance(said, RmbenchError):
+            raise said
+        if isinstance(said, Ready):
+            _check_model(said.fingerprint, scorer.facts.fingerprint)
+            worker.ready = True
+            return None
+        piece, worker.piece = worker.piece, None
+        if piece is None:
+            return None  # it died between two jobs
+        results = work.died(piece, how) if said is None else work.add(piece, said)
+        return None if results is None else (piece.job.index, results)
+
+    def _check_death(self, worker: _Worker, work: _Work, how: str) -> None:
+        """Raise RmbenchError where another process in its place would die as well."""
+        if not worker.ready:
+            raise RmbenchError(
+                f"a worker process died before it had opened the model ({how}). Is there memory for the model "
+                f"{self._count + 1} times, in --workers {self._count} and in this process? Fewer workers need less."
+            )
+        work.deaths += 1
+        if work.deaths >= _MOST_DEATHS:
+            raise RmbenchError(
+                f"worker processes died {work.deaths} times while they computed, the last one with {how}, so the run "
+                "stops here. Is there enough memory? Fewer --workers or a smaller --batch-tokens need less."
+            )
 
 
-def _work(pipe: Connection, opener: Opener, count: int) -> None:
-    """The worker process: open the model, then compute job after job until the pipe closes."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the calling process, which closes the pipe
-    _take_share(count)
-    try:
-        scorer = opener()
-    except Exception as error:
-        _answer(pipe, RmbenchError(f"a worker cannot open the model: {reason(error)}"))
-        return
-    while True:
-        try:
-            job, side, hidden = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if not _answer(pipe, _results(scorer, job, side, hidden)):
-            return
-
-
-def _results(opened: Scorer | Responder, job: Job, side: Side, hidden: bool) -> list[RowResult] | RmbenchError:
-    from rmbench.engine.batch import in_groups
-    from rmbench.models.abilities import HiddenStateScorer
-    from rmbench.models.protocols import SharingScorer
-
-    scorer: Any = opened.with_hidden() if hidden and isinstance(opened, HiddenStateScorer) else opened
-    groups = job.groups
-    if groups and not (isinstance(scorer, SharingScorer) and scorer.sharing([in_groups(job.rows, groups)]).shares):
-        return [result for row in job.rows for result in compute(scorer, [row], side)]
-    try:
-        return compute(scorer, job.rows, side, tuple(groups) or ())
-    except RmbenchError as error:
-        return error
-
-
-def _answer(pipe: Connection, answer: object) -> bool:
-    """Send; whether the other end was still open."""
-    try:
-        pipe.send(answer)
-    except OSError:
-        return False
-    return True
-
-
-def _take_share(count: int) -> None:
-    """Use a worker's share of the cores, so that N workers do not start N times as many threads as there are cores."""
-    import os
-    import sys
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch = sys.modules.get("torch")
-    if torch is None:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // count))
-    else:
-        torch.set_num_threads(max(1, cores // count))
+def _check_model(theirs: str, ours: str) -> None:
+    if theirs != ours:
+        raise RmbenchError(
+            f"a worker process opened another model than this process (fingerprints {theirs[:8]} and {ours[:8]}). Were "
+            "its files changed meanwhile?"
+        )

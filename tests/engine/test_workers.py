@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rmbench.engine.interfaces import Job
 from rmbench.engine.judge import EngineOptions, judge
+from rmbench.engine.requests import requests_of
 from rmbench.engine.workers import Workers
 from rmbench.errors import RmbenchError
 
 MODULE = """
-import os, pathlib
+import os, pathlib, signal
 import numpy as np
 from rmbench.models.protocols import Encoded, ModelFacts, Sharing
 
@@ -37,10 +43,13 @@ class Toy:
 
     def forward(self, batch):
         for row in batch.rows:
-            mark = pathlib.Path(self.marks, "died")
-            if "ALWAYS" in row.payload or ("ONCE" in row.payload and not mark.exists()):
-                mark.touch()
+            deaths = pathlib.Path(self.marks, "died")
+            if "ALWAYS" in row.payload or ("ONCE" in row.payload and not deaths.exists()):
+                with deaths.open("a") as file:
+                    file.write("x")
                 os._exit(9)
+            if "SHOT" in row.payload:
+                os.kill(os.getpid(), signal.SIGKILL)
         return {"reward": np.array([[float(sum(row.ids) % 97)] for row in batch.rows], dtype=np.float32)}
 
     def combine(self, outputs):
@@ -54,6 +63,18 @@ class OpenToy:
 
 def cannot_open():
     raise OSError("weights are gone")
+
+def dies_opening():
+    os._exit(3)
+
+def is_shot_opening():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Other(Toy):
+    facts = ModelFacts("toy", "1", "scalar", fingerprint="other")
+
+def open_other():
+    return Other()
 
 class Wrong(Toy):
     def forward(self, batch):
@@ -99,15 +120,52 @@ def test_a_worker_that_dies_once_loses_no_row(toy: Any, example: Any, tmp_path: 
     assert judging.judgments == judge("t", examples, toy.Toy(str(tmp_path))).judgments
 
 
-def test_a_job_that_kills_every_worker_fails_and_the_others_do_not(toy: Any, example: Any, tmp_path: Path) -> None:
-    examples = rows(example, "ALWAYS")
-    options = EngineOptions(batch_rows=2, share=False)
+@pytest.mark.parametrize("share", [True, False])
+def test_a_row_that_kills_its_worker_fails_alone(toy: Any, example: Any, tmp_path: Path, share: bool) -> None:
+    examples = rows(example, "ALWAYS", *(f"{n} more" for n in range(20)))
+    options = EngineOptions(share=share, batch_tokens=100_000)
     with Workers(toy.OpenToy(str(tmp_path)), 2) as workers:
         judging = judge("t", examples, toy.Toy(str(tmp_path)), executor=workers, options=options)
-    failed = [judgment for judgment in judging.judgments if judgment.status == "failed"]
-    assert 1 <= len(failed) <= 2
-    assert all("died twice on it (exit code 9)" in judgment.error for judgment in failed)
-    assert judging.judgments[-1] in failed
+    (failed,) = (judgment for judgment in judging.judgments if judgment.status == "failed")
+    assert failed.id == "e12"
+    assert failed.error == "candidate 0: the worker process died twice on it (exit code 9)"
+    assert len((tmp_path / "died").read_text()) == 4  # twice with its batch, twice alone
+    healthy = [one for one in examples if one.id != "e12"]
+    assert [one for one in judging.judgments if one is not failed] == list(judge("t", healthy, toy.Toy()).judgments)
+
+
+def test_the_signal_that_ended_a_worker_is_named(toy: Any, example: Any) -> None:
+    with Workers(toy.OpenToy(), 1) as workers:
+        judging = judge("t", rows(example, "SHOT"), toy.Toy(), executor=workers)
+    assert judging.judgments[-1].error == "candidate 0: the worker process died twice on it (signal SIGKILL)"
+    assert [judgment.status for judgment in judging.judgments] == ["ok"] * 12 + ["failed"]
+
+
+def test_deaths_are_bounded(toy: Any, example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmbench.engine.workers._MOST_DEATHS", 5)
+    examples = rows(example, *(f"ALWAYS {n}" for n in range(10)))
+    with (
+        Workers(toy.OpenToy(str(tmp_path)), 2) as workers,
+        pytest.raises(RmbenchError, match=r"worker processes died 5 times .* exit code 9.*--workers"),
+    ):
+        judge("t", examples, toy.Toy(str(tmp_path)), executor=workers, options=EngineOptions(batch_rows=1))
+    assert len((tmp_path / "died").read_text()) <= 6  # the other worker's last is not waited for
+
+
+def test_after_an_error_the_workers_begin_anew(toy: Any, example: Any) -> None:
+    """What a worker still computes for a task that was given up is not taken for an answer of the next task."""
+    examples = rows(example)
+    with Workers(toy.OpenToy(), 2) as workers:
+        abandoned = workers.run(toy.Toy(), jobs(toy, examples), "right")
+        next(abandoned)
+        abandoned.close()  # type: ignore[attr-defined]
+        judging = judge("t", examples[::-1], toy.Toy(), executor=workers, options=EngineOptions(batch_rows=1))
+    assert judging.judgments == judge("t", examples[::-1], toy.Toy()).judgments
+
+
+def jobs(toy: Any, examples: Any) -> list[Job]:
+    requests = requests_of(examples, "chat", in_pairs=False)[0]
+    return [Job(index, (row,)) for index, row in enumerate(toy.Toy().encode(requests))]
 
 
 def test_a_worker_that_disagrees_computes_rows_by_themselves(toy: Any, example: Any) -> None:
@@ -118,8 +176,48 @@ def test_a_worker_that_disagrees_computes_rows_by_themselves(toy: Any, example: 
 
 @pytest.mark.parametrize(
     ("opener", "message"),
-    [("cannot_open", "cannot open the model: OSError: weights are gone"), ("open_wrong", "forward gave")],
+    [
+        ("cannot_open", "cannot open the model: OSError: weights are gone"),
+        ("open_wrong", "forward gave"),
+        (
+            "dies_opening",
+            r"died before it had opened the model \(exit code 3\)\. Is there memory for the model 3 times",
+        ),
+        ("is_shot_opening", r"died before it had opened the model \(signal SIGKILL\).*--workers 2"),
+        ("open_other", r"opened another model than this process \(fingerprints other and toy\)"),
+    ],
 )
 def test_what_is_wrong_with_every_worker_is_one_error(toy: Any, example: Any, opener: str, message: str) -> None:
-    with Workers(getattr(toy, opener), 1) as workers, pytest.raises(RmbenchError, match=message):
+    with Workers(getattr(toy, opener), 2) as workers, pytest.raises(RmbenchError, match=message):
         judge("t", rows(example), toy.Toy(), executor=workers)
+
+
+def test_an_opener_that_no_worker_can_be_sent_is_one_error(toy: Any) -> None:
+    with pytest.raises(RmbenchError, match="cannot be opened in worker processes: "), Workers(lambda: toy.Toy(), 1):
+        pass
+
+
+UNGUARDED = """
+import json, pathlib, sys
+import rmbench
+
+pathlib.Path(sys.argv[1], "starts").open("a").write("x")
+results = rmbench.run(
+    "tiny-bt", ["rm-bench"], source="sample", workers=int(sys.argv[2]), out=pathlib.Path(sys.argv[1], sys.argv[2])
+)
+print(json.dumps([results.headline("rm-bench").value, results.failed_rows]))
+"""
+
+
+def test_a_script_without_a_main_guard_works(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    said = []
+    for workers in ("1", "2"):
+        command = [sys.executable, str(script), str(tmp_path), workers]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+        assert ended.returncode == 0, ended.stderr
+        said.append(json.loads(ended.stdout.splitlines()[-1]))
+    assert said[0] == said[1]
+    assert said[0][0] == pytest.approx(0.542, abs=1e-3)
+    assert (tmp_path / "starts").read_text() == "xx"  # once a run: no worker ran the script again
