@@ -8,7 +8,7 @@ import json
 from rmbench.models.judges.declaration import JudgeProtocol, load_protocol, read_template
 from rmbench.models.judges.prompt import Prompt
 from rmbench.models.judges.responder import JudgeResponder
-from rmbench.models.judges.settings import JUDGE_ARGS, JudgeSettings, judge_settings
+from rmbench.models.judges.settings import JUDGE_ARGS, MAX_REPLY, JudgeSettings, judge_settings
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
 from rmbench.models.servers.generation import Backend
@@ -45,7 +45,9 @@ def make_judge(
     rubric = read_template(settings.rubric).strip() if settings.rubric else ""
     prompt = Prompt.of(declared, quoted=settings.marks == "quoted", rubric=rubric)
     recorded = _record_settings(backend, declared, settings, prompt)
-    whole = json.dumps([backend.name, recorded, options.seed], sort_keys=True).encode()
+    # Without a default that came later, so that fingerprints, and with them cached replies, stay.
+    hashed = {key: value for key, value in recorded.items() if (key, value) != ("max_reply", MAX_REPLY)}
+    whole = json.dumps([backend.name, hashed, options.seed], sort_keys=True).encode()
     fingerprint = hashlib.sha256(whole).hexdigest()
     facts = ModelFacts(
         name=backend.name,
@@ -81,6 +83,7 @@ def _record_settings(
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "max_tokens": settings.max_tokens,
+        "max_reply": settings.max_reply,
         "repetition_penalty": declared.sampling.repetition_penalty,
         # Only where it matters, so that the others' fingerprints, and with them their cached replies, stay.
         **({"min_option_mass": settings.min_option_mass} if declared.verdict.options else {}),

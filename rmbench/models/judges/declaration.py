@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.validation import read_toml, validated
@@ -147,7 +147,9 @@ class JudgeProtocol(_Declared):
     """Position orders of pairs; of more candidates, a seeded permutation and its reverse, or the permutation alone."""
     message: tuple[PromptMessage, ...] = Field(min_length=1, strict=False)
     verdict: VerdictFormat
-    think: tuple[tuple[str, str], ...] = Field(default=(("<think>", "</think>"),), strict=False)
+    think: tuple[Annotated[tuple[str, str], Strict(False)], ...] = Field(
+        default=(("<think>", "</think>"),), strict=False
+    )
     """Opening and closing tags of reasoning, which is never parsed for a verdict."""
     sampling: DeclaredSampling = DeclaredSampling()
     unparsed: float | Literal["task"] = "task"
@@ -174,6 +176,11 @@ class JudgeProtocol(_Declared):
         read = {"pointwise": "rating", "yes-no": "rating"}.get(self.shape)
         if read and self.verdict.reads != read:
             raise ValueError(f"verdict.reads: a {self.shape} protocol reads a {read}")
+        verdict = self.verdict
+        tags = (tag for pair in self.think for tag in pair)
+        for mark in (*self.reserved, *tags, verdict.mark, verdict.tie, verdict.tag, *verdict.values):
+            if "~" in mark:
+                raise ValueError(f"{mark!r}: a mark holds no tilde, which quotes marks inside candidates")
         if isinstance(self.unparsed, float) and not 0 <= self.unparsed <= 1:
             raise ValueError("unparsed: a credit lies between 0 and 1")
         return self

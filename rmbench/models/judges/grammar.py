@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rmbench.models.judges.declaration import PLACEHOLDER, VerdictFormat
+from rmbench.models.judges.json_objects import last_object
 from rmbench.models.servers.option_probs import reasoning_end
 
 __all__ = ["extract_verdicts", "strip_reasoning", "verdict_pattern"]
@@ -26,6 +27,8 @@ _FORMS = {
     "number": r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?",
 }
 _BOXED = "\\boxed{"
+_BRACE = re.compile(r"\\boxed\{|[{}]")
+_BROKEN = "broken"
 _NONE = "\0"
 """Stands for a place that exists and holds no verdict of any form."""
 
@@ -38,11 +41,17 @@ def verdict_pattern(verdict_format: VerdictFormat) -> re.Pattern[str]:
     form = {
         "label": label,
         "number": number,
-        "numbers": rf"{number}(?:[ \t]*,[ \t]*|[ \t]+){number}(?:(?:[ \t]*,[ \t]*|[ \t]+){number})*",
+        "numbers": rf"{number}(?:(?:[ \t]*,[ \t]*|[ \t]+){number})+",
         "ranking": rf"{label}(?:[ \t]*>[ \t]*{label})+",
         "value": "|".join(re.escape(value) for value in sorted(verdict_format.values, key=len, reverse=True)),
     }[verdict_format.form]
-    text = f"{_guard(before, behind=True)}{_literal(before)}({form}){_literal(after)}{_guard(after, behind=False)}"
+    begin = _guard(before, behind=True) + _literal(before.lstrip(" \t"))
+    end = _literal(after.rstrip(" \t")) + _guard(after, behind=False)
+    text = f"{begin}({form}){end}"
+    if verdict_format.form in ("numbers", "ranking"):
+        # A list is taken whole, with or without the mark's end behind it: else it would be read again from each of its
+        # members, which takes quadratic time.
+        text = f"{begin}((?>{form}))(?:{end}|(?P<{_BROKEN}>))"
     if verdict_format.tie:
         text = f"{re.escape(verdict_format.tie)}|{text}"  # first, because a tie's mark may look like a label's
     return re.compile(text, re.ASCII | (re.IGNORECASE if verdict_format.ignore_case else 0))
@@ -50,7 +59,7 @@ def verdict_pattern(verdict_format: VerdictFormat) -> re.Pattern[str]:
 
 def _literal(text: str) -> str:
     """The literal text, with any number of blanks between words."""
-    return re.escape(text).replace(r"\ ", r"[ \t]*")
+    return r"[ \t]*".join(map(re.escape, re.split(r"[ \t]+", text)))
 
 
 def _guard(neighbour: str, *, behind: bool) -> str:
@@ -83,18 +92,24 @@ def _spelled(match: re.Match[str]) -> str:
     return match[0] if match[1] is None else match[1]
 
 
+def _marks(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+    return [match for match in pattern.finditer(text) if match.lastgroup != _BROKEN]
+
+
+def _spelled_in(text: str, pattern: re.Pattern[str]) -> list[str]:
+    """All verdicts in a text."""
+    return [_spelled(match) for match in _marks(text, pattern)]
+
+
 def _whole(text: str, pattern: re.Pattern[str]) -> list[str]:
     """The verdict that fills a place; any other text there is no verdict."""
     match = pattern.fullmatch(text.strip(" \t\r\n"))
-    return [_spelled(match) if match else _NONE]
+    return [_spelled(match) if match and match.lastgroup != _BROKEN else _NONE]
 
 
 def _last(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
-    for line in reversed(text.split("\n")):
-        verdicts = [_spelled(match) for match in pattern.finditer(line)]
-        if verdicts:
-            return verdicts
-    return []
+    lines = filter(None, reversed(text.split("\n")))
+    return next(filter(None, (_spelled_in(line, pattern) for line in lines)), [])
 
 
 def _first_line(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
@@ -108,7 +123,7 @@ def _all(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> 
 def _end(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     """The last mark of the last line, where nothing but punctuation follows it."""
     line = text.rstrip(" \t\r\n").rsplit("\n", 1)[-1]
-    matches = list(pattern.finditer(line))
+    matches = _marks(line, pattern)
     return [_spelled(matches[-1])] if matches and not re.search(r"\w", line[matches[-1].end() :]) else []
 
 
@@ -118,56 +133,42 @@ def _tag(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> 
     end = text.find(closing, start)
     if start < 0 or end < 0:  # an unclosed tag may be the end of a longer one
         return []
-    return [_spelled(match) for match in pattern.finditer(text[start + len(opening) : end])]
+    return _spelled_in(text[start + len(opening) : end], pattern)
 
 
 def _boxed(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
+    """The boxes from the line of the last one on, whole; one that is never closed, or holds another, is no verdict."""
     start = text.rfind(_BOXED)
     if start < 0:
         return []
-    line_start = text.rfind("\n", 0, start) + 1
-    verdicts = []
-    while (line_start := text.find(_BOXED, line_start)) >= 0:
-        line_start += len(_BOXED)
-        verdicts += _whole(_balanced(text, line_start), pattern)
-    return verdicts
+    verdicts: list[str] = []
+    opened: list[int] = []  # where the inside of each box begins, 0 for other braces
+    for brace in _BRACE.finditer(text, text.rfind("\n", 0, start) + 1):
+        if brace[0] != "}":
+            opened.append(brace.end() if brace[0] == _BOXED else 0)
+        elif opened and (begun := opened.pop()):
+            holds_box = text.find(_BOXED, begun, brace.start()) >= 0
+            verdicts += [_NONE] if holds_box else _whole(_unwrapped(text[begun : brace.start()]), pattern)
+    return [*verdicts, *([_NONE] if any(opened) else [])]
 
 
-def _balanced(text: str, start: int) -> str:
-    """The text up to the brace that closes the one before `start`, without LaTeX's text{...} or brackets around it; no
-    verdict where it is never closed."""
-    depth = 1
-    for place in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if depth == 0:
-            inner = text[start:place].strip()
-            wrapped = re.fullmatch(r"\\text\{([^{}]*)\}|\[([^\[\]]*)\]", inner)
-            return inner if wrapped is None else wrapped[1] if wrapped[2] is None else wrapped[2]
-    return _NONE
+def _unwrapped(box: str) -> str:
+    """A box's text without LaTeX's text{...} or brackets around it."""
+    inner = box.strip()
+    wrapped = re.fullmatch(r"\\text\{([^{}]*)\}|\[([^\[\]]*)\]", inner)
+    return inner if wrapped is None else wrapped[1] if wrapped[2] is None else wrapped[2]
 
 
 def _json(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
-    objects, end = _objects(text)
-    if not objects or "{" in text[end:]:  # the last object is unfinished
+    place = last_object(text)
+    if place is None or "{" in text[place.stop :]:  # the last object is unfinished
         return []
-    values = [value for name, value in objects[-1] if name == verdict_format.tag]
+    try:
+        pairs = json.loads(text[place], object_pairs_hook=_Pairs, parse_constant=str)
+    except (ValueError, RecursionError):  # a number of too many digits, objects too deep in each other
+        return [_NONE]
+    values = [value for name, value in pairs if name == verdict_format.tag]
     return [piece for value in values for piece in _whole(_as_text(value), pattern)]
-
-
-def _objects(text: str) -> tuple[list[list[tuple[str, Any]]], int]:
-    """The text's outermost JSON objects as pairs, duplicate keys included, and where the last one ends."""
-    decoder = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=str)
-    objects: list[list[tuple[str, Any]]] = []
-    end = 0
-    start = text.find("{")
-    while start >= 0:
-        try:
-            value, end = decoder.raw_decode(text, start)
-            objects.append(value)
-            start = text.find("{", end)
-        except (ValueError, RecursionError):
-            start = text.find("{", start + 1)
-    return objects, end
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -16,13 +16,14 @@ from rmbench.types import TIE
 
 __all__ = ["PARSERS"]
 
+# Upstream's patterns, with white space that two of their parts may take given to one, so that a search is linear.
 _SCORE = re.compile(
-    r"(?:\[RESULT\]|\[SCORE\]|Score:?|Result:?|\[Result\]:?|score\s+of)\s*(?:\(|\[|\s)*(\d+)"
+    r"(?:\[RESULT\]|\[SCORE\]|Score:?|Result:?|\[Result\]:?|score\s+of)[\s(\[]*(\d+)"
     r"(?:\)|\]|\s|$|/\s*5|\s*out\s*of\s*5)",
     re.IGNORECASE,
 )
 _BETTER = re.compile(
-    r"(?:\[RESULT\]|\[RESULT:\s*|\[Response\s+|\[Result\](?:\s+Response)?|\[Result:\s*|(?:^|\n)Result:?\s*)"
+    r"(?:\[RESULT\]|\[RESULT:|\[Response\s|\[Result\](?:\s+Response)?|\[Result:|(?:^|\n)Result:?)"
     r"\s*(A|B)(?:\]|\s|$)",
     re.IGNORECASE | re.MULTILINE,
 )

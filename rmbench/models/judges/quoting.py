@@ -43,15 +43,25 @@ CHAT_MARKS = (
 )
 """Special tokens of the chat templates in common use."""
 
-_TILDES = "~*"
+
+_TILDES = "~*+"
+_LONGEST = 128  # characters of a placeholder, white space in a row being one
+
+
+def _run(characters: str, *, spaced: bool = False) -> str:
+    """Several of these characters, with tildes anywhere. Their number is limited, so that a search stays linear in the
+    text, whatever the mark."""
+    space = r"|\s[\s~]*+" if spaced else ""
+    return f"(?:{characters}~*+{space}){{1,{_LONGEST}}}"
+
+
 _WILD = {
     "letter": "[A-Za-z]",
-    "label": "[A-Za-z0-9~]+",
-    "number": "[0-9.~]+",
-    "ranking": r"[A-Za-z0-9>\s~]+",
-    "numbers": r"[0-9.,\s~]+",
-    # No mark can begin inside it, so a search stays linear in the text.
-    "word": "[^<>|\uff5c\n]+",
+    "label": _run("[A-Za-z0-9]"),
+    "number": _run("[0-9.]"),
+    "ranking": _run("[A-Za-z0-9>]", spaced=True),
+    "numbers": _run("[0-9.,]", spaced=True),
+    "word": _run("[^<>|\uff5c\n~]"),
 }
 _WILD_NAME = re.compile(r"\{(" + "|".join(_WILD) + r")\}")
 _PREFIX = 4  # characters that make the text before a placeholder a mark by itself

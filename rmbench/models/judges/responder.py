@@ -19,6 +19,7 @@ from rmbench.models.judges.verdict import (
     VerdictParser,
     allowed_replies,
     status_of,
+    unparsed,
     unreached,
     verdicts_of,
 )
@@ -135,7 +136,7 @@ class JudgeResponder:
             parsed = self._parse(reply, len(question.shown))
             of_question = verdicts_of(question.shown, question.vote, parsed, self.protocol)
             verdicts += of_question
-            rationale += [_rationale(reply), *[""] * (len(of_question) - 1)]
+            rationale += [_rationale(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
             errors += [parsed.why] if parsed.status == "failed" or self.protocol.verdict.options else []
             remarks += [parsed.remark] if parsed.remark else []
         status = status_of(verdicts)
@@ -171,6 +172,9 @@ class JudgeResponder:
                 return unreached(cut=reply.finish == "length")
             least = self.settings.min_option_mass
             return self._parser.parse_options(reply.options, reply.bound, min_mass=least)
+        if len(reply.text) > self.settings.max_reply:
+            why = f"too long: {len(reply.text):,} characters, max_reply is {self.settings.max_reply:,}"
+            return unparsed(why, remark="answers_too_long")
         if self.settings.parser != "rmbench":
             return PARSERS[self.settings.parser](reply.text, size, self.protocol.verdict.reads)
         return self._parser.parse(reply.text, reply.finish, size)
@@ -192,10 +196,11 @@ class JudgeResponder:
         return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _rationale(reply: Reply) -> str:
-    """The judge's text after its reasoning; lone surrogates, which no file can store, replaced."""
-    reasoning = f"<think>\n{reply.reasoning}\n</think>\n" if reply.reasoning else ""
-    return (reasoning + reply.text).encode("utf-8", "replace").decode("utf-8")
+def _rationale(reply: Reply, most: int) -> str:
+    """The judge's text after its reasoning, at most so many characters of each; lone surrogates, which no file can
+    store, replaced."""
+    reasoning = f"<think>\n{reply.reasoning[:most]}\n</think>\n" if reply.reasoning else ""
+    return (reasoning + reply.text[:most]).encode("utf-8", "replace").decode("utf-8")
 
 
 def _remarks(replies: Iterable[Reply]) -> Iterator[str]:

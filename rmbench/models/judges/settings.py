@@ -16,6 +16,8 @@ from rmbench.validation import validated
 __all__ = ["JUDGE_ARGS", "JudgeSettings", "judge_settings"]
 
 
+MAX_REPLY = 1 << 18
+"""Default of `max_reply`: about 65,000 tokens of English."""
 MIN_OPTION_MASS = 0.5
 """Default of `min_option_mass`."""
 
@@ -44,6 +46,8 @@ class JudgeSettings(BaseModel):
     temperature: float = Field(ge=0, le=100)
     top_p: float = Field(gt=0, le=1)
     max_tokens: int = Field(ge=1)
+    max_reply: int = Field(default=MAX_REPLY, ge=1)
+    """Characters of a reply that are read and kept, and as many of its reasoning; a longer reply is unparsed."""
     tournament: bool = False
     min_option_mass: float = Field(default=MIN_OPTION_MASS, ge=0, le=1)
     """The share of the whole probability that a protocol's options hold at least; below it a verdict is unparsed."""

@@ -6,6 +6,7 @@ The rules, for every protocol:
 - Only the place that the protocol declares is parsed; marks anywhere else are ignored.
 - Two different verdicts at that place, or one that names no candidate, are unparsed. No earlier one is used instead.
 - A reply cut off by its length is unparsed, unless the protocol declares that its place may be complete.
+- Parsing takes time linear in the reply, whatever it holds and whatever the protocol's marks are.
 - Marks are ASCII. Full-width or look-alike characters, and marks with invisible characters in them, are no marks.
 """
 

@@ -89,8 +89,9 @@ def verdict_position(tokens: Sequence[str], think: Tags) -> int | None:
     start = reasoning_end(text, think)
     if start is None:
         return None
+    begin = len(text) - len(text[start:].lstrip(_AROUND))
     ends = itertools.accumulate(map(len, tokens))
-    return next((index for index, end in enumerate(ends) if text[start:end].strip(_AROUND)), None)
+    return next((index for index, end in enumerate(ends) if end > begin), None)
 
 
 def may_be_reasoning(text: str, think: Tags) -> bool:

@@ -194,3 +194,8 @@ def test_the_page_names_every_protocol_parser_and_setting() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "judges.md").read_text("utf-8")
     named = {*protocol_names(), *PARSERS, *JUDGE_ARGS}
     assert [name for name in sorted(named) if f"`{name}`" not in page] == []
+
+
+def test_think_tags_can_be_declared_in_a_file(tmp_path: Path) -> None:
+    think = 'think = [["<thought>", "</thought>"]]\nshape = "pair"'
+    assert load_protocol(str(copied(tmp_path, 'shape = "pair"', think))).think == (("<thought>", "</thought>"),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import random
 from collections import Counter
@@ -271,3 +273,33 @@ def test_upstream_parsers_only_when_asked_for(judges: SimpleNamespace) -> None:
     fooled = judges.judge(answer, "rb1-pair", orders="both", parser="rb1")
     assert [verdict.value for verdict in fooled.judge("t", row).verdicts] == [0, 1]
     assert fooled.facts.settings["parser"] == "rb1"
+
+
+def test_a_reply_longer_than_max_reply_is_unparsed_counted_and_kept_in_part(judges: SimpleNamespace) -> None:
+    def judged(size: int, **args: str) -> Any:
+        text = "x" * (size - len("[[A]]")) + "[[A]]"
+        made = judges.judge(lambda _: Reply(text=text, reasoning="r" * 2 * size), **args)
+        return made.judge("t", judges.example("four", "five"))
+
+    assert judged(2**18).status == "ok"
+    judgment = judged(2**18 + 1)
+    assert {verdict.status for verdict in judgment.verdicts} == {"unparsed"}
+    assert Counter(judgment.remarks) == {"answers_plain": 2, "answers_too_long": 2}
+    kept = f"<think>\n{'r' * 2**18}\n</think>\n{'x' * 2**18}"
+    assert all(text.startswith(kept[:100]) and len(text) <= len(kept) for text in judgment.rationale)
+    assert judged(101, max_reply="100").status == "unparsed"
+    assert judged(100, max_reply="100").status == judged(2**18 + 1, max_reply="300000").status == "ok"
+    assert judged(101, max_reply="100", parser="rb1", protocol="rb1-pair").status == "unparsed"  # upstream's too
+    with pytest.raises(RmbenchError, match="max_reply"):
+        judged(10, max_reply="0")
+
+
+def test_the_default_of_max_reply_leaves_fingerprints_as_they_were(judges: SimpleNamespace) -> None:
+    plain, same, other = (
+        judges.judge(lambda _: "", **args).facts for args in ({}, {"max_reply": "262144"}, {"max_reply": "9"})
+    )
+    assert plain.settings["max_reply"] == 2**18
+    assert plain.fingerprint == same.fingerprint != other.fingerprint
+    settings = {key: value for key, value in plain.settings.items() if key != "max_reply"}
+    hashed = json.dumps([plain.name, settings, 0], sort_keys=True).encode()
+    assert plain.fingerprint == hashlib.sha256(hashed).hexdigest()
