@@ -65,9 +65,13 @@ def error_console() -> Console:
 
 
 def exit_on_failed_rows(results: Results) -> None:
-    """Exit code 3, and a line on stderr, where the model failed on rows."""
-    if results.failed_rows:
-        first = next(row for record in results.records for row in record.failed)
-        line = f"rmbench: {results.failed_rows} rows failed (first {first.id}: {first.why})"
+    """Exit code 3, and a line on stderr, where the model failed on rows; another one for each task without a record."""
+    failed = [row for record in results.records for row in record.failed]
+    if failed:
+        line = f"rmbench: {len(failed)} rows failed (first {failed[0].id}: {failed[0].why})"
         click.echo(f"{line}; `rmbench show` on a record names them.", err=True)
+    for item in results.skipped:
+        if item.failed_rows:
+            click.echo(f"rmbench: {item.task}: {item.why}", err=True)
+    if results.failed_rows:
         click.get_current_context().exit(3)

@@ -50,7 +50,8 @@ def respond(
         left[index] -= 1
         if not left[index]:
             whole = [one for one in (judgments[member] for member in chunks[index]) if one is not None]
-            ledger.commit(task, digest, index, [dump_judgment(one) for one in whole])
+            if any(one.status != "failed" for one in whole):  # failures alone are not kept: their cause may be gone
+                ledger.commit(task, digest, index, [dump_judgment(one) for one in whole])
     return [judgment for judgment in judgments if judgment is not None], len(from_ledger)
 
 

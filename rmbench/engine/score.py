@@ -242,9 +242,11 @@ class _Run:
         return whole - sum(group.prefix * (group.rows - 1) for group in chunk.groups)
 
     def _commit(self, index: int, chunk: Chunk, results: Sequence[RowResult | None]) -> None:
-        """Commit a whole chunk to the ledger, unless it came from there."""
+        """Commit a whole chunk to the ledger, unless it came from there, or has nothing but failures to keep: a run
+        that goes on computes those again, since their cause may be gone."""
         rows = [result for result in (results[row] for row in chunk.rows) if result is not None]
-        if index not in self._from_ledger and len(rows) == len(chunk.rows):
+        whole = len(rows) == len(chunk.rows) and not all(result.error for result in rows)
+        if index not in self._from_ledger and whole:
             payload = [dump_result(result) for result in rows]
             self._scoring.ledger.commit(self._scoring.task_id, self._digest, index, payload)
 

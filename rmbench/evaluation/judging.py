@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
+from rmbench.evaluation.all_failed import refuse_all_failed
 from rmbench.evaluation.compatibility import keep_short, within_length
 from rmbench.evaluation.objectives import direction_in
 from rmbench.evaluation.session import Session
@@ -31,10 +32,14 @@ def judge_splits(
     Returns:
         The loaded rows without those that are too long, which are listed as excluded; the judged rows of the fit split;
         the judged rows of the task; and the account of how these were judged.
+
+    Raises:
+        AllFailedError: every row of the task failed for one reason.
     """
     fit, _ = _judge_split(task, loaded.fit, f"fit/{loaded.fit_digest}", model, session)
     rows, judging = _judge_split(task, loaded.examples, f"{loaded.digest}/{loaded.limit}", model, session)
     loaded, rows, judging = within_length(task, loaded, rows, judging)
+    refuse_all_failed(task.id, model.facts.name, rows)
     fit, too_long = keep_short(task, fit)
     # Each split counts its rows from 0, so ids of the fit split are marked.
     excluded = tuple(replace(row, id=f"fit/{row.id}") for row in too_long)

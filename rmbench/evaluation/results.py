@@ -22,10 +22,12 @@ __all__ = ["Results", "Skipped", "model_notes"]
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A selected task that was not run."""
+    """A selected task that was not run, or of which nothing was measured."""
 
     task: str
     why: str
+    failed_rows: int = 0
+    """All its rows, where every one failed for the same reason."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,8 +47,9 @@ class Results:
 
     @property
     def failed_rows(self) -> int:
-        """Rows the model failed on, over all tasks."""
-        return sum(record.counts.failed for record in self.records)
+        """Rows the model failed on, over all tasks, those without a record included."""
+        recorded = sum(record.counts.failed for record in self.records)
+        return recorded + sum(item.failed_rows for item in self.skipped)
 
     def headline(self, task: str) -> ValueRecord:
         """The official overall value of a task. KeyError names the tasks that have one."""

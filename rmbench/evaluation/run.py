@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
+from rmbench.evaluation.all_failed import AllFailedError
 from rmbench.evaluation.compatibility import for_task, with_judge_credit, with_voting, without_states
 from rmbench.evaluation.judge_files import write_requests
 from rmbench.evaluation.judging import judge_splits, with_reply_cache
@@ -53,8 +54,8 @@ def run(
         The results, one record per task, in the order of the tasks.
 
     Raises:
-        RmbenchError: bad arguments, declarations or files; nothing is half-written. A callable that fails on every
-            row.
+        RmbenchError: bad arguments, declarations or files; nothing is half-written. A model that fails on every row of
+            a named task, or of every task, for one reason; a callable that fails on every row.
     """
     from rmbench.engine.judge import SilentProgress
     from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
@@ -80,10 +81,10 @@ def run(
 
 
 def _refuse_failing(results: Results) -> None:
-    """A callable that failed on every row of every task is at fault itself: nothing was measured. Records are written
+    """A callable that failed on every row of every task is at fault itself, whatever the reasons. Records are written
     all the same; a model opened by name keeps them without an error, so that a gate can call it broken."""
     rows = sum(record.data.rows for record in results.records)
-    if rows and results.failed_rows == rows:
+    if rows and sum(record.counts.failed for record in results.records) == rows:
         first = results.records[0].failed[0]
         raise RmbenchError(f"{results.model} failed on all {rows} rows; the first, {first.id}: {first.why}")
 
@@ -98,7 +99,8 @@ def judge_tasks(
     fit_probe: Callable[[Session], Probe] | None = None,
     opener: Callable[[], Scorer | Responder] | None = None,
 ) -> Results:
-    """Judge the tasks with an opened model; those whose id is `named` must not be skipped for want of files.
+    """Judge the tasks with an opened model. Those whose id is `named` must not be skipped, for want of files or
+    because every row failed.
 
     `fit_probe` is called once, before the tasks; what it returns reads each task's rows, hidden states included.
     `opener` opens the model again in a worker process.
@@ -116,12 +118,24 @@ def judge_tasks(
         for task, loaded in load_tasks(model, tasks, named, settings, skipped):
             for line in loaded.notes:
                 progress.note(f"{task.id}: {line}")
-            records.append(_judge_task(task, loaded, for_task(model, task), session, probe))
+            try:
+                records.append(_judge_task(task, loaded, for_task(model, task), session, probe))
+            except AllFailedError as error:
+                if task.id in named:
+                    raise
+                skipped.append(Skipped(task.id, error.why, error.rows))
         if not records and skipped:
-            raise RmbenchError("no task could be run:\n" + "\n".join(f"  {each.task}: {each.why}" for each in skipped))
+            raise _no_task(skipped)
         session.journal.finish()
     progress.end()
     return Results(facts.name, settings.resolved_source, tuple(records), tuple(skipped), str(session.folder))
+
+
+def _no_task(skipped: Sequence[Skipped]) -> RmbenchError:
+    error = RmbenchError("no task could be run:\n" + "\n".join(f"  {each.task}: {each.why}" for each in skipped))
+    if any(each.failed_rows for each in skipped):
+        error.exit_code = AllFailedError.exit_code
+    return error
 
 
 def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, probe: Probe | None) -> Record:

@@ -20,9 +20,12 @@ def test_a_callable_that_fails_on_every_row_is_an_error(tmp_path: Path) -> None:
         rmbench.run(model=reward, tasks=["llmbar"], source="sample", out=tmp_path)
 
 
-def test_a_callable_that_gives_infinities_is_an_error(tmp_path: Path) -> None:
+def test_a_callable_that_fails_for_several_reasons_is_an_error_and_leaves_a_record(tmp_path: Path) -> None:
+    def reward(conversations: list[object]) -> list[float]:
+        return [float("inf") if len(repr(one)) % 2 else float("nan") for one in conversations]
+
     with pytest.raises(RmbenchError, match=r"failed on all \d+ rows"):
-        rmbench.run(model=lambda given: [float("inf")] * len(given), tasks=["llmbar"], source="sample", out=tmp_path)
+        rmbench.run(model=reward, tasks=["llmbar"], source="sample", out=tmp_path)
     record = read(find(tmp_path)[0])
     value = headline(record)
     assert (value.value, value.low, value.high, value.coverage) == (None, None, None, 0)

@@ -1,0 +1,42 @@
+"""A task of which every row failed for one reason: nothing was measured, so it ends with that reason and no record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rmbench.errors import RmbenchError
+from rmbench.types import Judged
+
+__all__ = ["AllFailedError", "refuse_all_failed"]
+
+_VARIES = re.compile(r"""'[^']*'|"[^"]*"|\S*[./\\]\S+|\S*\d\S*""")
+"""What differs between rows that failed for one reason: quoted names, files, numbers."""
+
+
+class AllFailedError(RmbenchError):
+    """Every row of a task failed for one reason."""
+
+    exit_code = 3
+
+    def __init__(self, task: str, why: str, rows: int) -> None:
+        super().__init__(f"{task}: {why}")
+        self.why = why
+        self.rows = rows
+
+
+def refuse_all_failed(task: str, model: str, rows: Sequence[Judged]) -> None:
+    """Raise AllFailedError where no row was judged, and names, files and numbers apart all have the same reason.
+
+    A task of one row that failed is no exception: a record of it would hold no number either.
+    """
+    if not rows or any(row.judgment.status != "failed" for row in rows):
+        return
+    if len({_kind(row) for row in rows}) == 1:
+        first = rows[0]
+        why = f"{model} failed on all {len(rows)} rows; the first, {first.id}: {first.judgment.error}"
+        raise AllFailedError(task, why, len(rows))
+
+
+def _kind(row: Judged) -> str:
+    return _VARIES.sub("", row.judgment.error.replace(row.id, ""))
