@@ -10,8 +10,7 @@ from rmbench.types import Judged
 
 __all__ = ["AllFailedError", "refuse_all_failed"]
 
-_VARIES = re.compile(r"""'[^']*'|"[^"]*"|\S*[./\\]\S+|\S*\d\S*""")
-"""What differs between rows that failed for one reason: quoted names, files, numbers."""
+_NUMBER = re.compile(r"\b\d[\d.,]*\b")
 
 
 class AllFailedError(RmbenchError):
@@ -26,7 +25,7 @@ class AllFailedError(RmbenchError):
 
 
 def refuse_all_failed(task: str, model: str, rows: Sequence[Judged]) -> None:
-    """Raise AllFailedError where no row was judged, and names, files and numbers apart all have the same reason.
+    """Raise AllFailedError where no row was judged, and all have the same reason but for numbers and their own id.
 
     A task of one row that failed is no exception: a record of it would hold no number either.
     """
@@ -39,4 +38,5 @@ def refuse_all_failed(task: str, model: str, rows: Sequence[Judged]) -> None:
 
 
 def _kind(row: Judged) -> str:
-    return _VARIES.sub("", row.judgment.error.replace(row.id, ""))
+    """The reason without what differs between rows that failed for the same one: their id, bytes asked for, seconds."""
+    return _NUMBER.sub("", row.judgment.error.replace(row.id, ""))

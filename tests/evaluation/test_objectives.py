@@ -127,7 +127,7 @@ def test_no_model_is_opened(stored: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_models_own_direction_gives_its_own_values(stored: Path, tmp_path: Path) -> None:
     """Also of a limited run in which rows fail, whose coverage is under 1."""
-    short = run(tmp_path / "short", Multi(broken="a"), limit=4)
+    short = run(tmp_path / "short", Multi(broken="water"), limit=4)
     assert short.failed_rows > 0
     for folder in (stored, Path(short.out)):
         rescored = rmbench.rescore(folder, "helpfulness=1", out=tmp_path / folder.parent.name / "again")
