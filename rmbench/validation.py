@@ -94,8 +94,7 @@ def _wrong(error: ErrorDetails) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "missing":
         return "this key is missing."
-    shown = repr(value) if len(repr(value)) <= _LONGEST else f"{repr(value)[: _LONGEST - 3]}..."
-    found = f"; found {shown}" if error["loc"] else ""
+    found = f"; found {_shown(value)}" if error["loc"] else ""
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", str(context["expected"]))
         near = did_you_mean(value, words) if isinstance(value, str) else ""
@@ -104,6 +103,14 @@ def _wrong(error: ErrorDetails) -> str:
         return f"expected {_EXPECTED[kind]}{found}."
     message = str(context["error"]) if kind == "value_error" else f"{error['msg'][0].lower()}{error['msg'][1:]}"
     return f"{message}{found}."
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, tables too deep in each other
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _unknown(schema: type[Any], loc: Sequence[int | str]) -> str:

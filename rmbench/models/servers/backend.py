@@ -63,15 +63,16 @@ class ServerBackend:
 
     def ask(self, question: Question) -> Reply:
         """See `Backend.ask`."""
+        hide = self.client.key.hide_in_reply
         try:
             reply = self._option_logprobs(question) if question.grammar.options else None
             reply = reply or self._text(question)
         except RetryableError as error:
-            return Reply(error=f"no response in {self.client.policy.attempts} attempts; the last one: {error}")
+            attempts = self.client.policy.attempts
+            return Reply(error=f"no response in {attempts} attempts; the last one: {hide(str(error))}")
         except (RejectedError, ClientClosedError) as error:
-            return Reply(error=str(error))
+            return Reply(error=hide(str(error)))
         self.usage.add(reply.prompt_tokens, reply.answer_tokens)
-        hide = self.client.key.hide_in_reply
         return replace(reply, text=hide(reply.text), reasoning=hide(reply.reasoning))
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.replies import applied_path, parse_reply, parse_top_logprobs
 from rmbench.models.servers.requests import CHAT, chat_body, option_logprobs_fields, structured_output
 from rmbench.models.servers.usage import Usage
+from rmbench.models.servers.wire import BatchLine, BatchResponse, read
 from rmbench.types import Setting
 
 __all__ = ["BatchReaderBackend", "BatchRequests", "BatchWriterBackend", "batch_line", "open_requests", "read_responses"]
@@ -116,8 +117,8 @@ class BatchReaderBackend:
 
     file: Path
     name: str
-    lines: Mapping[str, Any]
-    """custom_id -> the whole line."""
+    lines: Mapping[str, BatchLine]
+    """By their custom_id."""
     digest: str
     capabilities: Capabilities
     usage: Usage = field(default_factory=Usage, repr=False)
@@ -137,11 +138,8 @@ class BatchReaderBackend:
         line = self.lines.get(question.name)
         if line is None:
             return Reply(error=f"{self.file.name} has no response with the custom_id {question.name}")
-        problem = _problem(line)
-        if problem:
-            return Reply(error=f"{self.file.name}: {problem}")
         try:
-            return self._parse(question, line["response"]["body"])
+            return self._parse(question, _body(line))
         except RetryableError as error:
             return Reply(error=f"{self.file.name}: {error}")
 
@@ -170,7 +168,7 @@ def read_responses(file: Path, name: str = "", capabilities: Capabilities | None
     Raises:
         RmbenchError: the file cannot be read, a line is no JSON object with a custom_id, or no model is named.
     """
-    lines: dict[str, Any] = {}
+    lines: dict[str, BatchLine] = {}
     digest = hashlib.sha256()
     model = ""
     try:
@@ -180,8 +178,8 @@ def read_responses(file: Path, name: str = "", capabilities: Capabilities | None
                 if not raw.strip():
                     continue
                 line = _line(file, number, raw)
-                if line["custom_id"] not in lines or _problem(lines[line["custom_id"]]):
-                    lines[line["custom_id"]] = line
+                if line.custom_id not in lines or not _succeeded(lines[line.custom_id]):
+                    lines[line.custom_id] = line
                 model = model or _model_in(line)
     except OSError as error:
         raise RmbenchError(f"{file} cannot be read: {error}") from error
@@ -192,31 +190,39 @@ def read_responses(file: Path, name: str = "", capabilities: Capabilities | None
     return BatchReaderBackend(file, name or model, lines, digest.hexdigest(), capabilities or Capabilities.of_batch())
 
 
-def _line(file: Path, number: int, raw: bytes) -> dict[str, Any]:
+def _line(file: Path, number: int, raw: bytes) -> BatchLine:
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise RmbenchError(f"{file}, line {number}: broken JSON; was the batch cut off?") from error
-    if not isinstance(line, dict) or not isinstance(line.get("custom_id"), str):
-        raise RmbenchError(f'{file}, line {number}: expected an object with "custom_id", as batches write it.')
-    return line
+    try:
+        return read(BatchLine, line, f"{file}, line {number}")
+    except RetryableError as error:
+        raise RmbenchError(f'{error}; expected an object with "custom_id", as batches write it.') from error
 
 
-def _problem(line: Mapping[str, Any]) -> str:
-    """Why a line holds no response; "" where it does. Errors come as text, as objects, and as nested objects."""
-    response = line.get("response")
-    status = response.get("status_code") if isinstance(response, dict) else None
-    if line.get("error") is not None:
-        error = line["error"]
-        message = error_message(error if isinstance(error, str) else json.dumps(error))
-        return f"status {status}: {message}" if status is not None else message
-    if not isinstance(response, dict) or status != 200:
-        return f"status {status}"
-    return "" if isinstance(response.get("body"), dict) else "the response has no body"
+def _body(line: BatchLine) -> Mapping[str, Any]:
+    """A line's response; RetryableError says why there is none. Errors come as text, as objects, and as nested
+    objects."""
+    response = BatchResponse() if line.response is None else read(BatchResponse, line.response)
+    status = response.status_code
+    if line.error is not None:
+        message = error_message(line.error)
+        raise RetryableError(f"status {status}: {message}" if status is not None else message)
+    if status != 200:
+        raise RetryableError(f"status {status}")
+    if response.body is None:
+        raise RetryableError("the response has no body")
+    return response.body
 
 
-def _model_in(line: Mapping[str, Any]) -> str:
-    if _problem(line):
-        return ""
-    model = line["response"]["body"].get("model")
+def _succeeded(line: BatchLine) -> bool:
+    try:
+        return bool(_body(line))
+    except RetryableError:
+        return False
+
+
+def _model_in(line: BatchLine) -> str:
+    model = _body(line).get("model") if _succeeded(line) else None
     return model if isinstance(model, str) and model.isprintable() else ""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from rmbench.errors import RmbenchError
+from rmbench.errors import RmbenchError, UnreachableError
 from rmbench.models.servers.capabilities import MOST_LOGPROBS, Capabilities, LimitField, SchemaField
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.errors import RejectedError, RetryableError
@@ -30,8 +30,11 @@ from rmbench.models.servers.requests import (
     schema_field,
     structured_output,
 )
+from rmbench.models.servers.wire import Answer, ListedModels, Version, read
 
 __all__ = ["check_capabilities"]
+
+Found = TypeVar("Found")
 
 _TOP_LOGPROBS = 1000
 """More of the most probable tokens than most servers list."""
@@ -86,7 +89,7 @@ class _Check:
 
     def _limit_field(self) -> LimitField:
         try:
-            self._chat({"max_tokens": 16})
+            self._chat({"max_tokens": 16}, parse_reply)
         except RejectedError as error:
             if "max_completion_tokens" not in str(error):
                 raise
@@ -96,35 +99,32 @@ class _Check:
     def _choice(self, limit: LimitField) -> bool:
         grammar = Grammar(choices=_WORDS)
         path, fields = structured_output(grammar, Capabilities(choice=True))
-        data = self._try({limit: _MAX_TOKENS, **fields})
-        return data is not None and applied_path(grammar, path, parse_reply(data).text) == "choice"
+        reply = self._try({limit: _MAX_TOKENS, **fields}, parse_reply)
+        return reply is not None and applied_path(grammar, path, reply.text) == "choice"
 
     def _response_format(self, limit: LimitField) -> bool:
-        data = self._try({limit: _MAX_TOKENS, **schema_field(_SCHEMA, "response_format")})
+        reply = self._try({limit: _MAX_TOKENS, **schema_field(_SCHEMA, "response_format")}, parse_reply)
         try:
-            return data is not None and bool(json.loads(parse_reply(data).text) == {"q7": _WORDS[0]})
+            return reply is not None and bool(json.loads(reply.text) == {"q7": _WORDS[0]})
         except (ValueError, RecursionError):
             return False
 
     def _token_ids(self, limit: LimitField) -> tuple[int, ...]:
         """The ids of the messages, if /tokenize and a chat return the same ones."""
-        try:
-            body = {"model": self.model, "messages": _MESSAGES}
-            ids = self.client.post(TOKENIZE, body, parse_tokens, self.server)
-        except (RejectedError, RetryableError, RmbenchError):
-            if self.server.dropped:
-                raise
+        body = {"model": self.model, "messages": _MESSAGES}
+        ids = self._optional(lambda: self.client.post(TOKENIZE, body, parse_tokens, self.server))
+        if not ids:
             return ()
-        data = self._try({limit: 1, "return_token_ids": True})
-        return ids if data is not None and data.get("prompt_token_ids") == list(ids) else ()
+        read_as = self._try({limit: 1, "return_token_ids": True}, lambda data: read(Answer, data).prompt_token_ids)
+        return ids if read_as == list(ids) else ()
 
     def _logprobs(self, limit: LimitField, ids: Sequence[int]) -> Literal["ids", "top", ""]:
         if ids:
-            data = self._try(option_logprobs_fields(limit, tokens=ids[:1]))
-            if data is not None and f"token_id:{ids[0]}" in parse_token_logprobs(data):
+            listed = self._try(option_logprobs_fields(limit, tokens=ids[:1]), parse_token_logprobs)
+            if listed is not None and f"token_id:{ids[0]}" in listed:
                 return "ids"
-        data = self._try(option_logprobs_fields(limit, most=2))
-        return "top" if data is not None and len(parse_token_logprobs(data)) > 1 else ""
+        listed = self._try(option_logprobs_fields(limit, most=2), parse_token_logprobs)
+        return "top" if listed is not None and len(listed) > 1 else ""
 
     def _top_logprobs(self, limit: LimitField) -> int:
         """How many of the most probable tokens the server lists: as many as it accepts to be asked for, its own
@@ -132,9 +132,11 @@ class _Check:
         most, left = _TOP_LOGPROBS, [MOST_LOGPROBS, 5]
         while True:
             try:
-                data = self._chat(option_logprobs_fields(limit, most=most), _ATTEMPTS)
-                return min(most, max(MOST_LOGPROBS, count_top_logprobs(data)))
-            except RejectedError as error:
+                listed = self._chat(option_logprobs_fields(limit, most=most), count_top_logprobs, _ATTEMPTS)
+                return min(most, max(MOST_LOGPROBS, listed))
+            except UnreachableError:
+                raise
+            except (RejectedError, RmbenchError) as error:
                 named = [int(number) for number in re.findall(r"\d+", str(error)) if 1 < int(number) < most]
                 left = sorted({*named, *(one for one in left if one < most)})
             except RetryableError:
@@ -145,27 +147,30 @@ class _Check:
 
     def _kind(self) -> str:
         """What the server calls itself."""
-        owner = self._field(MODELS, lambda data: data["data"][0]["owned_by"])
-        version = self._field("/version", lambda data: data["version"])
+        owner = self._field(MODELS, lambda data: read(ListedModels, data).data[0].owned_by or "")
+        version = self._field("/version", lambda data: read(Version, data).version)
         return f"{owner or 'unknown'} {version}".strip()
 
-    def _field(self, path: str, pick: Callable[[Any], object]) -> str:
+    def _field(self, path: str, pick: Callable[[Any], str]) -> str:
         try:
-            return self.client.key.hide(str(pick(self.client.get(path, lambda data: data, self.server))))[:80]
-        except (RejectedError, RetryableError, RmbenchError, LookupError, TypeError):
-            return ""
+            text = self._optional(lambda: self.client.get(path, pick, self.server))
+        except IndexError:
+            text = None
+        return self.client.key.hide(text or "")[:80]
 
-    def _try(self, fields: Mapping[str, Any]) -> Any:
-        """The response to a chat with further fields; None where the server does not accept them."""
+    def _try(self, fields: Mapping[str, Any], parse: Callable[[Any], Found]) -> Found | None:
+        """What a chat with further fields gives; None where the server does not accept them."""
+        return self._optional(lambda: self._chat(fields, parse, _ATTEMPTS))
+
+    def _optional(self, ask: Callable[[], Found]) -> Found | None:
+        """The result; None where the server refuses, in whatever way, since it has answered a plain request."""
         try:
-            return self._chat(fields, _ATTEMPTS)
-        except (RejectedError, RetryableError):
+            return ask()
+        except UnreachableError:
+            raise
+        except (RejectedError, RetryableError, RmbenchError):
             return None
 
-    def _chat(self, fields: Mapping[str, Any], attempts: int | None = None) -> Any:
-        def parse(data: Any) -> Any:
-            parse_reply(data)
-            return data
-
+    def _chat(self, fields: Mapping[str, Any], parse: Callable[[Any], Found], attempts: int | None = None) -> Found:
         body = {"model": self.model, "messages": _MESSAGES, **fields}
         return self.client.post(CHAT, body, parse, self.server, attempts)

@@ -6,7 +6,6 @@ import email.utils
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from rmbench.errors import RmbenchError
 
@@ -62,18 +61,19 @@ def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url:
     return RejectedError(f"status {status}: {message}")
 
 
-def error_message(body: str) -> str:
-    """The message in an error's body: `error.message`, `detail` or the text itself, shortened."""
-    message: Any = body
+def error_message(body: object) -> str:
+    """The message in an error's body, as text or parsed: `error.message`, `detail` or the text itself, shortened."""
+    text = body if isinstance(body, str) else ""
     try:
-        data = json.loads(body)
+        error = json.loads(body) if isinstance(body, str) else body
+        text = text or json.dumps(body)
     except (ValueError, RecursionError):
-        data = None
-    if isinstance(data, dict):
-        error = data.get("error", data)
-        error = error.get("error", error) if isinstance(error, dict) else error  # batch files wrap it twice
-        message = error.get("message") or error.get("detail") or body if isinstance(error, dict) else error
-    line = " ".join(str(message).split())
+        error = body
+    for _ in range(2):  # batch files wrap it twice
+        error = error.get("error", error) if isinstance(error, dict) else error
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("detail")
+    line = " ".join((error if isinstance(error, str) else text).split())
     shown = "".join(letter if letter.isprintable() else "?" for letter in line[: _LONGEST_MESSAGE + 1])
     return (shown[:_LONGEST_MESSAGE] + " ..." if len(shown) > _LONGEST_MESSAGE else shown) or "no message"
 

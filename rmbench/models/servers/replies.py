@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.servers.errors import RetryableError
 from rmbench.models.servers.generation import Grammar, Path, Reply
 from rmbench.models.servers.option_probs import Tags, log_sum, reasoning_end, summed_options, verdict_position
+from rmbench.models.servers.wire import (
+    Answer,
+    Choice,
+    Labels,
+    ListedModels,
+    Logprobs,
+    Position,
+    PromptLogprobs,
+    Tokens,
+    read,
+)
 
 __all__ = [
     "FINISHED",
@@ -36,19 +46,15 @@ FINISHED = frozenset({"stop", "length"})
 
 def parse_reply(data: Any) -> Reply:
     """A chat's or a completion's reply as free text; raises RetryableError where there is none or it is unfinished."""
-    choice = _choice(data)
-    if "message" in choice:
-        message = choice["message"]
-        if not isinstance(message, dict):
-            raise RetryableError("the response's choice has no message")
-        text, reasoning = message.get("content"), message.get("reasoning") or message.get("reasoning_content") or ""
+    answer, choice = _answer(data)
+    text, reasoning = choice.text, ""
+    if choice.message is not None:
+        text, reasoning = choice.message.content, choice.message.reasoning or choice.message.reasoning_content or ""
         text = "" if text is None and reasoning else text  # cut off during its reasoning
-    else:
-        text, reasoning = choice.get("text"), ""
-    if not isinstance(text, str) or not isinstance(reasoning, str):
-        raise RetryableError("the response's choice has no text")
-    read, written = _token_counts(data)
-    return Reply(text, reasoning, str(choice["finish_reason"]), prompt_tokens=read, answer_tokens=written)
+    if text is None:
+        raise RetryableError("the response's choices[0] has no text")
+    prompt_tokens, answer_tokens = _token_counts(answer)
+    return Reply(text, reasoning, str(choice.finish_reason), prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
 
 
 def applied_path(grammar: Grammar, requested: Path, text: str) -> Path:
@@ -87,7 +93,7 @@ def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]], think:
     logprobs = parse_token_logprobs(data, at)
     labels = {option: [f"token_id:{token}" for token in ids] for option, ids in tokens.items()}
     if any(label not in logprobs for of_option in labels.values() for label in of_option):
-        raise RetryableError("the response lacks the log-probability of a token that was requested")
+        raise RetryableError("the response's choices[0].logprobs lack a token that was requested")
     return _with_options(data, {option: log_sum(logprobs[one] for one in ids) for option, ids in labels.items()})
 
 
@@ -102,7 +108,7 @@ def parse_top_logprobs(data: Any, options: Sequence[str], think: Tags | None = N
     if at is None:
         return replace(parse_reply(data), path="logprobs")
     found = summed_options(logprobs, options)
-    listed = [entry for entry in map(_finite, _positions(data)[at].get("top_logprobs") or []) if entry is not None]
+    listed = [entry.logprob for entry in _positions(data)[at].top_logprobs or [] if entry.logprob is not None]
     reply = _with_options(data, found)
     return replace(reply, bound=min(listed or logprobs.values())) if len(found) < len(options) else reply
 
@@ -128,42 +134,31 @@ def _verdict_at(data: Any, think: Tags | None) -> int | None:
     return None if at is None else reasoned + at
 
 
-def _token_text(position: Mapping[str, Any]) -> str | None:
+def _token_text(position: Position) -> str | None:
     """The text of a token that a response lists; None where it gives an id alone."""
-    spelled, token = position.get("bytes"), position.get("token")
-    if isinstance(spelled, list) and spelled:
-        return bytes(spelled).decode("utf-8", "replace")
-    return None if not isinstance(token, str) or token.startswith("token_id:") else token
-
-
-def _finite(entry: Any) -> float | None:
-    logprob = entry.get("logprob") if isinstance(entry, dict) else None
-    return float(logprob) if logprob is not None and _is_finite(logprob) else None
+    if position.bytes:
+        return bytes(position.bytes).decode("utf-8", "replace")
+    return None if position.token is None or position.token.startswith("token_id:") else position.token
 
 
 def parse_token_logprobs(data: Any, at: int = 0) -> dict[str, float]:
     """Token -> natural log of its probability at an index of a chat's reply, for the tokens that the response lists
     there; {} without any."""
     positions = _positions(data)[at : at + 1]
-    entries = [entry for position in positions for entry in (position, *(position.get("top_logprobs") or []))]
-    return {
-        entry["token"]: float(entry["logprob"])
-        for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("token"), str) and _is_finite(entry.get("logprob"))
-    }
+    entries = [entry for position in positions for entry in (position, *(position.top_logprobs or []))]
+    return {entry.token: entry.logprob for entry in entries if entry.token is not None and entry.logprob is not None}
 
 
 def count_top_logprobs(data: Any) -> int:
     """How many of the most probable tokens a response lists at a chat's first token."""
-    return sum(len(position.get("top_logprobs") or []) for position in _positions(data)[:1])
+    return sum(len(position.top_logprobs or []) for position in _positions(data)[:1])
 
 
-def _positions(data: Any) -> list[Mapping[str, Any]]:
+def _positions(data: Any) -> list[Position]:
     """What a response lists of each token of its reply; [] where it lists nothing."""
-    logprobs = _choice(data).get("logprobs")
-    positions = logprobs.get("content") if isinstance(logprobs, dict) else None
-    usable = isinstance(positions, list) and all(isinstance(position, dict) for position in positions)
-    return positions if usable and positions is not None else []
+    logprobs = _answer(data)[1].logprobs
+    listed = None if logprobs is None else read(Logprobs, logprobs, "the response's choices[0].logprobs")
+    return (listed.content if listed else None) or []
 
 
 def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str, Sequence[int]]) -> Reply:
@@ -173,32 +168,28 @@ def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str
     Raises:
         RetryableError: a choice or the log-probability of a token is missing.
     """
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, list) or len(choices) != len(options):
-        raise RetryableError(f"the response does not have the {len(options)} choices that were requested")
-    by_index = {choice.get("index"): choice for choice in choices if isinstance(choice, dict)}
+    answer = read(Answer, data)
+    if len(answer.choices) != len(options):
+        raise RetryableError(f"the response has {len(answer.choices)} choices; {len(options)} were requested")
+    by_index = {choice.index: choice for choice in answer.choices}
+    if set(by_index) != set(range(len(options))):
+        raise RetryableError("the response's choices[].index are not those of the prompts that were sent")
     sums = {
-        option: _sum_of_last(by_index.get(index, {}), [*prompt, *ids], len(ids))
+        option: _sum_of_last(by_index[index], [*prompt, *ids], len(ids))
         for index, (option, ids) in enumerate(options.items())
     }
-    read, written = _token_counts(data)
-    return Reply(finish="stop", options=sums, path="logprobs", prompt_tokens=read, answer_tokens=written)
+    prompt_tokens, answer_tokens = _token_counts(answer)
+    return Reply(finish="stop", options=sums, path="logprobs", prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
 
 
 def parse_tokens(data: Any) -> tuple[int, ...]:
     """Token ids of /tokenize; raises RetryableError where there are none."""
-    tokens = data.get("tokens") if isinstance(data, dict) else None
-    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
-        raise RetryableError("the response has no list 'tokens'")
-    return tuple(tokens)
+    return tuple(read(Tokens, data).tokens)
 
 
 def parse_models(data: Any) -> dict[str, int | None]:
     """Model -> the most tokens a row may have, as /v1/models lists them; None where it does not say."""
-    listed = data.get("data", []) if isinstance(data, dict) else []
-    entries = [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-    lengths = {entry["id"]: entry.get("max_model_len") for entry in entries}
-    return {name: length if isinstance(length, int) else None for name, length in lengths.items()}
+    return {model.id: model.max_model_len for model in read(ListedModels, data).data}
 
 
 def parse_labels(data: Any, count: int, model: str) -> list[float]:
@@ -208,53 +199,46 @@ def parse_labels(data: Any, count: int, model: str) -> list[float]:
         RmbenchError: the model has another number of labels.
         RetryableError: a row or its value is missing.
     """
-    entries = data.get("data") if isinstance(data, dict) else None
-    if not isinstance(entries, list) or len(entries) != count:
-        raise RetryableError(f"the response does not have the {count} rows that were requested")
-    by_index: dict[int, float] = {}
-    for entry in entries:
-        values = entry.get("probs") if isinstance(entry, dict) else None
-        if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
-            raise RetryableError("a row of the response holds no numbers")
-        if len(values) != 1:
-            raise RmbenchError(f"{model} has {len(values)} labels; a scalar reward model has exactly one.")
-        by_index[entry.get("index", -1)] = float(values[0])
+    rows = read(Labels, data).data
+    if len(rows) != count:
+        raise RetryableError(f"the response's data has {len(rows)} rows; {count} were requested")
+    labels = max(len(row.probs) for row in rows)
+    if labels > 1:
+        raise RmbenchError(f"{model} has {labels} labels; a scalar reward model has exactly one.")
+    by_index = {row.index: row.probs[0] for row in rows}
     if set(by_index) != set(range(count)):
-        raise RetryableError("the response's rows are not those that were requested")
+        raise RetryableError("the response's data[].index are not those of the rows that were sent")
     return [by_index[index] for index in range(count)]
 
 
-def _choice(data: Any) -> Mapping[str, Any]:
-    """The first choice of a response; raises RetryableError where there is none or it is unfinished."""
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise RetryableError("the response has no choices")
-    finish = choices[0].get("finish_reason")
-    if finish not in FINISHED:
-        raise RetryableError(f"the response was not finished: finish reason {str(finish)[:40]!r}")
-    return cast("Mapping[str, Any]", choices[0])
+def _answer(data: Any) -> tuple[Answer, Choice]:
+    """A response and its first choice; raises RetryableError where there is none or it is unfinished."""
+    answer = read(Answer, data)
+    choice = answer.choices[0]
+    if not isinstance(choice.finish_reason, str) or choice.finish_reason not in FINISHED:
+        shown = choice.finish_reason if isinstance(choice.finish_reason, str | int | None) else "no text"
+        raise RetryableError(f"the response was not finished: choices[0].finish_reason is {str(shown)[:40]!r}")
+    return answer, choice
 
 
-def _token_counts(data: Any) -> tuple[int, int]:
+def _token_counts(answer: Answer) -> tuple[int, int]:
     """Prompt and completion tokens, as the server counts them; 0 where it does not say."""
-    usage = data.get("usage") if isinstance(data, dict) else None
-    if not isinstance(usage, dict):
-        return 0, 0
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return (read if isinstance(read, int) else 0), (written if isinstance(written, int) else 0)
+    usage = answer.usage
+    return (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
 
 
-def _sum_of_last(choice: Mapping[str, Any], ids: Sequence[int], count: int) -> float:
+def _sum_of_last(choice: Choice, ids: Sequence[int], count: int) -> float:
     """Natural log of the probability of a prompt's last `count` tokens, given those before."""
-    logprobs = choice.get("prompt_logprobs")
-    if not isinstance(logprobs, list) or len(logprobs) != len(ids):
-        raise RetryableError("the response has no log-probabilities of the prompt's tokens")
+    sent = {"prompt_logprobs": choice.prompt_logprobs}
+    logprobs = read(PromptLogprobs, sent, f"the response's choices[{choice.index}]").prompt_logprobs
+    if len(logprobs) != len(ids):
+        raise RetryableError("the response's prompt_logprobs are not those of the prompt's tokens")
     total = 0.0
     for token, position in zip(ids[-count:], logprobs[-count:], strict=True):
-        entry = position.get(str(token)) if isinstance(position, dict) else None
-        if not isinstance(entry, dict) or not _is_finite(entry.get("logprob")):
-            raise RetryableError("the response lacks the log-probability of a token of the prompt")
-        total += float(entry["logprob"])
+        entry = (position or {}).get(str(token))
+        if entry is None or entry.logprob is None:
+            raise RetryableError("the response's prompt_logprobs lack a token of the prompt")
+        total += entry.logprob
     return total
 
 
@@ -263,7 +247,3 @@ def _matches(regex: str, text: str) -> bool:
         return re.fullmatch(regex, text) is not None
     except re.error:
         return False
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -116,8 +116,11 @@ def test_answers_are_found_by_their_id_in_any_order(tmp_path: Path) -> None:
         ({"response": {"status_code": 500, "body": {}}, "error": None}, "status 500"),
         ({"response": {"status_code": 200, "body": None}, "error": None}, "the response has no body"),
         ({}, "status None"),
-        (answered("x", "[[A", "abort"), "not finished: finish reason 'abort'"),
-        ({"response": {"status_code": 200, "body": {"choices": []}}, "error": None}, "no choices"),
+        (answered("x", "[[A", "abort"), "not finished: choices[0].finish_reason is 'abort'"),
+        (
+            {"response": {"status_code": 200, "body": {"choices": []}}, "error": None},
+            "choices: list should have at least 1 item",
+        ),
     ],
 )
 def test_a_row_without_an_answer_fails_with_the_reason(tmp_path: Path, line: Any, said: str) -> None:
@@ -157,8 +160,8 @@ def test_option_probabilities_come_from_the_most_probable_tokens(tmp_path: Path)
     ("content", "said"),
     [
         ('{"custom_id": "x", "resp', r"out.jsonl, line 1: broken JSON"),
-        ("[1]", "line 1: expected an object"),
-        ('{"id": "x"}', "line 1: expected an object"),
+        ("[1]", "line 1: .*expected an object"),
+        ('{"id": "x"}', "line 1: .*expected an object"),
         ("", "holds no responses"),
         ('{"custom_id": "x", "response": null, "error": "e"}', "no response names its model"),
     ],
