@@ -181,7 +181,12 @@ CLIENTS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
     ),
 }  # fmt: skip
 
-CLEAR = ("broken JSON", "labels; a scalar reward model", "does not distinguish the options")
+CLEAR = (
+    "broken JSON",
+    "lack a token that was requested",
+    "labels; a scalar reward model",
+    "does not distinguish the options",
+)
 """Reasons that need no key."""
 
 NEEDED = {
