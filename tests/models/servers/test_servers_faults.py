@@ -148,6 +148,10 @@ def raw_tokens(body: Any) -> dict[str, Any]:
     return {"tokens": [{"A": 5, "B": 6}.get(body["prompt"], 1)]}
 
 
+def tokens_of_a(data: Any) -> Callable[[Any], Any]:
+    return lambda body: data if "A" in body.get("prompt", "") else {"tokens": [8]}
+
+
 OPTIONS = Grammar(options=("A", "B"), think=(("<think>", "</think>"),))
 CLIENTS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
     "chat": (chat(), lambda data: asked(backend({CHAT: data}), Grammar())),
@@ -161,7 +165,7 @@ CLIENTS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
         {"count": 1, "max_model_len": 100, "tokens": [7]},
         lambda data: asked(
             backend(
-                {TOKENIZE: lambda body: data if "A" in body["prompt"] else {"tokens": [8]}, CHAT: with_ids()},
+                {TOKENIZE: tokens_of_a(data), CHAT: with_ids(), COMPLETIONS: completion()},
                 logprobs="ids",
             ),
             OPTIONS,
@@ -184,6 +188,7 @@ CLIENTS: Mapping[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
 CLEAR = (
     "broken JSON",
     "lack a token that was requested",
+    "are not those of the prompt's tokens",
     "labels; a scalar reward model",
     "does not distinguish the options",
 )
