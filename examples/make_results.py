@@ -39,7 +39,7 @@ from rmbench.records.store import (
 __all__ = ["COMMAND", "attributed", "main", "measure", "place"]
 
 COMMAND = "python examples/make_results.py"
-TIMES = ("started", "finished", "seconds")
+TIMES = ("started", "finished", "seconds", "reused")
 
 
 def measure(releases: Iterable[Release], data: Path, out: Path) -> list[Record]:

@@ -45,15 +45,15 @@ def cache(context: click.Context, as_json: bool) -> None:
 
 @cache.command()
 def clear() -> None:
-    """Drop everything that the score cache holds."""
-    from rmbench.engine.cache import open_cache
+    """Drop everything that the score cache holds; a file that is broken, or is no cache, is deleted and made anew."""
+    from rmbench.engine.cache import cache_file, clear_cache
 
-    with open_cache() as scores:
-        if scores is None:
-            click.echo("The score cache is turned off (RMBENCH_CACHE).")
-            return
-        rows, file = scores.clear(), scores.file
-    click.echo(f"{rows:,} rows dropped from {file}")
+    file = cache_file()
+    if file is None:
+        click.echo("The score cache is turned off (RMBENCH_CACHE).")
+        return
+    rows, why = clear_cache(file)
+    click.echo(f"{file} was broken ({why}) and is made anew" if why else f"{rows:,} rows dropped from {file}")
 
 
 def _size(size: float) -> str:

@@ -31,6 +31,8 @@ def assemble(scorer: Scorer, example: Example, encoded: Sequence[Encoded], resul
         if result.error:
             who = f"candidate {place}" if pairs is None else "candidates {} and {}".format(*pairs[place])
             return _failed(id_, f"{who}: {result.error}", lengths, truncated)
+    if len({frozenset(result.values) for result in results}) > 1:
+        return _failed(id_, "the model answered different names for its candidates", lengths, truncated)
     directed: tuple[tuple[float, ...], ...] | str | None = None
     if pairs is not None:
         directed = _of_pairs(size, pairs, results)

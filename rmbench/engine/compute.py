@@ -12,9 +12,9 @@ import numpy as np
 from rmbench.engine.batch import collate, in_groups
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError, UnreachableError
-from rmbench.models.protocols import Encoded, Group, MultipartScorer, Scorer
+from rmbench.models.protocols import Encoded, FloatArray, Group, MultipartScorer, Scorer
 
-__all__ = ["check_names", "checked_row", "compute", "reason"]
+__all__ = ["answer_problem", "check_names", "checked_row", "compute", "reason"]
 
 _REASON_LENGTH = 500
 _MEMORY_PHRASES = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
@@ -106,22 +106,37 @@ def _results(scorer: Scorer, outputs: Mapping[str, Any], count: int) -> list[Row
     if not isinstance(scorer, MultipartScorer):  # a part gives what `join` understands
         check_names(scorer, arrays, "forward")
     for name, array in arrays.items():
-        width = 1 if name == "reward" or (name == "margin" and "pair" in scorer.answers) else None
-        if array.ndim != 2 or array.shape[0] != count or (width is not None and array.shape[1] != width):
-            wanted = f"[{count}, {'1' if width else 'M'}]"
+        one = _is_one_number(scorer, name)
+        if array.ndim != 2 or array.shape[0] != count or (one and array.shape[1] != 1):
+            wanted = f"[{count}, {'1' if one else 'M'}]"
             raise RmbenchError(f"{scorer.facts.name}: {name!r} has shape {list(array.shape)}, expected {wanted}.")
     return [checked_row({name: array[row] for name, array in arrays.items()}) for row in range(count)]
 
 
 def check_names(scorer: Scorer, outputs: Mapping[str, Any], giver: str) -> None:
     """Raise RmbenchError where `giver`, which promised what the model answers, left a name of it out."""
-    expected: set[str] = set(scorer.answers & {"reward", "hidden"})
-    expected |= {"margin"} if "pair" in scorer.answers else set()
-    if not outputs or not expected <= outputs.keys():
+    if not outputs or not _promised(scorer) <= outputs.keys():
         raise RmbenchError(
             f"{scorer.facts.name}: {giver} gave {sorted(outputs)}, but the model says that it answers "
             f"{sorted(scorer.answers)}."
         )
+
+
+def answer_problem(scorer: Scorer, values: Mapping[str, FloatArray]) -> str:
+    """Why one row's values, each [M], cannot be what the scorer gave, or ""."""
+    lacking = set() if isinstance(scorer, MultipartScorer) else _promised(scorer) - values.keys()
+    if lacking or not values:
+        return f"there are {sorted(values)}, but the model answers {sorted(scorer.answers)}"
+    wide = [name for name, value in values.items() if _is_one_number(scorer, name) and len(value) != 1]
+    return f"{wide[0]!r} has {len(values[wide[0]])} numbers, expected 1" if wide else ""
+
+
+def _promised(scorer: Scorer) -> set[str]:
+    return set(scorer.answers & {"reward", "hidden"}) | ({"margin"} if "pair" in scorer.answers else set())
+
+
+def _is_one_number(scorer: Scorer, name: str) -> bool:
+    return name == "reward" or (name == "margin" and "pair" in scorer.answers)
 
 
 def checked_row(values: Mapping[str, Any]) -> RowResult:

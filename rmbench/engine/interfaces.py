@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Encoded, Group, Scorer
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class Ledger(Protocol):
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
         """Store one batch, whole, before returning."""
 
+    def damaged(self, why: str) -> RmbenchError:
+        """The error of a batch that holds something else than what was committed."""
+
 
 class MemoryLedger:
     """Stores batches in memory."""
@@ -67,6 +71,10 @@ class MemoryLedger:
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
         """Store the batch."""
         self._batches.setdefault((task, plan_digest), {})[index] = tuple(payload)
+
+    def damaged(self, why: str) -> RmbenchError:
+        """It names no file."""
+        return RmbenchError(f"the ledger is damaged ({why})")
 
 
 class ScoreCache(Protocol):

@@ -52,10 +52,17 @@ class Judging:
     """How rows were computed: "shared" (a prefix that rows share once), "padded" (each row whole), or "alone" (each row
     whole and in a batch of its own, since some of the results depend on the rows beside it)."""
     cached: int = 0
-    """Rows taken from the score cache."""
+    """Unique rows taken from the score cache."""
+    resumed_rows: int = 0
+    """Unique rows, of responders examples, taken from the ledger."""
     remarks: Mapping[str, int] = field(default_factory=dict)
     """How many requests carry each remark, e.g. "pool_index_mismatch"; for "template_dropped_text", how many examples
     have such a request."""
+
+    def reused(self) -> dict[str, int]:
+        """How many rows were not computed by this run, and where they came from; unlike `facts` it depends on what ran
+        before."""
+        return {"cache": self.cached, "journal": self.resumed_rows}
 
     def facts(self) -> dict[str, Setting]:
         """How the work was cut up, for the record; the same for a resumed run as for an undisturbed one."""
@@ -120,9 +127,15 @@ def judge(
     elif isinstance(model, Responder):
         judgments, resumed = respond(task_id, examples, model, options.window, ledger, progress)
         count = len(examples)
-        statistics = PlanStatistics(count, count, 0, 0, 0)
-        remarks = Counter(remark for judgment in judgments for remark in judgment.remarks)
-        judging = Judging(tuple(judgments), statistics, 0.0, halved=False, resumed_batches=resumed, remarks=remarks)
+        judging = Judging(
+            tuple(judgments),
+            PlanStatistics(count, count, 0, 0, 0),
+            seconds=0.0,
+            halved=False,
+            resumed_batches=len(resumed),
+            resumed_rows=sum(resumed),
+            remarks=Counter(remark for judgment in judgments for remark in judgment.remarks),
+        )
     else:
         raise RmbenchError(f"{type(model).__name__} is neither a Scorer nor a Responder.")
     return replace(judging, seconds=time.perf_counter() - began, options=options)
@@ -150,6 +163,7 @@ def _score(scoring: Scoring, examples: Sequence[Example]) -> Judging:
         seconds=0.0,
         halved=any(part.halved for part in parts),
         resumed_batches=sum(part.resumed for part in parts),
+        resumed_rows=sum(part.resumed_rows for part in parts),
         budget=parts[0].budget if parts else None,
         sharing=min((part.sharing for part in parts), key=_WAYS.index, default="padded"),
         cached=sum(part.cached for part in parts),

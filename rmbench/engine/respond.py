@@ -26,16 +26,25 @@ _WAITING_FAMILIES = frozenset({"judge"})
 
 def respond(
     task: str, examples: Sequence[Example], responder: Responder, window: int, ledger: Ledger, progress: Progress
-) -> tuple[list[Judgment], int]:
-    """Judgments in the order of the examples, and how many chunks came from the ledger."""
+) -> tuple[list[Judgment], list[int]]:
+    """Judgments in the order of the examples, and the sizes of the chunks that came from the ledger.
+
+    Raises:
+        RmbenchError: a chunk in the ledger holds something else than judgments of these examples.
+    """
     digest = _digest(task, examples, responder)
     judgments: list[Judgment | None] = [None] * len(examples)
     chunks = [range(start, min(start + CHUNK, len(examples))) for start in range(0, len(examples), CHUNK)]
-    from_ledger = {index: payload for index, payload in ledger.done(task, digest).items() if index < len(chunks)}
+    from_ledger = {index: payload for index, payload in ledger.done(task, digest).items() if 0 <= index < len(chunks)}
     progress.start(task, len(examples), 0)
     for index, payload in from_ledger.items():
-        for row, judgment in zip(chunks[index], load_judgments(payload, len(chunks[index])), strict=True):
-            judgments[row] = judgment
+        try:
+            kept = load_judgments(payload, len(chunks[index]))
+            for row, judgment in zip(chunks[index], kept, strict=True):
+                _check(judgment, examples[row])
+                judgments[row] = judgment
+        except ValueError as error:
+            raise ledger.damaged(f"batch {index} of {task}: {error}") from error
         progress.advance(len(chunks[index]), 0)
     missing = [row for index, chunk in enumerate(chunks) if index not in from_ledger for row in chunk]
     left = {index: len(chunk) for index, chunk in enumerate(chunks)}
@@ -52,7 +61,19 @@ def respond(
             whole = [one for one in (judgments[member] for member in chunks[index]) if one is not None]
             if any(one.status != "failed" for one in whole):  # failures alone are not kept: their cause may be gone
                 ledger.commit(task, digest, index, [dump_judgment(one) for one in whole])
-    return [judgment for judgment in judgments if judgment is not None], len(from_ledger)
+    return [judgment for judgment in judgments if judgment is not None], [len(chunks[index]) for index in from_ledger]
+
+
+def _check(judgment: Judgment, example: Example) -> None:
+    """Raise ValueError where a kept judgment cannot be one of the example."""
+    try:
+        problem = judgment_problem(judgment, len(example.candidates))
+    except (TypeError, OverflowError) as error:  # numbers beyond all floats
+        problem = reason(error)
+    if judgment.id != example.id:
+        problem = f"it is of {judgment.id!r}, expected {example.id!r}"
+    if problem:
+        raise ValueError(f"row {example.id!r}: {problem}")
 
 
 def _spent(responder: Responder) -> tuple[int, float | None]:

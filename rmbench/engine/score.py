@@ -17,9 +17,10 @@ from rmbench.engine.batch import in_groups
 from rmbench.engine.batch_trial import batch_dependence
 from rmbench.engine.encode import Window, encode_window, windows_of
 from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache, SilentProgress
+from rmbench.engine.known import from_cache, from_ledger, model_key
 from rmbench.engine.parts import join_row, units_of
 from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
-from rmbench.engine.serialization import RowResult, dump_result, load_results
+from rmbench.engine.serialization import RowResult, dump_result
 from rmbench.engine.threads import ThreadExecutor
 from rmbench.models.abilities import Closable
 from rmbench.models.protocols import Encoded, Group, Scorer, SharingScorer
@@ -57,6 +58,8 @@ class Scored:
     halved: bool
     resumed: int
     """Batches taken from the ledger."""
+    resumed_rows: int
+    """Rows of these."""
     cached: int
     """Rows taken from the score cache."""
     remarks: Mapping[str, int] = field(default_factory=dict)
@@ -104,6 +107,7 @@ def _score_window(scoring: Scoring, window: Window) -> Scored:
         sharing="shared" if run.shared else "alone" if run.alone else "padded",
         halved=any(result.halved for result in results),
         resumed=run.resumed,
+        resumed_rows=run.resumed_rows,
         cached=run.cached,
         remarks=window.remarks + Counter(remark for judgment in judgments for remark in judgment.remarks),
     )
@@ -116,7 +120,7 @@ class _Run:
         self._scoring = scoring
         self._units = units
         self.cached = 0
-        self.resumed = 0
+        self.resumed = self.resumed_rows = 0
         self.shared = self.alone = False
         self._plan(share=self._may_share())
         if self.shared and self._jobs:
@@ -171,13 +175,12 @@ class _Run:
         self.shared, self.alone = share, alone
         self.planned = plan(self._units, self.budget, 1 if alone else scoring.options.batch_rows, share=share)
         self._digest = _digest(self.planned, scoring)
-        done = scoring.ledger.done(scoring.task_id, self._digest)
-        self._from_ledger = {index for index in done if index < len(self.planned.chunks)}
+        sizes = [len(chunk.rows) for chunk in self.planned.chunks]
+        self._from_ledger = from_ledger(scoring.ledger, scoring.task_id, self._digest, scorer, sizes)
         self._known: dict[int, RowResult] = {}
-        for index in self._from_ledger:
-            rows = self.planned.chunks[index].rows
-            self._known.update(zip(rows, load_results(done[index], len(rows)), strict=True))
-        self.resumed = len(self._from_ledger)
+        for index, done in self._from_ledger.items():
+            self._known.update(zip(self.planned.chunks[index].rows, done, strict=True))
+        self.resumed, self.resumed_rows = len(self._from_ledger), len(self._known)
         self._look_up()
         left = {
             index: _left(chunk, self._known)
@@ -195,8 +198,8 @@ class _Run:
         row_of = {
             self._row(row).key: row for chunk in self.planned.chunks for row in chunk.rows if row not in self._known
         }
-        cached = cache.get(_cache_name(self._scoring.scorer), list(row_of))
-        self._known.update({row_of[key]: load_results([text], 1)[0] for key, text in cached.items()})
+        cached = from_cache(cache, self._scoring.scorer, {key: self._row(row) for key, row in row_of.items()})
+        self._known.update({row_of[key]: result for key, result in cached.items()})
         self.cached = len(cached)
 
     def _try_sharing(self) -> None:
@@ -258,7 +261,7 @@ class _Run:
                 for row, result in zip(rows, results, strict=True)
                 if not result.error
             }
-            cache.put(_cache_name(self._scoring.scorer), good)
+            cache.put(model_key(self._scoring.scorer), good)
 
 
 _noted: WeakKeyDictionary[Progress, set[str]] = WeakKeyDictionary()
@@ -292,8 +295,3 @@ def _digest(planned: Plan, scoring: Scoring) -> str:
     scorer = scoring.scorer
     parts = [planned.digest, scorer.facts.fingerprint, scoring.options.padding_side, sorted(scorer.answers)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _cache_name(scorer: Scorer) -> str:
-    """sha256 over what decides a row's result besides the row."""
-    return hashlib.sha256(json.dumps([scorer.facts.fingerprint, sorted(scorer.answers)]).encode()).hexdigest()

@@ -5,21 +5,30 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from rmbench.errors import RmbenchError
 from rmbench.models.protocols import FloatArray
 from rmbench.types import Judgment, Verdict
 
-__all__ = ["RowResult", "dump_judgment", "dump_result", "load_judgments", "load_results"]
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
+__all__ = ["RowResult", "dump_judgment", "dump_result", "load_judgments", "load_result", "load_results"]
+
+
+Loaded = TypeVar("Loaded")
 
 _LONG = 16
 """Vectors longer than this are written as bytes: an embedding as text is three times as large and slow to read."""
+_NUMBERS = (int, float)
+_LARGEST = float(np.finfo(np.float32).max)
+_QUOTED = 80
+"""Characters of a broken text in messages."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,15 +52,19 @@ def dump_result(result: RowResult) -> str:
 
 
 def load_results(payload: Sequence[str], rows: int) -> list[RowResult]:
-    """The results of a batch of `rows` rows; raises RmbenchError where the payload does not fit."""
-    return [
-        RowResult(
-            values={name: _loaded(value) for name, value in fields.get("values", {}).items()},
-            error=fields.get("error", ""),
-            halved=fields.get("halved", False),
-        )
-        for fields in _parsed(payload, rows)
-    ]
+    """The results of a batch of `rows` rows; raises ValueError where the payload is not what a run writes."""
+    return _each(load_result, payload, rows)
+
+
+def load_result(text: str) -> RowResult:
+    """One row's result; raises ValueError where the text is not what `dump_result` writes."""
+    fields = _parsed(text)
+    values, error, halved = fields.get("values", {}), fields.get("error", ""), fields.get("halved", False)
+    if not fields.keys() <= {"values", "error", "halved"} or not isinstance(values, dict) or type(halved) is not bool:
+        raise ValueError(f"it is no result of a row: {text[:_QUOTED]!r}")
+    if not isinstance(error, str) or bool(error) is bool(values):
+        raise ValueError(f"it has not either values or an error: {text[:_QUOTED]!r}")
+    return RowResult({name: _loaded(name, value) for name, value in values.items()}, error, halved)
 
 
 def _dumped(value: FloatArray) -> list[float] | str:
@@ -60,10 +73,14 @@ def _dumped(value: FloatArray) -> list[float] | str:
     return base64.b64encode(value.astype("<f4", copy=False).tobytes()).decode("ascii")
 
 
-def _loaded(value: list[float] | str) -> FloatArray:
+def _loaded(name: str, value: object) -> FloatArray:
     if isinstance(value, str):
-        return np.frombuffer(base64.b64decode(value), dtype="<f4").astype(np.float32, copy=False)
-    return np.asarray(value, dtype=np.float32)
+        array = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4").astype(np.float32, copy=False)
+        if np.isfinite(array).all():
+            return array
+    elif isinstance(value, list) and all(type(one) in _NUMBERS and abs(one) <= _LARGEST for one in value):
+        return np.array(value, dtype=np.float32)
+    raise ValueError(f"{name!r} holds something else than finite numbers")
 
 
 def dump_judgment(judgment: Judgment) -> str:
@@ -75,8 +92,28 @@ def dump_judgment(judgment: Judgment) -> str:
 
 
 def load_judgments(payload: Sequence[str], rows: int) -> list[Judgment]:
-    """The judgments of a chunk of `rows` examples; raises RmbenchError where the payload does not fit."""
-    return [_judgment(fields) for fields in _parsed(payload, rows)]
+    """The judgments of a chunk of `rows` examples; raises ValueError where the payload is not what a run writes."""
+    return _each(load_judgment, payload, rows)
+
+
+def load_judgment(text: str) -> Judgment:
+    """One judgment; raises ValueError where the text is not what `dump_judgment` writes. Whether its sizes and numbers
+    fit its example, `rmbench.consistency` says."""
+    fields = _parsed(text)
+    try:
+        whole = json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")  # no half of a surrogate pair
+        _checker().validate_json(whole, strict=True)
+        return _judgment(fields)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is no judgment ({type(error).__name__}): {text[:_QUOTED]!r}") from error
+
+
+@cache
+def _checker() -> TypeAdapter[Judgment]:
+    """Checks types alone: what it makes of numbers is not used, since 7 would become 7.0."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Judgment)
 
 
 def _judgment(fields: dict[str, Any]) -> Judgment:
@@ -96,7 +133,17 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(one) for one in value) if isinstance(value, list) else value
 
 
-def _parsed(payload: Sequence[str], rows: int) -> list[dict[str, Any]]:
+def _each(load: Callable[[str], Loaded], payload: Sequence[str], rows: int) -> list[Loaded]:
     if len(payload) != rows:
-        raise RmbenchError(f"The journal keeps {len(payload)} rows for a batch of {rows}; delete it to start over.")
-    return [json.loads(text) for text in payload]
+        raise ValueError(f"the journal keeps {len(payload)} rows for a batch of {rows}")
+    return [load(text) for text in payload]
+
+
+def _parsed(text: object) -> dict[str, Any]:
+    try:
+        fields = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON: {str(text)[:_QUOTED]!r}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"it is no JSON object: {str(text)[:_QUOTED]!r}")
+    return fields

@@ -8,6 +8,7 @@ from typing import Literal
 from rmbench.engine.interfaces import EngineOptions, Executor, Progress, ScoreCache, SilentProgress
 from rmbench.engine.score import Scoring, score
 from rmbench.engine.threads import ThreadExecutor
+from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Scorer
 from rmbench.types import Example, Judgment
 
@@ -23,6 +24,10 @@ class _NoLedger:
 
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
         """Store nothing."""
+
+    def damaged(self, why: str) -> RmbenchError:
+        """Not asked for, since nothing is stored."""
+        return RmbenchError(why)
 
 
 def stream(

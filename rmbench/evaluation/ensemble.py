@@ -114,6 +114,7 @@ def join(ensemble: Ensemble, judgings: Sequence[Judging]) -> Combined:
         seconds=sum(judging.seconds for judging in judgings),
         halved=any(judging.halved for judging in judgings),
         resumed_batches=sum(judging.resumed_batches for judging in judgings),
+        resumed_rows=sum(judging.resumed_rows for judging in judgings),
         options=judgings[0].options,
         sharing=", ".join(sorted(ways)),
         cached=sum(judging.cached for judging in judgings),

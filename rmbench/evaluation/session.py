@@ -51,17 +51,18 @@ def open_session(
         opener: opens the model in a worker process; None for a model that exists in this process alone.
 
     Raises:
-        RmbenchError: journal or cache cannot be opened, or the model cannot be opened in workers.
+        RmbenchError: the journal cannot be opened, or the model cannot be opened in workers.
     """
     from rmbench.engine.cache import open_cache
+    from rmbench.engine.release import computed_by
     from rmbench.records.journal import Journal
     from rmbench.records.slug import model_slug
 
     folder = settings.out / model_slug(facts.name, facts.revision)
     with contextlib.ExitStack() as stack:
-        pinned = {"model": facts.fingerprint, "seed": str(settings.seed)}
+        pinned = {"model": facts.fingerprint, "seed": str(settings.seed), **computed_by()}
         journal = stack.enter_context(Journal.open(folder, pinned))
-        cache = stack.enter_context(open_cache(use=settings.cache))
+        cache = stack.enter_context(open_cache(use=settings.cache, note=progress.note))
         executor = None
         if settings.workers > 1:
             from rmbench.engine.workers import Workers

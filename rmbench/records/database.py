@@ -64,7 +64,7 @@ def explained(path: Path, wording: Wording) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise RmbenchError(f"{path}: {wording.cannot} ({error}). Is the disk full, or the folder read-only?") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeError) as error:  # a message that quotes a broken file may be no UTF-8
         raise damaged(path, wording, str(error)) from error
 
 

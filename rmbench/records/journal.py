@@ -132,18 +132,26 @@ class Journal:
         batches: dict[int, list[str]] = {}
         with explained(self.path, _WORDING):
             for batch, payload, digest in self._connection.execute(query, (task, header, plan)):
-                if hashlib.sha256(str(payload).encode()).hexdigest() != digest:
+                if _checksum(task, header, plan, batch, payload) != digest:
                     raise damaged(self.path, _WORDING, f"batch {batch} of {task} does not match its checksum")
-                batches[batch] = json.loads(payload)
+                try:
+                    batches[int(batch)] = list(json.loads(payload))
+                except (ValueError, TypeError, RecursionError) as error:
+                    raise damaged(self.path, _WORDING, f"batch {batch} of {task} is no list: {error}") from error
         return batches
 
     def _commit(self, task: str, header: str, plan: str, index: int, payload: Sequence[str]) -> None:
         text = json.dumps(list(payload))
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = _checksum(task, header, plan, index, text)
         with explained(self.path, _WORDING), self._connection:
             self._connection.execute(
                 "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", (task, header, plan, index, text, digest)
             )
+
+
+def _checksum(*entry: object) -> str:
+    """Over the whole entry: a payload under another batch's number would be other rows' numbers."""
+    return hashlib.sha256(repr(entry).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +169,7 @@ class Scoped:
     def commit(self, task: str, plan_digest: str, index: int, payload: Sequence[str]) -> None:
         """Write one whole batch before returning."""
         self.journal._commit(f"{self.task}/{task}", self.header, plan_digest, index, payload)
+
+    def damaged(self, why: str) -> RmbenchError:
+        """The error of a batch that holds something else than what a run writes."""
+        return damaged(self.journal.path, _WORDING, why)

@@ -173,7 +173,7 @@ class ValueRecord(_Frozen):
 
 
 class RunFacts(_Frozen):
-    """How the numbers were made. Two equal runs may differ in the times and `seconds` only."""
+    """How the numbers were made. Two equal runs may differ in the times, `seconds` and `reused` only."""
 
     command: str
     """Secrets removed."""
@@ -183,6 +183,9 @@ class RunFacts(_Frozen):
     seconds: float
     resumed: bool
     """True where a resumed run could not keep the first run's batches, so scores may differ by 1e-4."""
+    reused: dict[str, int] = Field(default_factory=dict)
+    """Rows that were not computed by this run: "cache", from the score cache; "journal", from a stopped run. Counted as
+    `engine` counts `unique_rows`. Empty in records made before they were counted."""
     engine: dict[str, Setting]
     versions: dict[str, str]
     """Python, rmbench, torch, transformers, tokenizers, numpy."""

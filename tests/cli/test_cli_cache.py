@@ -68,6 +68,58 @@ def test_the_command_shows_and_clears(folder: Path) -> None:
     assert json.loads(CliRunner().invoke(cli, ["cache", "--json"]).output)["cache"]["rows"] == 0
 
 
+def test_the_record_says_what_was_not_computed(folder: Path) -> None:
+    first, second, without = run(folder / "a"), run(folder / "b"), run(folder / "c", cache=False)
+    rows = first.records[0].run.engine["unique_rows"]
+    assert [one.records[0].run.reused for one in (first, second, without)] == [
+        {"cache": 0, "journal": 0},
+        {"cache": rows, "journal": 0},
+        {"cache": 0, "journal": 0},
+    ]
+    assert f"reused {rows} rows from the cache, 0 rows from the journal" in shown(second.out)
+    assert "reused" not in shown(first.out)
+
+
+def shown(out: str) -> str:
+    return " ".join(CliRunner().invoke(cli, ["show", out]).output.split())
+
+
+def test_the_journal_of_another_release_is_not_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    resumed = []
+    for release in (None, 99):
+        with monkeypatch.context() as patch:
+            patch.setattr("rmbench.evaluation.build_record.make_record", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                run(folder / str(release), cache=False)
+        with monkeypatch.context() as patch:
+            if release:
+                patch.setattr("rmbench.engine.release.SCORES_RELEASE", release)
+            resumed.append(run(folder / str(release), cache=False).records[0].run.reused["journal"])
+    assert resumed[0] > 0
+    assert resumed[1] == 0
+
+
+def test_a_broken_cache_stops_no_run_and_is_mended(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = run(folder / "a", cache=False)
+    (folder / "kept").mkdir()
+    file = folder / "kept" / "scores.sqlite"
+    file.write_bytes(b"not a database" * 400)
+    given = ["run", "--model", "tiny-bt", "--tasks", "rm-bench", "--source", "sample", "--out", str(folder / "b")]
+    ended = CliRunner().invoke(cli, [*given, "--json"])
+    assert ended.exit_code == 0, ended.output
+    assert ended.stderr.count("the score cache is not used: ") == 1
+    assert json.loads(ended.stdout)["results"][0]["value"] == whole.records[0].results[0].value
+    asked = CliRunner().invoke(cli, ["cache"])
+    assert isinstance(asked.exception, RmbenchError)
+    assert "`rmbench cache clear`" in str(asked.exception)
+    assert "was broken (file is not a database) and is made anew" in CliRunner().invoke(cli, ["cache", "clear"]).output
+    run(folder / "c")
+    assert json.loads(CliRunner().invoke(cli, ["cache", "--json"]).output)["cache"]["rows"] > 0
+
+
 def test_turned_off_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RMBENCH_CACHE", "off")
     for arguments in (["cache"], ["cache", "clear"]):

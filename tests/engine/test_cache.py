@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from rmbench.engine.cache import DiskCache, cache_file, open_cache
 from rmbench.engine.judge import judge
 from rmbench.errors import RmbenchError
+from rmbench.models.protocols import ModelFacts
 
 
 @pytest.fixture
@@ -101,6 +104,59 @@ def test_a_file_that_is_no_cache(tmp_path: Path) -> None:
     file.write_bytes(b"not a database, whatever its name says" * 100)
     with pytest.raises(RmbenchError, match=r"cannot be used as the score cache.*RMBENCH_CACHE"):
         DiskCache(file)
+
+
+def test_a_run_goes_on_without_a_file_that_is_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMBENCH_CACHE", str(tmp_path))
+    (tmp_path / "scores.sqlite").write_bytes(b"not a database" * 100)
+    notes: list[str] = []
+    with open_cache(note=notes.append) as cache:
+        assert cache is None
+    assert len(notes) == 1
+    assert "the score cache is not used: " in notes[0]
+    assert "`rmbench cache clear` makes it anew" in notes[0]
+    with pytest.raises(RmbenchError, match="cannot be used as the score cache"), open_cache():
+        pass
+
+
+def test_another_release_or_library_has_rows_of_its_own(
+    cache: DiskCache, scorer: Any, examples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge("one", examples, scorer(), cache=cache)
+
+    def cached() -> int:
+        return judge("one", examples, scorer(), cache=cache).cached
+
+    assert cached() > 0
+    versions = metadata.version
+    for library, version in (("torch", "99.1.2"), ("transformers", "99.1.2")):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                metadata, "version", lambda name, one=library, v=version: v if name == one else versions(name)
+            )
+            assert cached() == 0
+            patch.setattr(metadata, "version", lambda name, one=library: "99.1.7" if name == one else versions(name))
+            assert cached() > 0  # a patch release changes no score
+    for constant in ("rmbench.engine.release.SCORES_RELEASE", "rmbench.engine.known._FORMAT"):
+        with monkeypatch.context() as patch:
+            patch.setattr(constant, 99)
+            assert cached() == 0
+    assert cached() > 0
+
+
+def test_another_device_or_dtype_has_rows_of_its_own(cache: DiskCache, scorer: Any, examples: Any) -> None:
+    class Placed(scorer):  # type: ignore[misc]
+        settings: ClassVar[dict[str, str]] = {"device": "cpu", "dtype": "float32"}
+
+        @property
+        def facts(self) -> ModelFacts:
+            return replace(super().facts, settings=self.settings)
+
+    judge("one", examples, Placed(), cache=cache)
+    assert judge("one", examples, Placed(), cache=cache).cached > 0
+    for other in ({"device": "cuda (H)", "dtype": "float32"}, {"device": "cpu", "dtype": "bfloat16"}):
+        Placed.settings = other
+        assert judge("one", examples, Placed(), cache=cache).cached == 0
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rmbench.records.journal import FILE_NAME, Journal
 from rmbench.records.store import find
 
 KILLS = 20
-TIMES = {"started", "finished", "seconds", "command"}
+TIMES = {"started", "finished", "seconds", "reused", "command"}
 
 
 def command(out: Path, *more: str) -> list[str]:
