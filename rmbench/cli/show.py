@@ -90,8 +90,6 @@ def _head(place: Path, record: Record) -> str:
         f"run      {run.finished}, {run.seconds:g} s, seed {run.seed}; {run.command or 'from Python'}",
         f"flags    {', '.join(record.flags) or '-'}",
     ]
-    if any(run.reused.values()):
-        lines.append(f"reused   {', '.join(f'{rows:,} rows from the {where}' for where, rows in run.reused.items())}")
     if model.check is not None:
         outcome = "passed" if model.check.passed else f"FAILED: {', '.join(model.check.failed)}"
         lines.append(f"check    {outcome}, {model.check.date}")

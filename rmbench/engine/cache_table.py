@@ -20,7 +20,6 @@ CREATE TABLE IF NOT EXISTS scores (
     PRIMARY KEY (model, row)
 ) WITHOUT ROWID
 """
-_INDEX = "CREATE INDEX IF NOT EXISTS by_use ON scores (used)"
 
 
 def connect(file: Path, patience: float) -> sqlite3.Connection:
@@ -36,7 +35,6 @@ def connect(file: Path, patience: float) -> sqlite3.Connection:
                 if _layout(connection) != _LAYOUT:  # another process may have been quicker
                     connection.execute("DROP TABLE IF EXISTS scores")
                     connection.execute(_SCHEMA)
-                    connection.execute(_INDEX)
                     connection.execute(f"PRAGMA user_version = {_LAYOUT}")
         connection.execute("SELECT model, row, result, sha256, used FROM scores LIMIT 1")
     except BaseException:

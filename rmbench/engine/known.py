@@ -48,11 +48,11 @@ def from_ledger(
     return batches
 
 
-def from_cache(cache: ScoreCache, scorer: Scorer, units: Mapping[str, Encoded]) -> dict[str, RowResult]:
-    """The results of units by their keys; those alone that the scorer could have given."""
+def from_cache(cache: ScoreCache, model: str, scorer: Scorer, units: Mapping[str, Encoded]) -> dict[str, RowResult]:
+    """The results of units by their keys, under `model_key`; those alone that the scorer could have given."""
     found: dict[str, RowResult] = {}
     answers = defaultdict(set)
-    for key, text in cache.get(model_key(scorer), list(units)).items():
+    for key, text in cache.get(model, list(units)).items():
         try:
             result = load_result(text)
             _check(scorer, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 
 __all__ = ["SCORES_RELEASE", "computed_by"]
@@ -13,5 +14,9 @@ are neither resumed from a journal nor taken from the score cache."""
 
 def computed_by() -> dict[str, str]:
     """The release of the scores, and the libraries' major.minor: a patch release is taken to change no score."""
-    libraries = {name: ".".join(metadata.version(name).split(".")[:2]) for name in ("torch", "transformers")}
-    return {"scores": str(SCORES_RELEASE), **libraries}
+    return {"scores": str(SCORES_RELEASE), **{name: _minor(name) for name in ("torch", "transformers")}}
+
+
+@cache
+def _minor(library: str) -> str:
+    return ".".join(metadata.version(library).split(".")[:2])

@@ -119,6 +119,7 @@ class _Run:
     def __init__(self, scoring: Scoring, units: Sequence[Encoded]) -> None:
         self._scoring = scoring
         self._units = units
+        self._cache_key = model_key(scoring.scorer)
         self.cached = 0
         self.resumed = self.resumed_rows = 0
         self.shared = self.alone = False
@@ -198,7 +199,9 @@ class _Run:
         row_of = {
             self._row(row).key: row for chunk in self.planned.chunks for row in chunk.rows if row not in self._known
         }
-        cached = from_cache(cache, self._scoring.scorer, {key: self._row(row) for key, row in row_of.items()})
+        cached = from_cache(
+            cache, self._cache_key, self._scoring.scorer, {key: self._row(row) for key, row in row_of.items()}
+        )
         self._known.update({row_of[key]: result for key, result in cached.items()})
         self.cached = len(cached)
 
@@ -257,11 +260,11 @@ class _Run:
         cache = self._scoring.cache
         if cache is not None:
             good = {
-                self._row(row).key: dump_result(replace(result, halved=False))
+                self._row(row).key: dump_result(replace(result, halved=False) if result.halved else result)
                 for row, result in zip(rows, results, strict=True)
                 if not result.error
             }
-            cache.put(model_key(self._scoring.scorer), good)
+            cache.put(self._cache_key, good)
 
 
 _noted: WeakKeyDictionary[Progress, set[str]] = WeakKeyDictionary()

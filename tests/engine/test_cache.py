@@ -13,6 +13,7 @@ import pytest
 
 from rmbench.engine.cache import DiskCache, cache_file, open_cache
 from rmbench.engine.judge import judge
+from rmbench.engine.release import _minor
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import ModelFacts
 
@@ -129,14 +130,16 @@ def test_another_release_or_library_has_rows_of_its_own(
 
     assert cached() > 0
     versions = metadata.version
-    for library, version in (("torch", "99.1.2"), ("transformers", "99.1.2")):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                metadata, "version", lambda name, one=library, v=version: v if name == one else versions(name)
-            )
-            assert cached() == 0
-            patch.setattr(metadata, "version", lambda name, one=library: "99.1.7" if name == one else versions(name))
-            assert cached() > 0  # a patch release changes no score
+    try:
+        for library in ("torch", "transformers"):
+            for version in ("99.1.2", "99.1.7", "99.2.0"):
+                with monkeypatch.context() as patch:
+                    _minor.cache_clear()
+                    given = {library: version}
+                    patch.setattr(metadata, "version", lambda name, given=given: given.get(name) or versions(name))
+                    assert (cached() > 0) is (version == "99.1.7")  # a patch release changes no score
+    finally:
+        _minor.cache_clear()
     for constant in ("rmbench.engine.release.SCORES_RELEASE", "rmbench.engine.known._FORMAT"):
         with monkeypatch.context() as patch:
             patch.setattr(constant, 99)
