@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["RmbenchError", "UnreachableError", "did_you_mean"]
+__all__ = ["RmbenchError", "UnreachableError", "did_you_mean", "panics_as_errors"]
 
 
 class RmbenchError(Exception):
@@ -29,3 +30,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{near[0]}"?' if near else ""
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """A panic of a library in Rust, whose class is no Exception, as a RuntimeError. Tokenizers panic on input that they
+    do not expect."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RuntimeError(f"panicked: {error}") from error

@@ -31,6 +31,7 @@ from rmbench.engine.compute import reason
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Closable, LengthSwitching
+from rmbench.models.checkpoint.library import explained
 from rmbench.models.checkpoint.read import digest_files, read_checkpoint
 from rmbench.models.introspect import text_of
 from rmbench.models.locate import Located, is_external, locate
@@ -138,7 +139,8 @@ def _open(model: Model, options: OpenOptions, located: Located | None) -> _Opene
             passed("load", f"{opened.facts.family}: {opened.facts.why or 'passed as an object'}"), opened.facts, opened
         )
     try:
-        lacking = room_to_open(read_checkpoint(located.folder, allow_pickle=options.allow_pickle), options)
+        with explained(located.folder):
+            lacking = room_to_open(read_checkpoint(located.folder, allow_pickle=options.allow_pickle), options)
         if lacking:
             return _Opened(not_run("load", lacking), _facts_of(located))
         opened = open_model(model, options)
@@ -146,8 +148,6 @@ def _open(model: Model, options: OpenOptions, located: Located | None) -> _Opene
         if str(error).startswith("--"):
             raise  # an argument is wrong, not the checkpoint
         return _Opened(failed("load", str(error)), _facts_of(located))
-    except Exception as error:  # untrusted files fail in many ways, and the first forward runs here
-        return _Opened(failed("load", reason(error)), _facts_of(located))
     return _Opened(passed("load", f"{opened.facts.family}: {opened.facts.why}"), opened.facts, opened)
 
 

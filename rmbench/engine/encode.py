@@ -10,7 +10,7 @@ from typing import Literal
 from rmbench.engine.compute import reason
 from rmbench.engine.interfaces import Progress
 from rmbench.engine.requests import requests_of
-from rmbench.errors import RmbenchError
+from rmbench.errors import RmbenchError, panics_as_errors
 from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Encoded, Request, Scorer
 from rmbench.types import Example
 
@@ -107,7 +107,8 @@ def _content(request: Request) -> list[tuple[object, ...]]:
 
 def _encode_chunk(chunk: Sequence[Request], scorer: Scorer) -> list[Encoded]:
     try:
-        return list(scorer.encode(chunk))
+        with panics_as_errors():
+            return list(scorer.encode(chunk))
     except RmbenchError:
         raise  # no template, no tokenizer: true of every row
     except Exception as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.library import explained
 from rmbench.models.fakes import open_fake
 from rmbench.models.locate import EXTERNAL_KINDS, Located, is_external, locate
 from rmbench.models.options import OpenOptions
@@ -81,5 +82,6 @@ def _open_kind(kind: str, rest: str, options: OpenOptions) -> Scorer | Responder
 def _open_checkpoint(found: Located, options: OpenOptions) -> Scorer | Responder:
     from rmbench.models.families.registry import families, opening_of
 
-    opening = opening_of(found, options)
-    return families()[opening.family.name].open(opening)
+    with explained(found.folder):
+        opening = opening_of(found, options)
+        return families()[opening.family.name].open(opening)

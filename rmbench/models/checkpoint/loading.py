@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,8 @@ import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.rope import rope_by_length, rope_by_row
+from rmbench.models.checkpoint.library import explained, quiet
+from rmbench.models.checkpoint.limits import check_parameters
 from rmbench.models.checkpoint.names import other_prefix
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
@@ -30,7 +31,6 @@ _EAGER_ONLY = frozenset({"gemma2"})
 """Soft-capped attention, which the fused kernels leave out."""
 
 _SAFETENSORS_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float32"}
-_LIBRARY_ERRORS = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, AttributeError, AssertionError)
 _ELEMENTARY = (torch.sin, torch.cos, torch.exp, torch.log, torch.sqrt, torch.tanh, torch.erf)
 
 
@@ -98,7 +98,7 @@ def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
     """The tokenizer that lies next to the weights; raises RmbenchError where there is none."""
     from transformers import AutoTokenizer
 
-    with _quiet(), _explained(f"the tokenizer of {checkpoint.folder}"):
+    with quiet(), explained(f"the tokenizer of {checkpoint.folder}"):
         return AutoTokenizer.from_pretrained(
             checkpoint.folder, trust_remote_code=options.trust_remote_code, local_files_only=True
         )
@@ -136,7 +136,7 @@ def load_model(
             that may matter is not taken; weights in 8 bits whose scales are not used.
     """
     refuse_unscaled(checkpoint, scaled=_scaled(checkpoint))
-    with _quiet(), _explained(str(checkpoint.folder)):
+    with quiet(), explained(str(checkpoint.folder)):
         model, report = _load(checkpoint, placement, options, kind, dict(config or {}), dict(rename or {}))
     missing = [name for name in sorted(report["missing_keys"]) if not (spare and re.fullmatch(spare, name))]
     lacking = missing + [_mismatch(*key) for key in sorted(report["mismatched_keys"])]
@@ -194,6 +194,9 @@ def _load(
     if rename:
         arguments["key_mapping"] = rename
     automatic = getattr(transformers, kind)
+    if type(config) in automatic._model_mapping:  # not for remote code, which the user trusts
+        make = automatic._model_mapping[type(config)]
+        check_parameters(make, deepcopy(config), checkpoint.size, checkpoint.folder, packed=_scaled(checkpoint))
     if (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
         # The library reads torch files with weights_only alone, whatever it is told, no shards without an index, and
         # names as they are.
@@ -260,36 +263,3 @@ def _own_dtype(checkpoint: Checkpoint) -> str:
 
 def _mismatch(name: str, stored: Sequence[int], needed: Sequence[int]) -> str:
     return f"{name} (stored {list(stored)}, needed {list(needed)})"
-
-
-@contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """One clear error for whatever a library says of a broken or foreign file."""
-    try:
-        yield
-    except _LIBRARY_ERRORS as error:
-        line = " ".join(str(error).split())[:400]
-        hint = " Pass --trust-remote-code if you trust it." if "trust_remote_code" in line else ""
-        raise RmbenchError(f"Cannot load {what}: {line}{hint}") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the library's bars and reports, which we make errors of; nor any background conversion of weights."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    before = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
-    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-        if before is None:
-            del os.environ["DISABLE_SAFETENSORS_CONVERSION"]
-        else:
-            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = before

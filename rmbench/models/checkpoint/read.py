@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import re
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +16,9 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.adapter import refuse_adapter
+from rmbench.models.checkpoint.limits import check_config, check_folder
 from rmbench.models.checkpoint.names import plain_names
+from rmbench.models.checkpoint.tokenizer_limits import check_tokenizer
 from rmbench.models.checkpoint.weight_files import (
     LEFT_BY_TRAINING,
     OPEN_CLIP_CONFIG,
@@ -41,7 +46,17 @@ HEADLIKE = re.compile(
 )
 """Found in names of tensors that look like a head's."""
 _INSIDE_LAYERS = re.compile(r"\.\d+\..*(attn|attention|mlp)|^lm_head\.")
-_LARGEST_HEADER = 256 * 2**20
+_LARGEST_HEADER = 100 * 2**20
+"""Bytes; safetensors' own limit."""
+_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "U32", "F32"), 32),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
+}
+"""dtype of safetensors -> bits of an element."""
 _LARGEST_HEAD = 32
 """Tensors; a file of more is another model."""
 _READ_SUFFIXES = frozenset(".json .safetensors .bin .pt .pth .model .txt .jinja .py .vocab".split())
@@ -94,6 +109,11 @@ class Checkpoint:
         return found
 
     @property
+    def size(self) -> int:
+        """Bytes of the files of weights."""
+        return sum((self.folder / name).stat().st_size for name in {tensor.file for tensor in self.tensors.values()})
+
+    @property
     def stored(self) -> Mapping[str, str]:
         """`renamed` the other way round."""
         return {plain: name for name, plain in self.renamed.items()}
@@ -124,6 +144,9 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
         RmbenchError: no config.json, no weights, a shard that is missing or cut off, or a torch file that holds more
             than tensors while `allow_pickle` is False.
     """
+    check_folder(folder)
+    if (tokenizer := folder / "tokenizer.json").exists():
+        check_tokenizer(read_json(tokenizer), tokenizer)
     refuse_adapter(folder)
     files = weight_files(folder, weights)
     config = _config(folder, lone=bool(files) and not is_usual(files[0]))
@@ -135,6 +158,7 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
     tensors: dict[str, Tensor] = {}
     for file in files:
         tensors.update(tensors_in(file, allow_pickle=allow_pickle))
+    check_config(config, max((side for tensor in tensors.values() for side in tensor.shape), default=0), folder)
     plain = plain_names(tensors, str(folder))
     return Checkpoint(
         folder,
@@ -194,15 +218,35 @@ def _safetensors_header(file: Path) -> dict[str, Tensor]:
         try:
             header = json.loads(stream.read(length))
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            ends = [entry["data_offsets"][1] for entry in entries.values()]
-            tensors = {
-                name: Tensor(file.name, tuple(entry["shape"]), entry["dtype"]) for name, entry in entries.items()
-            }
+            tensors = {name: _tensor(file.name, entry) for name, entry in entries.items()}
+            places = sorted((tuple(entry["data_offsets"]), name) for name, entry in entries.items())
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise RmbenchError(f"{file} has a broken safetensors header: {error}") from error
-    if size < 8 + length + max(ends, default=0):
-        raise RmbenchError(f"{file} is cut off: {size} bytes of {8 + length + max(ends)}.")
+    end = 0
+    for (start, stop), name in places:
+        if start != end or stop - start != _bytes_of(tensors[name]):
+            raise RmbenchError(
+                f"{file} has a broken safetensors header: {name} {list(tensors[name].shape)} of {tensors[name].dtype} "
+                f"is said to be bytes {start} to {stop} of the data, which before it has {end}."
+            )
+        end = stop
+    if size < 8 + length + end:
+        raise RmbenchError(f"{file} is cut off: {size} bytes of {8 + length + end}.")
     return tensors
+
+
+def _tensor(file: str, entry: Mapping[str, Any]) -> Tensor:
+    """A tensor of a safetensors header; raises TypeError or ValueError for one that is none."""
+    shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
+    if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, *offsets)) or len(offsets) != 2:
+        raise ValueError(f"shape {str(shape)[:80]} and offsets {str(offsets)[:80]} are no such")
+    if dtype not in _BITS:
+        raise ValueError(f"dtype {str(dtype)[:80]} is unknown")
+    return Tensor(file, tuple(shape), dtype)
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    return math.prod(tensor.shape) * _BITS[tensor.dtype] // 8
 
 
 def _torch_header(file: Path, allow_pickle: bool) -> dict[str, Tensor]:
@@ -212,18 +256,36 @@ def _torch_header(file: Path, allow_pickle: bool) -> dict[str, Tensor]:
     import torch
 
     try:
-        state = torch.load(file, map_location="meta", weights_only=not allow_pickle)
+        _check_archive(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on a pickle's protocol
+            state = torch.load(file, map_location="meta", weights_only=not allow_pickle)
+    except RmbenchError:
+        raise
     except pickle.UnpicklingError as error:
         raise RmbenchError(
             f"{file} holds more than tensors, and unpickling it would run code. If you made it yourself, pass "
             "--allow-pickle; better, save the model as safetensors."
         ) from error
     except Exception as error:  # a torch file is untrusted and fails in many ways
-        raise RmbenchError(f"{file} is no readable torch file: {error}") from error
+        raise RmbenchError(f"{file} is no readable torch file: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(state, dict):
         raise RmbenchError(f"{file} must hold a mapping of names to tensors, not {type(state).__name__}.")
+    tensors = {name: value for name, value in unwrapped(state).items() if isinstance(value, torch.Tensor)}
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise RmbenchError(f"{file}: {name} {list(value.shape)} is not stored in full.")
     return {
         name: Tensor(file.name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
-        for name, value in unwrapped(state).items()
-        if isinstance(value, torch.Tensor)
+        for name, value in tensors.items()
     }
+
+
+def _check_archive(file: Path) -> None:
+    """Raise RmbenchError for an archive whose entries are not stored as they are, as torch.save stores them: one may be
+    far larger than its file. Older torch files are no archives."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size for entry in entries):
+            raise RmbenchError(f"{file} is no torch file: entries of the archive are compressed.")

@@ -21,6 +21,7 @@ _HARMLESS = re.compile(
 """Buffers that are computed anew, and the pooler of a class that has none."""
 _MASK = re.compile(r"(.*\.)?(attn|attention|self_attn)\.(bias|mask|causal_mask)")
 _QUANTISED = re.compile(r"(float8|f8|f6|f4|int4|int8|uint8|i8|u8)", re.IGNORECASE)
+_WHOLE = re.compile(r"(int|uint|i|u)(16|32|64)|bool", re.IGNORECASE)
 _SCALE = re.compile(
     r".*([._](scale|scale_inv|scales|zero_point|qzeros|amax|absmax)|\.(g_idx|SCB|weight_format|quant_map|quant_state.*"
     r"|qweight|weight_packed|weight_shape|nested_.*))"
@@ -69,14 +70,15 @@ def ignored(name: str, patterns: Sequence[str]) -> bool:
 
 
 def refuse_unscaled(checkpoint: Checkpoint, *, scaled: bool) -> None:
-    """Raise RmbenchError for weights in 8 bits or fewer, unless a loader that knows their scales reads them (`scaled`):
+    """Raise RmbenchError for weights in 8 bits or fewer, or in whole numbers, unless a loader that knows their scales reads them (`scaled`):
     cast as they are, they are other weights."""
     if scaled:
         return
     unscaled = [
         name
         for name, tensor in checkpoint.tensors.items()
-        if _QUANTISED.match(tensor.dtype) and not _harmless(name, checkpoint, language=False)
+        if (_QUANTISED.match(tensor.dtype) or (_WHOLE.fullmatch(tensor.dtype) and name.endswith((".weight", ".bias"))))
+        and not _harmless(name, checkpoint, language=False)
     ]
     if not unscaled:
         return

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.files import read_text
+from rmbench.models.checkpoint.limits import longest
 
 __all__ = [
     "LEFT_BY_TRAINING",
@@ -29,11 +31,11 @@ OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object from a file; raises RmbenchError where there is none."""
+    if not file.exists() and not file.is_symlink():
+        raise RmbenchError(f"{file} does not exist: a model folder has config.json, weights, a tokenizer.")
     try:
-        data = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise RmbenchError(f"{file} does not exist: a model folder has config.json, weights, a tokenizer.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        data = json.loads(read_text(file, longest(file)))
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError of its own
         raise RmbenchError(f"{file} is not readable JSON: {error}") from error
     if not isinstance(data, dict):
         raise RmbenchError(f"{file} must hold a JSON object, not {type(data).__name__}.")
@@ -53,7 +55,7 @@ def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
             return [single]
         if index.exists():
             shards = read_json(index).get("weight_map")
-            if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+            if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()) or not shards:
                 raise RmbenchError(f'{index}: "weight_map" must map tensor names to file names.')
             return _indexed(folder, index, sorted(set(shards.values())))
         if found := _numbered(folder, stem, suffix):
@@ -77,6 +79,8 @@ def _lone_file(folder: Path) -> list[Path]:
 
 def _indexed(folder: Path, index: Path, names: list[str]) -> list[Path]:
     """The shards that an index names."""
+    if len(names) > _MOST_SHARDS:
+        raise RmbenchError(f"{index} names {len(names):,} shards, which no model has.")
     for name in names:
         if Path(name).name != name:
             raise RmbenchError(f"{index} names the shard {name!r}, which is not a file name.")

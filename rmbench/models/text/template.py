@@ -8,10 +8,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Request
+from rmbench.models.text.template_cost import cost_of
+from rmbench.models.text.template_worker import TemplateLimitError, render_apart
 from rmbench.types import Conversation, Message, bare_text
 
 __all__ = ["ChatTemplate"]
@@ -29,6 +32,9 @@ _NAMES_ONLY = ("id", "type", "tool_call_id")
 """Keys whose values name a call or its kind."""
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+
+_REASON = 500
+"""Characters of what a template says that are kept."""
 
 _PROBE = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
 
@@ -113,18 +119,32 @@ class ChatTemplate:
         return min(text, self._apply(empty), key=lambda each: each.count("None")) if "None" in text else text
 
     def _apply(self, turns: Turns) -> str:
+        """The text of turns; in a process of its own where the template may make too much of them."""
         from jinja2.exceptions import TemplateError
 
+        template = _on_a_fixed_date(self.text)
+        cost = cost_of(template)
         try:
-            text: str = self.tokenizer.apply_chat_template(
-                list(turns),
-                chat_template=_on_a_fixed_date(self.text),
-                tokenize=False,
-                add_generation_prompt=self.generation_prompt,
-            )
+            if cost is not None and cost.fits(turns) and self._tokens_are_short:
+                text: str = self.tokenizer.apply_chat_template(
+                    list(turns),
+                    chat_template=template,
+                    tokenize=False,
+                    add_generation_prompt=self.generation_prompt,
+                )
+            else:
+                tokens = self.tokenizer.special_tokens_map
+                text = render_apart(template, turns, tokens, generation_prompt=self.generation_prompt)
         except TemplateError as error:
-            raise TemplateRefusedError(f"the chat template refuses the conversation: {error}") from error
+            raise TemplateRefusedError(f"the chat template refuses the conversation: {str(error)[:_REASON]}") from error
+        except TemplateLimitError as error:
+            raise TemplateRefusedError(f"the chat template {error}") from error
         return text
+
+    @cached_property
+    def _tokens_are_short(self) -> bool:
+        """Whether the tokenizer's special tokens, which templates write, are no texts of their own."""
+        return sum(map(len, getattr(self.tokenizer, "special_tokens_map", {}).values())) <= _REASON
 
     def check(self) -> None:
         """Raise RmbenchError where the template cannot render a question and its answer, leaves one out, or makes its

@@ -7,7 +7,9 @@ import gzip
 import io
 import json
 import lzma
+import zlib
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from rmbench.errors import RmbenchError, did_you_mean
@@ -16,6 +18,13 @@ __all__ = ["FORMATS", "PACKED", "plain_name", "rows_of", "unpacked"]
 
 PACKED = (".gz", ".xz")
 FORMATS = {".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
+MOST_UNPACKED = 4 * 2**30
+"""Bytes that a compressed file of rows may hold."""
+ANY_UNPACKED = 128 * 2**20
+"""Bytes that any compressed file may hold, however small it is."""
+MOST_TIMES = 50
+"""How many times its own size a larger one may hold: texts are compressed to a tenth, repetitive ones to a thirtieth."""
+_PART = 2**20
 _CELL = 1 << 24
 """Characters that a cell of a CSV may have; Python's default is less than a long response."""
 
@@ -35,15 +44,27 @@ def plain_name(name: str) -> str:
 
 
 def unpacked(name: str, content: bytes) -> bytes:
-    """The bytes that a compressed file holds; those of any other file as they are."""
+    """The bytes that a compressed file holds; those of any other file as they are.
+
+    Raises:
+        RmbenchError: the file is broken or cut off; or it holds more than `MOST_UNPACKED`, or, beyond `ANY_UNPACKED`,
+            more than `MOST_TIMES` its own size, which no text does.
+    """
+    opened = {".gz": gzip.open, ".xz": lzma.open}.get(PurePosixPath(name).suffix)
+    if opened is None:
+        return content
+    most = min(MOST_UNPACKED, max(ANY_UNPACKED, MOST_TIMES * len(content)))
+    parts, size = [], 0
     try:
-        if name.endswith(".gz"):
-            return gzip.decompress(content)
-        if name.endswith(".xz"):
-            return lzma.decompress(content)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+        with opened(io.BytesIO(content), "rb") as stream:
+            while part := stream.read(_PART):
+                size += len(part)
+                if size > most:
+                    raise RmbenchError(f"{name}: holds more than {most:,} bytes in {len(content):,} compressed ones.")
+                parts.append(part)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise RmbenchError(f"{name}: cannot be decompressed ({error}); is the file whole?") from None
-    return content
+    return b"".join(parts)
 
 
 def rows_of(

@@ -1,0 +1,2 @@
+ROWS = ()
+def run_rows(case, folder): return 0
