@@ -15,7 +15,6 @@ import importlib
 import os
 import re
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -30,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.hostile.case import Case
 from tests.hostile.checkpoints import CHECKPOINTS, base
-from tests.hostile.media import MEDIA, run_media
+from tests.hostile.media import MEDIA, use
 from tests.hostile.pickles import RAN
-from tests.hostile.rows import ROWS, run_rows
+from tests.hostile.rows import ROWS, words
 
 SECONDS, BYTES = 10.0, 10**9
 _LONGEST = 1200
@@ -52,6 +51,12 @@ _MODULES = (
     "pyarrow.parquet",
     "rmbench.check.conformance",
     "rmbench.cli",
+    "rmbench.cli.output",
+    "rmbench.cli.progress",
+    "rmbench.models.baselines.open",
+    "rmbench.models.scores.scorer",
+    "rmbench.media",
+    "scipy.stats",
     "rmbench.engine.judge",
     "rmbench.evaluation.run",
     "rmbench.models.families.scalar.open",
@@ -140,21 +145,44 @@ def fault(case: Case, finding: Finding) -> str:
         return ""
     if finding.code == 0:
         return "ran"
-    lines = [line for line in finding.said.splitlines() if line.startswith(("rmbench: ", "load  "))]
-    others = [line for line in finding.said.splitlines() if line.strip() and not line.startswith("rmbench: ")]
-    if len(lines) != 1 or (others and finding.code == 2) or len(lines[0]) > _LONGEST:
+    lines = [line for line in finding.said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("rmbench: ", "load  "))]
+    if len(errors) != 1 or (finding.code == 2 and errors != lines[-1:]) or len(errors[0]) > _LONGEST:
         return "no clear line"
     return ""
 
 
-def model_work(case: Case, folder: Path, command: str) -> Callable[[], int]:
+def command_line(words: Sequence[str]) -> Callable[[], int]:
+    """What runs a command."""
+
     def work() -> int:
         from rmbench.cli import main
 
-        words = _COMMANDS[command]
-        out = (str(folder.with_suffix(".out")),) if words[-1] == "--out" else ()
-        model = (str(folder),) if command == "check" else ("--model", str(folder))
-        main([*words, *out, *model, *case.options])
+        main(words)
+        return 0
+
+    return work
+
+
+def of_model(case: Case, folder: Path, command: str) -> Callable[[], int]:
+    """What opens a checkpoint by a command."""
+    given = _COMMANDS[command]
+    out = (f"{folder}.out",) if given[-1] == "--out" else ()
+    model = (str(folder),) if command == "check" else ("--model", str(folder))
+    return command_line([*given, *out, *model, *case.options])
+
+
+def of_medium(case: Case, folder: Path) -> Callable[[], int]:
+    """What reads an image or a video."""
+
+    def work() -> int:
+        from rmbench.errors import RmbenchError
+
+        try:
+            use(case, folder)
+        except RmbenchError as error:
+            print(f"rmbench: {error}", file=sys.stderr)
+            return 2
         return 0
 
     return work
@@ -175,16 +203,19 @@ def judged(group: str, case: Case, place: Path, command: str) -> tuple[str, Find
     made = forked(make, 120, 8 * 10**9, log)
     if made.code:
         return "cannot be made", made
-    work = {
-        "checkpoint": lambda: model_work(case, folder, command),
-        "media": lambda: lambda: run_media(case, folder),
-        "rows": lambda: lambda: run_rows(case, folder),
-    }[group]()
+    work = (
+        of_model(case, folder, command)
+        if group == "checkpoint"
+        else of_medium(case, folder)
+        if group == "media"
+        else command_line(words(case, folder))
+    )
     finding = forked(work, SECONDS, BYTES, log)
     return fault(case, finding), finding
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """All cases that are asked for; 0 where each is as it must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("word", nargs="?", default="")
     parser.add_argument("--command", choices=sorted(_COMMANDS), default="run")
@@ -202,12 +233,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             counts[wrong] += 1
             counts[f"of {group}"] += 1
             if wrong or asked.said:
-                said = " ".join(finding.said.split()[-60:])[-500:]
-                print(f"{wrong or 'good':14s} {group}: {case.name} [{finding.seconds:.1f} s, {finding.grown / 1e6:.0f} MB, code {finding.code}] {said}", flush=True)
-    total = sum(count for name, count in counts.items() if name.startswith("of "))
-    print(f"{total} cases ({', '.join(f'{counts[chr(111)+chr(102)+chr(32)+name]} {name}' for name in groups)}): {counts['']} as they must be; ", end="")
-    print(", ".join(f"{count} {name}" for name, count in counts.items() if name and not name.startswith("of ")) or "none otherwise")
-    return 0 if counts[""] == total else 1
+                told = " ".join(finding.said.split())[-500:]
+                facts = f"{finding.seconds:.1f} s, {finding.grown / 1e6:.0f} MB, code {finding.code}"
+                print(f"{wrong or 'good':14s} {group}: {case.name} [{facts}] {told}", flush=True)
+    sizes = {group: counts.pop(f"of {group}", 0) for group in groups}
+    total, good = sum(sizes.values()), counts.pop("", 0)
+    print(f"{total} cases ({', '.join(f'{size} of {group}' for group, size in sizes.items())}): {good} as they must be")
+    print(", ".join(f"{count} {name}" for name, count in counts.items()) or "0 hung, 0 grew, 0 tracebacks, 0 ran")
+    return 0 if good == total else 1
 
 
 def import_all() -> None:

@@ -22,7 +22,7 @@ def file_fault(path: Path, most: int) -> str:
     except (OSError, ValueError) as error:  # a loop of links, a name with a null byte
         return f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if stat.S_ISDIR(found.st_mode):
-        return "is a folder and no file"
+        return "is no regular file but a folder"
     if not stat.S_ISREG(found.st_mode):
         return "is no regular file but a device, a pipe or a socket"
     if found.st_size > most:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.files import MIB, read_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter
@@ -36,6 +37,7 @@ _EXPECTED = {
     "model_attributes_type": "a table",
 }
 """Kind of pydantic's error -> what the value should have been."""
+_MOST = 16 * MIB
 _LONGEST = 100
 """Characters of a wrong value that a message repeats."""
 
@@ -43,10 +45,8 @@ _LONGEST = 100
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file; RmbenchError where it cannot be read or is not TOML."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RmbenchError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(read_text(path, _MOST, f"{path}:"))
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError of its own
         raise RmbenchError(f"{path}: is not TOML: {error}.") from error
 
 

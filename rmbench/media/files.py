@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rmbench.errors import RmbenchError
+from rmbench.files import file_fault
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "MediaError", "checked", "digest", "explained", "needed"]
 
@@ -36,6 +36,22 @@ class Limits:
     """Longest side / shortest side. A resize to a fixed shortest side makes the other one that many times as long."""
     frames: int = 2**16
     """Frames of a video: 18 minutes at 60 a second."""
+    scans: int = 100
+    """Scans of a JPEG; encoders write about ten. Each goes over the whole picture."""
+    scanned: int = 2**30
+    """Scans of a JPEG times its pixels: seconds of decoding."""
+    decoded: int = 2**30
+    """Pixels of all frames of a video that any file may have, however small: 8 minutes of 320 x 256 at 30 a second."""
+    decoded_per_byte: int = 256
+    """Pixels that a larger file may have for each of its bytes; encoders write one for 20 to 200."""
+    streams: int = 64
+    """Streams of a video file."""
+
+    def check_decoded(self, name: str, pixels: int, size: int) -> None:
+        """Raise MediaError for a video of more pixels in all than one of `size` bytes has."""
+        most = max(self.decoded, self.decoded_per_byte * size)
+        if pixels > most:
+            raise MediaError(f"{name}: its frames have more than {most:,} pixels in {size:,} bytes")
 
     def check_size(self, name: str, width: int, height: int) -> None:
         """Raise MediaError for a picture that is empty, too large or too long for its width."""
@@ -53,15 +69,11 @@ DEFAULT_LIMITS = Limits()
 def checked(path: str | Path, most: int) -> Path:
     """The file, if it is a regular one of 1 to `most` bytes; raises MediaError otherwise."""
     place = Path(path)
-    try:
-        found = place.stat()
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{place.name}: the file is not here") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise MediaError(f"{place.name}: it is no regular file")
-    if not 0 < found.st_size <= most:
-        what = f"its {found.st_size:,} bytes are more than {most:,}" if found.st_size else "the file is empty"
-        raise MediaError(f"{place.name}: {what}")
+    fault = file_fault(place, most)
+    if not fault and not place.stat().st_size:
+        fault = "is empty"
+    if fault:
+        raise MediaError(f"{place.name}: the file {fault}")
     return place
 
 

@@ -96,10 +96,13 @@ def _frames(path: str | Path, limits: Limits) -> Iterator[tuple[Any, float | Non
     place = checked(path, limits.video_bytes)
     frames = _animated if _is_animation(place) else _streamed
     with explained(place.name):
-        for count, frame in enumerate(frames(place, limits)):
+        pixels, size = 0, place.stat().st_size
+        for count, (frame, shown) in enumerate(frames(place, limits)):
             if count >= limits.frames:
                 raise MediaError(f"{place.name}: it has more than {limits.frames:,} frames")
-            yield frame
+            pixels += frame.width * frame.height
+            limits.check_decoded(place.name, pixels, size)
+            yield frame, shown
 
 
 def _is_animation(place: Path) -> bool:
@@ -116,6 +119,7 @@ def _animated(place: Path, limits: Limits) -> Iterator[tuple[Any, float | None]]
     with pillow.open(place, formats=("GIF", "WEBP", "PNG")) as image:
         limits.check_size(place.name, *image.size)
         for frame in needed("PIL.ImageSequence").Iterator(image):
+            limits.check_size(place.name, *frame.size)
             frame.load()
             yield frame, shown
             shown += (frame.info.get("duration") or _GIF_MILLISECONDS) / 1000
@@ -125,6 +129,8 @@ def _streamed(place: Path, limits: Limits) -> Iterator[tuple[Any, float | None]]
     """Frames of the first video stream."""
     av = needed("av")
     with place.open("rb") as stream, av.open(stream, options={"format_whitelist": _CONTAINERS}) as container:
+        if len(container.streams) > limits.streams:
+            raise MediaError(f"{place.name}: it holds {len(container.streams)} streams")
         if not container.streams.video:
             raise MediaError(f"{place.name}: it holds no video")
         video = container.streams.video[0]

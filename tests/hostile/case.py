@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["KINDS_OF_FILE", "Case", "Outcome", "put"]
+__all__ = ["KINDS_OF_FILE", "Case", "Outcome", "in_turn", "put"]
 
 Outcome = Literal["refused", "rows"]
 """refused: one error and no number. rows: rows fail with a reason, or are scored as if nothing were wrong."""
@@ -25,6 +25,16 @@ class Case:
     outcome: Outcome = "refused"
     options: tuple[str, ...] = ()
     """Further words of the command line."""
+
+
+def in_turn(*changes: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Several changes of one folder."""
+
+    def change(folder: Path) -> None:
+        for one in changes:
+            one(folder)
+
+    return change
 
 
 KINDS_OF_FILE = ("fifo", "zero", "socket", "folder", "loop", "dangling", "empty")

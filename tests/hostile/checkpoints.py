@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.case import KINDS_OF_FILE, Case, put
+from tests.hostile.case import KINDS_OF_FILE, Case, in_turn, put
 from tests.hostile.pickles import PICKLES
 from tests.hostile.templates import TEMPLATES
 from tests.hostile.tokenizers import TOKENIZERS
@@ -117,12 +117,9 @@ def sparse(name: str, size: int) -> Callable[[Path], object]:
     return change
 
 
-def both(*changes: Callable[[Path], object]) -> Callable[[Path], object]:
-    def change(folder: Path) -> None:
-        for one in changes:
-            one(folder)
-
-    return change
+def to_itself(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to(folder)
 
 
 def nested(depth: int, opening: str = "[", closing: str = "]") -> str:
@@ -142,11 +139,7 @@ _UNREAD = ("quantization_config", "auto_map", "is_encoder_decoder")
 _WIDE = [_HUGE, _HUGE]
 
 CHECKPOINTS: tuple[Case, ...] = (
-    *(
-        Case(f"{kind} as {name}", special(name, kind))
-        for name in _FILES
-        for kind in KINDS_OF_FILE
-    ),
+    *(Case(f"{kind} as {name}", special(name, kind)) for name in _FILES for kind in KINDS_OF_FILE),
     *(Case(f"{name} cut at {share}", cut(name, share)) for name in _FILES[:3] for share in (0.01, 0.5, 0.99)),
     Case("weights of 7 bytes", write(WEIGHTS, b"\0" * 7)),
     Case("weights are a Git LFS pointer", write(WEIGHTS, "version https://git-lfs.github.com/spec/v1\nsize 5\n")),
@@ -181,9 +174,12 @@ CHECKPOINTS: tuple[Case, ...] = (
     Case("index of numbers", index({"score.weight": 7})),
     Case("index is a list", index([])),
     Case("index of 1,000,000 shards", index({f"t{number}": f"s{number}" for number in range(1_000_000)})),
-    Case("index is a device", both(index({}), special(f"{WEIGHTS}.index.json", "zero"))),
-    Case("index nested", both(index({}), write(f"{WEIGHTS}.index.json", nested(100_000)))),
-    Case("1e9 shards by their names", lambda folder: (folder / WEIGHTS).rename(folder / f"model-1-of-{_HUGE}.safetensors")),
+    Case("index is a device", in_turn(index({}), special(f"{WEIGHTS}.index.json", "zero"))),
+    Case("index nested", in_turn(index({}), write(f"{WEIGHTS}.index.json", nested(100_000)))),
+    Case(
+        "1e9 shards by their names",
+        lambda folder: (folder / WEIGHTS).rename(folder / f"model-1-of-{_HUGE}.safetensors"),
+    ),
     Case("config nested 100,000 lists", write(CONFIG, nested(100_000))),
     Case("config nested 100,000 objects", write(CONFIG, nested(100_000, '{"a":', "}").replace(":}", ":0}"))),
     Case("config nested 900 deep", config(extra=json.loads(nested(900)))),
@@ -195,10 +191,10 @@ CHECKPOINTS: tuple[Case, ...] = (
     Case("config with a byte order mark and nothing", write(CONFIG, b"\xef\xbb\xbf")),
     Case("config is a list", write(CONFIG, "[1]")),
     Case("config is a text", write(CONFIG, '"llama"')),
-    Case("config of 1 GB of blanks", both(sparse(CONFIG, 2**30))),
+    Case("config of 1 GB of blanks", in_turn(sparse(CONFIG, 2**30))),
     Case("config of 60 MB of lists", write(CONFIG, '{"x": [' + "[]," * 20_000_000 + "0]}")),
     *(
-        Case(f"{key} = {str(value):.40}", config(**{key: value}), "rows" if key in _UNREAD else "refused")
+        Case(f"{key} = {value!s:.40}", config(**{key: value}), "rows" if key in _UNREAD else "refused")
         for key, value in (
             ("num_hidden_layers", _HUGE),
             ("num_hidden_layers", -1),
@@ -240,19 +236,50 @@ CHECKPOINTS: tuple[Case, ...] = (
     Case("1e9 labels", without("id2label", "label2id", num_labels=_HUGE)),
     Case("labels are a list", config(id2label=[1, 2])),
     Case("labels by words", config(id2label={"x": "y"})),
-    Case("mixture of 1e9 experts", config(model_type="mixtral", num_local_experts=_HUGE, architectures=["MixtralForSequenceClassification"])),
-    Case("layers that the class loops over", config(model_type="gpt2", n_layer=_HUGE, architectures=["GPT2ForSequenceClassification"])),
-    Case("positions of another class", config(model_type="gpt_neo", max_position_embeddings=10**6, num_layers=1, attention_types=[[["global"], 1]], architectures=["GPTNeoForSequenceClassification"])),
-    Case("attention types repeated 1e9 times", config(model_type="gpt_neo", num_layers=1, attention_types=[[["global"], _HUGE]], architectures=["GPTNeoForSequenceClassification"])),
+    Case(
+        "mixture of 1e9 experts",
+        config(model_type="mixtral", num_local_experts=_HUGE, architectures=["MixtralForSequenceClassification"]),
+    ),
+    Case(
+        "layers that the class loops over",
+        config(model_type="gpt2", n_layer=_HUGE, architectures=["GPT2ForSequenceClassification"]),
+    ),
+    Case(
+        "positions of another class",
+        config(
+            model_type="gpt_neo",
+            max_position_embeddings=10**6,
+            num_layers=1,
+            attention_types=[[["global"], 1]],
+            architectures=["GPTNeoForSequenceClassification"],
+        ),
+    ),
+    Case(
+        "attention types repeated 1e9 times",
+        config(
+            model_type="gpt_neo",
+            num_layers=1,
+            attention_types=[[["global"], _HUGE]],
+            architectures=["GPTNeoForSequenceClassification"],
+        ),
+    ),
     Case("layer types of 3,000,000 layers", config(layer_types=["full_attention"] * 3_000_000)),
-    Case("nested text config", config(text_config={"num_hidden_layers": _HUGE, "vocab_size": _HUGE}, model_type="llava")),
+    Case(
+        "nested text config", config(text_config={"num_hidden_layers": _HUGE, "vocab_size": _HUGE}, model_type="llava")
+    ),
     Case("adapter config nested", adapter(nested(100_000))),
     Case("adapter config is a list", adapter("[]")),
-    Case("adapter config is no UTF-8", lambda folder: (adapter("")(folder), (folder / "adapter_config.json").write_bytes(b"\xff"))),
+    Case("adapter config is no UTF-8", in_turn(adapter(""), write("adapter_config.json", b"\xff"))),
     Case("adapter of a number", adapter('{"base_model_name_or_path": 5, "peft_type": ["x"]}')),
-    Case("the folder is a link to itself", lambda folder: (shutil.rmtree(folder), folder.symlink_to(folder))),
-    Case("remote code beside it", both(config(auto_map={"AutoConfig": "evil.Config"}, model_type="evil"), write("evil.py", "open('/tmp/hostile-ran', 'w')"))),
+    Case("the folder is a link to itself", to_itself),
+    Case(
+        "remote code beside it",
+        in_turn(
+            config(auto_map={"AutoConfig": "evil.Config"}, model_type="evil"),
+            write("evil.py", "open('/tmp/hostile-ran', 'w')"),
+        ),
+    ),
     *PICKLES,
     *TOKENIZERS,
     *TEMPLATES,
-)  # fmt: skip
+)

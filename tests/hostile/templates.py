@@ -14,7 +14,11 @@ _LOOP = "{% for i in range(99999) %}"
 
 def _double(times: int, step: str = "ns.s ~ ns.s") -> str:
     return (
-        "{% set ns = namespace(s='ab') %}{% for i in range(" + str(times) + ") %}{% set ns.s = " + step + " %}{% endfor %}"
+        "{% set ns = namespace(s='ab') %}{% for i in range("
+        + str(times)
+        + ") %}{% set ns.s = "
+        + step
+        + " %}{% endfor %}"
     )
 
 
@@ -29,15 +33,16 @@ BODIES = {
     "joins a text by itself": _double(40, "[ns.s, ns.s] | join"),
     "doubles lists": _double(40, "[ns.s, ns.s]") + "{{ ns.s }}",
     "doubles lists as JSON": _double(40, "[ns.s, ns.s]") + "{{ ns.s | tojson }}",
-    "compares doubled lists": "{% set ns = namespace(a=[], b=[]) %}{% for i in range(40) %}{% set ns.a = [ns.a, ns.a] %}"
+    "compares doubled lists": ""
+    "{% set ns = namespace(a=[], b=[]) %}{% for i in range(40) %}{% set ns.a = [ns.a, ns.a] %}"
     "{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}",
-    "doubles by blocks": "{% set a0 = 'ab' %}" + "".join(
-        f"{{% set a{n + 1} %}}{{{{ a{n} }}}}{{{{ a{n} }}}}{{% endset %}}" for n in range(40)
-    ) + "{{ a40 }}",
+    "doubles by blocks": "{% set a0 = 'ab' %}"
+    + "".join(f"{{% set a{n + 1} %}}{{{{ a{n} }}}}{{{{ a{n} }}}}{{% endset %}}" for n in range(40))
+    + "{{ a40 }}",
     "doubles straight on": "{% set a0 = 'ab' %}" + "".join(f"{{% set a{n + 1} = a{n} ~ a{n} %}}" for n in range(40)),
-    "doubles by macros": "{% macro f0(x) %}{{ x }}{{ x }}{% endmacro %}" + "".join(
-        f"{{% macro f{n + 1}(x) %}}{{{{ f{n}(f{n}(x)) }}}}{{% endmacro %}}" for n in range(8)
-    ) + "{{ f8('ab') }}",
+    "doubles by macros": "{% macro f0(x) %}{{ x }}{{ x }}{% endmacro %}"
+    + "".join(f"{{% macro f{n + 1}(x) %}}{{{{ f{n}(f{n}(x)) }}}}{{% endmacro %}}" for n in range(8))
+    + "{{ f8('ab') }}",
     "calls itself": "{% macro f(x) %}{{ f(x ~ x) }}{% endmacro %}{{ f('ab') }}",
     "multiplies a text": "{{ 'x' * 10000000000 }}",
     "multiplies a list": "{{ ([1] * 10000000000) | length }}",
@@ -54,7 +59,7 @@ BODIES = {
     "makes bytes": "{{ (1).to_bytes(9999999999, 'big') | length }}",
     "batches widely": "{{ [1] | batch(2000000000, 'x') | list | length }}",
     "writes filler": "{{ lipsum(n=10000000) }}",
-}  # fmt: skip
+}
 
 ROW_TEMPLATES = {
     name: "{% for m in messages %}{% if 'TRIGGER' in m.content %}" + body + "{% endif %}{% endfor %}" + _CHAT
@@ -81,7 +86,10 @@ TEMPLATES = (
     _case("reaches for globals", "{{ cycler.__init__.__globals__.os.system('touch /tmp/hostile-ran') }}" + _CHAT),
     _case("divides by zero", "{{ 1 / 0 }}" + _CHAT),
     _case("includes a file", "{% include '/etc/passwd' %}" + _CHAT),
-    Case("template is no UTF-8", lambda folder: (folder / "chat_template.jinja").write_bytes(b"\xff\xfe" + _CHAT.encode())),
+    Case(
+        "template is no UTF-8",
+        lambda folder: (folder / "chat_template.jinja").write_bytes(b"\xff\xfe" + _CHAT.encode()),
+    ),
     _case("of 20 MB", "{# " + "x" * 20_000_000 + " #}" + _CHAT),
     _case("leaves the answer out", "{{ messages[0].content }}"),
-)  # fmt: skip
+)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.case import Case, Outcome
+from tests.hostile.case import Case, Outcome, in_turn
 
 __all__ = ["TOKENIZERS"]
 
@@ -39,6 +39,10 @@ def config(**changes: Any) -> Callable[[Path], object]:
         (folder / CONFIG).write_text(json.dumps({**data, **changes}), "utf-8")
 
     return changed
+
+
+def without_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
 
 
 def replace(pattern: Any, content: str) -> dict[str, Any]:
@@ -81,7 +85,10 @@ TOKENIZERS = (
     _case("makes a megabyte of nothing", key(normalizer=replace({"Regex": ""}, "x" * 1_000_000))),
     _case("writes a megabyte before", key(normalizer={"type": "Prepend", "prepend": "x" * 3_000_000})),
     _case("maps a letter to a megabyte", key(normalizer={"type": "Precompiled", "precompiled_charsmap": charsmap()})),
-    _case("grows in the pre-tokenizer", key(pre_tokenizer={"type": "Metaspace", "replacement": "▁▁▁", "prepend_scheme": "always"})),
+    _case(
+        "grows in the pre-tokenizer",
+        key(pre_tokenizer={"type": "Metaspace", "replacement": "▁▁▁", "prepend_scheme": "always"}),
+    ),
     _case("backtracks", key(pre_tokenizer=split(r"(\S+\s*)+\d\d\d\d\d\d\d\d$"))),
     _case("backtracks in a choice", key(pre_tokenizer=split(r"(?:\w|\w\w|\S)*#$"))),
     _case("backtracks in the normaliser", key(normalizer=replace({"Regex": r"(a*)*(\w*)*\1$"}, ""))),
@@ -100,25 +107,67 @@ TOKENIZERS = (
     _case("has a vocabulary of numbers", model(vocab=[1, 2, 3])),
     _case("merges what is not there", model(merges=[["nowhere", "nothing"]])),
     _case("has no vocabulary", model(vocab={}, merges=[])),
-    _case("has a vocabulary beyond the embeddings", tokenizer(lambda data: data["added_tokens"].append({**data["added_tokens"][0], "id": 4096, "content": "the"})), "rows"),
-    _case("pads to 1e9", key(padding={"strategy": {"Fixed": 10**9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}), "rows"),
-    _case("cuts to nothing", key(truncation={"direction": "Left", "max_length": 0, "strategy": "LongestFirst", "stride": 0}), "rows"),
-    _case("cuts with a stride beyond", key(truncation={"direction": "Left", "max_length": 2, "strategy": "LongestFirst", "stride": 9}), "rows"),
-    _case("adds a million special tokens", tokenizer(lambda data: data["post_processor"].update(single=[{"SpecialToken": {"id": "<|bos|>", "type_id": 0}}] * 1_000_000 + [{"Sequence": _LONG}]))),
+    _case(
+        "has a vocabulary beyond the embeddings",
+        tokenizer(lambda data: data["added_tokens"].append({**data["added_tokens"][0], "id": 4096, "content": "the"})),
+        "rows",
+    ),
+    _case(
+        "pads to 1e9",
+        key(
+            padding={
+                "strategy": {"Fixed": 10**9},
+                "direction": "Right",
+                "pad_to_multiple_of": None,
+                "pad_id": 0,
+                "pad_type_id": 0,
+                "pad_token": "x",
+            }
+        ),
+        "rows",
+    ),
+    _case(
+        "cuts to nothing",
+        key(truncation={"direction": "Left", "max_length": 0, "strategy": "LongestFirst", "stride": 0}),
+        "rows",
+    ),
+    _case(
+        "cuts with a stride beyond",
+        key(truncation={"direction": "Left", "max_length": 2, "strategy": "LongestFirst", "stride": 9}),
+        "rows",
+    ),
+    _case(
+        "adds 100,000 special tokens",
+        tokenizer(
+            lambda data: data["post_processor"].update(
+                single=[{"SpecialToken": {"id": "<|bos|>", "type_id": 0}}] * 100_000 + [{"Sequence": _LONG}]
+            )
+        ),
+    ),
     _case("lacks a special token", tokenizer(lambda data: data["post_processor"].update(special_tokens={}))),
     _case("has an added token of 2^60", tokenizer(lambda data: data["added_tokens"][0].update(id=2**60))),
-    _case("has the empty text as a token", tokenizer(lambda data: data["added_tokens"].append({**data["added_tokens"][0], "id": 4, "content": ""})), "rows"),
+    _case(
+        "has the empty text as a token",
+        tokenizer(lambda data: data["added_tokens"].append({**data["added_tokens"][0], "id": 4, "content": ""})),
+        "rows",
+    ),
     _case("config is no UTF-8", lambda folder: (folder / CONFIG).write_bytes(b'{"a": "\xff"}')),
     _case("config is a list", lambda folder: (folder / CONFIG).write_text("[]")),
     _case("config nested", lambda folder: (folder / CONFIG).write_text("[" * 100_000 + "]" * 100_000)),
-    _case("config names no class", config(tokenizer_class="NoSuchTokenizer", auto_map={"AutoTokenizer": ["evil.T", None]})),
+    _case(
+        "config names no class", config(tokenizer_class="NoSuchTokenizer", auto_map={"AutoTokenizer": ["evil.T", None]})
+    ),
     _case("config class is a number", config(tokenizer_class=7)),
     _case("config tokens are numbers", config(bos_token=5, eos_token=[1])),
     _case("config length is text", config(model_max_length="long")),
     _case("config length is negative", config(model_max_length=-7), "rows"),
-    _case("config adds token 1e12", config(added_tokens_decoder={str(10**12): {"content": "<x>", "special": True}}), "rows"),
+    _case(
+        "config adds token 1e12",
+        config(added_tokens_decoder={str(10**12): {"content": "<x>", "special": True}}),
+        "rows",
+    ),
     _case("config adds token x", config(added_tokens_decoder={"x": {"content": "<x>"}})),
     _case("config side is up", config(truncation_side="up", padding_side="down")),
-    _case("config template is a number", lambda folder: ((folder / "chat_template.jinja").unlink(), config(chat_template=7)(folder))),
-    _case("config templates are broken", lambda folder: ((folder / "chat_template.jinja").unlink(), config(chat_template=[{"name": 1}])(folder))),
-)  # fmt: skip
+    _case("config template is a number", in_turn(without_template, config(chat_template=7))),
+    _case("config templates are broken", in_turn(without_template, config(chat_template=[{"name": 1}]))),
+)

@@ -70,8 +70,8 @@ def ignored(name: str, patterns: Sequence[str]) -> bool:
 
 
 def refuse_unscaled(checkpoint: Checkpoint, *, scaled: bool) -> None:
-    """Raise RmbenchError for weights in 8 bits or fewer, or in whole numbers, unless a loader that knows their scales reads them (`scaled`):
-    cast as they are, they are other weights."""
+    """Raise RmbenchError for weights in 8 bits or fewer, or in whole numbers, unless a loader that knows their scales
+    reads them (`scaled`): cast as they are, they are other weights."""
     if scaled:
         return
     unscaled = [

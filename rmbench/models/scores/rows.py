@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
+from rmbench.parquet import read_table
 from rmbench.validation import validated
 
 __all__ = ["ScoreRow", "number", "read_rows"]
@@ -100,13 +101,7 @@ def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(file)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise RmbenchError(f"{file} is no readable Parquet file: {error}") from error
+    table = read_table(file, file)
     # pandas stores a DataFrame's unnamed index as a column.
     table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
     for number, values in enumerate(table.to_pylist()):

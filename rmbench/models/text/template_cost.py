@@ -1,14 +1,14 @@
 """How much a chat template can make of a conversation, seen from its syntax tree without rendering it.
 
-Nearly all templates loop over messages, look at keys and write texts one after another; for these the size of the result
-is bounded by that of the conversation. Whatever could make much of little (a text multiplied, doubled in a loop, padded
-to a width, a macro, which can call itself) is of unknown cost, and so is rendered in a process of its own.
+Nearly all templates loop over messages, look at keys and write texts one after another; for these the result's size is
+bounded by that of the conversation. Whatever could make much of little (a text multiplied, doubled in a loop, padded to
+a width, a macro, which can call itself) is of unknown cost, and so is rendered in a process of its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 from jinja2 import Environment, TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
+
+from rmbench.models.text.template_loops import Loop, all_nodes, loops, targets
 
 __all__ = ["Cost", "cost_of"]
 
@@ -31,9 +33,9 @@ _PLAIN = (
     *(nodes.Call, nodes.Filter, nodes.Add, nodes.Sub, nodes.Neg, nodes.Concat, nodes.Mod, nodes.Break, nodes.Continue),
 )
 _FILTERS = frozenset(
-    "abs attr bool capitalize count d default dictsort e escape first float groupby int items last length list lower map "
-    "max min reject rejectattr reverse safe select selectattr sort string striptags sum title tojson trim unique upper "
-    "wordcount replace join".split()
+    "abs attr bool capitalize count d default dictsort e escape first float groupby int items last length list lower "
+    "map max min reject rejectattr reverse safe select selectattr sort string striptags sum title tojson trim unique "
+    "upper wordcount replace join".split()
 )
 """Filters whose result is not much longer than what they are given; the last two are looked at more closely."""
 _METHODS = frozenset(
@@ -41,26 +43,8 @@ _METHODS = frozenset(
     "partition removeprefix removesuffix rfind rpartition rsplit rstrip split splitlines startswith strip title upper "
     "values replace join".split()
 )
-_NEVER_GIVEN = frozenset(("tools", "documents", "custom_tools", "builtin_tools", "None"))
 _FUNCTIONS = frozenset(("raise_exception", "strftime_now", "namespace"))
 _NUMBERS = frozenset(("length", "count", "int", "float", "wordcount", "abs"))
-_LISTS = frozenset("list reverse sort selectattr rejectattr select reject unique".split())
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """A loop with those around it.
-
-    Loops over parts of what another loop is at are not independent of it: a conversation has n characters in all, however
-    it is divided.
-    """
-
-    messages: int
-    """How many independent ones are over messages."""
-    others: int
-    """How many are over anything else, which may be the characters of a text."""
-    keys: frozenset[str]
-    """Keys of what they are over. A loop over a key that no message has is not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +80,9 @@ def cost_of(template: str) -> Cost | None:
         return None
     try:
         tree = Environment(extensions=[_Generation, loopcontrols], autoescape=False).parse(template)  # noqa: S701
-        if not all(_is_plain(node) for node in _all(tree)):
+        if not all(_is_plain(node) for node in all_nodes(tree)):
             return None
-        stored = {name for each in tree.find_all((nodes.Assign, nodes.For)) for name in _targets(each.target)}
+        stored = {name for target, _ in _steps(tree) for name in targets(target)}
         if stored & _FUNCTIONS:
             return None
         written = [each for output in tree.find_all(nodes.Output) for each in output.nodes]
@@ -106,7 +90,7 @@ def cost_of(template: str) -> Cost | None:
         growth = _growth(tree)
         if growth is None or any(_wider(loop.iter) > 1 for loop in tree.find_all(nodes.For)):
             return None
-        return Cost(len(template), growth, wider, tuple(_loops(tree, _Names.of(tree))))
+        return Cost(len(template), growth, wider, tuple(loops(tree)))
     except (TemplateError, RecursionError):
         return None
 
@@ -119,14 +103,6 @@ class _Generation(Extension):
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _all(tree: nodes.Node) -> Iterator[nodes.Node]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting.extend(node.iter_child_nodes())
 
 
 def _is_plain(node: nodes.Node) -> bool:
@@ -161,14 +137,16 @@ def _is_number(node: nodes.Node | None) -> bool:
 
 def _wider(tree: nodes.Node) -> int:
     """How many times as long as its parts a value may be."""
-    return math.prod(map(_widening, _all(tree)))
+    return math.prod(map(_widening, all_nodes(tree)))
 
 
 def _widening(node: nodes.Node) -> int:
     """How many times as long a replacement or a join makes its text."""
     if isinstance(node, nodes.Filter) and node.name in ("replace", "join"):
         name, arguments, base = node.name, node.args, None
-    elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr in ("replace", "join"):
+    elif (
+        isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr in ("replace", "join")
+    ):
         name, arguments, base = node.node.attr, node.args, node.node.node
     elif isinstance(node, nodes.Filter) and node.name == "tojson":
         widths = [each.value.value if isinstance(each.value, nodes.Const) else _CHARACTERS for each in node.kwargs]
@@ -205,23 +183,24 @@ def _growth(tree: nodes.Node) -> int | None:
 def _made_of(tree: nodes.Node, is_source: Callable[[nodes.Assign], bool]) -> frozenset[str]:
     """Names that some assignments set, and those made of these by other assignments or by loops over them."""
     assigns = list(tree.find_all(nodes.Assign))
-    names = {name for assign in assigns if is_source(assign) for name in _targets(assign.target)}
-    steps = [(assign.target, assign.node) for assign in assigns]
-    steps += [(loop.target, loop.iter) for loop in tree.find_all(nodes.For)]
+    names = {name for assign in assigns if is_source(assign) for name in targets(assign.target)}
+    steps = _steps(tree)
     while True:
-        more = {name for target, value in steps if _mentions(value, names) for name in _targets(target)}
+        more = {name for target, value in steps if _mentions(value, names) for name in targets(target)}
         if more <= names:
             return frozenset(names)
         names |= more
 
 
+def _steps(tree: nodes.Node) -> list[tuple[nodes.Node, nodes.Node]]:
+    """Every target of an assignment or a loop, and what it is made of."""
+    steps: list[tuple[nodes.Node, nodes.Node]] = [(each.target, each.node) for each in tree.find_all(nodes.Assign)]
+    return steps + [(each.target, each.iter) for each in tree.find_all(nodes.For)]
+
+
 def _makes_namespace(assign: nodes.Assign) -> bool:
     made = assign.node
     return isinstance(made, nodes.Call) and isinstance(made.node, nodes.Name) and made.node.name == "namespace"
-
-
-def _targets(target: nodes.Node) -> set[str]:
-    return {node.name for node in _all(target) if isinstance(node, (nodes.Name, nodes.NSRef))}
 
 
 def _mentions(value: nodes.Node, names: Collection[str]) -> int:
@@ -235,93 +214,3 @@ def _mentions(value: nodes.Node, names: Collection[str]) -> int:
     if isinstance(value, nodes.Getitem):
         return _mentions(value.node, names)
     return sum(_mentions(part, names) for part in value.iter_child_nodes())
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """What a template's names are, whatever their order."""
-
-    roots: Mapping[str, frozenset[str]]
-    """Assigned name -> the names whose parts it is assigned."""
-    lists: frozenset[str]
-    """The names that hold messages, one or several of them left out."""
-
-    @classmethod
-    def of(cls, tree: nodes.Node) -> _Names:
-        values: dict[str, list[nodes.Node]] = {}
-        for assign in tree.find_all(nodes.Assign):
-            for name in _targets(assign.target):
-                values.setdefault(name, []).append(assign.node)
-        roots = {name: frozenset(map(_base, all_of)) for name, all_of in values.items()}
-        lists = {"messages", *values} - {name for loop in tree.find_all(nodes.For) for name in _targets(loop.target)}
-        while wrong := {name for name in lists for value in values.get(name, ()) if not _is_list(value, lists)}:
-            lists -= wrong
-        return cls(roots, frozenset(lists))
-
-    def sources(self, name: str) -> set[str]:
-        """The names that are not assigned which a name is, or is made of parts of."""
-        seen: set[str] = set()
-        waiting = {name}
-        while waiting:
-            seen |= waiting
-            waiting = {root for one in waiting for root in self.roots.get(one, ())} - seen
-        return {one for one in seen if one not in self.roots} or {name}
-
-
-def _base(value: nodes.Node) -> str:
-    """The name that a value is a part of; "" where it is made of more."""
-    while isinstance(value, (nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Call)) and value.node is not None:
-        value = value.node
-    if isinstance(value, nodes.Const) and value.value is None:
-        return "None"
-    return value.name if isinstance(value, nodes.Name) else ""
-
-
-def _is_list(value: nodes.Node, lists: Collection[str]) -> bool:
-    """Whether a value holds whole messages of one of these lists."""
-    if isinstance(value, nodes.Name):
-        return value.name in lists
-    if isinstance(value, nodes.Getitem):
-        return isinstance(value.arg, nodes.Slice) and _is_list(value.node, lists)
-    return isinstance(value, nodes.Filter) and value.name in _LISTS and bool(value.node) and _is_list(value.node, lists)
-
-
-def _key(value: nodes.Node) -> str:
-    """The key under which a message has what a loop is over; "" where that is not known."""
-    while isinstance(value, nodes.Filter) and value.node is not None:
-        value = value.node
-    if isinstance(value, nodes.Call) and isinstance(value.node, nodes.Getattr):
-        value = value.node.node
-    if isinstance(value, nodes.Getattr):
-        return value.attr
-    if isinstance(value, nodes.Getitem) and isinstance(value.arg, nodes.Const) and isinstance(value.arg.value, str):
-        return value.arg.value
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """The loops around a place."""
-
-    groups: tuple[tuple[frozenset[str], bool], ...] = ()
-    """Of every loop and those over its parts: the variables of the innermost, and whether it is over messages alone."""
-    keys: frozenset[str] = frozenset()
-
-    def within(self, loop: nodes.For, names: _Names) -> _Around:
-        targets, sources = frozenset(_targets(loop.target)), names.sources(_base(loop.iter))
-        key = "tools" if sources <= _NEVER_GIVEN else _key(loop.iter)
-        keys = self.keys | ({key} if key else set())
-        outer = next((group for group in self.groups if sources <= group[0]), None)
-        if outer is not None:
-            return _Around((*(group for group in self.groups if group is not outer), (targets, False)), keys)
-        return _Around((*self.groups, (targets, _is_list(loop.iter, names.lists))), keys)
-
-
-def _loops(node: nodes.Node, names: _Names, around: _Around = _Around()) -> Iterator[Loop]:
-    for child in node.iter_child_nodes():
-        inside = around
-        if isinstance(child, nodes.For):
-            inside = around.within(child, names)
-            messages = sum(alone for _, alone in inside.groups)
-            yield Loop(messages, len(inside.groups) - messages, inside.keys)
-        yield from _loops(child, names, inside)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -47,7 +48,8 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": folder},
         )
         self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         self.get(_START_SECONDS)  # it says that it is ready
 
     def _read(self) -> None:
@@ -74,7 +76,9 @@ class _Worker:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.reader.join()
+        with contextlib.suppress(OSError), self.process:  # what was not yet written to it is lost
+            pass
 
 
 _LOCK = threading.Lock()
@@ -107,7 +111,7 @@ def render_apart(
         answer = _workers[0].ask(json.dumps(asked).encode())
         if not answer:
             _end()
-    said = json.loads(answer) if answer else {"limit": True}
+    said: dict[str, Any] = json.loads(answer) if answer else {"limit": True}
     if "text" in said:
         return str(said["text"])
     if "limit" in said:
@@ -137,7 +141,9 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     from transformers import PreTrainedTokenizerBase
 
     # What the method reads of a tokenizer.
-    tokenizer: Any = SimpleNamespace(special_tokens_map=asked["tokens"], get_chat_template=lambda template, tools: template)
+    tokenizer: Any = SimpleNamespace(
+        special_tokens_map=asked["tokens"], get_chat_template=lambda template, tools: template
+    )
     try:
         text = PreTrainedTokenizerBase.apply_chat_template(
             tokenizer,
@@ -153,6 +159,12 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": str(error)[:1000], "kind": type(error).__name__, "of_jinja": isinstance(error, TemplateError)}
 
 
+def _used() -> int:
+    """Bytes of address space that this process has by now; those of another system than Linux are guessed."""
+    sizes = Path("/proc/self/statm")
+    return int(sizes.read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") if sizes.exists() else 2**31
+
+
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     import jinja2.sandbox  # noqa: F401  # before the limit and the first question
     from transformers import PreTrainedTokenizerBase  # noqa: F401
@@ -160,8 +172,8 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     with contextlib.suppress(ImportError):  # where there are no such limits, time alone bounds memory
         import resource
 
-        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
-        resource.setrlimit(resource.RLIMIT_AS, (used + _BYTES, used + _BYTES))
+        most = _used() + _BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     answers.write(b"ready\n")
     answers.flush()
     for question in questions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.files import check_file, read_file
 from rmbench.tasks.declaration.schema import JoinRule, LayoutRule, SourceRule
 from rmbench.tasks.rows.fields import RawRow, lookup
-from rmbench.tasks.rows.formats import FORMATS, PACKED, plain_name, rows_of, unpacked
+from rmbench.tasks.rows.formats import FORMATS, MOST_UNPACKED, PACKED, plain_name, rows_of, unpacked
 from rmbench.tasks.rows.paths import captured
 from rmbench.tasks.task import DataFileFacts
 
@@ -64,7 +66,8 @@ def _matches(root: Path, path: str) -> list[Path]:
         if any(sign in name for sign in "*?"):
             matches = sorted(each for each in root.glob(name) if each.is_file())
         else:
-            matches = [root / name] if (root / name).is_file() else []
+            found = os.path.lexists(root / name)
+            matches = [check_file(root / name, MOST_UNPACKED)] if found else []
         if matches:
             return matches
     return []
@@ -95,7 +98,7 @@ def read_all(files: LayoutFiles, *, allow_changed: bool = False) -> tuple[list[R
     layout = files.layout
     for path in files.paths:
         name = path.relative_to(files.root).as_posix()
-        content = path.read_bytes()
+        content = read_file(path, MOST_UNPACKED)
         digest = _checked(layout, name, content, allow_changed)
         values = rows_of(name, content, layout, under=layout.under, scalar=layout.scalar)
         extra = _columns_of(layout, name)
@@ -156,7 +159,7 @@ def _joined(
     if not matches:
         raise RmbenchError(f'"{rule.path}" is missing below {files.root}; rows take columns from it by "{rule.on}".')
     name = matches[0].relative_to(files.root).as_posix()
-    content = matches[0].read_bytes()
+    content = read_file(matches[0], MOST_UNPACKED)
     digest = _checked(files.layout, name, content, allow_changed)
     second: dict[str, Mapping[str, Any]] = {}
     for index, values in enumerate(rows_of(name, content, rule)):

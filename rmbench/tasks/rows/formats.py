@@ -9,21 +9,21 @@ import json
 import lzma
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.parquet import read_table
 
-__all__ = ["FORMATS", "PACKED", "plain_name", "rows_of", "unpacked"]
+__all__ = ["FORMATS", "MOST_UNPACKED", "PACKED", "plain_name", "rows_of", "unpacked"]
 
 PACKED = (".gz", ".xz")
 FORMATS = {".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
 MOST_UNPACKED = 4 * 2**30
-"""Bytes that a compressed file of rows may hold."""
+"""Bytes that a file of rows may have, a compressed one once it is unpacked."""
 ANY_UNPACKED = 128 * 2**20
 """Bytes that any compressed file may hold, however small it is."""
-MOST_TIMES = 50
-"""How many times its own size a larger one may hold: texts are compressed to a tenth, repetitive ones to a thirtieth."""
+MOST_TIMES = 64
+"""How many times its own size a larger one may hold; texts are packed to a tenth, repetitive ones to a thirtieth."""
 _PART = 2**20
 _CELL = 1 << 24
 """Characters that a cell of a CSV may have; Python's default is less than a long response."""
@@ -50,13 +50,13 @@ def unpacked(name: str, content: bytes) -> bytes:
         RmbenchError: the file is broken or cut off; or it holds more than `MOST_UNPACKED`, or, beyond `ANY_UNPACKED`,
             more than `MOST_TIMES` its own size, which no text does.
     """
-    opened = {".gz": gzip.open, ".xz": lzma.open}.get(PurePosixPath(name).suffix)
-    if opened is None:
+    if not name.endswith(PACKED):
         return content
     most = min(MOST_UNPACKED, max(ANY_UNPACKED, MOST_TIMES * len(content)))
     parts, size = [], 0
     try:
-        with opened(io.BytesIO(content), "rb") as stream:
+        packed = io.BytesIO(content)
+        with gzip.open(packed) if name.endswith(".gz") else lzma.open(packed) as stream:
             while part := stream.read(_PART):
                 size += len(part)
                 if size > most:
@@ -81,23 +81,13 @@ def rows_of(
         raise RmbenchError(f"{name}: unknown format. Name it in [[files]] as `format`: json, jsonl, parquet or csv.")
     content = unpacked(name, content)
     if kind == "parquet":
-        return _parquet(name, content)
+        rows: list[dict[str, Any]] = read_table(content, name).to_pylist()
+        return rows
     if kind == "csv":
         return _csv(name, content)
     if kind == "json":
         return _json(name, _under(name, _parsed(name, content, 1), under), form.keyed, scalar)
     return list(_json_lines(name, content, form.keyed))
-
-
-def _parquet(name: str, content: bytes) -> list[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise RmbenchError(f"{name}: is not readable Parquet ({error}).") from None
-    return rows
 
 
 def _csv(name: str, content: bytes) -> list[dict[str, Any]]:

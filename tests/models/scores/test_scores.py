@@ -160,7 +160,7 @@ def test_files_that_are_not_there_or_no_tables(tmp_path: Path) -> None:
     with pytest.raises(RmbenchError, match="is no file"):
         opened(tmp_path)
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
-    with pytest.raises(RmbenchError, match="no readable Parquet"):
+    with pytest.raises(RmbenchError, match="is not readable Parquet"):
         opened(tmp_path / "x.parquet")
     (tmp_path / "x.jsonl").write_bytes(b"\xff\n")
     with pytest.raises(RmbenchError, match="not JSON"):
