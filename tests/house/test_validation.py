@@ -64,9 +64,16 @@ def test_a_dataclass() -> None:
 
 
 def test_a_file(tmp_path: Path) -> None:
-    with pytest.raises(RmbenchError, match=r"none\.toml: cannot be read \(No such file or directory\)\.$"):
+    with pytest.raises(RmbenchError, match=r"none\.toml: does not exist\.$"):
         read_toml(tmp_path / "none.toml")
     path = tmp_path / "bad.toml"
     path.write_bytes(b"\xff")
+    with pytest.raises(RmbenchError, match=r"bad\.toml: is not UTF-8: "):
+        read_toml(path)
+    path.write_text("a = " + "[" * 100_000)
     with pytest.raises(RmbenchError, match=r"bad\.toml: is not TOML: "):
+        read_toml(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(RmbenchError, match=r"bad\.toml: is no regular file"):
         read_toml(path)
