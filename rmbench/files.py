@@ -17,9 +17,7 @@ def file_fault(path: Path, most: int) -> str:
     where it can be."""
     try:
         found = path.stat()
-    except FileNotFoundError:
-        return "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
-    except (OSError, ValueError) as error:  # a loop of links, a name with a null byte
+    except (OSError, ValueError) as error:  # not there, a loop of links, a name with a null byte
         return f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if stat.S_ISDIR(found.st_mode):
         return "is no regular file but a folder"

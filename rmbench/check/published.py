@@ -11,6 +11,7 @@ from typing import Any
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject, numbers
 from rmbench.errors import RmbenchError
+from rmbench.files import MIB, read_text
 from rmbench.types import Candidate, Conversation, Example, Gold, Message
 
 __all__ = ["default_file", "published", "read_published"]
@@ -35,11 +36,7 @@ def read_published(file: Path) -> list[dict[str, Any]]:
             lists of {"role", "content"} with as many scores.
     """
     rows = []
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RmbenchError(f"{file} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(file, 256 * MIB).splitlines(), 1):
         if not line.strip():
             continue
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rmbench.errors import RmbenchError
+from rmbench.files import MIB, read_text
 from rmbench.models.baselines.relevance import EmbeddedText, Pooling, RelevanceScorer, RelevanceSettings
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
@@ -107,8 +108,8 @@ def _json_list(file: Path) -> list[Any]:
     import json
 
     try:
-        data = json.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        data = json.loads(read_text(file, MIB))
+    except (ValueError, RecursionError) as error:
         raise RmbenchError(f"{file} is not readable JSON: {error}") from error
     if not isinstance(data, list):
         raise RmbenchError(f"{file} must hold a JSON list, not {type(data).__name__}.")

@@ -33,6 +33,7 @@ __all__ = [
     "HEADLIKE",
     "Checkpoint",
     "Tensor",
+    "check_archive",
     "digest_files",
     "read_checkpoint",
     "read_json",
@@ -256,7 +257,7 @@ def _torch_header(file: Path, allow_pickle: bool) -> dict[str, Tensor]:
     import torch
 
     try:
-        _check_archive(file)
+        check_archive(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on a pickle's protocol
             state = torch.load(file, map_location="meta", weights_only=not allow_pickle)
@@ -281,7 +282,7 @@ def _torch_header(file: Path, allow_pickle: bool) -> dict[str, Tensor]:
     }
 
 
-def _check_archive(file: Path) -> None:
+def check_archive(file: Path) -> None:
     """Raise RmbenchError for an archive whose entries are not stored as they are, as torch.save stores them: one may be
     far larger than its file. Older torch files are no archives."""
     if zipfile.is_zipfile(file):

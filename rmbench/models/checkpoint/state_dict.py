@@ -9,7 +9,7 @@ import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.names import plain_names
-from rmbench.models.checkpoint.read import Checkpoint, unwrapped
+from rmbench.models.checkpoint.read import Checkpoint, check_archive, unwrapped
 from rmbench.models.checkpoint.unused import ignored, refuse_unscaled
 from rmbench.models.options import OpenOptions
 
@@ -37,6 +37,7 @@ def _stored(file: Path, *, allow_pickle: bool) -> dict[str, torch.Tensor]:
             from safetensors.torch import load_file
 
             return load_file(file)
+        check_archive(file)
         state = torch.load(file, map_location="cpu", weights_only=not allow_pickle)
     except Exception as error:  # an untrusted file fails in many ways
         raise RmbenchError(f"{file} is no file of tensors alone: {' '.join(str(error).split())[:200]}") from error
@@ -98,6 +99,7 @@ def _tensors_of(file: Path, wanted: Sequence[str], options: OpenOptions) -> dict
         except (SafetensorError, OSError) as error:
             raise RmbenchError(f"{file} is no readable safetensors file: {error}") from error
     try:
+        check_archive(file)
         state = torch.load(file, map_location="cpu", weights_only=not options.allow_pickle, mmap=True)
     except Exception as error:  # a torch file is untrusted and fails in many ways
         raise RmbenchError(f"{file} is no torch file of tensors alone: {error}") from error

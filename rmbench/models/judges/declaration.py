@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.files import read_text
 from rmbench.validation import read_toml, validated
 
 __all__ = [
@@ -261,9 +262,4 @@ def _templates(path: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
 
 def read_template(path: Path) -> str:
     """A template or a rubric; raises RmbenchError where the file cannot be read or is no prompt."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise RmbenchError(f"{path}: larger than {_LARGEST >> 20} MiB, so it is no prompt.")
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RmbenchError(f"{path}: cannot be read ({error}).") from error
+    return read_text(path, _LARGEST, f"{path}:")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rmbench.errors import RmbenchError
+from rmbench.files import check_file
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.errors import RetryableError, error_message
 from rmbench.models.servers.generation import Question, Reply
@@ -172,7 +173,7 @@ def read_responses(file: Path, name: str = "", capabilities: Capabilities | None
     digest = hashlib.sha256()
     model = ""
     try:
-        with file.open("rb") as stream:
+        with check_file(file, 2**40).open("rb") as stream:
             for number, raw in enumerate(stream, 1):
                 digest.update(raw)
                 if not raw.strip():

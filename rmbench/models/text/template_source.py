@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.files import MIB, read_text
 from rmbench.models.checkpoint.read import read_json
 from rmbench.models.text.template import ChatTemplate
 
@@ -22,10 +23,7 @@ def resolve_template(tokenizer: Any, file: Path | None, card: str, model: str) -
         RmbenchError: there is none, or it cannot render a conversation.
     """
     if file is not None:
-        try:
-            template = ChatTemplate(tokenizer, file.read_text("utf-8"), file.name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise RmbenchError(f"--template {file} cannot be read: {error}") from error
+        template = ChatTemplate(tokenizer, read_text(file, 4 * MIB, f"--template {file}"), file.name)
     elif card != "tokenizer":
         template = ChatTemplate(tokenizer, card, "card")
     else:

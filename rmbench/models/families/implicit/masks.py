@@ -21,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.files import read_file
 from rmbench.types import Conversation, text_of
 
 __all__ = ["TokenMasks", "read_masks", "sha256_of"]
 
+_MOST = 2**30
+"""Bytes of a file of masks."""
 _KEYS = ("answer", "prompt", "weights")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -56,9 +59,9 @@ def read_masks(path: Path) -> TokenMasks:
         RmbenchError: the file cannot be read, or a line is not as this module says; the message names it.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, _MOST, f"token_mask={path}")
         lines = content.decode("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise RmbenchError(f"token_mask={path} cannot be read: {error}") from error
     weights: dict[tuple[str, str], tuple[float, ...]] = {}
     for number, line in enumerate(lines, 1):

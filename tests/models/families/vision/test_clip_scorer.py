@@ -164,7 +164,7 @@ def test_a_bad_row_fails_alone_with_its_reason(
     bad = {
         "cut": (seen.shown(cut), r"^candidate 0: MediaError: cut\.jpg: cannot be decoded \(OSError: .*truncated"),
         "text": (seen.shown(text), r"MediaError: text\.png: it is no image"),
-        "gone": (seen.shown(tmp_path / "gone.png"), r"^candidate 0: gone\.png: the file does not exist"),
+        "gone": (seen.shown(tmp_path / "gone.png"), r"^candidate 0: gone\.png: the file cannot be read"),
         "absent": (seen.shown(None, name="a/b.png"), r"^candidate 0: image a/b\.png is not here"),
         "video": (seen.shown(video, "video"), r"^candidate 0: x\.mp4: cannot be decoded"),
         "words": (Candidate.of("Yes."), "the candidate is text, and the model scores an image or a video"),
