@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rmbench.engine.compute import reason
 from rmbench.engine.judge import EngineOptions, judge
 from rmbench.engine.requests import requests_of
-from rmbench.errors import RmbenchError
+from rmbench.errors import RmbenchError, panics_as_errors
 from rmbench.models.introspect import modules_of, text_of, tokenizer_of
 from rmbench.models.protocols import Encoded, ModelFacts, Request, Responder, Scorer
 from rmbench.models.text.tokens import TextEncoder
@@ -101,7 +101,8 @@ class Subject:
         if self.scorer is None:
             return []
         try:
-            return list(self.scorer.encode(self.requests))
+            with panics_as_errors():
+                return list(self.scorer.encode(self.requests))
         except RmbenchError:
             raise
         except Exception:  # a row that cannot be read must not take the others with it
@@ -153,7 +154,8 @@ def _by_margins(judgment: Judgment) -> Judgment:
 
 def _read(scorer: Scorer, request: Request) -> Encoded:
     try:
-        return scorer.encode([request])[0]
+        with panics_as_errors():
+            return scorer.encode([request])[0]
     except Exception as error:
         return Encoded(key="", size=0, error=reason(error), remarks=(RAISED,))
 

@@ -107,6 +107,8 @@ def read(folder: Path) -> Record:
     """
     path = _record_path(folder)
     try:
+        if path.exists() and not path.is_file():  # a FIFO would wait for ever
+            raise RmbenchError(f"{path}: is no regular file.")
         if path.stat().st_size > _LARGEST_RECORD:
             raise RmbenchError(f"{path}: larger than {_LARGEST_RECORD >> 20} MiB, so it is no record.")
         data = json.loads(path.read_text("utf-8"), parse_constant=_no_constant)

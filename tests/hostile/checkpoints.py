@@ -126,6 +126,17 @@ def nested(depth: int, opening: str = "[", closing: str = "]") -> str:
     return opening * depth + closing * depth
 
 
+def clip(model: Any) -> Callable[[Path], object]:
+    """The folder as one of open_clip's."""
+
+    def change(folder: Path) -> None:
+        (folder / CONFIG).unlink()
+        (folder / WEIGHTS).rename(folder / "open_clip_model.safetensors")
+        (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": {}}))
+
+    return change
+
+
 def adapter(content: str) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
         (folder / WEIGHTS).unlink()
@@ -267,6 +278,9 @@ CHECKPOINTS: tuple[Case, ...] = (
     Case(
         "nested text config", config(text_config={"num_hidden_layers": _HUGE, "vocab_size": _HUGE}, model_type="llava")
     ),
+    Case("open_clip's towers of 1e9 layers", clip({"vision_cfg": {"layers": _HUGE}, "text_cfg": {}, "embed_dim": 8})),
+    Case("open_clip's towers of 1e9 numbers", clip({"vision_cfg": {"width": _HUGE}, "text_cfg": {}, "embed_dim": 8})),
+    Case("open_clip's configuration is a device", in_turn(clip({}), special("open_clip_config.json", "zero"))),
     Case("adapter config nested", adapter(nested(100_000))),
     Case("adapter config is a list", adapter("[]")),
     Case("adapter config is no UTF-8", in_turn(adapter(""), write("adapter_config.json", b"\xff"))),

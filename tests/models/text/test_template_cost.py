@@ -32,7 +32,10 @@ WITH_TOOLS = """\
 {%- endfor %}
 {%- for message in messages %}
     {%- set content = message.content if message.content is string else '' %}
-    {%- set thought = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1] if '</think>' in content %}
+    {%- set thought = '' %}
+    {%- if '</think>' in content %}
+        {%- set thought = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1] %}
+    {%- endif %}
     {{- '<|' + message.role + '|>' + thought + content.split('</think>')[-1].lstrip('\\n') }}
     {%- for call in message.tool_calls %}
         {%- if call.function %}{%- set call = call.function %}{%- endif %}
