@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ColumnLayout",
     "figure",
+    "guarded",
+    "is_unicode",
+    "json_text",
     "letters_of",
+    "line",
     "printable",
     "printable_block",
     "printable_message",
@@ -31,6 +36,9 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LONGEST = 200
 _LONGEST_LINE = 2_000
 _MOST_LINES = 100
+_COMMAND_LINE = re.compile(r"^(\s*)(?=::)", re.MULTILINE)
+_COMMAND_WORD = re.compile(r"##(?=\w*\[)")
+"""How commands to the runners of GitHub and Azure begin: a line with "::", and "##[" or "##vso[" anywhere."""
 
 
 def share(value: float | None) -> str:
@@ -46,14 +54,48 @@ def share(value: float | None) -> str:
 
 def printable(text: str, longest: int = _LONGEST) -> str:
     """`text` without control characters, bidi overrides, zero-width characters and lone surrogates; white space of any
-    kind is one space. At most `longest` characters.
+    kind is one space. At most `longest` characters, and no command to a runner of workflows.
 
     >>> printable("org/name" + chr(27) + "[31m" + chr(10) + "x")
     'org/name[31m x'
     """
     spaced = re.sub(r"\s+", " ", text)
     seen = "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN).strip()
-    return seen if len(seen) <= longest else seen[: longest - 1] + "…"
+    return guarded(seen if len(seen) <= longest else seen[: longest - 1] + "…")
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it holds no lone surrogate, of which JSON may spell one.
+
+    >>> is_unicode("é"), is_unicode(chr(0xD800))
+    (True, False)
+    """
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def guarded(text: str) -> str:
+    r"""Lines that the runners of GitHub's and Azure's workflows, which read what a step prints, take as text.
+
+    >>> print(guarded("::error::x"), guarded("  ::add-mask::x"), guarded("a ##[error]x ##vso[x]"), guarded("std::x"))
+    \::error::x   \::add-mask::x a #\#[error]x #\#vso[x] std::x
+    """
+    return _COMMAND_WORD.sub(r"#\\#", _COMMAND_LINE.sub(r"\1\\", text))
+
+
+def json_text(data: Any) -> str:
+    r"""Plain data as indented JSON that is safe to print: what `printable` leaves out is escaped, as are commands to
+    the runners of workflows. NaN is refused, because it is not JSON.
+
+    >>> print(json_text({"é": chr(0x202E) + chr(0x9B)}))
+    {
+      "é": "\u202e\u009b"
+    }
+    """
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    seen = "".join(
+        char if char == "\n" or unicodedata.category(char) not in _UNSEEN else json.dumps(char)[1:-1] for char in text
+    )
+    return _COMMAND_WORD.sub(r"#\\u0023", seen)
 
 
 def printable_block(text: str) -> str:
@@ -77,8 +119,8 @@ def printable_message(text: str) -> str:
     """
     first, *others = text.strip("\n").split("\n")
     left_out = len(others) - _MOST_LINES
-    shown = [printable(first, _LONGEST_LINE)] + [f"  {printable(line, _LONGEST_LINE)}" for line in others[:_MOST_LINES]]
-    return "\n".join(shown + [f"  and {left_out:,} more lines"] * (left_out > 0))
+    shown = [first, *others[:_MOST_LINES], *([f"and {left_out:,} more lines"] if left_out > 0 else [])]
+    return "\n  ".join(printable(each, _LONGEST_LINE) for each in shown)
 
 
 def _escape(char: str) -> str:
@@ -100,6 +142,13 @@ def figure(value: float | None, digits: int = 3) -> str:
     return sign + (plain[1:] if plain.startswith("0.") else plain)
 
 
+def line(text: str, style: str = "", longest: int = _LONGEST_LINE) -> Text:
+    """One line of a terminal: `text` as `printable` gives it, in a style of rich, and never markup."""
+    from rich.text import Text
+
+    return Text(printable(text, longest), style=style)
+
+
 def letters_of(names: Iterable[str]) -> dict[str, str]:
     """Name -> letter, in their order: a to z, then z1, z2 ...
 
@@ -118,11 +167,11 @@ def text_table(
     title: str = "",
     gap: int = 1,
 ) -> Table:
-    """A table without lines, for `rich.print`. Cells are text, never markup.
+    """A table without lines, for `rich.print`. Headers and cells are printable text, never markup.
 
     Args:
-        columns: header and layout of each.
-        rows: a cell per column.
+        columns: header and layout of each; a header may have several lines.
+        rows: a cell per column; a `line` where it has a style.
         title: a line above.
         gap: spaces between columns.
     """
@@ -130,14 +179,19 @@ def text_table(
     from rich.text import Text
 
     table = Table(
-        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, padding=(0, gap, 0, 0)
+        title=line(title, longest=_LONGEST) if title else None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
     )
-    shown = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    shown = [[line(cell, longest=_LONGEST) if isinstance(cell, str) else cell for cell in row] for row in rows]
     for place, (header, layout) in enumerate(columns):
         whole = layout in ("left", "right")
-        texts = [*Text(header).split(), *(row[place] for row in shown)]
+        lines = [line(part, longest=_LONGEST) for part in header.split("\n")]
+        texts = [*lines, *(row[place] for row in shown)]
         table.add_column(
-            Text(header),
+            Text("\n").join(lines),
             justify="right" if layout == "right" else "left",
             no_wrap=whole,
             overflow="fold",

@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from rmbench.boards.admission import grouped
 from rmbench.boards.figures import interval, marks, rank_range
 from rmbench.boards.published import Published, PublishedCell
 from rmbench.boards.table import BoardTable, Cell, Column, Row
-from rmbench.text import figure, letters_of, printable, text_table
+from rmbench.text import figure, letters_of, line, printable, text_table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 __all__ = ["BoardView"]
 
@@ -33,9 +32,9 @@ class BoardView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         table = self.table
-        yield Text(f"{printable(table.board.title)} ({table.board.id})", style="bold")
+        yield line(f"{table.board.title} ({table.board.id})", "bold")
         if not table.rows:
-            yield Text("No record is admitted.")
+            yield line("No record is admitted.")
         else:
             common, letters = marks(cell.flags for row in table.rows for cell in row.cells if cell is not None)
             columns = _columns(table, letters)
@@ -105,43 +104,44 @@ def _parts(strips: Sequence[_Strip], width: int) -> Iterator[list[_Strip]]:
 
 def _name(row: Row) -> str:
     name = printable(row.name)
-    return f"{name} ({', '.join(row.flags)})" if row.flags else name
+    return f"{name} ({printable(', '.join(row.flags))})" if row.flags else name
 
 
 def _grids(names: Sequence[str], strips: Sequence[_Strip], max_width: int) -> Iterator[Table | Text]:
     width = min(max(len(name) for name in names), max(20, max_width // 3))
     for part in _parts(strips, max_width - width - _GAP):
         yield _grid(names, width, part)
-        yield Text("")
+        yield line("")
 
 
 def _grid(names: Sequence[str], width: int, strips: Sequence[_Strip]) -> Table:
     rows: list[list[str | Text]] = [[name, *(strip.texts[k] for strip in strips)] for k, name in enumerate(names)]
     if any(strip.chance for strip in strips):
-        rows.append([Text(text, style="italic") for text in ("chance", *(strip.chance for strip in strips))])
+        rows.append([line(text, "italic") for text in ("chance", *(strip.chance for strip in strips))])
     return text_table([("model", width), *((strip.head, "right") for strip in strips)], rows, gap=_GAP)
 
 
 def _notes(table: BoardTable, common: Sequence[str], letters: Mapping[str, str]) -> Iterator[Text]:
     if common:
-        yield Text(f"Every value here is marked: {', '.join(common)}.")
+        yield line(f"Every value here is marked: {', '.join(common)}.")
     if letters:
-        yield Text("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in letters.items()) + ".")
+        yield line("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in letters.items()) + ".")
     if table.board.aggregate != "none":
-        yield Text("Mean: of the tasks by their weights, for models that have them all. In brackets: 95% intervals.")
+        yield line("Mean: of the tasks by their weights, for models that have them all. In brackets: 95% intervals.")
         if table.rank_rule:
-            yield Text(table.rank_rule)
+            yield line(table.rank_rule)
         else:
-            yield Text("The order carries no significance.")
+            yield line("The order carries no significance.")
     else:
-        yield Text("This board ranks nothing. In brackets: 95% intervals.")
+        yield line("This board ranks nothing. In brackets: 95% intervals.")
 
 
 def _published(published: Published, max_width: int) -> Iterator[Table | Text]:
     """Figures that others printed, after the board and in the order of the models' names."""
     if not published.rows:
         return
-    yield Text("\nPublished, not measured here", style="bold")
+    yield line("")
+    yield line("Published, not measured here", "bold")
     letters = letters_of(source for source, _ in published.sources)
     strips = [
         _Strip(
@@ -150,9 +150,9 @@ def _published(published: Published, max_width: int) -> Iterator[Table | Text]:
         for k, (task, version) in enumerate(published.tasks)
     ]
     yield from _grids([printable(row.name) for row in published.rows], strips, max_width)
-    yield Text("Figures as others printed them: without rows, so without intervals, ranks and comparisons. Sources:")
+    yield line("Figures as others printed them: without rows, so without intervals, ranks and comparisons. Sources:")
     for source, where in published.sources:
-        yield Text(f"{letters[source]} {printable(source)}: {printable(where)}")
+        yield line(f"{letters[source]} {source}: {where}")
 
 
 def _published_text(cells: Sequence[PublishedCell], letters: Mapping[str, str]) -> str:
@@ -165,9 +165,10 @@ def _published_text(cells: Sequence[PublishedCell], letters: Mapping[str, str]) 
 def _refusals(table: BoardTable) -> Iterator[Text]:
     if not table.refused:
         return
-    yield Text(f"\nRefused ({len(table.refused)}):", style="bold")
+    yield line("")
+    yield line(f"Refused ({len(table.refused)}):", "bold")
     groups = grouped(table.refused)
     for model, why, tasks in groups[:_LISTED]:
-        yield Text(f"{printable(model)} on {printable(', '.join(tasks))}: {printable(why)}")
+        yield line(f"{printable(model)} on {printable(', '.join(tasks))}: {printable(why, 1_000)}")
     if len(groups) > _LISTED:
-        yield Text(f"and {len(groups) - _LISTED} more models or reasons; the page lists them all.")
+        yield line(f"and {len(groups) - _LISTED} more models or reasons; the page lists them all.")

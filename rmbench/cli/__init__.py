@@ -13,6 +13,7 @@ from rmbench.cli.cache import cache
 from rmbench.cli.check import check
 from rmbench.cli.ending import CLOSED_PIPE, STOPPED, UNFORESEEN, close_pipes, interruptible, unforeseen
 from rmbench.cli.gate import compare, gate
+from rmbench.cli.library_output import printable_libraries
 from rmbench.cli.listing import models, tasks, validate
 from rmbench.cli.output import echo_error, echo_usage_error
 from rmbench.cli.probe import probe
@@ -62,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "_RMBENCH_COMPLETE" in os.environ:
         cli.main()  # the completion of a shell
     words = [normalize_option(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    with interruptible():
+
+    def report(error: BaseException) -> None:
+        echo_error(f"rmbench: {unforeseen(error, words)}")
+
+    with interruptible(), printable_libraries(report):
         code = _exit_code(words)
     sys.exit(code)
 

@@ -31,11 +31,11 @@ def board() -> None:
 def show_board(board_id: str | None, results: Path, allow: tuple[str, ...]) -> None:
     """Print a board; without ID, list the boards."""
     from rmbench.boards import boards, show
-    from rmbench.cli.output import print_rich
+    from rmbench.cli.output import echo, print_rich
 
     if board_id is None:
         for declared in boards().values():
-            click.echo(f"{declared.id}  {declared.title}")
+            echo(f"{declared.id}  {declared.title}")
         return
     print_rich(show(board_id, results, allow=allow))
 
@@ -48,6 +48,7 @@ def show_board(board_id: str | None, results: Path, allow: tuple[str, ...]) -> N
 def build_board(board_id: str | None, results: Path, allow: tuple[str, ...], out: Path) -> None:
     """Write a board (without ID, every board) as a self-contained HTML page."""
     from rmbench.boards import boards, build
+    from rmbench.cli.output import echo
 
     for name in [board_id] if board_id else list(boards()):
-        click.echo(str(build(name, results, out, allow=allow)))
+        echo(str(build(name, results, out, allow=allow)))

@@ -24,14 +24,14 @@ def compare(a: Path, b: Path, as_json: bool, markdown: bool) -> None:
 
     Prints B minus A with a 95% interval. A and B are folders of records: a model's folder, or one task's.
     """
-    from rmbench.cli.output import echo_json, print_rich
+    from rmbench.cli.output import echo_block, echo_json, print_rich
     from rmbench.gate import compare as compare_records
 
     result = compare_records(a, b)
     if as_json:
         echo_json(result.to_dict())
     elif markdown:
-        click.echo(result.to_markdown())
+        echo_block(result.to_markdown())
     else:
         print_rich(result.render())
 
@@ -62,10 +62,19 @@ def gate(
 
     result = decide(baseline, candidate, margin_points=margin_points, alpha=alpha, inconclusive=inconclusive)
     if summary is not None:
-        with summary.open("a", encoding="utf-8") as stream:
-            stream.write(result.to_markdown() + "\n")
+        _append(summary, result.to_markdown() + "\n")
     if as_json:
         echo_json(result.to_dict())
     else:
         print_rich(result.render())
     click.get_current_context().exit(result.exit_code)
+
+
+def _append(summary: Path, text: str) -> None:
+    from rmbench.gate.policy import GateError
+
+    try:
+        with summary.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise GateError(f"--summary {summary}: cannot be written ({error.strerror or error}).") from error

@@ -29,14 +29,15 @@ __all__ = ["models", "tasks", "validate"]
 @add_options("tasks")
 def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None) -> None:
     """List the benchmarks. SELECTOR is as in `rmbench run --tasks`."""
-    from rmbench.cli.output import echo_json, print_rich
+    from rmbench.cli.output import echo, echo_json, print_rich
 
     if ids_of:
         from rmbench.tasks.registry import get
         from rmbench.tasks.sources import load
 
         loaded = load(get(ids_of), RunOptions(source=source).resolved_source)
-        click.echo("\n".join(example.id for example in loaded.examples))
+        for example in loaded.examples:
+            echo(example.id)
         return
     from rmbench.tasks.registry import select
 
@@ -46,9 +47,9 @@ def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None) 
         return
     for family in dict.fromkeys(row["family"] for row in rows):
         print_rich(_task_table(family, [row for row in rows if row["family"] == family]))
-        click.echo()
-    click.echo(f"{len(rows)} benchmarks")
-    click.echo("chance: of a reward / of a verdict where they differ; 1/K: the mean over rows of K candidates.")
+        echo()
+    echo(f"{len(rows)} benchmarks")
+    echo("chance: of a reward / of a verdict where they differ; 1/K: the mean over rows of K candidates.")
 
 
 def _task_table(family: str, rows: list[dict[str, Any]]) -> Table:
@@ -83,7 +84,7 @@ def task_facts(task: Task) -> dict[str, Any]:
 @json_option
 def models(words: tuple[str, ...], family: str | None, as_json: bool) -> None:
     """List the models that have a card: all, or those with every WORD in their name or hub id."""
-    from rmbench.cli.output import echo_json, print_rich
+    from rmbench.cli.output import echo, echo_block, echo_json, print_rich
     from rmbench.models.baselines.surface import BASELINES
     from rmbench.models.card import cards
 
@@ -94,9 +95,9 @@ def models(words: tuple[str, ...], family: str | None, as_json: bool) -> None:
         return
     for name in dict.fromkeys(card.family for card in selected):
         print_rich(_card_table(name, [card for card in selected if card.family == name]))
-        click.echo()
+        echo()
     verified = [card.name for card in selected if card.verified]
-    click.echo(
+    echo_block(
         f"{len(selected)} model cards; hub ids: rmbench models --json. layout -: the checkpoint shows it.\n"
         f"Real weights gave published figures for: {', '.join(verified) or 'none of these'}.\n"
         f"Besides: any hub id or folder, scores:FILE, fake:oracle|anti|coin|constant|broken,\n"
@@ -156,11 +157,12 @@ def validate(files: tuple[Path, ...]) -> None:
     FILES are TOML declarations (tasks, model cards, boards) or folders of records; without FILES, everything that the
     package carries is checked.
     """
+    from rmbench.cli.output import echo
     from rmbench.cli.validate import validate_all, validate_file
 
     lines = [validate_file(path) for path in files] if files else validate_all()
     for line in lines:
-        click.echo(line)
+        echo(line)
 
 
 def _cell(value: Any) -> str:

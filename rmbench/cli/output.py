@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmbench.text import printable_message
+from rmbench.text import guarded, json_text, printable, printable_block, printable_message
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from rmbench.evaluation.results import Results
 
-__all__ = ["echo_error", "echo_json", "echo_usage_error", "error_console", "exit_on_failed_rows", "print_rich"]
+__all__ = [
+    "echo",
+    "echo_block",
+    "echo_error",
+    "echo_json",
+    "echo_usage_error",
+    "error_console",
+    "exit_on_failed_rows",
+    "print_rich",
+]
+
+_LONGEST = 10_000
+"""Characters of a printed line."""
 
 
 def echo_json(data: Any) -> None:
     """One JSON document on stdout; NaN is refused, because it is not JSON."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(json_text(data))
+
+
+def echo(text: str = "") -> None:
+    """A line on stdout, of which no name of others makes two."""
+    echo_block(re.sub(r"[^\S ]", " ", text))
+
+
+def echo_block(text: str) -> None:
+    """The text of a file or a report on stdout, with its own lines."""
+    lines = printable_block(text.removesuffix("\n")).split("\n")
+    click.echo(guarded("\n".join(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines)))
 
 
 def echo_error(message: str) -> None:
@@ -50,7 +73,7 @@ def print_rich(renderable: RenderableType, *, soft_wrap: bool = False) -> None:
         console = Console(highlight=False, width=max(console.width, 80))
     with console.capture() as captured:
         console.print(renderable, crop=False, soft_wrap=soft_wrap)
-    click.echo(captured.get(), nl=False, color=True)
+    click.echo(guarded(captured.get()), nl=False, color=True)
 
 
 def error_console() -> Console:
@@ -69,9 +92,9 @@ def exit_on_failed_rows(results: Results) -> None:
     failed = [row for record in results.records for row in record.failed]
     if failed:
         line = f"rmbench: {len(failed)} rows failed (first {failed[0].id}: {failed[0].why})"
-        click.echo(f"{line}; `rmbench show` on a record names them.", err=True)
+        echo_error(f"{printable(line, 1_000)}; `rmbench show` on a record names them.")
     for item in results.skipped:
         if item.failed_rows:
-            click.echo(f"rmbench: {item.task}: {item.why}", err=True)
+            echo_error(f"rmbench: {item.task}: {item.why}")
     if results.failed_rows:
         click.get_current_context().exit(3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.cli.options import add_options, command_line, json_option, model_option, tasks_option
-from rmbench.text import ColumnLayout, figure, printable, text_table
+from rmbench.text import ColumnLayout, figure, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +32,7 @@ def probe(as_json: bool, **options: Any) -> None:
 
     MODEL is one with a hidden state: org/name[@revision] | FOLDER | a bundled model or card
     """
-    from rmbench.cli.output import echo_json, error_console, exit_on_failed_rows, print_rich
+    from rmbench.cli.output import echo, echo_json, error_console, exit_on_failed_rows, print_rich
     from rmbench.cli.progress import progress_for
     from rmbench.evaluation.probe import probe as probe_tasks
 
@@ -43,8 +43,8 @@ def probe(as_json: bool, **options: Any) -> None:
     else:
         print_rich(_table(results))
         for item in results.skipped:
-            click.echo(printable(f"skipped {item.task}: {item.why}"))
-        click.echo(f"records: {results.out}")
+            echo(f"skipped {item.task}: {item.why}")
+        echo(f"records: {results.out}")
     exit_on_failed_rows(results)
 
 
@@ -76,5 +76,5 @@ def _table(results: Results) -> Table:
         shares = sorted(probing.shares.items(), key=lambda item: -item[1])
         for place, (dimension, share) in enumerate(shares or [("-", None)]):
             task, *rest = ("", "", "") if place else (record.task.id, figure(probing.low_share), f"{probing.n:,}")
-            rows.append((printable(task), printable(dimension), figure(share), *rest))
+            rows.append((task, dimension, figure(share), *rest))
     return text_table(columns, rows, gap=2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rmbench.text import printable, printable_message
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task, TaskID
@@ -33,7 +35,7 @@ class PlainProgress:
 
     def start(self, task: str, rows: int, tokens: int) -> None:
         if tokens:
-            self._console.print(f"{task}: {rows:,} rows to compute, {tokens:,} tokens", markup=False, soft_wrap=True)
+            self.note(f"{task}: {rows:,} rows to compute, {tokens:,} tokens")
 
     def advance(self, rows: int, tokens: int) -> None:
         return None
@@ -42,7 +44,7 @@ class PlainProgress:
         return None
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(printable_message(text), markup=False, soft_wrap=True)
 
     def end(self) -> None:
         return None
@@ -80,7 +82,7 @@ class BarProgress:
     def start(self, task: str, rows: int, tokens: int) -> None:
         if self._bar is not None and not self._tokens:
             self._bars.remove_task(self._bar)  # a stretch without tokens, such as encoding, leaves no bar behind
-        self._bar = self._bars.add_task(task, total=rows, rates="")
+        self._bar = self._bars.add_task(printable(task), total=rows, rates="")
         self._tokens = 0
 
     def advance(self, rows: int, tokens: int) -> None:
@@ -95,9 +97,7 @@ class BarProgress:
         self._cost = f" cost {amount:,.2f}"
 
     def note(self, text: str) -> None:
-        from rich.text import Text
-
-        self._bars.console.print(Text(text))
+        self._bars.console.print(printable_message(text), markup=False)
 
     def end(self) -> None:
         self._bars.stop()

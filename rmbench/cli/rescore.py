@@ -22,7 +22,7 @@ def rescore(folder: Path, as_json: bool, **options: Any) -> None:
     Writes new records whose reward is the weighted sum of the model's objectives; nothing is judged again. The metrics
     are the records' own.
     """
-    from rmbench.cli.output import echo_json, print_rich
+    from rmbench.cli.output import echo, echo_json, print_rich
     from rmbench.evaluation.rescore import rescore as rescore_records
 
     results = rescore_records(folder, command=command_line(), **options)
@@ -30,4 +30,4 @@ def rescore(folder: Path, as_json: bool, **options: Any) -> None:
         echo_json(results.to_dict())
     else:
         print_rich(results)
-        click.echo(f"records: {results.out}")
+        echo(f"records: {results.out}")

@@ -29,7 +29,7 @@ def run(as_json: bool, **options: Any) -> None:
            ensemble:A,B,... of these, or of folders of records
            openai:NAME, served:MODEL (--base-url) | vllm:MODEL | judge-file:FILE
     """
-    from rmbench.cli.output import echo_json, error_console, exit_on_failed_rows, print_rich
+    from rmbench.cli.output import echo, echo_json, error_console, exit_on_failed_rows, print_rich
     from rmbench.cli.progress import progress_for
     from rmbench.evaluation.run import run as run_tasks
 
@@ -39,5 +39,5 @@ def run(as_json: bool, **options: Any) -> None:
         echo_json(results.to_dict())
     else:
         print_rich(results)
-        click.echo(f"{'records' if options['requests_out'] is None else 'questions'}: {results.out}")
+        echo(f"{'records' if options['requests_out'] is None else 'questions'}: {results.out}")
     exit_on_failed_rows(results)

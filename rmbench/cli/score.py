@@ -24,7 +24,7 @@ def score(as_json: bool, **options: Any) -> None:
     Prints rewards, margins and P(first > other), the sigmoid of the margin (Bradley-Terry). Of a model that gives
     margins alone, those of all pairs.
     """
-    from rmbench.cli.output import echo_json
+    from rmbench.cli.output import echo, echo_json
     from rmbench.evaluation.score import score_responses
     from rmbench.numeric import sigmoid
 
@@ -34,8 +34,8 @@ def score(as_json: bool, **options: Any) -> None:
         return
     if scored.rewards is not None:
         for name, reward in zip(scored.names, scored.rewards, strict=True):
-            click.echo(f"{name}  {reward:+.6f}")
+            echo(f"{name}  {reward:+.6f}")
     # Differences of rewards follow from those of A; margins of their own need not.
     for i, above in enumerate(scored.names if scored.rewards is None else scored.names[:1]):
         for name, margin in zip(scored.names[i + 1 :], scored.matrix[i][i + 1 :], strict=True):
-            click.echo(f"{above} - {name}  margin {margin:+.6f}  P({above} > {name}) {sigmoid(margin):.4f}")
+            echo(f"{above} - {name}  margin {margin:+.6f}  P({above} > {name}) {sigmoid(margin):.4f}")

@@ -30,6 +30,7 @@ def show(what: str, as_json: bool) -> None:
     if path.is_dir() or path.name == "record.json":
         _show_records(path.parent if path.name == "record.json" else path, as_json)
         return
+    from rmbench.cli.output import echo, echo_block
     from rmbench.errors import RmbenchError, did_you_mean
     from rmbench.metric_spec import RULES
     from rmbench.models.card import cards
@@ -39,20 +40,20 @@ def show(what: str, as_json: bool) -> None:
     name = what.replace("_", "-")
     for task in known_tasks.values():
         if name in (task.id, *task.aliases):
-            click.echo(f"# {task.path}\n{task.path.read_text('utf-8')}", nl=False)
+            echo_block(f"# {task.path}\n{task.path.read_text('utf-8')}")
             for rule in dict.fromkeys(RULES[metric.rule] for metric in task.metrics):
-                click.echo(f"# {rule.name}: {rule.summary} Source: {rule.source}.")
+                echo(f"# {rule.name}: {rule.summary} Source: {rule.source}.")
             return
     if what in known_cards:
         card = known_cards[what]
-        click.echo(f"# {card.path}\n{card.path.read_text('utf-8')}", nl=False)
+        echo_block(f"# {card.path}\n{card.path.read_text('utf-8')}")
         return
     near = did_you_mean(what, [*known_tasks, *known_cards])
     raise RmbenchError(f"{what!r} is neither a task, a model card nor a folder with records.{near}")
 
 
 def _show_records(folder: Path, as_json: bool) -> None:
-    from rmbench.cli.output import echo_json, print_rich
+    from rmbench.cli.output import echo, echo_block, echo_json, print_rich
     from rmbench.errors import RmbenchError
     from rmbench.records.store import find, read, verify
 
@@ -67,8 +68,8 @@ def _show_records(folder: Path, as_json: bool) -> None:
         wrong = verify(place)
         problems += [f"{place}: {line}" for line in wrong]
         if not as_json:
-            click.echo(_head(place, record))
-            click.echo("digests hold" if not wrong else "DIGESTS DO NOT HOLD")
+            echo_block(_head(place, record))
+            echo("digests hold" if not wrong else "DIGESTS DO NOT HOLD")
             print_rich(_values(record))
     if as_json:
         echo_json(records[0] if len(records) == 1 else records)
@@ -112,6 +113,6 @@ def _values(record: Record) -> Table:
         interval = "-" if value.low is None or value.high is None else f"{value.low:.4f}, {value.high:.4f}"
         number = "-" if value.value is None else f"{value.value:.4f}"
         counts = (f"{value.n:,}", f"{value.comparisons:,}")
-        flags = (printable(", ".join(value.flags)),) * flagged
+        flags = (", ".join(value.flags),) * flagged
         rows.append((value.metric, value.group or "overall", number, interval, *counts, *flags))
     return text_table(columns, rows, gap=2)

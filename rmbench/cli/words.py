@@ -95,4 +95,4 @@ def _check(name: str, text: str) -> None:
 
 def _quoted(text: str) -> str:
     r"""Python's spelling, a byte that is not UTF-8 as `\xe9`."""
-    return repr(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")).replace("\\\\x", "\\x")
+    return repr(text).replace("\\udc", "\\x")

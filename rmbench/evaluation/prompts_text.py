@@ -37,7 +37,7 @@ def _block(prompt: Prompt) -> Text:
     if prompt.error:
         block.append(f"cannot be read: {printable(prompt.error)}\n", style="red")
     for message in prompt.messages:
-        block.append(f"{message['role']}\n", style="cyan")
+        block.append(f"{printable(message['role'])}\n", style="cyan")
         block.append(f"{printable_block(message['content'])}\n")
     for text, special in prompt.pieces:
         shown = printable_block(text).replace(_LEFT, "\\u27e6").replace(_RIGHT, "\\u27e7")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rmbench.records.headline import headline
-from rmbench.text import ColumnLayout, figure, letters_of, printable, share, text_table
+from rmbench.text import ColumnLayout, figure, letters_of, line, share, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,20 +91,16 @@ class Results:
                 }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        from rich.text import Text
-
         marks = self._marks()
         yield self._table(marks)
         common = self._common_flags()
         if common:
-            yield Text(f"All of these are marked: {', '.join(common)}.")
+            yield line(f"All of these are marked: {', '.join(common)}.")
         if marks:
-            yield Text("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in marks.items()) + ".")
+            yield line("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in marks.items()) + ".")
         for record in self.records:
-            for line in model_notes(record).values():
-                yield Text(printable(f"{record.task.id}: {line}", 2_000))
-        for item in self.skipped:
-            yield Text(printable(f"skipped {item.task}: {item.why}"))
+            yield from (line(f"{record.task.id}: {note}") for note in model_notes(record).values())
+        yield from (line(f"skipped {item.task}: {item.why}") for item in self.skipped)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from rich.console import Console
@@ -133,8 +129,8 @@ class Results:
             value = headline(record)
             letters = "".join(sorted(marks[flag] for flag in self._flags(record)))
             figures = (f"{value.n:,}", share(value.coverage), figure(value.chance))
-            rows.append((printable(record.task.id), value.metric, _with_interval(value), *figures, letters))
-        return text_table(columns, rows, title=printable(f"{self.model} on {self.source}"))
+            rows.append((record.task.id, value.metric, _with_interval(value), *figures, letters))
+        return text_table(columns, rows, title=f"{self.model} on {self.source}")
 
 
 def model_notes(record: Record) -> dict[str, str]:

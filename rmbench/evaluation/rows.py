@@ -9,6 +9,7 @@ from rmbench.errors import RmbenchError
 from rmbench.evaluation.compatibility import cannot_read, cannot_take
 from rmbench.evaluation.options import RunOptions
 from rmbench.evaluation.results import Skipped
+from rmbench.text import is_unicode
 
 if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
@@ -40,6 +41,7 @@ def load_tasks(
         if not why:
             try:
                 loaded = load_rows(task, settings)
+                _check_ids(task, loaded)
                 why = cannot_read(model, task, loaded)
             except RmbenchError as error:
                 if task.id in named:
@@ -49,6 +51,13 @@ def load_tasks(
             skipped.append(Skipped(task.id, why))
         else:
             yield task, loaded
+
+
+def _check_ids(task: Task, loaded: Loaded) -> None:
+    """Ids go into journals and records, which are UTF-8."""
+    wrong = next((example.id for example in loaded.examples if not is_unicode(example.id)), None)
+    if wrong is not None:
+        raise RmbenchError(f"{task.id}: the id {wrong!r} of a row is no Unicode text: it holds a lone surrogate.")
 
 
 def load_rows(task: Task, settings: RunOptions) -> Loaded:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
+from rmbench.text import is_unicode
 
 if TYPE_CHECKING:
     from rmbench.engine.interfaces import Executor, Progress, ScoreCache
@@ -58,6 +60,10 @@ def open_session(
     from rmbench.records.journal import Journal
     from rmbench.records.slug import model_slug
 
+    if not is_unicode(json.dumps(asdict(facts), default=sorted, ensure_ascii=False)):
+        raise RmbenchError(
+            f"{facts.name!r}: what the model says of itself is no Unicode text: it holds a lone surrogate."
+        )
     folder = settings.out / model_slug(facts.name, facts.revision)
     with contextlib.ExitStack() as stack:
         pinned = {"model": facts.fingerprint, "seed": str(settings.seed), **computed_by()}

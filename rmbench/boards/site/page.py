@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, StrictUndefined
@@ -28,6 +29,7 @@ from rmbench.text import figure, letters_of, printable
 
 __all__ = ["render", "safe_link", "write"]
 
+_LONGEST = 2_000
 _HERE = Path(__file__).parent
 _ARXIV = re.compile(r"arXiv:[0-9]{4}\.[0-9]{4,5}")
 
@@ -104,7 +106,9 @@ def safe_link(link: str | None) -> str | None:
 
 
 def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
     environment.filters.update(
         figure=figure,
         interval=lambda cell: interval(cell.low, cell.high),
@@ -118,6 +122,11 @@ def _environment() -> Environment:
     environment.globals["record_link"] = _link
     environment.globals["levels"] = _levels
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """Whatever the template puts into the page: text is printable, and then escaped."""
+    return printable(value, _LONGEST) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(style: str, script: str) -> str:

@@ -26,8 +26,11 @@ def escaped(text: str) -> str:
     >>> print(escaped("a|b <c> [x](y)"), escaped("- @all"), escaped("rm-bench@1"))
     a\|b &lt;c&gt; \[x\](y) \- @&#8203;all rm-bench@1
     """
-    marked = _LIST.sub(lambda match: _item(match[0]), _MARKED.sub(r"\\\1", _entities(text)))
-    return _MENTION.sub(lambda match: match[0][0] + _BREAK + match[0][1:], marked)
+    return _unlinked(_LIST.sub(lambda match: _item(match[0]), _MARKED.sub(r"\\\1", _entities(text))))
+
+
+def _unlinked(text: str) -> str:
+    return _MENTION.sub(lambda match: match[0][0] + _BREAK + match[0][1:], text)
 
 
 def _item(start: str) -> str:
@@ -101,7 +104,7 @@ def _details(task: TaskComparison, task_notes: Sequence[str]) -> list[str]:
     comparison = task.comparison
     if comparison is None:
         return ["", f"{escaped(task_name(task))}: not compared: {escaped(task.refused)}"]
-    head = f"{_entities(task_name(task))}: {_entities(metric(comparison))}; {_entities(method(comparison.method))}"
+    head = _unlinked(_entities(f"{task_name(task)}: {metric(comparison)}; {method(comparison.method)}"))
     lines = ["", f"<details><summary>{head}</summary>", ""]
     lines += [f"- {escaped(note)}" for note in task_notes]
     if task.identical:

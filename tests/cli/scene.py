@@ -1,0 +1,184 @@
+"""Every command of the command line and each of its outputs; files that say one text in all their fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rmbench.metric_spec import MetricSpec
+from rmbench.records.record import Record
+from rmbench.tasks.registry import get
+from rmbench.tasks.sources import load
+from rmbench.tasks.task import Loaded, Task
+from tests._hostile import (
+    hostile,
+    markdown_shape,
+    unseen,
+)
+from tests._make import margins, put_record
+from tests.boards.test_boards_site import Seen
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Files with one text in all their fields, and a model and a task that say it of themselves."""
+
+    text: str
+    folder: Path
+    a: Path
+    """A model's records."""
+    b: Path
+    board: Path
+    task: Path
+    """A task's TOML."""
+    row: str
+    """The id of a row."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    code: int
+    out: str
+    err: str
+
+
+Words = list[str]
+Rendering = tuple[str, Callable[[Scene], Words]]
+"""What it makes ("terminal", "json", "markdown"; "summary" or "page", which are files), and the command's words."""
+
+
+def lines(*words: str) -> Rendering:
+    return "terminal", lambda _: list(words)
+
+
+MODEL = ["--model", "the-model"]
+TASKS = ["--tasks", "the-task", "--source", "sample"]
+RENDERINGS: dict[str, list[Rendering]] = {
+    "run": [
+        ("terminal", lambda at: ["run", *MODEL, *TASKS, "--out", str(at.folder / "out")]),
+        ("json", lambda at: ["run", *MODEL, *TASKS, "--out", str(at.folder / "out"), "--json"]),
+    ],
+    "probe": [("terminal", lambda at: ["probe", *MODEL, *TASKS, "--out", str(at.folder / "out")])],
+    "check": [
+        ("terminal", lambda at: ["check", "the-model", "--out", str(at.folder / "out")]),
+        ("json", lambda at: ["check", "the-model", "--out", str(at.folder / "out"), "--json"]),
+    ],
+    "score": [
+        ("terminal", lambda at: ["score", *MODEL, "-p", at.text, "-r", at.text, "-r", "b"]),
+        ("json", lambda at: ["score", *MODEL, "-p", at.text, "-r", at.text, "-r", "b", "--json"]),
+    ],
+    "show-prompt": [
+        ("terminal", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample"]),
+        ("json", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample", "--json"]),
+    ],
+    "tasks": [lines("tasks"), ("json", lambda _: ["tasks", "--json"]), lines("tasks", "--ids", "the-task")],
+    "models": [lines("models"), ("json", lambda _: ["models", "--json"])],
+    "show": [
+        ("terminal", lambda at: ["show", str(at.a)]),
+        ("json", lambda at: ["show", str(at.a), "--json"]),
+        ("terminal", lambda _: ["show", "the-task"]),
+        ("terminal", lambda _: ["show", "the-card"]),
+    ],
+    "validate": [
+        ("terminal", lambda at: ["validate", str(at.a)]),
+        ("terminal", lambda at: ["validate", str(at.task)]),
+        ("terminal", lambda at: ["validate", str(at.board)]),
+    ],
+    "rescore": [
+        ("terminal", lambda at: ["rescore", str(at.a), "--objective-weights", "a=1", "--out", str(at.folder / "re")])
+    ],
+    "compare": [
+        ("terminal", lambda at: ["compare", str(at.a), str(at.b)]),
+        ("json", lambda at: ["compare", str(at.a), str(at.b), "--json"]),
+        ("markdown", lambda at: ["compare", str(at.a), str(at.b), "--markdown"]),
+    ],
+    "gate": [
+        ("terminal", lambda at: ["gate", "--baseline", str(at.a), "--candidate", str(at.b)]),
+        ("json", lambda at: ["gate", "--baseline", str(at.a), "--candidate", str(at.b), "--json"]),
+        (
+            "summary",
+            lambda at: [
+                *("gate", "--baseline", str(at.a), "--candidate", str(at.b)),
+                *("--summary", str(at.folder / "summary.md")),
+            ],
+        ),
+    ],
+    "board show": [
+        ("terminal", lambda at: ["board", "show", str(at.board), "--results", str(at.a.parent)]),
+        ("terminal", lambda _: ["board", "show"]),
+    ],
+    "board build": [
+        (
+            "page",
+            lambda at: [
+                *("board", "build", str(at.board), "--results", str(at.a.parent)),
+                *("--out", str(at.folder / "site")),
+            ],
+        )
+    ],
+    "cache": [lines("cache"), ("json", lambda _: ["cache", "--json"])],
+    "cache clear": [lines("cache", "clear")],
+}
+
+
+def hostile_record(text: str, rows_file: dict[str, Any]) -> dict[str, Any]:
+    """A record as plain data; what boards and comparisons must find of it is as it is in any record."""
+    data: dict[str, Any] = hostile(Record, text)
+    value = {**data["results"][0], "metric": text}
+    data["task"]["metrics"] = [asdict(MetricSpec(text, "pair", chance=0.5))]
+    data["model"]["check"]["passed"] = True
+    data["counts"] |= {"failed": 0}
+    data["data"]["rows"] = rows_file["rows"]
+    data["results"] = [{**value, "group": None}, {**value, "group": text}, {**value, "metric": "other"}]
+    return data | {"judgments": rows_file}
+
+
+def put_hostile(root: Path, text: str, lost: int, name: str) -> Path:
+    """A record's folder, in a folder of its own, and its record rewritten with `text` in every field."""
+    place = put_record(root / name, margins(12, 20, lost=lost), name=name)
+    data = json.loads((place / "record.json").read_text("utf-8"))
+    changed = hostile_record(text, data["judgments"])
+    (place / "record.json").write_text(json.dumps(changed), "utf-8")
+    return place.parent
+
+
+def toml(data: dict[str, Any]) -> str:
+    """Plain data as TOML: JSON's strings are TOML's, and tables are inline."""
+
+    def value(each: Any) -> str:
+        if isinstance(each, dict):
+            return "{" + ", ".join(f"{json.dumps(key)} = {value(inner)}" for key, inner in each.items()) + "}"
+        if isinstance(each, list | tuple):
+            return "[" + ", ".join(map(value, each)) + "]"
+        if isinstance(each, str):
+            escaped = json.dumps(each, ensure_ascii=False)
+            return "".join(char if not unseen(char) and char != "\x7f" else f"\\U{ord(char):08x}" for char in escaped)
+        return json.dumps(each)
+
+    return "".join(f"{key} = {value(each)}\n" for key, each in data.items() if each is not None)
+
+
+def scene_of(text: str, folder: Path) -> Scene:
+    a, b = put_hostile(folder / "results", text, 0, "a"), put_hostile(folder / "results", text, 3, "b")
+    board = folder / "mine.toml"
+    sane = text.encode("utf-8", "backslashreplace").decode()
+    board.write_text(toml({"id": "mine", "title": sane, "description": sane, "tasks": ["*"], "aggregate": "none"}))
+    task = folder / "task.toml"
+    task.write_text(toml({"id": sane, "title": sane, "family": sane}))
+    return Scene(text, folder, a, b, board, task, text)
+
+
+@cache
+def known_task() -> tuple[Task, Loaded]:
+    """A task and some of its rows, before any is replaced."""
+    task = get("rm-bench")
+    return task, load(task, "sample", limit=2)
+
+
+def page_and_summary(scene: Scene) -> tuple[Any, Any]:
+    page = Seen((scene.folder / "site" / "mine" / "index.html").read_text("utf-8"))
+    return page.shape, markdown_shape((scene.folder / "summary.md").read_text("utf-8"))
