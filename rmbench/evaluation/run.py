@@ -107,9 +107,9 @@ def judge_tasks(
     """
     facts = facts_in_direction(model.facts, settings.objective_weights)
     resolved = ", ".join(f"{key}={value}" for key, value in facts.settings.items() if value is not None)
-    progress.note(
-        f"{facts.name}@{facts.revision}: {facts.family} ({facts.why})" + (f"\n{resolved}" if resolved else "")
-    )
+    progress.note(f"{facts.name}@{facts.revision}: {facts.family} ({facts.why})")
+    if resolved:
+        progress.note(resolved)
     records: list[Record] = []
     skipped: list[Skipped] = []
     with open_session(settings, facts, progress, opener) as session:
