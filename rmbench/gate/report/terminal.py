@@ -54,7 +54,7 @@ def _comparison(a: str, b: str, tasks: Sequence[TaskComparison]) -> Iterator[Ren
 def _shared(shared: Sequence[str]) -> Iterator[Text]:
     if shared:
         yield line("")
-        yield line(f"The records differ in {', '.join(shared)}.")
+        yield line(f"The records differ in {printable(', '.join(shared))}.")
 
 
 def _details(task: TaskComparison, task_notes: Sequence[str]) -> Iterator[RenderableType]:
