@@ -1,4 +1,5 @@
-"""Text for terminals, pages and files: numbers, footnote letters, untrusted names made printable, and plain tables."""
+"""Text for terminals, pages and files: numbers, footnote letters, plain tables, and text of others made printable, with
+the secrets hidden that this process knows."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import string
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
+
+from rmbench.masking import mask, masked
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,7 +62,7 @@ def printable(text: str, longest: int = _LONGEST) -> str:
     >>> printable("org/name" + chr(27) + "[31m" + chr(10) + "x")
     'org/name[31m x'
     """
-    spaced = re.sub(r"\s+", " ", text)
+    spaced = re.sub(r"\s+", " ", mask(text))
     seen = "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN).strip()
     return guarded(seen if len(seen) <= longest else seen[: longest - 1] + "…")
 
@@ -91,7 +94,7 @@ def json_text(data: Any) -> str:
       "é": "\u202e\u009b"
     }
     """
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(masked(data), indent=2, ensure_ascii=False, allow_nan=False)
     seen = "".join(
         char if char == "\n" or unicodedata.category(char) not in _UNSEEN else json.dumps(char)[1:-1] for char in text
     )
@@ -106,7 +109,7 @@ def printable_block(text: str) -> str:
     'a\\x1b[31m\n  b'
     """
     return "".join(
-        char if char == "\n" or unicodedata.category(char) not in _UNSEEN else _escape(char) for char in text
+        char if char == "\n" or unicodedata.category(char) not in _UNSEEN else _escape(char) for char in mask(text)
     )
 
 
@@ -117,7 +120,7 @@ def printable_message(text: str) -> str:
     >>> printable_message("no task could be run:\n  a: absent" + chr(13) + chr(27) + "[2J")
     'no task could be run:\n  a: absent [2J'
     """
-    first, *others = text.strip("\n").split("\n")
+    first, *others = mask(text).strip("\n").split("\n")
     left_out = len(others) - _MOST_LINES
     shown = [first, *others[:_MOST_LINES], *([f"and {left_out:,} more lines"] if left_out > 0 else [])]
     return "\n  ".join(printable(each, _LONGEST_LINE) for each in shown)

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from rmbench.masking import mask
+
 __all__ = ["CLOSED_PIPE", "STOPPED", "UNFORESEEN", "close_pipes", "interruptible", "unforeseen"]
 
 UNFORESEEN = 70
@@ -64,7 +66,7 @@ def close_pipes() -> None:
 def unforeseen(error: BaseException, words: Sequence[str]) -> str:
     """One line on an error that nobody foresaw, whose traceback is written to a file of the user's temporary folder."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    line = f"unexpected {' '.join(what.split())[:300]}"
+    line = f"unexpected {' '.join(mask(what).split())[:300]}"
     try:
         file = _write_traceback(error, words)
     except OSError as problem:
@@ -79,7 +81,7 @@ def _write_traceback(error: BaseException, words: Sequence[str]) -> Path:
 
     facts = ", ".join(f"{name} {version}" for name, version in versions().items())
     command = clean_command(["rmbench", *words])
-    trace = "".join(traceback.format_exception(error))
+    trace = mask("".join(traceback.format_exception(error)))
     handle, name = tempfile.mkstemp(prefix="rmbench-error-", suffix=".txt")
     os.close(handle)
     Path(name).write_text(f"{command}\n{facts}, {sys.platform}\n\n{trace}", "utf-8", errors="backslashreplace")

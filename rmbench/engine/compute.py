@@ -12,6 +12,7 @@ import numpy as np
 from rmbench.engine.batch import collate, in_groups
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError, UnreachableError
+from rmbench.masking import mask
 from rmbench.models.protocols import Encoded, FloatArray, Group, MultipartScorer, Scorer
 
 __all__ = ["answer_problem", "check_names", "checked_row", "compute", "reason"]
@@ -71,7 +72,7 @@ def _halves(rows: Sequence[Encoded], groups: Sequence[Group]) -> list[tuple[Sequ
 
 def reason(error: BaseException) -> str:
     """An exception as one short line that any file can hold."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = " ".join(mask(f"{type(error).__name__}: {error}").split())
     return text.encode("utf-8", "replace").decode("utf-8")[:_REASON_LENGTH]
 
 

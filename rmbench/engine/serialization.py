@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from rmbench.masking import mask, masked
 from rmbench.models.protocols import FloatArray
 from rmbench.types import Judgment, Verdict
 
@@ -45,7 +46,7 @@ class RowResult:
 def dump_result(result: RowResult) -> str:
     """One row's result as JSON."""
     values = {name: _dumped(value) for name, value in result.values.items()}
-    fields: dict[str, Any] = {"error": result.error} if result.error else {"values": values}
+    fields: dict[str, Any] = {"error": mask(result.error)} if result.error else {"values": values}
     if result.halved:
         fields["halved"] = True
     return json.dumps(fields, allow_nan=False)
@@ -87,7 +88,8 @@ def dump_judgment(judgment: Judgment) -> str:
     """A judgment as JSON (NaN and infinity as Python spells them); raises TypeError where it holds no plain data."""
     fields = {name: getattr(judgment, name) for name in Judgment.__slots__}
     fields["verdicts"] = [{name: getattr(verdict, name) for name in Verdict.__slots__} for verdict in judgment.verdicts]
-    fields["error"] = judgment.error.encode("utf-8", "replace").decode("utf-8")  # no file holds half a surrogate pair
+    fields |= masked({name: fields[name] for name in ("error", "rationale", "remarks", "verdicts")})
+    fields["error"] = fields["error"].encode("utf-8", "replace").decode("utf-8")  # no file holds half a surrogate pair
     return json.dumps(fields, default=_plain)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import masked
 from rmbench.records.record import CheckRecord
 from rmbench.records.store import find, read, replace_file, rewrite
 
@@ -25,7 +26,7 @@ def write_check(folder: Path, report: Mapping[str, Any]) -> None:
     Raises:
         RmbenchError: the folder cannot be written.
     """
-    text = json.dumps(report, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(masked(report), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / CHECK_NAME, lambda path: path.write_text(text, "utf-8"))

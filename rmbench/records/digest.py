@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["clean_command", "digest_of", "sha256_file"]
+from rmbench.masking import HIDDEN, mask
 
-HIDDEN = "***"
+__all__ = ["clean_command", "digest_of", "sha256_file"]
 
 _HIDE = (
     r"(?:[\w.-]*[_.-])?(?:token|key|apikey|secret|password|passwd|passphrase|pwd|auth|authorization|bearer|"
@@ -65,7 +65,7 @@ def clean_command(command: str | Sequence[str]) -> str:
     for word in words:
         cleaned.append(HIDDEN if secret_next else _clean_word(word))
         secret_next = not secret_next and _OPTION.fullmatch(word) is not None
-    return " ".join(word if HIDDEN in word and _is_plain(word) else shlex.quote(word) for word in cleaned)
+    return " ".join(word if HIDDEN in word and _is_plain(word) else shlex.quote(word) for word in map(mask, cleaned))
 
 
 def _words(command: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import masked
 from rmbench.records.digest import sha256_file
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
 from rmbench.records.slug import model_slug, task_slug
@@ -67,7 +68,7 @@ def write(
             folder / JUDGMENTS_NAME, lambda path: write_table(path, rows, credits_), folder / RECORD_NAME
         )
         facts = JudgmentsFile(file=JUDGMENTS_NAME, sha256=digest, rows=len(rows))
-        whole = record.model_copy(update={"judgments": facts})
+        whole = _without_secrets(record.model_copy(update={"judgments": facts}))
         replace_file(folder / RECORD_NAME, lambda path: _write_record(path, whole))
     except OSError as error:
         raise RmbenchError(f"{folder}: cannot write the record ({error.strerror or error}).") from error
@@ -194,8 +195,15 @@ def _checked_table(folder: Path, record: Record) -> list[tuple[Judged, float | N
     return rows
 
 
+def _without_secrets(record: Record) -> Record:
+    data = record.model_dump()
+    hidden = masked(data)
+    return record if hidden == data else Record.model_validate(hidden)
+
+
 def _write_record(path: Path, record: Record) -> None:
-    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    data = masked(record.model_dump(mode="json"))
+    text = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", "utf-8")
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.masking import masked
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 
 __all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "read_table", "write_table"]
@@ -87,6 +88,8 @@ MASS = _required(pa.list_(pa.field("element", pa.float64())), "option_mass")
 
 PROMPT = _required(pa.string(), "prompt_sha256")
 """Digest of all that the model read of the row: a column that exists only where the run kept it."""
+_NUMBERS = {"ratings", "rewards", "directed", "parts", "lengths", "truncated", MASS.name}
+"""Columns of many numbers, and of names that the model's family or the task declares."""
 _OPTIONAL = (RATIONALE, MASS, PROMPT)
 
 
@@ -98,7 +101,7 @@ def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float
         rows: in the order of the task.
         credits_: example id -> credit, where the task's metric is a mean of rows; ids left out have none.
     """
-    columns = [_columns(row, None if credits_ is None else credits_.get(row.id)) for row in rows]
+    columns = [_without_secrets(_columns(row, credits_.get(row.id) if credits_ is not None else None)) for row in rows]
     filled = {
         RATIONALE: any(row.judgment.rationale for row in rows),
         MASS: any(verdict.mass is not None for row in rows for verdict in row.judgment.verdicts),
@@ -124,6 +127,11 @@ def read_table(path: Path) -> list[tuple[Judged, float | None]]:
 
 def _schema(optional: Iterable[pa.Field]) -> pa.Schema:
     return pa.schema([*SCHEMA, *optional])
+
+
+def _without_secrets(columns: dict[str, Any]) -> dict[str, Any]:
+    texts = {name: value for name, value in columns.items() if name not in _NUMBERS}
+    return columns | masked(texts)
 
 
 def _columns(row: Judged, credit: float | None) -> dict[str, Any]:

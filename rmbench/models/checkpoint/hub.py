@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import register_secret
 
 __all__ = ["Download", "download"]
 
@@ -34,7 +35,7 @@ def download(hub: str, revision: str | None, *, code: bool = False, weights: str
     Raises:
         RmbenchError: there is no such model or revision, it is gated, or the hub cannot be reached.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -44,6 +45,7 @@ def download(hub: str, revision: str | None, *, code: bool = False, weights: str
         RevisionNotFoundError,
     )
 
+    register_secret(get_token() or "")
     patterns = [*_SMALL_FILES, *(["*.py"] if code else [])]
     try:
         first = weights or "*.safetensors"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from rmbench.masking import mask
 from rmbench.models.options import silent
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.client import Client, ClientClosedError
@@ -63,17 +64,16 @@ class ServerBackend:
 
     def ask(self, question: Question) -> Reply:
         """See `Backend.ask`."""
-        hide = self.client.key.hide_in_reply
         try:
             reply = self._option_logprobs(question) if question.grammar.options else None
             reply = reply or self._text(question)
         except RetryableError as error:
             attempts = self.client.policy.attempts
-            return Reply(error=f"no response in {attempts} attempts; the last one: {hide(str(error))}")
+            return Reply(error=f"no response in {attempts} attempts; the last one: {mask(str(error))}")
         except (RejectedError, ClientClosedError) as error:
-            return Reply(error=hide(str(error)))
+            return Reply(error=mask(str(error)))
         self.usage.add(reply.prompt_tokens, reply.answer_tokens)
-        return replace(reply, text=hide(reply.text), reasoning=hide(reply.reasoning))
+        return reply
 
     def close(self) -> None:
         """Break off requests, stop the server if it is ours, and report the usage."""

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.files import check_file
+from rmbench.masking import masked
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.errors import RetryableError, error_message
 from rmbench.models.servers.generation import Question, Reply
@@ -58,7 +59,7 @@ class BatchRequests:
         if question.name in self._names:
             raise RmbenchError(f"--requests-out: two questions are called {question.name!r}.")
         self._names.add(question.name)
-        self.stream.write(json.dumps(batch_line(self.model, question, self.capabilities)) + "\n")
+        self.stream.write(json.dumps(masked(batch_line(self.model, question, self.capabilities))) + "\n")
 
     @property
     def count(self) -> int:
@@ -193,7 +194,7 @@ def read_responses(file: Path, name: str = "", capabilities: Capabilities | None
 
 def _line(file: Path, number: int, raw: bytes) -> BatchLine:
     try:
-        line = json.loads(raw)
+        line = masked(json.loads(raw))
     except (ValueError, RecursionError) as error:
         raise RmbenchError(f"{file}, line {number}: broken JSON; was the batch cut off?") from error
     try:

@@ -156,7 +156,7 @@ class _Check:
             text = self._optional(lambda: self.client.get(path, pick, self.server))
         except IndexError:
             text = None
-        return self.client.key.hide(text or "")[:80]
+        return (text or "")[:80]
 
     def _try(self, fields: Mapping[str, Any], parse: Callable[[Any], Found]) -> Found | None:
         """What a chat with further fields gives; None where the server does not accept them."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from rmbench.masking import mask
 from rmbench.models.servers.errors import ConnectError, RetryableError
 
 __all__ = ["Connection", "Response", "Route", "route_to"]
@@ -159,4 +160,4 @@ class Connection:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
+    return f"{type(error).__name__}: {' '.join(mask(str(error)).split())[:200]}".removesuffix(": ")

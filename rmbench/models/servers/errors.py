@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import mask
 
 __all__ = ["ConnectError", "RejectedError", "RetryableError", "error_for_status", "error_message", "retry_after"]
 
@@ -73,7 +74,7 @@ def error_message(body: object) -> str:
         error = error.get("error", error) if isinstance(error, dict) else error
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail")
-    line = " ".join((error if isinstance(error, str) else text).split())
+    line = " ".join(mask(error if isinstance(error, str) else text).split())
     shown = "".join(letter if letter.isprintable() else "?" for letter in line[: _LONGEST_MESSAGE + 1])
     return (shown[:_LONGEST_MESSAGE] + " ..." if len(shown) > _LONGEST_MESSAGE else shown) or "no message"
 

@@ -6,16 +6,12 @@ import os
 from dataclasses import dataclass, field
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import HIDDEN, mask, register_secret
 
 __all__ = ["ApiKey", "read_api_key"]
 
 DEFAULT_VARIABLE = "OPENAI_API_KEY"
 """Where clients of the OpenAI protocol look for their key."""
-
-_SHORTEST_SECRET = 8
-"""A key of fewer letters ("EMPTY" is usual for one's own server) may stand in a text by chance."""
-
-HIDDEN = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +27,12 @@ class ApiKey:
         """The Authorization header; {} without a key."""
         return {"Authorization": f"Bearer {self.value}"} if self.value else {}
 
-    def hide(self, text: str) -> str:
-        """A message of ours or the server's, without the key."""
-        return text.replace(self.value, HIDDEN) if self.value else text
+    def __post_init__(self) -> None:
+        register_secret(self.value)
 
-    def hide_in_reply(self, text: str) -> str:
-        """A judge's reply without the key; a key so short that it may be a word of the reply is left."""
-        return self.hide(text) if len(self.value) >= _SHORTEST_SECRET else text
+    def hide(self, text: str) -> str:
+        """A message of ours or the server's without the key, however it is spelled there, or short it is."""
+        return mask(text.replace(self.value, HIDDEN) if self.value else text)
 
 
 def read_api_key(variable: str | None) -> ApiKey:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import mask
 from rmbench.models.options import silent
 
 __all__ = ["LocalServer", "free_port"]
@@ -112,7 +113,7 @@ class LocalServer:
     def tail(self) -> str:
         """The end of its log, under a heading."""
         try:
-            lines = self._log.read_text("utf-8", "replace").splitlines()
+            lines = mask(self._log.read_text("utf-8", "replace")).splitlines()
         except OSError:
             return ""
         shown = ["".join(letter for letter in line if letter.isprintable())[:300] for line in lines[-_TAIL:]]

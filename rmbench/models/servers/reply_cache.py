@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import masked
 from rmbench.models.abilities import Replies
 from rmbench.models.servers.generation import Backend, Question, Reply
 from rmbench.models.servers.replies import FINISHED
@@ -31,7 +32,7 @@ def ask_once(backend: Backend, question: Question, replies: Replies, fingerprint
     stored = replies.get(key)
     if stored is not None:
         return _load(stored, question)
-    reply = backend.ask(question)
+    reply = masked(backend.ask(question))
     if not reply.error and reply.finish in FINISHED:
         replies.put(key, question.name, json.dumps(asdict(reply)))
     return reply

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from rmbench.masking import masked
 from rmbench.models.servers.connection import Connection, Response, Route, route_to
 from rmbench.models.servers.errors import ConnectError, RetryableError, error_for_status
 from rmbench.models.servers.key import ApiKey
@@ -68,9 +69,9 @@ class Transport:
             raise error_for_status(response.status, headers, hide(text), url=server.api, variable=variable)
         kind = headers.get("content-type", "")
         if "json" not in kind:
-            raise RetryableError(hide(f"the response is not JSON but {kind[:80] or 'of no type'!r}"))
+            raise RetryableError(f"the response is not JSON but {hide(kind)[:80] or 'of no type'!r}")
         try:
-            return json.loads(text)
+            return masked(json.loads(text))
         except (ValueError, RecursionError):
             raise RetryableError(f"the response is broken JSON of {len(text)} characters") from None
 

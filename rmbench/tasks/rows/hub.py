@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.masking import register_secret
 from rmbench.tasks.declaration.schema import HubPart, SourceRule
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.task import DataFileFacts
@@ -75,8 +76,9 @@ def _read_part(source: SourceRule, part: HubPart, how_else: str) -> tuple[list[R
 def _load(hub: str, arguments: dict[str, str]) -> Any:
     """The data set by `datasets`, after a quick look at whether the hub can be reached, since `datasets` retries."""
     import datasets
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, get_token
 
+    register_secret(get_token() or "")
     if not _offline() and not _snapshots(hub):
         HfApi().dataset_info(hub, timeout=_PATIENCE)
     if "revision" in arguments:

@@ -18,6 +18,7 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.run import run
+from rmbench.masking import mask
 from rmbench.models.servers.key import ApiKey, read_api_key
 from tests._make import exit_code
 
@@ -120,9 +121,10 @@ def test_a_key_comes_from_the_environment_alone(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_short_key_is_no_word_of_an_answer() -> None:
     """`EMPTY` is what people set for a server of their own; a verdict may hold it."""
-    assert ApiKey("K", "A").hide_in_reply("[[A]]") == "[[A]]"
-    assert ApiKey("K", "A").hide("key A") == "key ***"
-    assert ApiKey("K", KEY).hide_in_reply(f"x{KEY}x") == "x***x"
+    key = ApiKey("K", "A")
+    assert mask("[[A]]") == "[[A]]"
+    assert key.hide("key A") == "key ***"
+    assert ApiKey("K", KEY).hide(f"x{KEY}x") == mask(f"x{KEY}x") == "x***x"
 
 
 def test_the_way_an_answer_came_and_what_it_took_are_recorded(stubs: Any, serve: Any, tmp_path: Path) -> None:
