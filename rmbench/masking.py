@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote, urlsplit
 
 __all__ = ["HIDDEN", "mask", "masked", "register_secret"]
 
@@ -73,7 +73,7 @@ def _passwords(address: str) -> set[str]:
         password = urlsplit(address if "://" in address else f"http://{address}").password or ""
     except ValueError:
         return set()
-    return {password, unquote_plus(password)}
+    return {password, unquote(password)}
 
 
 def _masked(data: Any, secrets: list[str]) -> Any:
@@ -142,31 +142,30 @@ def _encodes(run: str, decode: _Decode, parts: Sequence[str], depth: int = _DEPT
 _IS_TEXT = re.compile(r"[\x09-\x0d\x20-\x7e]{8}|(?:[\x20-\x7e]\x00){8}")
 
 
-_ESCAPE = re.compile(r"\\+(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|([nrtfv])|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\+(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|([nrtfv])|(.))", re.DOTALL
+)
 
 
 def _views(text: str) -> Iterator[str]:
     """What a text says once one layer of encoding is taken off; nothing where it has none."""
-    plain = text
-    if "\\" in plain:
-        plain = _ESCAPE.sub(_unescaped, plain)
-    if "%" in plain:
-        plain = unquote_plus(plain)
-    if "&" in plain:
-        plain = html.unescape(plain)
-    if plain != text:
-        yield plain
+    found = []
+    if "\\" in text:
+        found.append(_ESCAPE.sub(_unescaped, text))
+    if "%" in text:
+        found.append(unquote(text))
+    if "&" in text:
+        found.append(html.unescape(text))
     if "=" in text:
-        mail = quopri.decodestring(text.encode("utf-8", "replace")).decode("utf-8", "replace")
-        if mail != text:
-            yield mail
+        found.append(quopri.decodestring(text.encode("utf-8", "replace")).decode("utf-8", "replace"))
+    yield from (view for view in found if view != text)
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    code, byte, octal, space, other = match.groups()
+    braced, code, byte, octal, space, other = match.groups()
     if space or other:
         return str(other or " ")
-    number = int(octal, 8) if octal else int(code or byte, 16)
+    number = int(octal, 8) if octal else int(braced or code or byte, 16)
     return chr(number) if number < 0x110000 else ""
 
 
@@ -185,8 +184,7 @@ def _from_hex(run: str) -> Iterator[str]:
 
 def _from_base64(run: str) -> Iterator[str]:
     """From each place that the encoding may begin at."""
-    plain = unquote_plus(run.replace("+", "%2B"))
-    letters = re.sub(r"\\[rn]|[^A-Za-z0-9+/_-]", "", plain).replace("-", "+").replace("_", "/")
+    letters = re.sub(r"\\[rn]|[^A-Za-z0-9+/_-]", "", unquote(run)).replace("-", "+").replace("_", "/")
     for start in range(4):
         usable = letters[start:]
         usable = usable[:-1] if len(usable) % 4 == 1 else usable

@@ -65,6 +65,18 @@ def test_text_beside_it_hides_none(form: str, beside: str) -> None:
     assert not held(mask(beside.format(FORMS[form](KEY))))
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("key", ["sk+abc/fed+0123456789abcdef", "s+beef-cafe+face", "hf_sbadface0"])
+def test_keys_that_look_like_codes(form: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_registered", {key})
+    if len(key) < 16 and form.startswith("cut"):
+        return  # of a short key only the whole is hidden
+    hidden = mask(f"100% of A&amp;B \\frac = \\n {FORMS[form](key)} x")
+    assert "***" in hidden
+    for lead in (key[:12], key[-12:]):
+        assert lead.casefold() not in hidden.casefold()
+
+
 def test_data_is_masked_through_and_through() -> None:
     data = {KEY: [1, None, (f"a {KEY}", {"b": KEY})], "n": 0.5}
     assert masked(data) == {"***": [1, None, ("a ***", {"b": "***"})], "n": 0.5}
