@@ -135,7 +135,7 @@ def fault(case: Case, finding: Finding) -> str:
     if RAN.exists():
         RAN.unlink()
         return "its code ran"
-    if "Traceback (most recent call last)" in finding.said or finding.code in (1, 70):
+    if "Traceback (most recent call last)" in finding.said or finding.code == 70:
         return "traceback"
     if finding.code < 0:
         return f"signal {-finding.code}"

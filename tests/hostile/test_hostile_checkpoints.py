@@ -43,3 +43,12 @@ def test_it_is_refused_in_one_line(case: Case, tmp_path: Path) -> None:
 
 def test_the_good_one_is_opened(tmp_path: Path) -> None:
     assert open_model(str(base(tmp_path / "case"))).facts.family == "scalar"
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize(("content", "said"), [(b'{"a": "\xff"}', "is not UTF-8"), (b"[1]", "must hold a JSON object")])
+def test_the_file_is_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    folder = base(tmp_path / "case")
+    (folder / name).write_bytes(content)
+    with pytest.raises(RmbenchError, match=rf"case/{name} {said}"):
+        open_model(str(folder))

@@ -58,6 +58,8 @@ _BITS = {
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
 """dtype of safetensors -> bits of an element."""
+_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+"""Files that libraries read and that hold a JSON object; what they say of one that does not names no file."""
 _LARGEST_HEAD = 32
 """Tensors; a file of more is another model."""
 _READ_SUFFIXES = frozenset(".json .safetensors .bin .pt .pth .model .txt .jinja .py .vocab".split())
@@ -146,8 +148,9 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
             than tensors while `allow_pickle` is False.
     """
     check_folder(folder)
-    if (tokenizer := folder / "tokenizer.json").exists():
-        check_tokenizer(read_json(tokenizer), tokenizer)
+    held = {name: read_json(folder / name) for name in _OBJECTS if (folder / name).exists()}
+    if "tokenizer.json" in held:
+        check_tokenizer(held["tokenizer.json"], folder / "tokenizer.json")
     refuse_adapter(folder)
     files = weight_files(folder, weights)
     config = _config(folder, lone=bool(files) and not is_usual(files[0]))
