@@ -3,8 +3,9 @@
     python benchmarks/mutants.py --count 300 --seed 0
     python benchmarks/mutants.py --count 50 --module rmbench/metrics/paired --tests tests/metrics/paired
 
-The packages are those whose errors would print a wrong number without any other sign: metrics, the engine's plan and
-batches, the parsing of judges' replies, records and the gate. The changes are those of `mutations.py`.
+The packages are those whose errors would print a wrong number without any other sign: metrics, the engine's plan,
+batches and stored results, the parsing of judges' replies, records and the gate. The changes are those of
+`mutations.py`.
 
 First the tests of those packages run once, without RMBENCH_DATA, and coverage notes which of them executes which line.
 Each mutant then runs in a process that is forked after torch, scipy and the other libraries have been imported: the
@@ -38,7 +39,7 @@ from mutations import Mutant, mutants_of
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
 PACKAGES = ("metrics", "engine", "models/judges", "records", "gate")
-ENGINE = ("batch", "compute", "parts", "plan", "prefix")
+ENGINE = ("batch", "cache", "cache_table", "compute", "known", "parts", "plan", "prefix", "serialization")
 JUDGES = ("grammar", "parsers", "quoting", "verdict")
 GOAL = 0.95
 

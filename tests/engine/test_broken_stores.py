@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rmbench.engine.cache import DiskCache, clear_cache, open_cache
 from rmbench.engine.cache_table import checksum
 from rmbench.engine.judge import EngineOptions, MemoryLedger, judge
 from rmbench.engine.known import model_key
+from rmbench.engine.serialization import RowResult, dump_result, load_result
 from rmbench.errors import RmbenchError
 from rmbench.records.journal import FILE_NAME, Journal
 from rmbench.types import Judgment
@@ -48,6 +50,7 @@ HOSTILE = [
     '{"values": {"reward": "AAAA"}}',
     '{"values": {"reward": "AADAfw=="}}',
     '{"values": {"reward": "not base64"}}',
+    '{"values": {"reward": "AA!AAwA=="}}',
     '{"values": {"reward": null}}',
     '{"values": {"objectives": [1, 2]}}',
     '{"values": {}}',
@@ -209,6 +212,14 @@ def keys_of(scorer: Any, examples: Any) -> list[str]:
     return [row.key for row in scorer().encode(requests_of(examples, "chat", in_pairs=False)[0])]
 
 
+def test_rows_behind_a_broken_one_are_met(tmp_path: Path, scorer: Any, examples: Any) -> None:
+    cache = DiskCache(tmp_path / "s.sqlite")
+    judge("t", examples, scorer(), cache=cache)
+    cache.put(model_key(scorer()), {min(keys_of(scorer, examples)): "broken"})  # SQLite gives it first
+    judging = judge("t", examples, scorer(), cache=cache)
+    assert judging.cached == judging.statistics.unique - 1
+
+
 def test_rows_of_the_cache_with_other_names_are_misses(
     tmp_path: Path, scorer: Any, examples: Any, expected: Any
 ) -> None:
@@ -323,6 +334,31 @@ class Kept(MemoryLedger):
     def done(self, task: str, plan_digest: str) -> Any:
         kept = super().done(task, plan_digest)
         return {index: [self.change(text) for text in payload] for index, payload in kept.items()}
+
+
+def test_batches_that_the_plan_has_not_are_left_alone(scorer: Any, examples: Any, expected: Any) -> None:
+    class Foreign(MemoryLedger):
+        def done(self, task: str, plan_digest: str) -> Any:
+            return {index: ["{}"] for index in (-1, count, count + 7)}
+
+    class Counting(MemoryLedger):
+        count = 0
+
+        def commit(self, task: str, plan_digest: str, index: int, payload: Any) -> None:
+            self.count += 1
+
+    counting = Counting()
+    judge("t", examples, scorer(), ledger=counting, options=SMALL)
+    count = counting.count
+    judging = judge("t", examples, scorer(), ledger=Foreign(), options=SMALL)
+    assert judging.judgments == expected
+    assert (judging.resumed_batches, judging.resumed_rows) == (0, 0)
+
+
+def test_whether_a_batch_was_split_is_kept() -> None:
+    for halved in (False, True):
+        result = RowResult({"reward": np.ones(1, dtype=np.float32)}, halved=halved)
+        assert load_result(dump_result(result)).halved is halved
 
 
 def test_what_was_judged_is_read_again(responder: Any, examples: Any) -> None:
