@@ -15,11 +15,15 @@ import pytest
 from rich.console import Console
 
 from rmbench.cli import main
+from rmbench.engine.encode import encode_window
+from rmbench.engine.judge import SilentProgress
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.models.checkpoint.read import Checkpoint, Tensor
+from rmbench.models.introspect import decoder_of
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.protocols import Scorer
 from rmbench.records.record import Record
 from rmbench.records.store import folder_of, write
 from rmbench.tasks.registry import get
@@ -31,6 +35,24 @@ Model = TypeVar("Model")
 Values = dict[tuple[str, str | None], Value]
 """(metric, group) -> value."""
 FIRST_BETTER = (Edge(0, 1),)
+
+
+def special_tokens_read(folder: Path, special: str, **options: Any) -> dict[str, list[int]]:
+    """--special-tokens -> how many special tokens of a kind each row has beyond those of the same row without one in a
+    candidate: of a candidate that spells one, of a pair with it, and of the plain candidate."""
+    counts = {}
+    for mode in ("parsed", "text"):
+        model = open_model(str(folder), OpenOptions(special_tokens=mode, **options))
+        assert isinstance(model, Scorer)
+        tokenizer = decoder_of(model)
+        token = tokenizer.convert_tokens_to_ids(special)
+        rows = [make_example("r", "Why?", f"Because{middle}so it is.", "No.") for middle in (special, " ")]
+        forged, plain = (encode_window([row], model, "chat", "", SilentProgress()).encoded for row in rows)
+        assert not any(entry.error for entry in (*forged, *plain))
+        pairs = zip(forged, plain, strict=True)
+        counts[mode] = [one.ids.count(token) - other.ids.count(token) for one, other in pairs]
+        assert special in tokenizer.decode(forged[0].ids)
+    return counts
 
 
 def make_example(

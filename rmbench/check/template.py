@@ -10,6 +10,7 @@ from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject
 from rmbench.check.tokens import decode, pairs_of_probes, squeezed, why_no_text
 from rmbench.models.protocols import Request
+from rmbench.models.text.special import LiteralTokenizer, special_strings
 from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
 from rmbench.types import Conversation, Message
 
@@ -40,7 +41,7 @@ def template(subject: Subject) -> CheckResult:
     source = str(subject.facts.settings.get("template") or "the model's own")
     how = "with both responses in each" if rows[0][1].against else "once and in order"
     line = f"{len(rows)} rows hold every message, {how} (template: {source})"
-    line += _unread_keys(subject) + _dropped_reasoning(subject)
+    line += _unread_keys(subject) + _dropped_reasoning(subject) + _special_tokens(subject)
     return passed(name, line, {"rows": len(rows)}, text=text)
 
 
@@ -58,6 +59,15 @@ def _dropped_reasoning(subject: Subject) -> str:
     return (
         f"; it drops reasoning before </think> in {' and '.join(dropping)}, which runs count as template_dropped_text"
     )
+
+
+def _special_tokens(subject: Subject) -> str:
+    """How the model reads special tokens that messages spell; "" where its tokenizer has none."""
+    if not special_strings(subject.tokenizer):
+        return ""
+    if isinstance(subject.tokenizer, LiteralTokenizer):
+        return "; special tokens that messages spell are read as text"
+    return "; special tokens that messages spell are parsed (--special-tokens text reads them as text)"
 
 
 def _unread_keys(subject: Subject) -> str:

@@ -11,7 +11,9 @@ from rmbench.engine.compute import reason
 from rmbench.engine.interfaces import Progress
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError, panics_as_errors
-from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Encoded, Request, Scorer
+from rmbench.models.introspect import decoder_of
+from rmbench.models.protocols import SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, Encoded, Request, Scorer
+from rmbench.models.text.special import LiteralTokenizer, holds_special_tokens, special_strings
 from rmbench.types import Example
 
 __all__ = ["Window", "encode_window", "windows_of"]
@@ -21,6 +23,9 @@ _ENCODE_ROWS = 256
 
 _WINDOW = 8192
 """Requests planned together. Equal rows further apart are found in the score cache; memory does not grow with rows."""
+
+OF_EXAMPLES = frozenset({SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT})
+"""Remarks that are counted by example."""
 
 _ALIKE = "the chat template drops text, so that the model reads the same as for"
 
@@ -35,12 +40,11 @@ class Window:
 
     @property
     def remarks(self) -> Counter[str]:
-        """How many rows carry each remark; of dropped text, how many examples."""
+        """How many rows carry each remark; of those on an example's text, how many examples."""
         counts = Counter(remark for row in self.encoded for remark in row.remarks)
-        if TEMPLATE_DROPPED_TEXT in counts:
-            counts[TEMPLATE_DROPPED_TEXT] = sum(
-                any(TEMPLATE_DROPPED_TEXT in row.remarks for row in self.encoded[at.start : at.stop])
-                for at in self.places
+        for remark in OF_EXAMPLES & counts.keys():
+            counts[remark] = sum(
+                any(remark in row.remarks for row in self.encoded[at.start : at.stop]) for at in self.places
             )
         return counts
 
@@ -65,15 +69,20 @@ def encode_window(
 ) -> Window:
     """All requests encoded, equal rows sharing their ids, so that memory grows with unique rows alone."""
     requests, places = requests_of(examples, render, in_pairs="pair" in scorer.answers)
+    tokenizer = decoder_of(scorer)
+    spelled = special_strings(tokenizer)
+    literal = tokenizer if isinstance(tokenizer, LiteralTokenizer) else None
     progress.start(title, len(requests), 0)
     encoded: list[Encoded] = []
     firsts: dict[str, Encoded] = {}
     for start in range(0, len(requests), _ENCODE_ROWS):
         chunk = requests[start : start + _ENCODE_ROWS]
-        entries = _encode_chunk(chunk, scorer)
+        entries = _encode_chunk([literal.marked(one) for one in chunk] if literal else chunk, scorer)
         if len(entries) != len(chunk):
             raise RmbenchError(f"{scorer.facts.name}: encode gave {len(entries)} rows for {len(chunk)} requests.")
-        for entry in entries:
+        for request, entry in zip(chunk, entries, strict=True):
+            if holds_special_tokens(request, spelled):
+                entry = replace(entry, remarks=(*entry.remarks, SPECIAL_TOKENS_IN_TEXT))
             first = entry if entry.error else firsts.setdefault(entry.key, entry)
             encoded.append(replace(entry, ids=first.ids) if first.ids == entry.ids else entry)
         progress.advance(len(chunk), 0)

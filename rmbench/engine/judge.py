@@ -22,7 +22,7 @@ from rmbench.engine.respond import respond
 from rmbench.engine.score import Scoring, score
 from rmbench.engine.threads import ThreadExecutor
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Responder, Scorer
+from rmbench.models.protocols import SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, Responder, Scorer
 from rmbench.types import Example, Judgment, Setting
 
 __all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "SilentProgress", "judge"]
@@ -56,8 +56,8 @@ class Judging:
     resumed_rows: int = 0
     """Unique rows, of responders examples, taken from the ledger."""
     remarks: Mapping[str, int] = field(default_factory=dict)
-    """How many requests carry each remark, e.g. "pool_index_mismatch"; for "template_dropped_text", how many examples
-    have such a request."""
+    """How many requests carry each remark, e.g. "pool_index_mismatch"; for "template_dropped_text" and
+    "special_tokens_in_text", how many examples have such a request."""
 
     def reused(self) -> dict[str, int]:
         """How many rows were not computed by this run, and where they came from; unlike `facts` it depends on what ran
@@ -157,6 +157,9 @@ def _score(scoring: Scoring, examples: Sequence[Example]) -> Judging:
     if dropped := remarks[TEMPLATE_DROPPED_TEXT]:
         rows = sum(len(part.judgments) for part in parts)
         scoring.progress.note(f"{scoring.task_id}: template dropped text in {dropped:,} of {rows:,} rows")
+    if spelled := remarks[SPECIAL_TOKENS_IN_TEXT]:
+        rows = sum(len(part.judgments) for part in parts)
+        scoring.progress.note(f"{scoring.task_id}: messages hold special tokens in {spelled:,} of {rows:,} rows")
     return Judging(
         judgments=tuple(judgment for part in parts for judgment in part.judgments),
         statistics=sum((part.statistics for part in parts), PlanStatistics()),

@@ -9,9 +9,11 @@ from typing import Any
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.library import explained
 from rmbench.models.fakes import open_fake
+from rmbench.models.introspect import tokenizer_of
 from rmbench.models.locate import EXTERNAL_KINDS, Located, is_external, locate
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Responder, Scorer
+from rmbench.models.text.special import LiteralTokenizer
 
 __all__ = ["OpenOptions", "open_model"]
 
@@ -35,6 +37,19 @@ def open_model(
         RmbenchError: there is no such model, or it cannot be opened.
     """
     options = options or OpenOptions()
+    model = _opened(spec, options)
+    if options.special_tokens == "text" and not _reads_marks(model):
+        raise RmbenchError(f"--special-tokens text: {model.facts.name} reads no text by a tokenizer in this process.")
+    return model
+
+
+def _reads_marks(model: Scorer | Responder) -> bool:
+    """Whether a run can mark special tokens for the model's tokenizer."""
+    text = model.facts.modalities <= {"text"}
+    return isinstance(model, Scorer) and text and isinstance(tokenizer_of(model), LiteralTokenizer)
+
+
+def _opened(spec: str | Callable[..., Any] | Scorer | Responder, options: OpenOptions) -> Scorer | Responder:
     if not isinstance(spec, str):
         return _open_object(spec, options)
     _check_server_options(spec, options)

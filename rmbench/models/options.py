@@ -137,6 +137,9 @@ class OpenOptions:
     )
     attn: str = option("auto", "Attention implementation.", choices=("auto", "eager", "sdpa", "flash_attention_2"))
     template: Path | None = option(None, "Jinja chat template to use instead of the model's.", exists=True)
+    special_tokens: str = option(
+        "parsed", "How special tokens that messages spell are read: as such, or as text.", choices=("parsed", "text")
+    )
     max_length: int | None = option(None, "Most tokens of a row. [default: the model's own]", minimum=1)
     model_args: Mapping[str, str] = option(
         dict, "Further settings of the model's family; repeat or join by commas.", metavar="K=V"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rmbench.types import Conversation, Example, Judgment, Setting
 
 __all__ = [
+    "SPECIAL_TOKENS_IN_TEXT",
     "TEMPLATE_DROPPED_TEXT",
     "Answer",
     "Batch",
@@ -46,6 +47,11 @@ FloatArray = npt.NDArray[np.float32]
 TEMPLATE_DROPPED_TEXT = "template_dropped_text"
 """Remark of a row whose text lacks some of its conversation's, white space apart, since the model's template leaves it
 out. The record counts the examples that have such a row."""
+
+
+SPECIAL_TOKENS_IN_TEXT = "special_tokens_in_text"
+"""Remark of a row whose messages spell special tokens of the model's tokenizer. The record counts the examples that
+have such a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.models.checkpoint.unused import accepted_unused, refuse_unscaled
 from rmbench.models.options import OpenOptions
+from rmbench.models.text.special import LiteralTokenizer
 
 __all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "reads_pad_id", "torch_dtype", "warm"]
 
@@ -95,13 +96,22 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
-    """The tokenizer that lies next to the weights; raises RmbenchError where there is none."""
+    """The tokenizer that lies next to the weights, which reads special tokens as the options say; raises RmbenchError
+    where there is none, or where it cannot."""
     from transformers import AutoTokenizer
 
     with quiet(), explained(f"the tokenizer of {checkpoint.folder}"):
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             checkpoint.folder, trust_remote_code=options.trust_remote_code, local_files_only=True
         )
+    if options.special_tokens == "parsed":
+        return tokenizer
+    literal = LiteralTokenizer(tokenizer)
+    if literal.problem:
+        raise RmbenchError(
+            f"--special-tokens text: the tokenizer of {checkpoint.folder} cannot read them as text: {literal.problem}."
+        )
+    return literal
 
 
 def load_model(

@@ -94,6 +94,8 @@ class Opening:
         """The model's facts for the record; `settings` is everything that changes a number."""
         if self.options.ignore_tensors:
             settings = {**settings, "ignore_tensors": ", ".join(self.options.ignore_tensors)}
+        if self.options.special_tokens != "parsed":
+            settings = {**settings, "special_tokens": self.options.special_tokens}
         pinned = {
             "files": self.digest,
             "family": self.family.name,

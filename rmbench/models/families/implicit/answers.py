@@ -8,6 +8,7 @@ from typing import Any
 
 from rmbench.models.families.implicit.masks import TokenMasks, sha256_of
 from rmbench.models.protocols import Encoded, Request
+from rmbench.models.text.special import unmarked
 from rmbench.models.text.template import TemplateRefusedError
 from rmbench.models.text.tokens import TextEncoder, TextRow
 
@@ -119,7 +120,7 @@ class AnswerEncoder:
             request.conversation[: request.prompt_messages],
             request.conversation[request.prompt_messages :],
         )
-        weights = self.masks.of(prompt, answer)
+        weights = self.masks.of(unmarked(prompt), unmarked(answer))
         if weights is None:
             return f"no token mask for the answer with sha256 {sha256_of(answer)}"
         if len(weights) != tokens:

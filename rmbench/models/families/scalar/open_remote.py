@@ -35,6 +35,10 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
             f"{checkpoint.folder}: a model of the layout {layout.name} is built by Python files that lie in the "
             "checkpoint. Look at them, then pass --trust-remote-code."
         )
+    if layout.remote.method is not None and options.special_tokens == "text":
+        raise RmbenchError(
+            f"--special-tokens text: {checkpoint.folder} takes conversations as they are and tokenises them itself."
+        )
     head_dtype = card_of(opening).head_dtype
     if head_dtype != "model":
         raise RmbenchError(f"head_dtype {head_dtype}: the head of a {layout.name} model is in its own code.")

@@ -18,6 +18,7 @@ from rmbench.models.judges.prompt import Prompt
 from rmbench.models.judges.settings import MIN_OPTION_MASS
 from rmbench.models.servers.option_probs import single_tokens, spellings
 from rmbench.models.text.open import own_length, pad_id, text_encoder, throwaway
+from rmbench.models.text.special import LiteralTokenizer
 
 __all__ = ["open_local"]
 
@@ -53,7 +54,8 @@ def open_local(opening: Opening) -> LocalJudge:
     most = (max_tokens or declared.sampling.max_tokens) if behind else 1
     checkpoint = opening.checkpoint
     placement = place(opening)
-    tokenizer = load_tokenizer(checkpoint, opening.options)
+    # What a judge reads of candidates is text, whatever they spell.
+    tokenizer = LiteralTokenizer(load_tokenizer(checkpoint, replace(opening.options, special_tokens="parsed")))
     text = text_encoder(opening, tokenizer)
     text = replace(text, template=replace(text.template, generation_prompt=True))
     model, unused = load_model(checkpoint, placement, opening.options, kind="AutoModelForCausalLM")
@@ -67,6 +69,7 @@ def open_local(opening: Opening) -> LocalJudge:
         "protocol_version": declared.version,
         "protocol_sha256": declared.digest,
         "marks": chosen.marks,
+        "special_tokens": "text",
         "orders": declared.orders,
         "min_option_mass": chosen.min_option_mass,
         "max_tokens": most,

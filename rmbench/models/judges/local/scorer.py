@@ -17,6 +17,7 @@ from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, status_of, unreached, verdicts_of
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.servers.option_probs import may_be_reasoning, verdict_position
+from rmbench.models.text.special import LiteralTokenizer
 from rmbench.models.text.tokens import TextEncoder
 from rmbench.types import Example, Judgment, Message
 
@@ -182,4 +183,10 @@ class LocalJudge(BackboneSharing):
         except PromptError as error:
             return Encoded(key="", size=0, error=str(error))
         turns = tuple(Message.of(message["role"], message["content"]) for message in messages)
-        return Request(turns, len(turns))
+        question = Request(turns, len(turns))
+        tokenizer: LiteralTokenizer = self.text.tokenizer
+        marked = tokenizer.marked(question)
+        if marked != question and tokenizer.problem:
+            why = f"the question spells special tokens, and the tokenizer cannot read them as text: {tokenizer.problem}"
+            return Encoded(key="", size=0, error=why)
+        return marked

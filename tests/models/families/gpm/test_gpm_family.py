@@ -12,7 +12,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.open import OpenOptions, open_model
-from tests._make import make_checkpoint
+from tests._make import make_checkpoint, special_tokens_read
 
 Heads = dict[str, tuple[int, ...]]
 GATED: Heads = {"value_head.weight": (6, 8), "prompt_head.weight": (3, 8)}
@@ -139,3 +139,7 @@ def test_nan_in_a_head_fails_rows_and_nothing_else(tmp_path: Path, save_gpm: Any
     row = Example("x", (Message.of("user", "Why?"),), (Candidate.of("a"), Candidate.of("b")), Gold())
     (judgment,) = judge("task", [row], open_model(str(folder))).judgments
     assert judgment.error == "candidate 0: the model's _embedding is NaN"
+
+
+def test_special_tokens_in_candidates_are_read_as_the_options_say(gpm: Path) -> None:
+    assert special_tokens_read(gpm, "<|start|>") == {"parsed": [1, 0], "text": [0, 0]}

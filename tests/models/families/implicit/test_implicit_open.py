@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from rmbench.models.checkpoint.read import digest_files, read_checkpoint
 from rmbench.models.families.implicit.family import IMPLICIT
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
+from tests._make import special_tokens_read
 
 
 def test_a_language_model_is_never_taken_for_a_reward_by_itself(pair):
@@ -162,3 +164,8 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(policy, opened, tiny, tmp_p
     tiny.edit_tensors(folder, lambda tensors: tensors.pop("model.norm.weight"))
     with pytest.raises(RmbenchError, match=r"model.norm.weight"):
         opened(folder)
+
+
+def test_special_tokens_in_candidates_are_read_as_the_options_say(pair: tuple[Path, Path]) -> None:
+    counts = special_tokens_read(pair[0], "<|end|>", ref_model=str(pair[1]), adapter="implicit")
+    assert counts == {"parsed": [1, 0], "text": [0, 0]}

@@ -18,7 +18,7 @@ from rmbench.models.families.registry import decide
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import Scorer
 from rmbench.types import Edge, Example, Gold, Judged
-from tests._make import make_example
+from tests._make import make_example, special_tokens_read
 
 
 def made(config: dict[str, Any], *names: str, files: tuple[str, ...] = ()) -> Checkpoint:
@@ -139,3 +139,13 @@ def test_a_pair_that_fails_names_both_candidates(tmp_path: Path, tiny: Any, buil
     tiny.edit_tensors(folder, lambda tensors: tensors["head_layer.1.bias"].fill_(float("nan")))
     judgment = judge("t", [example("one", "a", "b", "c")], open_model(str(folder))).judgments[0]
     assert (judgment.status, judgment.error) == ("failed", "candidates 0 and 1: the model's margin is NaN")
+
+
+@pytest.mark.parametrize("kind", ["pairrm", "causal", "t5"])
+def test_special_tokens_in_candidates_are_read_as_the_options_say(
+    kind: str, tiny_pairrm: Path, tmp_path: Path, build: Any
+) -> None:
+    folder = tiny_pairrm if kind == "pairrm" else getattr(build, kind)(tmp_path)
+    adapter = {"causal": "slic", "t5": "steamshp"}.get(kind)
+    counts = special_tokens_read(folder, "<|start|>", adapter=adapter)
+    assert counts == {"parsed": [1, 1], "text": [0, 0]}

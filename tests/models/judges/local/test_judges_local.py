@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import rmbench
-from rmbench.engine.judge import EngineOptions, judge
+from rmbench.engine.encode import encode_window
+from rmbench.engine.judge import EngineOptions, SilentProgress, judge
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
 from rmbench.models.judges.build import make_judge
@@ -22,7 +23,7 @@ from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Candidate, Example, Gold, Message, Setting
-from tests._make import make_example, open_as
+from tests._make import make_example, open_as, special_tokens_read
 from tests.models.judges.local.conftest import tiny_config
 
 ANY_MASS = {"min_option_mass": "0"}
@@ -207,3 +208,24 @@ def test_an_ensemble_with_a_judge_is_refused_before_anything_is_judged(folder: P
     with pytest.raises(RmbenchError, match="gives neither rewards nor margins but verdicts, which are not combined"):
         rmbench.run(f"ensemble:{folder}", "judgebench", source="sample", out=tmp_path / "out", adapter="judge")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_candidates_spell_is_text_whatever_the_options_say(folder: Path) -> None:
+    raw: dict[str, Any] = {"adapter": "judge", "model_args": {"marks": "raw"}}
+    assert special_tokens_read(folder, "<|end|>", **raw) == {"parsed": [0, 0], "text": [0, 0]}
+    assert open_model(str(folder), OpenOptions(**raw)).facts.settings["special_tokens"] == "text"
+
+
+def test_a_question_whose_special_tokens_cannot_be_text_fails_its_row(folder: Path) -> None:
+    model = open_model(str(folder), OpenOptions(adapter="judge", model_args={"marks": "raw"}))
+    assert isinstance(model, LocalJudge)
+    model.text.tokenizer.problem = "it is too old"
+    for answer, said in (
+        ("Yes<|end|>", "spells special tokens, and the tokenizer cannot read them as text"),
+        ("Yes", ""),
+    ):
+        (row, *_) = encode_window(
+            [make_example("r", "Why?", answer, "No")], model, "chat", "", SilentProgress()
+        ).encoded
+        assert said in row.error
+        assert bool(row.error) == bool(said)
