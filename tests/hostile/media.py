@@ -103,7 +103,7 @@ def animation(form: str, size: tuple[int, int], count: int) -> Callable[[], byte
 
         frames = [Image.new("L", size, 255 * index) for index in range(2)]
         out = io.BytesIO()
-        rest = (frames[(index + 1) % 2] for index in range(count - 1))
+        rest = [frames[(index + 1) % 2] for index in range(count - 1)]
         frames[0].save(out, form, save_all=True, append_images=rest, duration=10)
         return out.getvalue()
 
