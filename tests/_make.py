@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -17,15 +18,17 @@ from rich.console import Console
 from rmbench.cli import main
 from rmbench.engine.encode import encode_window
 from rmbench.engine.judge import SilentProgress
-from rmbench.metric_spec import MetricSpec
+from rmbench.metric_spec import MetricSpec, is_linear
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
 from rmbench.models.checkpoint.read import Checkpoint, Tensor
 from rmbench.models.introspect import decoder_of
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import Scorer
+from rmbench.records.derived import counts_of, flag_partial
+from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
-from rmbench.records.store import folder_of, write
+from rmbench.records.store import digests_of_parts, folder_of, write
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.tasks.task import Loaded
@@ -248,22 +251,35 @@ def put_record(
         if ratings is not None:
             gold = {"edges": (), "ratings": ((ratings[k],),), "dimensions": ("overall",)}
         rewards = (margin, 0.0) if ratings is None else (margin,)
-        more: dict[str, Any] = {"cluster": clusters[k] if clusters else "", "status": "failed" if k in failed else "ok"}
+        more: dict[str, Any] = {"cluster": clusters[k] if clusters else "", "status": "ok"}
+        if k in failed:
+            more |= {"status": "failed", "error": "NaN"}
         rows.append(make_row(f"r{k}", None if k in failed else rewards, size=len(rewards), **gold, **more))
-    values = measure(rows, [spec], answer_kind="reward", totals={None: total or n}, seed=0)
-    counts = {"judged": n - len(failed), "failed": len(failed), "unparsed": 0, "truncated": 0, "ties": 0}
+    totals: dict[str | None, int] = {None: total or n}
+    totals |= Counter(f"{name}={value}" for row in rows for name, value in row.groups.items())
+    missing = (changed or {}).get("data", {}).get("missing", ())
+    values = flag_partial(measure(rows, [spec], answer_kind="reward", totals=totals, seed=0), missing)
+    judgments = [row.judgment for row in rows]
+    flags = sorted({*flags, *(["failed_rows"] if failed else []), *(["partial"] if missing else [])})
     own: dict[str, dict[str, Any]] = {
         "task": {"id": task, "version": version, "title": f"The {task}", "n": total or n, "metrics": [asdict(spec)]},
         "model": {"name": name},
         "data": {"rows": n},
         "": {
-            "counts": counts,
-            "flags": list(flags),
+            "counts": counts_of([row.gold for row in rows], judgments),
+            "flags": flags,
             "results": [asdict(value) for value in values],
-            "failed": [{"id": f"r{k}", "why": "NaN"} for k in failed],
+            "failed": [{"id": each.id, "why": each.error} for each in judgments if each.status == "failed"],
             "judgments": {"file": "judgments.parquet", "sha256": "", "rows": n},
         },
     }
     record = make_record({part: {**own.get(part, {}), **(changed or {}).get(part, {})} for part in BLANK})
-    write(root, record, rows)
+    head = headline_spec(record)
+    credits_ = {row.id: credit(row, head).value for row in rows} if is_linear(head) else None
+    write(root, record, rows, credits_)
     return folder_of(root, record)
+
+
+def write_sealed(path: Path, data: dict[str, Any]) -> None:
+    """A record that was changed by someone who knows how its digests are made."""
+    path.write_text(json.dumps({**data, "digests": digests_of_parts(data)}), "utf-8")

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rmbench.audit import problems
 from rmbench.boards.declaration import GUARDED, Board
 from rmbench.errors import RmbenchError
 from rmbench.records.headline import headline, headline_spec
 from rmbench.records.record import Record, ValueRecord
-from rmbench.records.store import read, verify
+from rmbench.records.store import read
 
 __all__ = ["Admitted", "Refusal", "admit", "grouped"]
 
@@ -49,6 +50,9 @@ class Refusal:
     why: str
 
 
+_SHOWN = 3
+"""Of several mistakes in one record, those that are named."""
+
 Rejected = tuple[Admitted, str]
 """A record and why it is refused."""
 
@@ -82,15 +86,15 @@ def _readable(board: Board, folders: Iterable[Path]) -> tuple[list[Admitted], li
         try:
             record = read(folder)
             entry = board.entry_for(record.task.id, record.task.version)
-            problems = verify(folder) if entry is not None else []
+            wrong = problems(folder) if entry is not None else []
         except RmbenchError as error:
             refused.append(Refusal(folder.parent.name, folder.name, f"it cannot be read: {error}"))
             continue
         if entry is None or record.kind == "published":
             continue
         one = Admitted(folder, record, entry)
-        if problems:
-            refused.append(_refusal(one, "a digest does not match: " + "; ".join(problems)))
+        if wrong:
+            refused.append(_refusal(one, "its numbers do not follow from its rows: " + "; ".join(wrong[:_SHOWN])))
         else:
             readable.append(one)
     return readable, refused
@@ -147,9 +151,11 @@ def _other_versions(records: Sequence[Admitted]) -> list[Rejected]:
 
 
 def _question(record: Record) -> tuple[str, str]:
-    """What makes two values of a task comparable: the same rows, and the same metric. A setting that an older record
-    lacks has its default."""
-    return record.data.digest, json.dumps(asdict(headline_spec(record)), sort_keys=True)
+    """What makes two values of a task comparable: the same rows, the same images where the user brought them, and the
+    same metric. A setting that an older record lacks has its default."""
+    media = record.data.media
+    own = media.digest if media is not None and media.folder is not None else ""
+    return record.data.digest_of_rows + own, json.dumps(asdict(headline_spec(record)), sort_keys=True)
 
 
 def _other_questions(records: Sequence[Admitted]) -> list[Rejected]:

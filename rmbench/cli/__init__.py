@@ -22,6 +22,7 @@ from rmbench.cli.run import run
 from rmbench.cli.score import score
 from rmbench.cli.show import show
 from rmbench.cli.show_prompt import show_prompt
+from rmbench.cli.verify import verify
 from rmbench.cli.words import normalize_option, refuse_undecodable
 
 __all__ = ["cli", "main"]
@@ -46,6 +47,7 @@ for command in (
     show,
     show_prompt,
     validate,
+    verify,
     score,
     check,
     rescore,

@@ -24,7 +24,7 @@ __all__ = ["show"]
 def show(what: str, as_json: bool) -> None:
     """Show a task, a model card or a record.
 
-    ID names a task or a card; FOLDER holds records, whose digests are verified: exit code 2 where one does not hold.
+    ID names a task or a card; FOLDER holds records, which are verified: exit code 2 where one does not hold.
     """
     path = Path(what)
     if path.is_dir() or path.name == "record.json":
@@ -53,28 +53,29 @@ def show(what: str, as_json: bool) -> None:
 
 
 def _show_records(folder: Path, as_json: bool) -> None:
+    from rmbench.audit import problems
     from rmbench.cli.output import echo, echo_block, echo_json, print_rich
     from rmbench.errors import RmbenchError
-    from rmbench.records.store import find, read, verify
+    from rmbench.records.store import find, read
 
     places = find(folder)
     if not places:
         raise RmbenchError(f"{folder} holds no record.json.")
-    problems: list[str] = []
+    found: list[str] = []
     records = []
     for place in places:
         record = read(place)
         records.append(record.model_dump(mode="json"))
-        wrong = verify(place)
-        problems += [f"{place}: {line}" for line in wrong]
+        wrong = problems(place)
+        found += wrong
         if not as_json:
             echo_block(_head(place, record))
-            echo("digests hold" if not wrong else "DIGESTS DO NOT HOLD")
+            echo("digests hold, numbers follow from the rows" if not wrong else "THE RECORD DOES NOT HOLD")
             print_rich(_values(record))
     if as_json:
         echo_json(records[0] if len(records) == 1 else records)
-    if problems:
-        raise RmbenchError("\n".join(problems))
+    if found:
+        raise RmbenchError("\n".join(found))
 
 
 def _head(place: Path, record: Record) -> str:

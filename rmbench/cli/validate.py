@@ -65,14 +65,15 @@ def _kind(path: Path) -> str:
 
 
 def _validate_record(folder: Path) -> str:
-    from rmbench.records.store import find, read, verify
+    from rmbench.audit import problems
+    from rmbench.records.store import find
 
     places = find(folder)
     if not places:
         raise RmbenchError(f"{folder} holds no record.json.")
     for place in places:
-        read(place)
-        problems = verify(place)
-        if problems:
-            raise RmbenchError(f"{place}: " + "; ".join(problems))
-    return f"{folder}: {len(places)} records, digests hold"
+        wrong = problems(place)
+        if wrong:
+            raise RmbenchError("\n".join(wrong))
+    records = f"{len(places)} record" + "s" * (len(places) > 1)
+    return f"{folder}: {records}, digests hold, numbers follow from the rows"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from rmbench.records.record import Counts, ModelRecord, Record
+from rmbench.records.derived import counts_of, flag_partial
+from rmbench.records.record import ModelRecord, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
     from rmbench.engine.judge import Judging
     from rmbench.evaluation.options import RunOptions
     from rmbench.models.protocols import ModelFacts
+    from rmbench.records.identity import Identity
     from rmbench.tasks.task import Loaded, Task
-    from rmbench.types import Gold, Judgment, Value
+    from rmbench.types import Value
 
-__all__ = ["Stopwatch", "counts_of", "flag_partial", "make_record", "now", "versions"]
+__all__ = ["Stopwatch", "data_digest", "identity_of", "make_record", "now", "versions"]
 
 _LIBRARIES = ("rmbench", "numpy", "scipy", "torch", "transformers", "tokenizers", "open_clip_torch")
 
@@ -81,13 +84,6 @@ def make_record(
     )
 
 
-def flag_partial(values: Sequence[Value], missing: Sequence[str]) -> list[Value]:
-    """The values; where rows are missing, overall ones carry a flag, so that a value quoted alone still shows it."""
-    if not missing:
-        return list(values)
-    return [replace(value, flags=(*value.flags, "partial")) if value.group is None else value for value in values]
-
-
 def _model(facts: ModelFacts, out: Path) -> ModelRecord:
     """The model's facts, with the outcome of the last check of this very model, where there is one."""
     from rmbench.records.check_mark import read_mark
@@ -102,13 +98,41 @@ def _data(task: Task, loaded: Loaded, settings: RunOptions) -> dict[str, Any]:
         "source": loaded.source,
         "hub": task.hub,
         "revision": task.hub_revision if loaded.source == "hub" else None,
-        "digest": loaded.digest,
+        "digest": data_digest(loaded),
+        "rows_digest": loaded.digest if loaded.media is not None else None,
+        "media": loaded.media,
         "files": loaded.files,
         "missing": loaded.missing,
         "excluded": loaded.excluded,
         "limit": settings.limit,
         "rows": len(loaded.examples),
     }
+
+
+def data_digest(loaded: Loaded) -> str:
+    """sha256 over ids, texts and, where there are any, media."""
+    from rmbench.records.digest import digest_of
+
+    return loaded.digest if loaded.media is None else digest_of([loaded.digest, loaded.media.digest])
+
+
+def identity_of(task: Task, loaded: Loaded, facts: ModelFacts, settings: RunOptions, probes: str = "") -> Identity:
+    """What the record of a task will be the result of, before anything is judged; `probes` as in `data_variant`."""
+    from rmbench.records.identity import Identity, data_variant
+
+    media = loaded.media
+    variant = data_variant(
+        source=loaded.source,
+        limit=settings.limit,
+        seed=settings.seed,
+        images=media.folder if media else None,
+        media=media.digest if media else "",
+        probes=probes,
+    )
+    metric = json.dumps(asdict(task.metrics[0]), sort_keys=True)
+    return Identity(
+        facts.name, facts.revision, facts.settings, task.id, task.version, metric, data_digest(loaded), variant
+    )
 
 
 def _run(judging: Judging, settings: RunOptions, watch: Stopwatch) -> dict[str, Any]:
@@ -130,24 +154,6 @@ def versions() -> dict[str, str]:
     """Versions of Python, rmbench, and the libraries that are loaded in this process."""
     loaded = [name for name in _LIBRARIES if name.removesuffix("_torch") in sys.modules]
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in loaded}
-
-
-def counts_of(golds: Sequence[Gold], judgments: Sequence[Judgment]) -> Counts:
-    """How rows ended, and how many of the annotators' comparisons the model ties."""
-    ties = 0
-    for gold, judgment in zip(golds, judgments, strict=True):
-        rewards, margins = judgment.rewards, judgment.directed
-        if rewards is not None:
-            ties += sum(rewards[edge.i] == rewards[edge.j] for edge in gold.relation)
-        elif margins is not None:
-            ties += sum(margins[edge.i][edge.j] == margins[edge.j][edge.i] for edge in gold.relation)
-    return Counts(
-        judged=sum(judgment.status == "ok" for judgment in judgments),
-        failed=sum(judgment.status == "failed" for judgment in judgments),
-        unparsed=sum(judgment.status == "unparsed" for judgment in judgments),
-        truncated=sum(any(judgment.truncated) for judgment in judgments),
-        ties=ties,
-    )
 
 
 def _ensemble(judging: Judging) -> dict[str, Any] | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
 
 from rmbench.evaluation.all_failed import refuse_all_failed
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from rmbench.models.protocols import Responder, Scorer
     from rmbench.records.journal import Journal
     from rmbench.tasks.task import Loaded, Task
-    from rmbench.types import Example, Judged
+    from rmbench.types import Example, Judged, Judgment
 
 __all__ = ["judge_splits", "with_reply_cache"]
 
 
 def judge_splits(
-    task: Task, loaded: Loaded, model: Model, session: Session
+    task: Task, loaded: Loaded, model: Model, session: Session, known: Mapping[str, Judgment] = MappingProxyType({})
 ) -> tuple[Loaded, list[Judged], list[Judged], Judging]:
-    """Judge the fit split and the task's own rows.
+    """Judge the fit split and the task's own rows, except those whose judgment is `known` by their id.
 
     Returns:
         The loaded rows without those that are too long, which are listed as excluded; the judged rows of the fit split;
@@ -37,13 +38,27 @@ def judge_splits(
         AllFailedError: every row of the task failed for one reason.
     """
     fit, _ = _judge_split(task, loaded.fit, f"fit/{loaded.fit_digest}", model, session)
-    rows, judging = _judge_split(task, loaded.examples, f"{loaded.digest}/{loaded.limit}", model, session)
+    left = [example for example in loaded.examples if example.id not in known]
+    rows, judging = _judge_split(task, left, f"{loaded.digest}/{loaded.limit}", model, session)
+    if known:
+        rows, judging = _with_known(loaded.examples, rows, judging, known)
     loaded, rows, judging = within_length(task, loaded, rows, judging)
     refuse_all_failed(task.id, model.facts.name, rows)
     fit, too_long = keep_short(task, fit)
     # Each split counts its rows from 0, so ids of the fit split are marked.
     excluded = tuple(replace(row, id=f"fit/{row.id}") for row in too_long)
     return replace(loaded, excluded=(*loaded.excluded, *excluded)), fit, rows, judging
+
+
+def _with_known(
+    examples: Sequence[Example], rows: Sequence[Judged], judging: Judging, known: Mapping[str, Judgment]
+) -> tuple[list[Judged], Judging]:
+    """All examples with their judgments, new or known, in their order."""
+    from rmbench.types import Judged
+
+    new = {row.id: row for row in rows}
+    whole = [new.get(each.id) or Judged.of(each, known[each.id]) for each in examples]
+    return whole, replace(judging, judgments=tuple(row.judgment for row in whole))
 
 
 def with_reply_cache(model: Model, journal: Journal) -> Model:

@@ -22,14 +22,14 @@ class RunOptions(OpenOptions):
     source: str | None = option(
         None,
         "Where rows come from. [default: $RMBENCH_DATA, else hub]",
-        commands=("run", "probe", "tasks", "show-prompt"),
+        commands=("run", "probe", "tasks", "show-prompt", "verify"),
         metavar="hub|sample|FOLDER",
     )
     images: Path | None = option(
-        None, "Folder of the images or videos to judge, by name.", commands=_RUN, metavar="DIR"
+        None, "Folder of the images or videos to judge, by name.", commands=(*_RUN, "verify"), metavar="DIR"
     )
     allow_changed_data: bool = option(
-        False, "Read files that differ from what the task declares.", commands=(*_ROWS, "show-prompt")
+        False, "Read files that differ from what the task declares.", commands=(*_ROWS, "show-prompt", "verify")
     )
     limit: int | None = option(
         None, "Judge only this many rows of each task and split, drawn by --seed.", commands=_ROWS, minimum=1
@@ -52,6 +52,10 @@ class RunOptions(OpenOptions):
         commands=("run", "probe", "check", "rescore"),
         flags=("--out", "--output-path"),
     )
+    overwrite: bool = option(
+        False, "Replace a record in OUT although other data, settings or metrics made it.", commands=_ROWS
+    )
+    retry_failed: bool = option(False, "Take the rows of a finished record and judge those that failed.", commands=_RUN)
     save_prompts: bool = option(
         False, "Keep a digest of what the model reads of each row, so that two runs can be told apart.", commands=_RUN
     )

@@ -71,7 +71,13 @@ def probe(
     with_states = for_task(opened, probing)
     fit_probe = partial(_fit_probe, probing, with_states)
     return judge_tasks(
-        with_states, selected, named_tasks(tasks), settings, progress or SilentProgress(), fit_probe=fit_probe
+        with_states,
+        selected,
+        named_tasks(tasks),
+        settings,
+        progress or SilentProgress(),
+        fit_probe=fit_probe,
+        probes=probing.id,
     )
 
 

@@ -37,8 +37,12 @@ class Recorded:
         folder, record = self.records[task.id]
         if record.task.version != task.version:
             return f"{folder} is of version {record.task.version} of the task, and this is version {task.version}"
-        if record.data.digest != loaded.digest:
-            return f"{folder} judged other rows (digest {record.data.digest[:8]}, these are {loaded.digest[:8]})"
+        recorded = record.data.digest_of_rows
+        if recorded != loaded.digest:
+            return f"{folder} judged other rows (digest {recorded[:8]}, these are {loaded.digest[:8]})"
+        media = record.data.media
+        if media is not None and (loaded.media is None or media.digest != loaded.media.digest):
+            return f"{folder} judged other images than these"
         return f"{folder} holds no rows of the fit split" if loaded.fit else ""
 
     def judge(self, task: str, example: Example) -> Judgment:

@@ -59,9 +59,10 @@ def rescore(
 
 
 def _rescored(place: Path, record: Record, weights: Weights, out: Path, command: str) -> Record:
-    from rmbench.evaluation.build_record import Stopwatch, counts_of
+    from rmbench.evaluation.build_record import Stopwatch
     from rmbench.metric_spec import is_linear
     from rmbench.metrics.credit.row import credit
+    from rmbench.records.derived import counts_of
     from rmbench.records.headline import headline_spec
     from rmbench.records.store import read_rows, write
 
@@ -87,8 +88,8 @@ def _rescored(place: Path, record: Record, weights: Weights, out: Path, command:
 
 def _values(record: Record, rows: Sequence[Judged]) -> list[ValueRecord]:
     """The record's metrics over rows in the new direction. Which rows failed has not changed, nor has coverage."""
-    from rmbench.evaluation.build_record import flag_partial
     from rmbench.metrics.measure import measure
+    from rmbench.records.derived import flag_partial
     from rmbench.records.headline import specs
     from rmbench.records.record import ValueRecord
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmbench.records.headline import headline
+from rmbench.records.store import folder_of
 from rmbench.text import ColumnLayout, figure, letters_of, line, share, text_table
 
 if TYPE_CHECKING:
@@ -56,6 +58,13 @@ class Results:
         for record in self.records:
             if record.task.id == task:
                 return headline(record)
+        raise KeyError(f"no result for task {task!r}; there are {[record.task.id for record in self.records]}")
+
+    def folder(self, task: str) -> Path:
+        """Where the record of a task lies. KeyError as in `headline`."""
+        for record in self.records:
+            if record.task.id == task:
+                return folder_of(Path(self.out).parent, record)
         raise KeyError(f"no result for task {task!r}; there are {[record.task.id for record in self.records]}")
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.all_failed import AllFailedError
 from rmbench.evaluation.compatibility import for_task, with_judge_credit, with_voting, without_states
+from rmbench.evaluation.existing import known_judgments, other_result
 from rmbench.evaluation.judge_files import write_requests
 from rmbench.evaluation.judging import judge_splits, with_reply_cache
 from rmbench.evaluation.objectives import facts_in_direction
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
     from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import Responder, Scorer
+    from rmbench.records.identity import Identity
     from rmbench.records.record import ProbingFacts, Record
     from rmbench.tasks.task import Loaded, Task
     from rmbench.types import Judged
@@ -97,14 +99,18 @@ def judge_tasks(
     progress: Progress,
     *,
     fit_probe: Callable[[Session], Probe] | None = None,
+    probes: str = "",
     opener: Callable[[], Scorer | Responder] | None = None,
 ) -> Results:
     """Judge the tasks with an opened model. Those whose id is `named` must not be skipped, for want of files or
     because every row failed.
 
-    `fit_probe` is called once, before the tasks; what it returns reads each task's rows, hidden states included.
+    `fit_probe` is called once, before the tasks; what it returns reads each task's rows, hidden states included, and
+    `probes` is the id of its task.
     `opener` opens the model again in a worker process.
     """
+    from rmbench.evaluation.build_record import identity_of
+
     facts = facts_in_direction(model.facts, settings.objective_weights)
     resolved = ", ".join(f"{key}={value}" for key, value in facts.settings.items() if value is not None)
     progress.note(f"{facts.name}@{facts.revision}: {facts.family} ({facts.why})")
@@ -116,17 +122,24 @@ def judge_tasks(
         probe = fit_probe(session) if fit_probe else None
         model = with_reply_cache(model, session.journal)
         for task, loaded in load_tasks(model, tasks, named, settings, skipped):
+            identity = identity_of(with_judge_credit(task, facts), loaded, facts, settings, probes)
+            why = "" if settings.overwrite else other_result(identity, settings.out)
+            if why and task.id in named:
+                raise RmbenchError(f"{task.id}: {why}")
+            if why:
+                skipped.append(Skipped(task.id, why))
+                continue
             for line in loaded.notes:
                 progress.note(f"{task.id}: {line}")
             try:
-                records.append(_judge_task(task, loaded, for_task(model, task), session, probe))
+                records.append(_judge_task(task, loaded, for_task(model, task), session, identity, probe))
             except AllFailedError as error:
                 if task.id in named:
                     raise
                 skipped.append(Skipped(task.id, error.why, error.rows))
         if not records and skipped:
             raise _no_task(skipped)
-        session.journal.finish()
+        session.journal.release()
     progress.end()
     return Results(facts.name, settings.resolved_source, tuple(records), tuple(skipped), str(session.folder))
 
@@ -138,7 +151,9 @@ def _no_task(skipped: Sequence[Skipped]) -> RmbenchError:
     return error
 
 
-def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, probe: Probe | None) -> Record:
+def _judge_task(
+    task: Task, loaded: Loaded, model: Model, session: Session, identity: Identity, probe: Probe | None
+) -> Record:
     """One task, from its rows to its written record."""
     from rmbench.evaluation.build_record import Stopwatch, make_record
     from rmbench.evaluation.prompts import prompt_digests
@@ -152,7 +167,8 @@ def _judge_task(task: Task, loaded: Loaded, model: Model, session: Session, prob
 
     watch, settings, facts = Stopwatch(), session.settings, model.facts
     task = with_judge_credit(task, facts)
-    loaded, fit, rows, judging = judge_splits(task, loaded, model, session)
+    known = known_judgments(identity, session.facts, session)
+    loaded, fit, rows, judging = judge_splits(task, loaded, model, session, known)
     _note_unused_scores(task, model, session.progress)
     if settings.save_prompts:
         digests = prompt_digests(model, task.id, loaded.examples, task.render)

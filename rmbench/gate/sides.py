@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.votes import voted
 from rmbench.records.headline import headline, headline_spec
+from rmbench.records.identity import Identity
 from rmbench.records.record import Record
 from rmbench.records.store import find, read, read_rows
 from rmbench.types import Judged
@@ -81,14 +83,17 @@ class Pairing:
 
 
 def pair(a: Path, b: Path) -> list[Pairing]:
-    """The records under both folders by task, sorted.
+    """The records under both folders by task, sorted; where a side has several of a task, whose data differ by intent,
+    by task and variant (`rm-bench+limit=10`).
 
     Each folder is a model's, or one task's, or one that holds a single model's folder.
 
     Raises:
         RmbenchError: a folder without records, of several models, or with two records of one task.
     """
-    side_a, side_b = _side(a), _side(b)
+    all_a, all_b = _records(a), _records(b)
+    several = {task for side in (all_a, all_b) for task, n in Counter(map(_task, side)).items() if n > 1}
+    side_a, side_b = _by_name(a, all_a, several), _by_name(b, all_b, several)
     return [Pairing(task, side_a.get(task), side_b.get(task)) for task in sorted({*side_a, *side_b})]
 
 
@@ -121,7 +126,7 @@ def _text(value: object) -> str:
     return "unset" if value is None else str(value)
 
 
-def _side(root: Path) -> dict[str, Side | Unreadable]:
+def _records(root: Path) -> list[Side | Unreadable]:
     folders = find(root)
     if not folders:
         raise RmbenchError(f"{root} holds no record.json.")
@@ -129,14 +134,30 @@ def _side(root: Path) -> dict[str, Side | Unreadable]:
     models = sorted({side.model for side in records if isinstance(side, Side)})
     if len(models) > 1:
         raise RmbenchError(f"{root} holds records of several models ({', '.join(models)}). Name one model's folder.")
-    sides: dict[str, Side | Unreadable] = {}
-    for side in records:
-        # The task of an unreadable record is in the name of its folder, `<task>@<version>`.
-        task = side.record.task.id if isinstance(side, Side) else side.folder.name.partition("@")[0]
-        if task in sides:
-            raise RmbenchError(f"{root} holds two records of {task}: {sides[task].folder} and {side.folder}. Name one.")
-        sides[task] = side
-    return sides
+    return records
+
+
+def _task(side: Side | Unreadable) -> str:
+    """The task's id; that of an unreadable record is in the name of its folder, `<task>@<version>`."""
+    return side.record.task.id if isinstance(side, Side) else side.folder.name.partition("@")[0]
+
+
+def _variant_in(name: str) -> str:
+    _, plus, variant = name.partition("+")
+    return plus + variant
+
+
+def _by_name(root: Path, sides: list[Side | Unreadable], several: set[str]) -> dict[str, Side | Unreadable]:
+    """The records of one side by their task, and by their variant too where a side has several of that task."""
+    named: dict[str, Side | Unreadable] = {}
+    for side in sides:
+        task = name = _task(side)
+        if task in several:
+            name += Identity.of(side.record).variant if isinstance(side, Side) else _variant_in(side.folder.name)
+        if name in named:
+            raise RmbenchError(f"{root} holds two records of {name}: {named[name].folder} and {side.folder}. Name one.")
+        named[name] = side
+    return named
 
 
 def _read(folder: Path) -> Side | Unreadable:
@@ -149,8 +170,11 @@ def _read(folder: Path) -> Side | Unreadable:
 def _other_question(a: Record, b: Record) -> str:
     if a.task.version != b.task.version:
         return f"A judged version {a.task.version} of the task, B version {b.task.version}"
-    if a.data.digest != b.data.digest:
-        return f"A and B judged different data (digests {a.data.digest[:8]} and {b.data.digest[:8]})"
+    rows_a, rows_b = a.data.digest_of_rows, b.data.digest_of_rows
+    if rows_a != rows_b:
+        return f"A and B judged different data (digests {rows_a[:8]} and {rows_b[:8]})"
+    if a.data.media and b.data.media and a.data.media.digest != b.data.media.digest:
+        return f"A and B judged different images (digests {a.data.media.digest[:8]} and {b.data.media.digest[:8]})"
     try:
         # As specs, so that a setting which an older record lacks has its default.
         spec_a, spec_b = (asdict(headline_spec(record)) for record in (a, b))

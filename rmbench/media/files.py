@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rmbench.errors import RmbenchError
+from rmbench.file_kind import HEAD, stand_in
 from rmbench.files import file_fault
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "MediaError", "checked", "digest", "explained", "needed"]
@@ -74,6 +75,13 @@ def checked(path: str | Path, most: int) -> Path:
         fault = "is empty"
     if fault:
         raise MediaError(f"{place.name}: the file {fault}")
+    if place.stat().st_size < HEAD:
+        try:
+            instead = stand_in(place.read_bytes())
+        except OSError as error:
+            raise MediaError(f"{place.name}: {error.strerror or error}") from error
+        if instead is not None:
+            raise MediaError(f"{place.name}: it is {instead}")
     return place
 
 

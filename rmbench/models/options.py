@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral
@@ -15,6 +17,8 @@ from rmbench.errors import RmbenchError, did_you_mean
 __all__ = ["OpenOptions", "Option", "checked", "kind_of", "option", "options_of", "silent"]
 
 Schema = TypeVar("Schema")
+
+_NAME = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
 _EXPECTED = {
     bool: "True or False",
@@ -31,7 +35,7 @@ class Option:
     """What an option is besides its name, its type and its default."""
 
     help: str
-    commands: tuple[str, ...] = ("run", "score", "check", "probe", "show-prompt")
+    commands: tuple[str, ...] = ("run", "score", "check", "probe", "show-prompt", "verify")
     """Commands whose command line has it; in Python every option of a class is one of its keyword arguments."""
     flags: tuple[str, ...] = ()
     """Spellings on the command line; (): `--name`, or `--no-name` where it is on by default."""
@@ -117,6 +121,16 @@ def _converted(kind: Any, value: Any) -> Any:
     return {key: str(each).lower() if isinstance(each, bool) else str(each) for key, each in value.items()}
 
 
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
+def _short(value: str) -> str:
+    """A setting's value for a name: of a path its last part, of what is long or has other signs a digest."""
+    last = value.rstrip("/").rpartition("/")[2]
+    return last if _NAME.fullmatch(last) else _digest(value.encode("utf-8", "surrogatepass"))
+
+
 def silent(_: str) -> None:
     """Discard a note."""
 
@@ -168,6 +182,19 @@ class OpenOptions:
     def of_servers(self) -> list[str]:
         """The options that were given and have a meaning only for models behind servers or files."""
         return [name for name, facts in options_of(OpenOptions).items() if facts.servers and getattr(self, name)]
+
+    @property
+    def variant(self) -> str:
+        """The settings given that change scores, as the end of the model's revision: `+dtype=float16,gate=scaled`; ""
+        where everything is the model's own."""
+        given = {name: getattr(self, name) for name in ("adapter", "ref_model", "dtype", "attn", "max_length")}
+        named = {name: value for name, value in given.items() if value not in (None, "auto")}
+        if self.template is not None:
+            named["template"] = f"{self.template.stem}-{_digest(self.template.read_bytes())}"
+        if self.ignore_tensors:
+            named["ignore_tensors"] = _digest(" ".join(self.ignore_tensors).encode())
+        named |= dict(sorted(self.model_args.items()))
+        return "+" + ",".join(f"{name}={_short(str(value))}" for name, value in named.items()) if named else ""
 
     def check_model_args(self, family: str, known: tuple[str, ...]) -> None:
         """Raise RmbenchError for a model argument that the family does not have."""

@@ -61,7 +61,8 @@ class ModelFacts:
     name: str
     """`org/name`, a bundled model's name, `baseline:length`."""
     revision: str
-    """Hub commit, or the first 8 hex digits of the content's sha256."""
+    """Hub commit, or the first 8 hex digits of the content's sha256; then the settings that the user gave, where they
+    change scores: `+dtype=float16,gate=scaled`."""
     family: str
     """"scalar", "gpm", "implicit", "pairwise", "clip", "blip", "judge", "ensemble", "precomputed", "fake", "baseline",
     "callable", or what a plug-in calls its own."""

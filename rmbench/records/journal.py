@@ -39,7 +39,7 @@ class Journal:
     """The journal of one run's folder, and the lock that keeps a second run out of it.
 
     Entries are read only under the same header (model, seed ...), scope (task version, data) and plan, so those of
-    other settings are never used. The file is deleted when a run ends without error.
+    other settings are never used. They are deleted when the run they belong to has written its record.
     """
 
     def __init__(self, folder: Path, header: str, connection: sqlite3.Connection, lock: FileLock) -> None:
@@ -47,8 +47,9 @@ class Journal:
         self._header = header
         self._connection = connection
         self._lock = lock
-        self._finished = False
         self._replies: ReplyStore | None = None
+        self._used: set[tuple[str, str]] = set()
+        self._runs: list[str] = [""]
 
     @classmethod
     def open(cls, folder: Path, header: Mapping[str, str]) -> Journal:
@@ -87,32 +88,43 @@ class Journal:
         self._commit(task, self._header, plan_digest, index, payload)
 
     def scoped(self, task: str, scope: str) -> Scoped:
-        """The part of the journal that belongs to one task version and one state of its data."""
-        return Scoped(self, task, digest_of([self._header, scope]))
+        """The part of the journal that belongs to one task version and one state of its data, which replies that are
+        kept from now on belong to as well."""
+        scoped = Scoped(self, task, digest_of([self._header, scope]))
+        self._runs.append(f"{task}/{scoped.header}")
+        if self._replies is not None:
+            self._replies.run = self._runs[-1]
+        return scoped
 
     @property
     def replies(self) -> ReplyStore:
         """Single replies of judges, kept beside the journal and deleted with it."""
         if self._replies is None:
             self._replies = ReplyStore.open(self.path.parent)
+            self._replies.run = self._runs[-1]
         return self._replies
 
-    def finish(self) -> None:
-        """Everything is written: leaving the `with` block without an error deletes the file."""
-        self._finished = True
+    def release(self) -> None:
+        """The records of this run are written: what it read and wrote here is deleted. What other runs left stays until
+        they have theirs."""
+        with explained(self.path, _WORDING), self._connection:
+            self._connection.executemany("DELETE FROM batches WHERE task = ? AND header = ?", sorted(self._used))
+        self._used.clear()
+        if self._replies is not None:
+            self._replies.release(self._runs)
 
-    def close(self, success: bool = False) -> None:
-        """Release the folder. The file is deleted after success or where it is empty; else the next run resumes."""
+    def close(self) -> None:
+        """Give the folder back. Files that hold nothing are deleted; of others the next run takes what is its own."""
         if not self._lock.is_locked:
             return
         try:
-            if success or self._replies is not None:
-                ReplyStore.close_in(self.path.parent, self._replies, remove=success)
+            has_replies = ReplyStore.close_in(self.path.parent, self._replies)
             with explained(self.path, _WORDING):
                 has_batches = self._connection.execute("SELECT EXISTS (SELECT 1 FROM batches)").fetchone()[0]
                 self._connection.close()
-            if success or not has_batches:
+            if not has_batches:
                 erase(self.path)
+            if not has_batches and not has_replies:
                 # Still held, so no run waits for it: one that opened it meanwhile fails at once.
                 self.path.with_name(LOCK_NAME).unlink(missing_ok=True)
         finally:
@@ -125,11 +137,12 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(success=self._finished and kind is None)
+        self.close()
 
     def _done(self, task: str, header: str, plan: str) -> dict[int, list[str]]:
         query = "SELECT batch, payload, sha256 FROM batches WHERE task = ? AND header = ? AND plan = ? ORDER BY batch"
         batches: dict[int, list[str]] = {}
+        self._used.add((task, header))
         with explained(self.path, _WORDING):
             for batch, payload, digest in self._connection.execute(query, (task, header, plan)):
                 if _checksum(task, header, plan, batch, payload) != digest:
@@ -143,6 +156,7 @@ class Journal:
     def _commit(self, task: str, header: str, plan: str, index: int, payload: Sequence[str]) -> None:
         text = json.dumps(list(payload))
         digest = _checksum(task, header, plan, index, text)
+        self._used.add((task, header))
         with explained(self.path, _WORDING), self._connection:
             self._connection.execute(
                 "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", (task, header, plan, index, text, digest)

@@ -20,6 +20,7 @@ __all__ = [
     "FailedRow",
     "IntransitiveFacts",
     "JudgmentsFile",
+    "MediaFacts",
     "MemberFacts",
     "ModelRecord",
     "OrderFacts",
@@ -30,7 +31,8 @@ __all__ = [
     "ValueRecord",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: records without `digests`."""
 
 
 def _plain(value: Any) -> Any:
@@ -45,6 +47,11 @@ def _plain(value: Any) -> Any:
 def _in_order(names: Any) -> Any:
     """A set of names as a sorted list, so that equal records have equal bytes."""
     return sorted(names) if isinstance(names, frozenset) else names
+
+
+def _counted(names: Any) -> Any:
+    """How many names there are."""
+    return len(names) if isinstance(names, tuple) else names
 
 
 class _Frozen(BaseModel):
@@ -113,6 +120,19 @@ class DataFile(_Frozen):
     rows: int
 
 
+class MediaFacts(_Frozen):
+    """The images and videos of the rows that were judged."""
+
+    digest: str
+    """sha256 over each one's name and content."""
+    files: int
+    """Those whose bytes were at hand."""
+    absent: Annotated[int, BeforeValidator(_counted)]
+    """Those whose bytes were not."""
+    folder: str | None
+    """Name of the folder that the user brought them in; None: the data set's own."""
+
+
 class Excluded(_Frozen):
     """A row dropped by the benchmark's own rule."""
 
@@ -128,7 +148,8 @@ class DataFacts(_Frozen):
     hub: str | None
     revision: str | None
     digest: str
-    """sha256 over the ids and content of the examples, so two records of one digest saw the same data."""
+    """sha256 over the ids and content of the examples and over their media, so two records of one digest saw the same
+    data."""
     files: list[DataFile]
     missing: list[str]
     """Files or groups of the task version that were absent."""
@@ -136,6 +157,15 @@ class DataFacts(_Frozen):
     limit: int | None
     rows: int
     """Rows judged."""
+    rows_digest: str | None = None
+    """`digest` without the media, where it has them."""
+    media: MediaFacts | None = None
+    """None where the rows show no images or videos, or the record is older than the field."""
+
+    @property
+    def digest_of_rows(self) -> str:
+        """The digest of ids and texts, which records have in common whether or not media were at hand."""
+        return self.rows_digest or self.digest
 
 
 class Counts(_Frozen):
@@ -297,6 +327,8 @@ class Record(_Frozen):
     or where no pair was compared in both orders."""
     ensemble: EnsembleFacts | None = None
     """None where the model is no ensemble, or no row that all its members judged has two candidates."""
+    digests: dict[str, str] | None = None
+    """Key of this record -> sha256 over its value as canonical JSON, for all other keys; None until it is written."""
 
     @model_validator(mode="after")
     def _rows_belong_to_measured(self) -> Record:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from rmbench.records.database import Wording, connect, damaged, erase, explained
@@ -15,8 +16,9 @@ __all__ = ["REPLIES_NAME", "ReplyStore"]
 REPLIES_NAME = ".replies.sqlite"
 _WORDING = Wording("cannot keep replies", "the replies kept here are damaged", "to ask again")
 _CREATE = """
-CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL)
-WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL, run TEXT NOT NULL
+) WITHOUT ROWID
 """
 
 
@@ -27,6 +29,8 @@ class ReplyStore:
         self.path = path
         self._connection = connection
         self._lock = threading.Lock()
+        self.run = ""
+        """What the texts that are written belong to."""
 
     @classmethod
     def open(cls, folder: Path) -> ReplyStore:
@@ -37,7 +41,7 @@ class ReplyStore:
     def get(self, key: str) -> str | None:
         """The text kept under a key, or None; raises RmbenchError where its checksum differs."""
         with self._lock, explained(self.path, _WORDING):
-            row = self._connection.execute("SELECT name, text, sha256 FROM replies WHERE key = ?", (key,)).fetchone()
+            row = self._connection.execute("SELECT name, text, sha256 FROM answers WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
         name, text, digest = row
@@ -48,17 +52,30 @@ class ReplyStore:
     def put(self, key: str, name: str, text: str) -> None:
         """Write a text before returning; `name` names its question in messages."""
         with self._lock, explained(self.path, _WORDING), self._connection:
-            row = (key, name.encode("utf-8", "replace").decode(), text, _digest(text))
-            self._connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", row)
+            row = (key, name.encode("utf-8", "replace").decode(), text, _digest(text), self.run)
+            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", row)
+
+    def release(self, runs: Iterable[str]) -> None:
+        """Delete the texts that belong to these runs: their records hold what came of them."""
+        with self._lock, explained(self.path, _WORDING), self._connection:
+            self._connection.executemany("DELETE FROM answers WHERE run = ?", [(run,) for run in runs])
 
     @staticmethod
-    def close_in(folder: Path, opened: ReplyStore | None, *, remove: bool) -> None:
-        """Close a folder's store, where it was opened, and delete its file where it is no longer needed."""
-        if opened is not None:
-            with opened._lock:
-                opened._connection.close()
-        if remove:
-            erase(folder / REPLIES_NAME)
+    def close_in(folder: Path, opened: ReplyStore | None) -> bool:
+        """Close a folder's store, where it was opened, and delete its file where it holds nothing.
+
+        Returns:
+            Whether texts are left.
+        """
+        path = folder / REPLIES_NAME
+        if opened is None:
+            return path.exists()
+        with opened._lock, explained(path, _WORDING):
+            left = bool(opened._connection.execute("SELECT EXISTS (SELECT 1 FROM answers)").fetchone()[0])
+            opened._connection.close()
+        if not left:
+            erase(path)
+        return left
 
 
 def _digest(text: str) -> str:

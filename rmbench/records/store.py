@@ -1,4 +1,5 @@
-"""Records on disk: `<out>/<org>__<model>@<revision>/<task>@<version>/` with record.json and judgments.parquet."""
+"""Records on disk: `<out>/<org>__<model>@<revision>/<task>@<version>/` with record.json and judgments.parquet; where
+the user's settings or data make it another result, the names go on: `...@<revision>+dtype=float16/...@1+limit=10/`."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.file_kind import refuse_stand_in
 from rmbench.masking import masked
-from rmbench.records.digest import sha256_file
+from rmbench.records.digest import digest_of, sha256_file
+from rmbench.records.identity import Identity
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
-from rmbench.records.slug import model_slug, task_slug
+from rmbench.records.slug import model_slug
 from rmbench.records.table import read_table, write_table
 from rmbench.types import Judged
 from rmbench.validation import validated
@@ -21,12 +24,14 @@ from rmbench.validation import validated
 __all__ = [
     "JUDGMENTS_NAME",
     "RECORD_NAME",
+    "digests_of_parts",
     "find",
     "folder_of",
     "model_slug",
     "read",
     "read_credits",
     "read_rows",
+    "read_table_of",
     "replace_file",
     "rewrite",
     "verify",
@@ -42,7 +47,7 @@ _LARGEST_RECORD = 256 * 1024 * 1024  # bytes; a record is kilobytes, and megabyt
 
 def folder_of(out: Path, record: Record) -> Path:
     """Where a record lies below a results folder."""
-    return out / model_slug(record.model.name, record.model.revision) / task_slug(record.task.id, record.task.version)
+    return Identity.of(record).folder(out)
 
 
 def write(
@@ -68,7 +73,7 @@ def write(
             folder / JUDGMENTS_NAME, lambda path: write_table(path, rows, credits_), folder / RECORD_NAME
         )
         facts = JudgmentsFile(file=JUDGMENTS_NAME, sha256=digest, rows=len(rows))
-        whole = _without_secrets(record.model_copy(update={"judgments": facts}))
+        whole = _sealed(record.model_copy(update={"judgments": facts}))
         replace_file(folder / RECORD_NAME, lambda path: _write_record(path, whole))
     except OSError as error:
         raise RmbenchError(f"{folder}: cannot write the record ({error.strerror or error}).") from error
@@ -82,7 +87,7 @@ def rewrite(folder: Path, record: Record) -> None:
     if before.judgments != record.judgments:
         raise RmbenchError(f"{folder}: the record to write names other rows than the existing one.")
     try:
-        replace_file(folder / RECORD_NAME, lambda path: _write_record(path, record))
+        replace_file(folder / RECORD_NAME, lambda path: _write_record(path, _sealed(record)))
     except OSError as error:
         raise RmbenchError(f"{folder}: cannot write the record ({error.strerror or error}).") from error
 
@@ -91,7 +96,7 @@ def write_published(out: Path, record: Record) -> Record:
     """Write a record of published figures, which is record.json only; RmbenchError as in `write`, or it is measured."""
     if record.kind != "published":
         raise RmbenchError(f"record of {record.task.id}: it is {record.kind}, so its rows belong to it.")
-    folder = folder_of(out, record)
+    folder, record = folder_of(out, record), _sealed(record)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / RECORD_NAME, lambda path: _write_record(path, record), folder / JUDGMENTS_NAME)
@@ -112,6 +117,7 @@ def read(folder: Path) -> Record:
             raise RmbenchError(f"{path}: is no regular file.")
         if path.stat().st_size > _LARGEST_RECORD:
             raise RmbenchError(f"{path}: larger than {_LARGEST_RECORD >> 20} MiB, so it is no record.")
+        refuse_stand_in(path)
         data = json.loads(path.read_text("utf-8"), parse_constant=_no_constant)
     except FileNotFoundError as error:
         raise RmbenchError(f"{path.parent}: no {RECORD_NAME} here.") from error
@@ -128,12 +134,32 @@ def read_rows(folder: Path) -> list[Judged]:
     Raises:
         RmbenchError: a bad record or a published one, a missing or changed table, or a row that contradicts itself.
     """
-    return [row for row, _ in _checked_table(folder, read(folder))]
+    return [row for row, _ in read_table_of(folder, read(folder))]
 
 
 def read_credits(folder: Path) -> dict[str, float | None]:
     """Example id -> credit by the task's rule; None where the headline is no mean of rows. Raises as in `read_rows`."""
-    return {row.id: credit for row, credit in _checked_table(folder, read(folder))}
+    return {row.id: credit for row, credit in read_table_of(folder, read(folder))}
+
+
+def read_table_of(folder: Path, record: Record) -> list[tuple[Judged, float | None]]:
+    """The rows of a record that was read, with their credits; raises as `read_rows`."""
+    path = _record_path(folder)
+    if record.judgments is None:
+        raise RmbenchError(f"{path}: it holds published figures only, and no rows.")
+    name = record.judgments.file
+    if not _PLAIN_NAME.fullmatch(name):
+        raise RmbenchError(f"{path}: judgments.file: {name!r} is not a plain file name.")
+    table = path.with_name(name)
+    if not table.is_file():
+        raise RmbenchError(f"{table}: missing; {RECORD_NAME} beside it names it.")
+    refuse_stand_in(table)
+    if sha256_file(table) != record.judgments.sha256:
+        raise RmbenchError(f"{table}: its sha256 is not the one in {RECORD_NAME}; one of the two was changed.")
+    rows = read_table(table)
+    if len(rows) != record.judgments.rows:
+        raise RmbenchError(f"{path}: judgments.rows: {record.judgments.rows}, but {name} has {len(rows)}.")
+    return rows
 
 
 def verify(folder: Path) -> list[str]:
@@ -141,7 +167,7 @@ def verify(folder: Path) -> list[str]:
     try:
         record = read(folder)
         if record.kind == "measured":
-            _checked_table(folder, record)
+            read_table_of(folder, record)
     except RmbenchError as error:
         return [str(error)]
     return []
@@ -174,25 +200,35 @@ def _parse(path: Path, data: Any) -> Record:
             f"{path}: schema_version {data['schema_version']} is newer than {SCHEMA_VERSION}, which this rmbench "
             "reads. Install a newer rmbench."
         )
-    return validated(Record, data, path, strict=True)
+    record = validated(Record, data, path, strict=True)
+    _check_digests(path, data)
+    return record
 
 
-def _checked_table(folder: Path, record: Record) -> list[tuple[Judged, float | None]]:
-    path = _record_path(folder)
-    if record.judgments is None:
-        raise RmbenchError(f"{path}: it holds published figures only, and no rows.")
-    name = record.judgments.file
-    if not _PLAIN_NAME.fullmatch(name):
-        raise RmbenchError(f"{path}: judgments.file: {name!r} is not a plain file name.")
-    table = path.with_name(name)
-    if not table.is_file():
-        raise RmbenchError(f"{table}: missing; {RECORD_NAME} beside it names it.")
-    if sha256_file(table) != record.judgments.sha256:
-        raise RmbenchError(f"{table}: its sha256 is not the one in {RECORD_NAME}; one of the two was changed.")
-    rows = read_table(table)
-    if len(rows) != record.judgments.rows:
-        raise RmbenchError(f"{path}: judgments.rows: {record.judgments.rows}, but {name} has {len(rows)}.")
-    return rows
+def _check_digests(path: Path, data: Mapping[str, Any]) -> None:
+    """Raise RmbenchError that names the first part of a record that was changed after it was written."""
+    if data["schema_version"] < 2:
+        return
+    if data.get("digests") is None:
+        raise RmbenchError(f"{path}: digests: this key is missing.")
+    try:
+        digests = digests_of_parts(data)
+    except ValueError as error:
+        raise RmbenchError(f"{path}: it holds a number that is not finite.") from error
+    for key in sorted(digests.keys() | data["digests"].keys()):
+        if digests.get(key) != data["digests"].get(key):
+            raise RmbenchError(f'{path}: "{key}" was changed after the record was written: its digest does not hold.')
+
+
+def _sealed(record: Record) -> Record:
+    """The record as it is written: without secrets, of today's schema, with a digest of each of its parts."""
+    record = _without_secrets(record.model_copy(update={"schema_version": SCHEMA_VERSION}))
+    return record.model_copy(update={"digests": digests_of_parts(record.model_dump(mode="json"))})
+
+
+def digests_of_parts(data: Mapping[str, Any]) -> dict[str, str]:
+    """Key of a record -> digest of what is under it; ValueError where a number there is not finite."""
+    return {key: digest_of(value) for key, value in data.items() if key not in ("digests", "schema_version")}
 
 
 def _without_secrets(record: Record) -> Record:
@@ -202,8 +238,7 @@ def _without_secrets(record: Record) -> Record:
 
 
 def _write_record(path: Path, record: Record) -> None:
-    data = masked(record.model_dump(mode="json"))
-    text = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", "utf-8")
 
 

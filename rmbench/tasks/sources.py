@@ -17,10 +17,10 @@ from rmbench.tasks.rows.fields import ExcludedError, RawRow
 from rmbench.tasks.rows.files import expected, find, read_all
 from rmbench.tasks.rows.hub import read_hub
 from rmbench.tasks.rows.integrity import OddRows, check_unique, inspect
-from rmbench.tasks.rows.media import with_media
+from rmbench.tasks.rows.media import media_of_examples, with_media
 from rmbench.tasks.rows.prepare import prepare
 from rmbench.tasks.rows.shapes import example, identity
-from rmbench.tasks.task import DataFileFacts, Exclusion, Loaded, Task
+from rmbench.tasks.task import DataFileFacts, Exclusion, Loaded, Media, Task
 from rmbench.types import Conversation, Example
 
 __all__ = ["digest_of", "ids", "load", "sample_of"]
@@ -48,7 +48,7 @@ def load(
         seed: of that draw.
         allow_changed_data: read a file although its sha256 is not the one that the task declares.
         images: a folder that holds the images or videos by name, such as those a generator made; it takes the place of
-            those in `source`.
+            those in `source`, and one that it lacks is absent.
 
     Returns:
         The examples with files, digest and group totals. `missing` names declared files that are not in the folder,
@@ -63,7 +63,9 @@ def load(
     loaded = _read(task, str(source), allow_changed_data or str(source) == "sample", limit, seed)
     if images is not None:
         loaded = replace(loaded, examples=with_media(loaded.examples, images))
-    return loaded
+    media = media_of_examples(loaded.examples, images)
+    notes = loaded.notes if images is None or media is None else (*loaded.notes, *_not_brought(media, images))
+    return replace(loaded, media=media, notes=notes)
 
 
 def ids(task: Task, source: str | Path = "hub") -> tuple[str, ...]:
@@ -83,7 +85,7 @@ def sample_of(examples: Sequence[Example], limit: int | None, seed: int) -> tupl
 
 
 def digest_of(examples: Sequence[Example]) -> str:
-    """sha256 over the content of the examples: ids, texts, gold, groups, clusters, weights, context."""
+    """sha256 over the content of the examples: ids, texts, names of media, gold, groups, clusters, weights, context."""
     digest = hashlib.sha256()
     for each in examples:
         gold = each.gold
@@ -172,6 +174,13 @@ def _notes(odd: Sequence[OddRows], drawn: Sequence[Example], limit: int | None) 
     """A line on each kind of odd row; with a limit, on those among the rows drawn."""
     ids_drawn = None if limit is None else {each.id for each in drawn}
     return [note for note in (each.note(ids_drawn) for each in odd) if note]
+
+
+def _not_brought(media: Media, images: Path) -> list[str]:
+    """A line on the media that the user's folder lacks."""
+    more = f" and {len(media.absent) - _SHOWN} more" if len(media.absent) > _SHOWN else ""
+    of = f"{len(media.absent):,} of {media.files + len(media.absent):,} images"
+    return [f"{of} are not in {images}: {', '.join(media.absent[:_SHOWN])}{more}"] if media.absent else []
 
 
 def _partial(missing: tuple[str, ...]) -> list[str]:

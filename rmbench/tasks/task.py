@@ -12,7 +12,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.tasks.declaration.schema import Declaration, TaskFacts
 from rmbench.types import Example
 
-__all__ = ["DataFileFacts", "Exclusion", "Loaded", "Task"]
+__all__ = ["DataFileFacts", "Exclusion", "Loaded", "Media", "Task"]
 
 
 class Task(TaskFacts):
@@ -52,6 +52,20 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """The images and videos of the rows that are judged."""
+
+    digest: str
+    """sha256 over each medium's name and the sha256 of its bytes, in the order of the names."""
+    files: int
+    """Those whose bytes are here."""
+    absent: tuple[str, ...]
+    """Names of the others."""
+    folder: str | None = None
+    """Name of the folder that the user brought them in; None: the data set's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A task's rows as examples, and where they came from."""
 
@@ -64,7 +78,7 @@ class Loaded:
     """Files or groups of the task version that are absent; not empty means `partial`."""
     excluded: tuple[Exclusion, ...] = ()
     digest: str = ""
-    """sha256 over ids and content of the examples, before any limit."""
+    """sha256 over ids and texts of the examples, before any limit, and over the names of their media."""
     limit: int | None = None
     group_totals: dict[str, int] = field(default_factory=dict)
     """`name=value` of each group -> its rows before any limit."""
@@ -78,3 +92,5 @@ class Loaded:
     notes: tuple[str, ...] = ()
     """What is missing; of the rows drawn those that are duplicates or have empty or identical candidates, and what was
     done with them; an absent fit split."""
+    media: Media | None = None
+    """The images and videos of `examples`; None where they have none."""

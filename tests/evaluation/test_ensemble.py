@@ -18,15 +18,14 @@ from rmbench.evaluation.combine import Recipe, agreement, combine
 from rmbench.models.open import open_model
 from rmbench.records.journal import Scoped
 from rmbench.records.store import find
-from tests._make import exit_code
+from tests._make import exit_code, write_sealed
 
 TASKS = "judgebench,rm-bench"
 BOTH = "ensemble:tiny-bt,baseline:length"
 
 
 def rows(results: rmbench.Results, task: str) -> list[rmbench.Judged]:
-    record = next(record for record in results.records if record.task.id == task)
-    return rmbench.read_rows(Path(results.out) / f"{task}@{record.task.version}")
+    return rmbench.read_rows(results.folder(task))
 
 
 def run(model: str, out: Path, tasks: str = TASKS, **more: Any) -> rmbench.Results:
@@ -84,7 +83,7 @@ def test_the_record_says_who_was_combined_and_how(together: rmbench.Results, cap
     }
     assert model.flags == ["baseline", "demo"]
     assert model.revision == model.fingerprint[:8]
-    folder = Path(together.out) / "rm-bench@1"
+    folder = Path(together.out) / "rm-bench@1+sample"
     assert rmbench.read_record(folder) == next(one for one in together.records if one.task.id == "rm-bench")
     assert exit_code("show", str(folder)) == 0
     shown = " ".join(capsys.readouterr().out.split())
@@ -99,21 +98,23 @@ def test_records_are_members_like_any_other(apart: Any, together: rmbench.Result
     for task in TASKS.split(","):
         for mine, theirs in zip(rows(whole, task), rows(together, task), strict=True):
             assert mine.judgment.rewards == pytest.approx(theirs.judgment.rewards, abs=1e-6)
-    one = run(f"ensemble:{apart[0].out}/rm-bench@1,{apart[1].out}", tmp_path / "task")
+    one = run(f"ensemble:{apart[0].out}/rm-bench@1+sample,{apart[1].out}", tmp_path / "task")
     assert [skipped.why for skipped in one.skipped] == ["tiny-bt: tiny-bt has no rows of it"]
     assert one.headline("rm-bench").value == together.headline("rm-bench").value
 
 
 def test_a_record_of_other_rows_is_refused(apart: Any, tmp_path: Path) -> None:
     copy = shutil.copytree(apart[0].out, tmp_path / "copy")
-    record = copy / "rm-bench@1" / "record.json"
+    record = copy / "rm-bench@1+sample" / "record.json"
     data = json.loads(record.read_text())
     data["data"]["digest"] = "0" * 64
-    record.write_text(json.dumps(data))
-    with pytest.raises(RmbenchError, match=r"tiny-bt: .*rm-bench@1 judged other rows \(digest 00000000, these are"):
+    write_sealed(record, data)
+    with pytest.raises(
+        RmbenchError, match=r"tiny-bt: .*rm-bench@1\+sample judged other rows \(digest 00000000, these are"
+    ):
         run(f"ensemble:{copy},baseline:length", tmp_path, "rm-bench")
     data["task"]["version"] = 7
-    record.write_text(json.dumps(data))
+    write_sealed(record, data)
     with pytest.raises(RmbenchError, match="is of version 7 of the task, and this is version 1"):
         run(f"ensemble:{copy},baseline:length", tmp_path, "rm-bench")
 
@@ -125,7 +126,10 @@ def test_rows_that_a_record_lacks_are_failed_rows(tmp_path: Path) -> None:
     for row in rows(whole, "rm-bench"):
         assert (row.judgment.status == "ok") == (row.id in judged)
         if row.id not in judged:
-            assert row.judgment.error == f"tiny-bt@8e3901bb: not in {part.out}/rm-bench@1: it was not judged"
+            assert (
+                row.judgment.error
+                == f"tiny-bt@8e3901bb: not in {part.out}/rm-bench@1+sample,limit=4: it was not judged"
+            )
     assert whole.records[0].counts.failed == 6
     assert whole.records[0].ensemble is not None
     assert whole.records[0].ensemble.pairs == 4 * 15

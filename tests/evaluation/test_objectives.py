@@ -195,7 +195,7 @@ def test_models_and_records_without_objectives(tmp_path: Path) -> None:
     with pytest.raises(RmbenchError, match="org/multi has no objectives to weigh"):
         run(tmp_path, Multi(settings={}), objective_weights=WEIGHTS)
     named = run(tmp_path / "named", Multi(settings={"objectives": "a,b"}))
-    with pytest.raises(RmbenchError, match=r"@1: row '.*' has 3 objectives, but the model names 2: a, b"):
+    with pytest.raises(RmbenchError, match=r"@1\+sample: row '.*' has 3 objectives, but the model names 2: a, b"):
         rmbench.rescore(named.out, "1,1", out=tmp_path)
 
 

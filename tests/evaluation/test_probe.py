@@ -136,7 +136,7 @@ def test_a_stopped_run_leaves_no_batch_without_states(tmp_path: Path, monkeypatc
     from rmbench.records.journal import Journal
 
     # A run that never finishes its journal is one that was stopped after its last batch.
-    monkeypatch.setattr(Journal, "finish", lambda self: None)
+    monkeypatch.setattr(Journal, "release", lambda self: None)
     stopped = rmbench.run("tiny-bt", "rm-bench", source="sample", out=tmp_path)
     assert (Path(stopped.out) / ".journal.sqlite").exists()
     found = by_task(probe("tiny-bt", "rm-bench", source="sample", out=tmp_path))["rm-bench"].probing
@@ -156,7 +156,7 @@ def test_rows_over_the_limit_are_excluded_and_counted(tmp_path: Path) -> None:
     assert all(f"more than {CAP}" in row.why for row in record.data.excluded)
     kept = len(test) - len(long)
     assert record.data.rows == record.counts.judged == kept
-    stored = rmbench.read_rows(Path(results.out) / "mrm-short@1")
+    stored = rmbench.read_rows(Path(results.out) / "mrm-short@1+sample,probes=mrm-short")
     assert {row.id for row in stored} == test.keys() - long
     of = {value.metric: value for value in record.results if value.group is None}
     for name in DIMENSIONS:

@@ -15,7 +15,7 @@ from rmbench.gate.report.words import difference, p_value
 from rmbench.metric_spec import MetricSpec
 from rmbench.records.store import read, write
 from rmbench.types import Verdict
-from tests._make import make_row, margins, printed
+from tests._make import make_row, margins, printed, write_sealed
 
 Put = Callable[..., Path]
 
@@ -73,7 +73,7 @@ def test_rows_are_aligned_by_id_and_not_by_place(tmp_path: Path, put_record: Put
     pq.write_table(table.take(list(range(table.num_rows))[::-1]), path)
     record = json.loads((path.parent / "record.json").read_text("utf-8"))
     record["judgments"]["sha256"] = sha256_file(path)
-    (path.parent / "record.json").write_text(json.dumps(record), "utf-8")
+    write_sealed(path.parent / "record.json", record)
     task = compare(a, b).tasks[0]
     assert task.identical
     assert task.flips == ()

@@ -74,27 +74,45 @@ def test_a_batch_done_again_replaces_the_first(tmp_path: Path) -> None:
         assert journal.done("task", "plan") == {0: ["two"]}
 
 
-def test_after_success_nothing_is_left(tmp_path: Path) -> None:
-    with Journal.open(tmp_path, {"model": "stale"}) as journal:
-        journal.commit("task", "plan", 0, ["one"])
+def test_after_success_nothing_of_the_run_is_left(tmp_path: Path) -> None:
     with Journal.open(tmp_path, HEADER) as journal:
         journal.commit("task", "plan", 0, ["one"])
-        journal.finish()
-    assert entries(tmp_path) == []
-    journal = Journal.open(tmp_path, HEADER)
-    journal.commit("task", "plan", 0, ["one"])
-    journal.close(success=True)
-    journal.close()
+        journal.scoped("task@1", "data").commit("task", "plan", 0, ["two"])
+        journal.replies.put("key", "question", "answer")
+        journal.release()
     assert entries(tmp_path) == []
 
 
-def fail(folder: Path, commit: bool = False, finish: bool = False) -> None:
+def test_what_another_run_left_stays_until_it_is_done(tmp_path: Path) -> None:
+    """Batches of another model, seed, task or state of the data, and replies that this run did not ask for."""
+    other = {**HEADER, "seed": "1"}
+    with Journal.open(tmp_path, other) as journal:
+        journal.scoped("task@1", "data").commit("task", "plan", 0, ["theirs"])
+        journal.replies.put("their key", "their question", "their answer")
+    with Journal.open(tmp_path, HEADER) as journal:
+        journal.scoped("task@1", "changed data").commit("task", "plan", 0, ["killed"])
+    with Journal.open(tmp_path, HEADER) as journal:
+        journal.scoped("task@1", "data").commit("task", "plan", 0, ["ours"])
+        journal.replies.put("our key", "our question", "our answer")
+        assert journal.replies.get("their key") == "their answer"
+        journal.release()
+        assert journal.scoped("task@1", "data").done("task", "plan") == {}
+        assert journal.replies.get("our key") is None
+    with Journal.open(tmp_path, HEADER) as journal:
+        assert journal.scoped("task@1", "changed data").done("task", "plan") == {0: ["killed"]}
+        journal.release()
+    with Journal.open(tmp_path, other) as journal:
+        assert journal.scoped("task@1", "data").done("task", "plan") == {0: ["theirs"]}
+        assert journal.replies.get("their key") == "their answer"
+        journal.release()
+    assert entries(tmp_path) == []
+
+
+def fail(folder: Path, commit: bool = False) -> None:
     """A run that ends with an error of its own."""
     with contextlib.suppress(KeyError), Journal.open(folder, HEADER) as journal:
         if commit:
             journal.commit("task", "plan", 0, ["one"])
-        if finish:
-            journal.finish()
         raise KeyError
 
 
@@ -106,8 +124,8 @@ def test_after_failure_it_stays_unless_empty(tmp_path: Path) -> None:
     assert entries(empty) == []
 
 
-def test_finished_but_failing_afterwards_keeps_it(tmp_path: Path) -> None:
-    fail(tmp_path, commit=True, finish=True)
+def test_failing_before_its_records_are_written_keeps_it(tmp_path: Path) -> None:
+    fail(tmp_path, commit=True)
     with Journal.open(tmp_path, HEADER) as journal:
         assert journal.done("task", "plan") == {0: ["one"]}
 
@@ -219,7 +237,9 @@ def test_the_lock_of_a_killed_run_does_not_stay(tmp_path: Path) -> None:
     writer.wait()
     writer.stdout.close()
     assert LOCK_NAME in entries(tmp_path)
-    Journal.open(tmp_path, HEADER).close(success=True)
+    with Journal.open(tmp_path, HEADER) as journal:
+        journal.done("task", "plan")
+        journal.release()
     assert entries(tmp_path) == []
 
 

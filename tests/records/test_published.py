@@ -12,6 +12,7 @@ from rmbench.errors import RmbenchError
 from rmbench.gate import compare, gate
 from rmbench.records import store
 from rmbench.records.record import Record
+from tests._make import write_sealed
 
 MakeRecord = Callable[..., Record]
 WHERE = "someone/somewhere@0123abc: README.md"
@@ -74,7 +75,7 @@ def test_what_contradicts_itself_is_refused(
     for key, value in changed.items():
         part, _, name = key.rpartition(".")
         (data[part] if part else data)[name] = value
-    (folder / "record.json").write_text(json.dumps(data), "utf-8")
+    write_sealed(folder / "record.json", data)
     with pytest.raises(RmbenchError, match=r"record\.json") as caught:
         store.read(folder)
     assert message in str(caught.value)
@@ -83,7 +84,8 @@ def test_what_contradicts_itself_is_refused(
 def test_a_record_from_before_there_were_kinds_is_measured(tmp_path: Path, record: MakeRecord) -> None:
     folder = store.folder_of(tmp_path, store.write(tmp_path, record(rows=0), []))
     data = json.loads((folder / "record.json").read_text("utf-8"))
-    del data["kind"], data["run"]["source_of_scores"]
+    del data["kind"], data["run"]["source_of_scores"], data["digests"]
+    data["schema_version"] = 1
     (folder / "record.json").write_text(json.dumps(data), "utf-8")
     old = store.read(folder)
     assert (old.kind, old.run.source_of_scores) == ("measured", None)

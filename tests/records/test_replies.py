@@ -14,19 +14,20 @@ from rmbench.records.replies import REPLIES_NAME, ReplyStore
 def test_an_answer_outlives_its_store(tmp_path: Path) -> None:
     store = ReplyStore.open(tmp_path)
     store.put("k", "row 1", "[[A]] é")
-    ReplyStore.close_in(tmp_path, store, remove=False)
+    assert ReplyStore.close_in(tmp_path, store)
     again = ReplyStore.open(tmp_path)
     assert (again.get("k"), again.get("other")) == ("[[A]] é", None)
-    ReplyStore.close_in(tmp_path, again, remove=True)
+    again.release([""])
+    assert not ReplyStore.close_in(tmp_path, again)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_answer_that_was_changed_is_refused(tmp_path: Path) -> None:
     store = ReplyStore.open(tmp_path)
     store.put("k", "row 1", "[[A]]")
-    ReplyStore.close_in(tmp_path, store, remove=False)
+    assert ReplyStore.close_in(tmp_path, store)
     with sqlite3.connect(tmp_path / REPLIES_NAME) as connection:
-        connection.execute("UPDATE replies SET text = '[[B]]'")
+        connection.execute("UPDATE answers SET text = '[[B]]'")
     connection.close()
     with pytest.raises(RmbenchError, match=r"replies kept here are damaged \(the reply row 1 does not match"):
         ReplyStore.open(tmp_path).get("k")

@@ -102,12 +102,10 @@ def test_a_declared_format_beats_the_name(
     "content, hint",
     [
         (b'{"key": 1}\n{"key": \n', "rows.jsonl, line 2, column 9: is not JSON"),
-        (b'\n\n{"key": NaN}\n', "rows.jsonl, line 3: is not JSON (NaN is no JSON value)"),
         (b"[1, 2]\n", "rows.jsonl, line 1: expected a JSON object"),
-        (b'{"key": "\xff"}\n', "rows.jsonl, line 1: is not JSON ('utf-8' codec"),
         (b"[" * 100_000, "rows.jsonl, line 1: is not JSON"),
-        (b"\n\n", "hold no row"),
-        (b"", "hold no row"),
+        (b"\n\n", "rows.jsonl: it is nothing but white space"),
+        (b"", "rows.jsonl: it is an empty file"),
     ],
 )
 def test_broken_lines_are_named(content: bytes, hint: str, task: Task, tmp_path: Path) -> None:

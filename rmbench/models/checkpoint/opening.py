@@ -104,7 +104,7 @@ class Opening:
         }
         return ModelFacts(
             name=self.name,
-            revision=self.revision,
+            revision=self.revision + self.options.variant,
             family=self.family.name,
             why=self.family.why,
             modalities=frozenset(modalities),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.file_kind import refuse_stand_in
 from rmbench.models.checkpoint.adapter import refuse_adapter
 from rmbench.models.checkpoint.limits import check_config, check_folder
 from rmbench.models.checkpoint.names import plain_names
@@ -177,6 +178,7 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
 
 def tensors_in(file: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:
     """Names and shapes of one file's tensors; raises RmbenchError as `read_checkpoint` does."""
+    refuse_stand_in(file)
     return _safetensors_header(file) if file.suffix == ".safetensors" else _torch_header(file, allow_pickle)
 
 
@@ -218,7 +220,7 @@ def _safetensors_header(file: Path) -> dict[str, Tensor]:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > min(size - 8, _LARGEST_HEADER):
-            raise RmbenchError(f"{file} is no safetensors file, or it is cut off (a Git LFS pointer is not the file).")
+            raise RmbenchError(f"{file} is no safetensors file, or it is cut off.")
         try:
             header = json.loads(stream.read(length))
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.file_kind import refuse_stand_in
 from rmbench.files import read_text
 from rmbench.models.checkpoint.limits import longest
 
@@ -33,6 +34,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """A JSON object from a file; raises RmbenchError where there is none."""
     if not file.exists() and not file.is_symlink():
         raise RmbenchError(f"{file} does not exist: a model folder has config.json, weights, a tokenizer.")
+    refuse_stand_in(file)
     try:
         data = json.loads(read_text(file, longest(file)))
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError of its own

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
+from rmbench.file_kind import refuse_stand_in
 from rmbench.parquet import read_table
 from rmbench.validation import validated
 
@@ -59,6 +60,7 @@ def read_rows(file: Path) -> Iterator[ScoreRow]:
     """
     if not file.is_file():
         raise RmbenchError(f"scores:{file} does not exist." if not file.exists() else f"scores:{file} is no file.")
+    refuse_stand_in(file)
     raw = _parquet(file) if file.suffix == ".parquet" else _jsonl(file)
     for place, values in raw:
         yield _row(place, values)
@@ -104,7 +106,11 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     table = read_table(file, file)
     # pandas stores a DataFrame's unnamed index as a column.
     table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
-    for number, values in enumerate(table.to_pylist()):
+    try:
+        rows = table.to_pylist()
+    except Exception as error:  # which it is depends on the type: text that is not UTF-8, dates beyond Python's
+        raise RmbenchError(f"{file}: a value cannot be read ({error}).") from error
+    for number, values in enumerate(rows):
         filled = {name: value for name, value in values.items() if value is not None or name in _ANSWERS}
         yield f"{file}, row {number}", filled
 

@@ -121,15 +121,16 @@ def open_scores(file: Path, options: OpenOptions) -> Precomputed:
         )
     if len(kinds) > 1:
         raise RmbenchError(f"{kinds[True].place} has scores and {kinds[False].place} verdicts only: use two files.")
-    return Precomputed(file, _facts(file, next(iter(models)), voting, scored=True in kinds), rows)
+    facts = _facts(file, next(iter(models)), voting, options.variant, scored=True in kinds)
+    return Precomputed(file, facts, rows)
 
 
-def _facts(file: Path, model: str, voting: VotingSettings, *, scored: bool) -> ModelFacts:
+def _facts(file: Path, model: str, voting: VotingSettings, variant: str, *, scored: bool) -> ModelFacts:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return ModelFacts(
         name=model or f"scores:{file.stem}",
-        revision=digest[:8],
+        revision=digest[:8] + variant,
         family="precomputed",
         why=f"{file.name} holds {'scores' if scored else 'verdicts'}",
         answer_kind="reward" if scored else "verdict",

@@ -11,6 +11,7 @@ from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.columns import ColumnRule, GroupRule, TextRule
+from rmbench.tasks.rows.formats import Unreadable
 from rmbench.tasks.rows.paths import filled
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "figure",
     "group_value",
     "has",
+    "is_finite",
     "kind_of",
     "label",
     "lookup",
@@ -151,8 +153,8 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def as_text(row: RawRow, name: str, value: Any, *, cast: bool = False) -> str:
-    """A value as a text; with `cast`, numbers and booleans become one."""
-    if cast and isinstance(value, bool | int | float):
+    """A value as a text; with `cast`, finite numbers and booleans become one."""
+    if cast and isinstance(value, bool | int | float) and is_finite(value):
         return str(value)
     if not isinstance(value, str):
         raise row.error(f'column "{name}": expected a text, found {kind_of(value)}.')
@@ -162,11 +164,15 @@ def as_text(row: RawRow, name: str, value: Any, *, cast: bool = False) -> str:
 
 
 def _require_unicode(row: RawRow, name: str, value: str) -> None:
-    """A lone surrogate, which JSON can hold, can be neither tokenized nor written."""
+    """A lone surrogate can be neither tokenized nor written. JSON can spell one, and it stands for a byte that is not
+    UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise row.error(f'column "{name}": character {error.start} is half of a surrogate pair.') from None
+        code = ord(value[error.start])
+        byte = f"the byte 0x{code - 0xDC00:02X}, so the file is not UTF-8" if 0xDC80 <= code <= 0xDCFF else ""
+        what = byte or "half of a surrogate pair"
+        raise row.error(f'column "{name}": character {error.start} is {what}.') from None
 
 
 def label(row: RawRow, name: str) -> str:
@@ -210,7 +216,7 @@ def propensity(row: RawRow, group: str, rule: GroupRule) -> str:
     value = group_value(row, group, rule) if mapped else lookup(row, pick(row, rule))
     try:
         number = math.nan if isinstance(value, bool) or value is None else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 < number <= 1:
         what = f'group "{group}": expected a propensity, a number above 0 and at most 1, found {kind_of(value)}.'
@@ -239,9 +245,17 @@ def as_figure(row: RawRow, name: str, value: Any, *, flags: bool = False) -> flo
     """A value as a finite number; with `flags`, true and false are 1 and 0."""
     if isinstance(value, bool) and flags:
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
         raise row.error(f'column "{name}": expected a finite number, found {kind_of(value)}.')
     return float(value)
+
+
+def is_finite(value: float) -> bool:
+    """Whether a float holds the number."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the range of a float
+        return False
 
 
 def pairs_of(row: RawRow, name: str, value: Any, size: int) -> list[tuple[int, int]]:
@@ -261,9 +275,13 @@ def kind_of(value: Any) -> str:
     """A wrong value in words, short enough for a message."""
     if value is None:
         return "nothing (null)"
+    if isinstance(value, Unreadable):
+        return f"a value that cannot be read ({value.why[:100]})"
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
+    if isinstance(value, int) and not is_finite(value):
+        return "a whole number beyond the range of a float"
     shown = json.dumps(value) if isinstance(value, str | int | float) else repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

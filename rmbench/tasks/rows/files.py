@@ -66,11 +66,19 @@ def _matches(root: Path, path: str) -> list[Path]:
         if any(sign in name for sign in "*?"):
             matches = sorted(each for each in root.glob(name) if each.is_file())
         else:
+            _refuse_broken_link(root / name)
             found = os.path.lexists(root / name)
             matches = [check_file(root / name, MOST_UNPACKED)] if found else []
         if matches:
             return matches
     return []
+
+
+def _refuse_broken_link(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        target = path.readlink()
+        annex = " `git annex get` fetches it." if "annex" in target.parts else ""
+        raise RmbenchError(f"{path}: a link to {target}, which is not there.{annex}")
 
 
 def stem(name: str) -> str:

@@ -1,4 +1,8 @@
-"""Parsing a file into rows: JSON, JSON Lines, Parquet or CSV, compressed or not. Files are distrusted."""
+"""Parsing a file into rows: JSON, JSON Lines, Parquet or CSV, compressed or not. Files are distrusted.
+
+A value that no column's reader would take (a number that is not finite, text that is not UTF-8, a date that Python has
+not) is an error where it is read as a column of the task, and none in a column that nobody reads.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,24 @@ import gzip
 import io
 import json
 import lzma
+import math
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.file_kind import HEAD, content_kind, stand_in
 from rmbench.parquet import read_table
 
-__all__ = ["FORMATS", "MOST_UNPACKED", "PACKED", "plain_name", "rows_of", "unpacked"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["FORMATS", "MOST_UNPACKED", "PACKED", "Unreadable", "plain_name", "rows_of", "unpacked"]
 
 PACKED = (".gz", ".xz")
 FORMATS = {".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
+_NAMES = {"json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet", "csv": "CSV"}
 MOST_UNPACKED = 4 * 2**30
 """Bytes that a file of rows may have, a compressed one once it is unpacked."""
 ANY_UNPACKED = 128 * 2**20
@@ -27,6 +38,13 @@ MOST_TIMES = 64
 _PART = 2**20
 _CELL = 1 << 24
 """Characters that a cell of a CSV may have; Python's default is less than a long response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A value that its file holds and Python cannot."""
+
+    why: str
 
 
 class Form(Protocol):
@@ -79,10 +97,14 @@ def rows_of(
     kind = form.format or next((kind for ending, kind in FORMATS.items() if plain.endswith(ending)), None)
     if kind is None:
         raise RmbenchError(f"{name}: unknown format. Name it in [[files]] as `format`: json, jsonl, parquet or csv.")
+    _refuse_stand_in(name, content)
     content = unpacked(name, content)
+    _refuse_stand_in(name, content)
+    found = content_kind(content[:HEAD])
+    if found is not None and found != "Parquet" * (kind == "parquet"):
+        raise RmbenchError(f"{name}: expected {_NAMES[kind]}, but its first bytes are those of {found}.")
     if kind == "parquet":
-        rows: list[dict[str, Any]] = read_table(content, name).to_pylist()
-        return rows
+        return _parquet(name, content)
     if kind == "csv":
         return _csv(name, content)
     if kind == "json":
@@ -90,10 +112,41 @@ def rows_of(
     return list(_json_lines(name, content, form.keyed))
 
 
+def _refuse_stand_in(name: str, content: bytes) -> None:
+    what = stand_in(content[:HEAD])
+    if what is not None:
+        raise RmbenchError(f"{name}: it is {what}.")
+
+
+def _parquet(name: str, content: bytes) -> list[dict[str, Any]]:
+    table = read_table(content, name)
+    names = table.column_names
+    if len(set(names)) != len(names):
+        raise RmbenchError(f"{name}: two columns have one name ({', '.join(names)}).")
+    columns = [_values(column) for column in table.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pyarrow.ChunkedArray) -> list[Any]:
+    """A column as Python's values; what Python cannot hold is `Unreadable`, cell by cell."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except Exception:  # which it is depends on the type: text, dates, times, extension types
+        return [_value(cell) for cell in column]
+    return values
+
+
+def _value(cell: pyarrow.Scalar) -> Any:
+    try:
+        return cell.as_py()
+    except Exception as error:
+        return Unreadable(f"{type(error).__name__}: {error}")
+
+
 def _csv(name: str, content: bytes) -> list[dict[str, Any]]:
     csv.field_size_limit(_CELL)
     try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(_decoded(content), newline=""), strict=True)
         header = next(reader, [])
         rows = []
         for cells in reader:
@@ -101,11 +154,16 @@ def _csv(name: str, content: bytes) -> list[dict[str, Any]]:
                 what = f"{len(cells)} cells, but the header names {len(header)} columns"
                 raise RmbenchError(f"{name}, line {reader.line_num}: {what}.")
             rows.append(dict(zip(header, cells, strict=True)))
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise RmbenchError(f"{name}: is not readable CSV ({error}).") from None
     if len(set(header)) != len(header):
         raise RmbenchError(f"{name}: the header names a column twice.")
     return rows
+
+
+def _decoded(content: bytes) -> str:
+    """The text; a byte that is not UTF-8 is half of a surrogate pair, which no column's reader takes."""
+    return content.decode("utf-8-sig", "surrogateescape")
 
 
 def _under(name: str, content: Any, path: str | None) -> Any:
@@ -156,8 +214,14 @@ def _json_lines(name: str, content: bytes, keyed: str | None) -> Iterator[dict[s
 
 
 def _parsed(name: str, content: bytes, line: int) -> Any:
+    text = _decoded(content)
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # an integer of more digits than Python converts
+            return json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
         at = line + error.lineno - 1
         raise RmbenchError(f"{name}, line {at}, column {error.colno}: is not JSON ({error.msg}).") from None
@@ -165,5 +229,8 @@ def _parsed(name: str, content: bytes, line: int) -> Any:
         raise RmbenchError(f"{name}, line {line}: is not JSON ({error}).") from None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON value")
+def _whole(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:
+        return -math.inf if digits.startswith("-") else math.inf

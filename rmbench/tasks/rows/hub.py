@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def _read_part(source: SourceRule, part: HubPart, how_else: str) -> tuple[list[R
     digest = hashlib.sha256()
     rows: list[RawRow] = []
     for index, values in enumerate(loaded):
-        digest.update(json.dumps(values, sort_keys=True, default=str).encode() + b"\n")
+        digest.update(json.dumps(values, sort_keys=True, default=_spelled).encode() + b"\n")
         rows.append(RawRow(f"{hub}:{label}", label, index, {**values, **part.set}))
     return rows, DataFileFacts(name, digest.hexdigest(), len(rows))
 
@@ -83,7 +85,27 @@ def _load(hub: str, arguments: dict[str, str]) -> Any:
         HfApi().dataset_info(hub, timeout=_PATIENCE)
     if "revision" in arguments:
         arguments = {**arguments, "revision": full_revision(hub, arguments["revision"])}
-    return datasets.load_dataset(hub, **arguments)
+    loaded = datasets.load_dataset(hub, **arguments)
+    if isinstance(loaded, datasets.Dataset):
+        # Media as bytes or paths: they are decoded where they are scored, within bounds.
+        loaded = loaded.cast(datasets.Features({name: _undecoded(of) for name, of in loaded.features.items()}))
+    return loaded
+
+
+def _undecoded(feature: Any) -> Any:
+    """The type of a column, with media in it, at any depth, left as they are stored."""
+    if isinstance(feature, Mapping):
+        return {name: _undecoded(each) for name, each in feature.items()}
+    if isinstance(feature, list):
+        return [_undecoded(each) for each in feature]
+    if hasattr(feature, "feature"):
+        return replace(feature, feature=_undecoded(feature.feature))
+    return replace(feature, decode=False) if hasattr(feature, "decode") else feature
+
+
+def _spelled(value: Any) -> str:
+    """What JSON has not, for the digest: bytes by their own digest, dates as text."""
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
 
 
 def _offline() -> bool:

@@ -80,7 +80,7 @@ def _part(row: RawRow, name: str, part: Any) -> Part:
 
 def _as_json(row: RawRow, name: str, value: Any) -> str:
     try:
-        spelled = json.dumps(value, ensure_ascii=False)
+        spelled = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):
         raise row.error(f'column "{name}": {kind_of(value)} cannot be written as JSON.') from None
     return as_text(row, name, spelled)

@@ -54,7 +54,7 @@ def kept_in(folder: Path) -> set[str]:
     (file,) = folder.glob(f"out/*/{REPLIES_NAME}")
     connection = sqlite3.connect(file)
     try:
-        return {name for (name,) in connection.execute("SELECT name FROM replies")}
+        return {name for (name,) in connection.execute("SELECT name FROM answers")}
     finally:
         connection.close()
 
@@ -143,13 +143,17 @@ def test_a_damaged_answer_is_an_error(tmp_path: Path, store: ReplyStore) -> None
     store.put("k", "t/r/0-1/0", "one")
     assert (store.get("k"), store.get("other")) == ("one", None)
     with sqlite3.connect(tmp_path / REPLIES_NAME) as connection:
-        connection.execute("UPDATE replies SET text = 'two'")
+        connection.execute("UPDATE answers SET text = 'two'")
     connection.close()
     with pytest.raises(RmbenchError, match="t/r/0-1/0 does not match its checksum"):
         store.get("k")
-    ReplyStore.close_in(tmp_path, store, remove=False)
+    assert ReplyStore.close_in(tmp_path, store)
     assert (tmp_path / REPLIES_NAME).is_file()
-    ReplyStore.close_in(tmp_path, None, remove=True)
+    assert ReplyStore.close_in(tmp_path, None)
+    again = ReplyStore.open(tmp_path)
+    again.put("k", "t/r/0-1/0", "one")
+    again.release([""])
+    assert not ReplyStore.close_in(tmp_path, again)
     assert not (tmp_path / REPLIES_NAME).is_file()
     (tmp_path / REPLIES_NAME).write_bytes(b"no database, but long enough to be looked at as one" * 50)
     with pytest.raises(RmbenchError, match="damaged"):

@@ -127,7 +127,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(start: bytes, tmp_path: 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("", "holds no rows"),
+        ("", "it is an empty file"),
         ("{", r"s\.jsonl:1 is not JSON"),
         ("\n[]\n", r"s\.jsonl:2 must be an object"),
         ('{"task": "t", "id": 1, "scores": []}', "id: expected a string; found 1"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,8 +103,51 @@ def row(tmp_path: Path) -> RawRow:
 def test_a_medium_is_found_below_a_root(row: RawRow, tmp_path: Path) -> None:
     found = media_part(row, "image", "cat.png", "image", ["photos", "images"])
     assert found == Part("image", name="cat.png", path=str(tmp_path / "set" / "images" / "cat.png"))
-    for other in ({"path": "cat.png", "bytes": b"x"}, "https://example.org/pictures/cat.png?width=9"):
+    for other in ({"path": "cat.png", "bytes": None}, "https://example.org/pictures/cat.png?width=9"):
         assert media_part(row, "image", other, "image", ["images"]).path == found.path
+
+
+PIXELS = bytes(range(256)) * 2
+AS_TEXT = base64.b64encode(PIXELS).decode()
+
+
+@pytest.mark.parametrize(
+    "value, name",
+    [
+        (PIXELS, None),
+        ({"bytes": PIXELS, "path": None}, None),
+        ({"bytes": PIXELS, "path": "cat.png"}, "cat.png"),
+        ({"bytes": AS_TEXT, "path": "cat.png"}, "cat.png"),
+        (AS_TEXT, None),
+        (f"data:image/png;base64,{AS_TEXT}", None),
+    ],
+)
+def test_a_medium_in_the_row_is_read_from_its_bytes(value: Any, name: str | None, row: RawRow) -> None:
+    """In whatever way they are spelled, and rather than from a file of its name."""
+    part = media_part(row, "image", value, "image", ["images"])
+    assert part.path is not None
+    assert Path(part.path).read_bytes() == PIXELS
+    assert part.name == (name or hashlib.sha256(PIXELS).hexdigest()[:16])
+
+
+def test_equal_bytes_are_one_file(row: RawRow) -> None:
+    one, two, other = (media_part(row, "image", value, "image", ["."]) for value in (PIXELS, AS_TEXT, PIXELS[1:]))
+    assert one == two
+    assert other.path != one.path
+
+
+@pytest.mark.parametrize("value", ["data:image/png;base64,AAA", {"bytes": [1, 2], "path": "cat.png"}])
+def test_bytes_that_are_none_are_an_error(value: Any, row: RawRow) -> None:
+    with pytest.raises(RmbenchError, match=r'rows.jsonl, row 0: column "image": (its base64 is broken|expected bytes)'):
+        media_part(row, "image", value, "image", ["images"])
+
+
+def test_unpacked_media_go_with_their_process() -> None:
+    code = "from rmbench.tasks.rows.embedded import written; print(written(b'x')[1])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    file = Path(shown.stdout.strip())
+    assert file.name == hashlib.sha256(b"x").hexdigest()
+    assert not file.parent.exists()
 
 
 @pytest.mark.parametrize("name", ["dog.png", "https://example.org/dog.png?width=9"])
@@ -118,9 +165,9 @@ def test_a_name_may_not_lead_out_of_the_folder(name: str, row: RawRow) -> None:
         media_part(row, "image", name, "image", ["."])
 
 
-@pytest.mark.parametrize("value", [None, "", 3, {"bytes": b"x"}])
+@pytest.mark.parametrize("value", [None, "", 3, {"bytes": None, "path": None}])
 def test_a_medium_without_a_name_is_an_error(value: Any, row: RawRow) -> None:
-    with pytest.raises(RmbenchError, match='column "image": expected the name of an image'):
+    with pytest.raises(RmbenchError, match='column "image": expected the name or the bytes of an image'):
         media_part(row, "image", value, "image", ["."])
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rmbench.errors import RmbenchError
 from rmbench.tasks.registry import load_file
+from rmbench.tasks.rows.fields import RawRow, as_text, figure
 from rmbench.tasks.rows.formats import rows_of
 from rmbench.tasks.rows.paths import captured, filled, filled_names
 from rmbench.tasks.sources import load
@@ -39,12 +40,102 @@ def test_csv_cells_are_texts() -> None:
         (b"a,b\n1\n", "t.csv, line 2: 1 cells, but the header names 2 columns"),
         (b"a,a\n1,2\n", "the header names a column twice"),
         (b'a,b\n"1,2\n', "is not readable CSV"),
-        (b"a\n\xff\n", "is not readable CSV"),
     ],
 )
 def test_broken_csv_is_named(content: bytes, hint: str) -> None:
     with pytest.raises(RmbenchError, match=hint):
         rows_of("t.csv", content, Form())
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("t.jsonl", b'{"a": "x", "other": NaN}\n{"a": "y", "other": -Infinity}\n'),
+        ("t.jsonl", b'{"a": "x", "other": "caf\xe9"}\n{"a": "y"}\n'),
+        ("t.jsonl", b'{"a": "x", "other": ' + b"9" * 5000 + b'}\n{"a": "y"}\n'),
+        ("t.jsonl", b'{"a": "x", "other": "\\ud800"}\n{"a": "y"}\n'),
+        ("t.json", b'[{"a": "x", "other": Infinity}, {"a": "y", "other": "\xff"}]'),
+        ("t.csv", b"a,other\nx,nan\ny,caf\xe9\n"),
+    ],
+)
+def test_a_fault_in_a_column_that_nobody_reads_is_none(name: str, content: bytes) -> None:
+    rows = [RawRow(name, "t", at, row) for at, row in enumerate(rows_of(name, content, Form()))]
+    assert [as_text(row, "a", row.values["a"]) for row in rows] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "content, hint",
+    [
+        (b'{"a": NaN}', r't.jsonl, row 0: column "a": expected a finite number, found NaN'),
+        (b'{"a": -Infinity}', "found -Infinity"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "expected a finite number, found Infinity"),
+        (b'{"a": ' + b"9" * 400 + b"}", "found a whole number beyond the range of a float"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused_where_it_is_read(content: bytes, hint: str) -> None:
+    row = RawRow("t.jsonl", "t", 0, rows_of("t.jsonl", content, Form())[0])
+    with pytest.raises(RmbenchError, match=hint):
+        figure(row, "a")
+    with pytest.raises(RmbenchError, match="expected a text"):
+        as_text(row, "a", row.values["a"], cast=True)
+
+
+@pytest.mark.parametrize("name, content", [("t.jsonl", b'{"a": "caf\xe9"}'), ("t.csv", b"a\ncaf\xe9\n")])
+def test_text_that_is_not_utf8_is_refused_where_it_is_read(name: str, content: bytes) -> None:
+    row = RawRow(name, "t", 0, rows_of(name, content, Form())[0])
+    with pytest.raises(RmbenchError, match='row 0: column "a": character 3 is the byte 0xE9, so the file is not UTF-8'):
+        as_text(row, "a", row.values["a"])
+
+
+def test_cells_of_parquet_that_python_cannot_hold(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    late = pyarrow.array([10**17, 0], pyarrow.timestamp("ms"))
+    text = pyarrow.array([b"caf\xe9", b"tea"]).view(pyarrow.utf8())
+    columns = pyarrow.table({"a": ["x", "y"], "late": late, "latin": text})
+    pyarrow.parquet.write_table(columns, tmp_path / "t.parquet")
+    rows = rows_of("t.parquet", (tmp_path / "t.parquet").read_bytes(), Form())
+    assert [row["a"] for row in rows] == ["x", "y"]
+    assert rows[1]["latin"] == "tea"
+    row = RawRow("t.parquet", "t", 0, rows[0])
+    for column in ("late", "latin"):
+        with pytest.raises(RmbenchError, match=f'row 0: column "{column}": expected a text, found a value that cannot'):
+            as_text(row, column, row.values[column])
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv", "t.parquet", "t.jsonl.gz", "t.jsonl.xz"])
+@pytest.mark.parametrize(
+    "content, hint",
+    [
+        (POINTER, "a Git LFS pointer; `git lfs pull`"),
+        (b"\xef\xbb\xbf" + POINTER, "a Git LFS pointer"),
+        (b"/annex/objects/SHA256E-s12--ab.jsonl\n", "a git-annex pointer"),
+        (b"<!DOCTYPE html><html><title>404</title></html>", "a web page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a web page or an XML reply"),
+        (b"", "an empty file"),
+    ],
+)
+def test_what_stands_in_place_of_the_data_is_named(name: str, content: bytes, hint: str) -> None:
+    with pytest.raises(RmbenchError, match=f"{name}: it is {hint}"):
+        rows_of(name, content, Form())
+
+
+@pytest.mark.parametrize(
+    "name, content, hint",
+    [
+        ("t.jsonl", gzip.compress(b'{"a": 1}', mtime=0), "expected JSON Lines, but its first bytes are those of gzip"),
+        ("t.parquet", b"PK\x03\x04\x00", "expected Parquet, but its first bytes are those of ZIP"),
+        ("t.csv", "a\n1".encode("utf-16"), "expected CSV, but its first bytes are those of text in UTF-16"),
+        ("t.json", b"PAR1\x00\x00", "expected JSON, but its first bytes are those of Parquet"),
+    ],
+)
+def test_another_format_than_the_name_says_is_named(name: str, content: bytes, hint: str) -> None:
+    with pytest.raises(RmbenchError, match=f"{name}: {hint}"):
+        rows_of(name, content, Form())
 
 
 @settings(deadline=None, max_examples=40)

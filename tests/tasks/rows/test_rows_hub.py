@@ -11,6 +11,7 @@ import pytest
 
 from rmbench import resources
 from rmbench.errors import RmbenchError
+from rmbench.tasks.declaration.schema import SourceRule
 from rmbench.tasks.registry import declared, get
 from rmbench.tasks.rows import hub
 from rmbench.tasks.sources import load
@@ -141,3 +142,30 @@ def test_the_cache_is_looked_at_first(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "datasets--a--b" / "snapshots" / whole).mkdir(parents=True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     assert hub.full_revision("a/b", "abc1234") == whole
+
+
+def test_media_of_the_hub_stay_bytes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Undecoded, at any depth, and told apart by their content in the digest of the rows."""
+    import datasets
+    from PIL import Image
+
+    features = datasets.Features(
+        {"one": datasets.Image(), "several": datasets.List(datasets.Image()), "text": datasets.Value("string")}
+    )
+
+    def load_dataset(name: str, **given: Any) -> Any:
+        files = []
+        for colour in asked["colours"]:
+            files.append(str(tmp_path / f"{colour}.png"))
+            Image.new("RGB", (2, 2), colour).save(files[-1])
+        stored = [{"bytes": Path(file).read_bytes(), "path": "x.png"} for file in files]
+        return datasets.Dataset.from_list([{"one": stored[0], "several": stored, "text": "t"}], features=features)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    source = SourceRule(hub="org/set", folder="set", split="test")
+    asked["colours"] = ["red", "blue"]
+    (row,), (fact,) = hub.read_hub(source, "")
+    assert row.values["one"] == {"bytes": (tmp_path / "red.png").read_bytes(), "path": "x.png"}
+    assert [each["bytes"] for each in row.values["several"]][1] == (tmp_path / "blue.png").read_bytes()
+    asked["colours"] = ["red", "green"]
+    assert hub.read_hub(source, "")[1][0].sha256 != fact.sha256

@@ -44,11 +44,11 @@ def test_the_record_tells_both_orders(done: rmbench.Results, capsys: pytest.Capt
 
 
 def rows_of(done: rmbench.Results, task: str) -> list[rmbench.Judged]:
-    return rmbench.read_rows(Path(done.out) / f"{task}@1")
+    return rmbench.read_rows(Path(done.out) / f"{task}@1+sample")
 
 
 def test_accuracy_is_that_of_the_mean_of_both_orders(done: rmbench.Results) -> None:
-    found = read_credits(Path(done.out) / "reward-bench@1")
+    found = read_credits(Path(done.out) / "reward-bench@1+sample")
     assert set(found.values()) == {0.0, 1.0}
     for row in rows_of(done, "reward-bench"):
         edge = row.gold.relation[0]

@@ -1,0 +1,219 @@
+"""A record's numbers held against its rows: what can be computed again is, and whatever differs is named.
+
+A record whose numbers and rows agree can still be invented from end to end; see docs/trust.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rmbench.engine.cache import cache_file
+from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec, is_linear
+from rmbench.metrics.credit.row import credit
+from rmbench.metrics.judging.intransitive import intransitive
+from rmbench.metrics.judging.position_bias import orders
+from rmbench.metrics.judging.summary import judge_values
+from rmbench.metrics.judging.votes import voted
+from rmbench.metrics.measure import measure
+from rmbench.metrics.policies.idealised import implicit_specs
+from rmbench.records.derived import counts_of, flag_partial
+from rmbench.records.digest import sha256_file
+from rmbench.records.headline import specs
+from rmbench.records.record import Record, ValueRecord
+from rmbench.records.store import RECORD_NAME, read, read_table_of
+from rmbench.types import Judged, Value
+
+__all__ = ["problems"]
+
+_FITTED = frozenset({"threshold_accuracy", "threshold_macro_f1", "probe"})
+"""Rules that fit something on rows which no record holds, so that their values cannot be computed again."""
+_NUMBERS = ("value", "low", "high", "chance")
+_ROUNDING = 1e-9
+"""Values computed again on another machine differ by less than this, relative to numbers above 1."""
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with the record in a folder, a line each; empty where nothing is.
+
+    The digests of both files; then counts, failed rows, credits, flags and every value with its interval, n, coverage
+    and chance, computed again from the rows. Values of rules that fit something on other rows are held against their
+    range alone. That a record is sound is remembered beside the score cache, under the digest of its bytes.
+    """
+    try:
+        record = read(folder)
+        if record.kind == "published":
+            return []
+        table = read_table_of(folder, record)
+        mark = _mark(folder if folder.is_dir() else folder.parent)
+        if mark is not None and mark.exists():
+            return []
+        rows = [row for row, _ in table]
+        found = [*_facts(record, rows), *_credits(record, table), *_flags(record), *_values(record, rows)]
+    except RmbenchError as error:
+        return [str(error)]
+    if mark is not None and not found:
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    return [f"{folder}: {line}" for line in found]
+
+
+def _mark(folder: Path) -> Path | None:
+    """The empty file that stands for a sound record of these very bytes, found so by this release; None where there is
+    no cache."""
+    cache = cache_file()
+    if cache is None:
+        return None
+    record = sha256_file(folder / RECORD_NAME)  # which holds the digest of the rows
+    return cache.parent / "audited" / f"{record}-{metadata.version('rmbench')}"
+
+
+def _facts(record: Record, rows: Sequence[Judged]) -> Iterator[str]:
+    judgments = [row.judgment for row in rows]
+    failed = [(row.id, row.error) for row in judgments if row.status == "failed"]
+    again: dict[str, Any] = {
+        "data.rows": (record.data.rows, len(rows)),
+        "counts": (record.counts.model_dump(), counts_of([row.gold for row in rows], judgments).model_dump()),
+        "failed": ([(row.id, row.why) for row in record.failed], failed),
+    }
+    if "rescored_from" not in record.run.engine:
+        again["intransitive"] = (_plain(record.intransitive), _plain(intransitive(judgments)))
+        again["orders"] = (_plain(record.orders), _plain(orders(judgments)))
+    for key, (said, computed) in again.items():
+        if said != computed:
+            yield f"{key}: the record says {_short(said)}, its rows give {_short(computed)}"
+
+
+def _plain(facts: Any) -> Any:
+    if facts is None:
+        return None
+    return facts.model_dump() if hasattr(facts, "model_dump") else asdict(facts)
+
+
+def _credits(record: Record, table: Sequence[tuple[Judged, float | None]]) -> Iterator[str]:
+    head = specs(record)[0]
+    counted = voted([row for row, _ in table], record.model.settings)
+    for row, (_, said) in zip(counted, table, strict=True):
+        computed = credit(row, head).value if is_linear(head) else None
+        if not _alike(said, computed):
+            yield f"row {row.id}: its credit is {_short(said)}, and its judgment gives {_short(computed)}"
+            return
+
+
+def _flags(record: Record) -> Iterator[str]:
+    needed = {
+        "sample": record.data.source == "sample",
+        "partial": bool(record.data.missing),
+        "failed_rows": record.counts.failed > 0,
+        "unverified": not record.task.verified,
+        "contaminated": record.task.id in record.model.trained_on,
+        "fake": record.model.family == "fake",
+        "baseline": record.model.family == "baseline",
+        **dict.fromkeys(record.model.flags, True),
+    }
+    for flag, holds in needed.items():
+        if holds and flag not in record.flags:
+            yield f'flags: "{flag}" is missing'
+
+
+def _values(record: Record, rows: Sequence[Judged]) -> Iterator[str]:
+    computed = {(value.metric, value.group): value for value in _measured(record, rows)}
+    declared = specs(record)
+    fitted = _fitted(declared)
+    said = {(value.metric, value.group): value for value in record.results}
+    if len(said) < len(record.results):
+        yield "results: a value occurs twice"
+    for spec in declared:
+        if (spec.name, None) not in said:
+            yield f"results: the overall value of {spec.name} is missing"
+    for (metric, group), value in said.items():
+        name = f"results: {metric}" + (f" of {group}" if group else "")
+        again = computed.get((metric, group))
+        if again is not None:
+            yield from (f"{name}: {line}" for line in _differences(value, again, whole=_is_whole(record)))
+        elif metric not in fitted:
+            yield f"{name}: its rows give no such value"
+        if value.coverage is not None and not 0 <= value.coverage <= 1:
+            yield f"{name}: coverage is {value.coverage:g}, and no share"
+        ends = [value.low, value.value, value.high]
+        known = [end for end in ends if end is not None]
+        if len(known) == len(ends) and any(b < a - _ROUNDING for a, b in pairwise(known)):
+            yield f"{name}: value {value.value:g} is outside its interval"
+
+
+def _measured(record: Record, rows: Sequence[Judged]) -> list[Value]:
+    declared = specs(record)
+    fitted = _fitted(declared)
+    metrics = tuple(spec for spec in declared if spec.name not in fitted)
+    if not metrics:
+        return []
+    rescored = "rescored_from" in record.run.engine
+    counted = rows if rescored else voted(rows, record.model.settings)
+    totals = _totals(record, rows)
+    asked = metrics if rescored else (*metrics, *implicit_specs(rows, metrics))
+    seed = record.run.seed
+    values = measure(counted, asked, answer_kind=record.model.answer_kind, totals=totals, seed=seed)
+    if not rescored:
+        values += judge_values(rows, metrics, values, record.model.settings, totals, seed)
+    return flag_partial(values, record.data.missing)
+
+
+def _fitted(declared: Sequence[MetricSpec]) -> frozenset[str]:
+    """Names of the metrics that need the fit split, by themselves or in a mean."""
+    own = {spec.name for spec in declared if spec.rule in _FITTED}
+    return frozenset(own | {spec.name for spec in declared if own & set(spec.of)})
+
+
+def _totals(record: Record, rows: Sequence[Judged]) -> dict[str | None, int]:
+    """Rows of the whole task version: all of them by the task's own count, those of groups by the rows where none is
+    missing. Whatever else a record knew of its totals, it says by its coverage."""
+    data = record.data
+    own = [row for row in data.excluded if not row.id.startswith("fit/")]
+    totals: dict[str | None, int] = {None: record.task.n - len(own)}
+    counted: dict[str | None, int] = {}
+    for row in rows:
+        for name, value in row.groups.items():
+            counted[f"{name}={value}"] = counted.get(f"{name}={value}", 0) + 1
+    if data.source == "sample" and data.limit is None:
+        totals[None] = len(rows)
+    if data.source == "sample" and data.limit is not None:
+        del totals[None]
+    return totals | (counted if _is_whole(record) else {})
+
+
+def _is_whole(record: Record) -> bool:
+    return record.data.limit is None and not record.data.missing
+
+
+def _differences(said: ValueRecord, computed: Value, *, whole: bool) -> Iterator[str]:
+    """`whole`: the rows are all of the task version, so that no coverage is out of reach."""
+    for key in (*_NUMBERS, "n", "comparisons", "coverage", "interval", "flags"):
+        one, other = getattr(said, key), getattr(computed, key)
+        if key == "flags":
+            one, other = sorted(one), sorted(other)
+        if key == "coverage" and other is None and not whole:
+            continue
+        if not _alike(one, other):
+            yield f"{key} is {_short(one)}, and the rows give {_short(other)}"
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, float) or isinstance(other, float):
+        both = one is not None and other is not None
+        return both and math.isclose(one, other, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    return bool(one == other)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 120 else text[:117] + "..."
