@@ -68,5 +68,5 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"a = " + b"[" * 100_000, b"a = " + b"9" * 5_000, b'a = "\xff"', b"a = "])
 def test_what_is_no_toml_is_one_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_bytes(content)
-    with pytest.raises(RmbenchError, match=r"t\.toml: is not TOML"):
+    with pytest.raises(RmbenchError, match=r"t\.toml: is not (TOML|UTF-8)"):
         read_toml(tmp_path / "t.toml")

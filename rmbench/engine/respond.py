@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rmbench.consistency import judgment_problem
@@ -27,7 +28,7 @@ _WAITING_FAMILIES = frozenset({"judge"})
 def respond(
     task: str, examples: Sequence[Example], responder: Responder, window: int, ledger: Ledger, progress: Progress
 ) -> tuple[list[Judgment], list[int]]:
-    """Judgments in the order of the examples, and the sizes of the chunks that came from the ledger.
+    """Judgments in the order of the examples, and of each chunk that was in the ledger the rows that came from there.
 
     Raises:
         RmbenchError: a chunk in the ledger holds something else than judgments of these examples.
@@ -42,12 +43,13 @@ def respond(
             kept = load_judgments(payload, len(chunks[index]))
             for row, judgment in zip(chunks[index], kept, strict=True):
                 _check(judgment, examples[row])
-                judgments[row] = judgment
+                judgments[row] = judgment if judgment.status != "failed" else None  # which is judged again
         except ValueError as error:
             raise ledger.damaged(f"batch {index} of {task}: {error}") from error
-        progress.advance(len(chunks[index]), 0)
-    missing = [row for index, chunk in enumerate(chunks) if index not in from_ledger for row in chunk]
-    left = {index: len(chunk) for index, chunk in enumerate(chunks)}
+    resumed = Counter(row // CHUNK for row, judgment in enumerate(judgments) if judgment is not None)
+    progress.advance(resumed.total(), 0)
+    missing = [row for row, judgment in enumerate(judgments) if judgment is None]
+    left = Counter(row // CHUNK for row in missing)
     spent = _spent(responder)[0]
     for row, judgment in _answers(task, examples, missing, responder, window):
         judgments[row] = judgment
@@ -61,7 +63,7 @@ def respond(
             whole = [one for one in (judgments[member] for member in chunks[index]) if one is not None]
             if any(one.status != "failed" for one in whole):  # failures alone are not kept: their cause may be gone
                 ledger.commit(task, digest, index, [dump_judgment(one) for one in whole])
-    return [judgment for judgment in judgments if judgment is not None], [len(chunks[index]) for index in from_ledger]
+    return [judgment for judgment in judgments if judgment is not None], list(resumed.values())
 
 
 def _check(judgment: Judgment, example: Example) -> None:

@@ -177,11 +177,13 @@ class _Run:
         self.planned = plan(self._units, self.budget, 1 if alone else scoring.options.batch_rows, share=share)
         self._digest = _digest(self.planned, scoring)
         sizes = [len(chunk.rows) for chunk in self.planned.chunks]
-        self._from_ledger = from_ledger(scoring.ledger, scoring.task_id, self._digest, scorer, sizes)
+        finished = from_ledger(scoring.ledger, scoring.task_id, self._digest, scorer, sizes)
+        self._from_ledger = {index for index, done in finished.items() if not any(result.error for result in done)}
         self._known: dict[int, RowResult] = {}
-        for index, done in self._from_ledger.items():
-            self._known.update(zip(self.planned.chunks[index].rows, done, strict=True))
-        self.resumed, self.resumed_rows = len(self._from_ledger), len(self._known)
+        for index, done in finished.items():
+            rows = zip(self.planned.chunks[index].rows, done, strict=True)
+            self._known.update({row: result for row, result in rows if not result.error})
+        self.resumed, self.resumed_rows = len(finished), len(self._known)
         self._look_up()
         left = {
             index: _left(chunk, self._known)

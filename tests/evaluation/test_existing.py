@@ -174,7 +174,7 @@ def judge(backend: Backend) -> Any:
 def judged(out: Path, fails: Callable[[Question], bool] = lambda _: False, **options: Any) -> tuple[list[Asked], Any]:
     """What a judge was asked, and the record."""
     backend = Backend(fails)
-    results = run(judge(backend), "judge-spoofing", limit=40, out=out, **options)
+    results = run(judge(backend), "judge-spoofing", out=out, **{"limit": 40, **options})
     return backend.asked, results.records[0]
 
 
@@ -225,3 +225,20 @@ def test_the_answers_of_a_stopped_run_survive_another_run_of_the_judge(tmp_path:
     again, _ = judged(tmp_path)
     assert len(again) == len(whole) - 30
     assert not set(again) & set(stopped.asked)
+
+
+def test_a_stopped_run_that_goes_on_asks_again_for_what_had_failed(tmp_path: Path) -> None:
+    class Stopped(Backend):
+        def ask(self, question: Question) -> Reply:
+            if len(self.asked) == 140:
+                raise KeyboardInterrupt
+            return super().ask(question)
+
+    whole, _ = judged(tmp_path / "elsewhere", limit=100)
+    first = whole[0][0]
+    stopped = Stopped(lambda question: question.example == first)
+    with pytest.raises(KeyboardInterrupt):
+        run(judge(stopped), "judge-spoofing", limit=100, out=tmp_path, window=1)
+    again, record = judged(tmp_path, limit=100)
+    assert record.counts.failed == 0
+    assert sorted(again) == sorted({*whole} - {each for each in stopped.asked if each[0] != first})

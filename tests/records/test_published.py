@@ -29,7 +29,7 @@ def test_it_is_one_file_and_holds(tmp_path: Path, record: MakeRecord) -> None:
     folder = store.folder_of(tmp_path, store.write_published(tmp_path, whole))
     assert [path.name for path in folder.iterdir()] == ["record.json"]
     assert store.find(tmp_path) == [folder]
-    assert store.read(folder) == whole
+    assert store.read(folder).model_copy(update={"digests": None}) == whole
     assert store.verify(folder) == []
     data = json.loads((folder / "record.json").read_text("utf-8"))
     assert (data["kind"], data["judgments"], data["run"]["source_of_scores"]) == ("published", None, WHERE)
