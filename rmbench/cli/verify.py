@@ -22,17 +22,17 @@ def verify(folder: Path, rerun: int | None, model: str | None, **options: Any) -
 
     Exit code 0: the record holds; 2: it does not, and what differs is named.
     """
-    from rmbench.cli.output import error_console
+    from rmbench.cli.output import echo, error_console
     from rmbench.cli.progress import progress_for
     from rmbench.cli.validate import validate_file
     from rmbench.errors import RmbenchError
     from rmbench.evaluation.rerun import rerun as judge_again
 
-    click.echo(validate_file(folder))
+    echo(validate_file(folder))
     if rerun is None:
         return
     with progress_for(error_console()) as progress:
         outcome = judge_again(folder, rerun, model=model, progress=progress, **options)
     if outcome.other:
         raise RmbenchError(f"{folder}: {outcome}")
-    click.echo(str(outcome))
+    echo(str(outcome))

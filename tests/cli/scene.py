@@ -88,6 +88,10 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda at: ["validate", str(at.task)]),
         ("terminal", lambda at: ["validate", str(at.board)]),
     ],
+    "verify": [
+        ("terminal", lambda at: ["verify", str(at.a)]),
+        ("terminal", lambda at: ["verify", str(at.a), "--rerun", "2", *MODEL, "--source", "sample"]),
+    ],
     "rescore": [
         ("terminal", lambda at: ["rescore", str(at.a), "--objective-weights", "a=1", "--out", str(at.folder / "re")])
     ],

@@ -54,7 +54,7 @@ def test_a_named_task_ends_the_run(tmp_path: Path, family: str) -> None:
     ) as said:
         run(Failing(("rm-bench",), family=family), ["rm-bench", "llmbar"], tmp_path)
     assert said.value.exit_code == 3
-    assert [folder.name for folder in find(tmp_path)] == ["llmbar@1"]
+    assert [folder.name for folder in find(tmp_path)] == ["llmbar@1+sample"]
 
 
 def test_other_tasks_of_a_selection_go_on(tmp_path: Path) -> None:

@@ -75,11 +75,11 @@ def test_shares_are_of_all_candidates_and_sum_to_one(tmp_path: Path) -> None:
         assert sum(found.shares.values()) == pytest.approx(1)
         assert found.low_share is not None
         assert 0 <= found.low_share <= 1
-        stored = rmbench.read_rows(Path(results.out) / f"{record.task.id}@{record.task.version}")
+        stored = rmbench.read_rows(results.folder(record.task.id))
         assert found.n == sum(row.size for row in stored)
         assert all("hidden" not in row.judgment.parts for row in stored)
         assert (found.task, found.fit_n, found.held_out) == ("mrmbench-easy@1", 36, 18)
-        assert rmbench.read_record(Path(results.out) / f"{record.task.id}@{record.task.version}") == record
+        assert rmbench.read_record(results.folder(record.task.id)) == record
 
 
 def test_figures_are_those_of_the_definition(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_rows_over_the_limit_are_excluded_and_counted(tmp_path: Path) -> None:
     assert all(f"more than {CAP}" in row.why for row in record.data.excluded)
     kept = len(test) - len(long)
     assert record.data.rows == record.counts.judged == kept
-    stored = rmbench.read_rows(Path(results.out) / "mrm-short@1+sample,probes=mrm-short")
+    stored = rmbench.read_rows(results.folder("mrm-short"))
     assert {row.id for row in stored} == test.keys() - long
     of = {value.metric: value for value in record.results if value.group is None}
     for name in DIMENSIONS:

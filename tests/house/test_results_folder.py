@@ -22,6 +22,7 @@ from rmbench.records.record import Record
 from rmbench.records.store import find, folder_of, read, read_rows, verify
 from rmbench.tasks.registry import get
 from rmbench.types import Judged
+from tests._make import write_sealed
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -160,9 +161,9 @@ def test_placing_again_changes_nothing_and_takes_away_what_is_not_made(maker: Mo
     assert maker.place(fresh, out) == (3, 0)
     before = bytes_of(out)
     later = fresh / chosen[0].relative_to(RESULTS) / "record.json"
-    later.write_text(
-        later.read_text("utf-8").replace(read(chosen[0]).run.finished, "2099-01-01T00:00:00+00:00"), "utf-8"
-    )
+    data = json.loads(later.read_text("utf-8"))
+    data["run"]["finished"] = "2099-01-01T00:00:00+00:00"
+    write_sealed(later, data)
     assert maker.place(fresh, out) == (0, 3)
     assert bytes_of(out) == before
     shutil.rmtree(fresh / chosen[2].relative_to(RESULTS).parent)
