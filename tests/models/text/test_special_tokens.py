@@ -152,6 +152,18 @@ def test_the_whole_way_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert record["run"]["engine"]["special_tokens_in_text"] > 0
 
 
+def test_only_spoofs_in_the_models_own_tokens_have_another_reward() -> None:
+    """As docs/judges.md says: for ChatML one attack in nine of the kind `turn`, which names both places."""
+    spoofs = [row for row in load(get("judge-spoofing"), "sample").examples if row.groups["marks"] == "raw"]
+    read = [open_model("tiny-bt", OpenOptions(special_tokens=mode)) for mode in ("parsed", "text")]
+    parsed, literal = ([one.rewards for one in judge("t", spoofs, model).judgments] for model in read)
+    # Batches differ between the two, and with them the last digits of a reward.
+    moved = [row for row, a, b in zip(spoofs, parsed, literal, strict=True) if a != pytest.approx(b, abs=1e-3)]
+    assert moved == [row for row in spoofs if "<|im_start|>" in row.candidates[1].text]
+    assert {row.groups["kind"] for row in moved} == {"turn"}
+    assert (len(moved), sum(row.groups["kind"] == "turn" for row in spoofs)) == (2, 18)
+
+
 def test_an_ensembles_members_read_alike(llama: Path, tmp_path: Path) -> None:
     results = rmbench.run(
         f"ensemble:{llama},tiny-bt", "judge-spoofing", source="sample", limit=8, out=tmp_path, special_tokens="text"
