@@ -4,17 +4,19 @@ edited, and come from elsewhere. A broken batch of a ledger is an error, a broke
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from rmbench.engine.compute import answer_problem
 from rmbench.engine.interfaces import Ledger, ScoreCache
+from rmbench.engine.plan import Chunk
 from rmbench.engine.release import computed_by
 from rmbench.engine.serialization import RowResult, load_result, load_results
-from rmbench.models.protocols import Encoded, Scorer
+from rmbench.models.protocols import Encoded, Group, Scorer
 
-__all__ = ["from_cache", "from_ledger", "model_key"]
+__all__ = ["from_cache", "from_ledger", "left", "model_key"]
 
 _FORMAT = 1
 """Of the cached results' JSON; raised when it changes."""
@@ -63,6 +65,21 @@ def from_cache(cache: ScoreCache, model: str, scorer: Scorer, units: Mapping[str
             answers[units[key].kind].add(frozenset(result.values))
     # A model gives all rows of a kind the same names; which of these are the right ones cannot be told.
     return {key: result for key, result in found.items() if len(answers[units[key].kind]) == 1}
+
+
+def left(chunk: Chunk, known: Mapping[int, RowResult]) -> tuple[list[int], tuple[Group, ...]]:
+    """The rows of a chunk that are still to be computed, and their groups."""
+    if not chunk.groups:
+        return [row for row in chunk.rows if row not in known], ()
+    rows: list[int] = []
+    groups: list[Group] = []
+    at = iter(chunk.rows)
+    for group in chunk.groups:
+        missing = [row for row in itertools.islice(at, group.rows) if row not in known]
+        rows += missing
+        if missing:
+            groups.append(Group(group.prefix if len(missing) > 1 else 0, len(missing)))
+    return rows, tuple(groups)
 
 
 def model_key(scorer: Scorer) -> str:

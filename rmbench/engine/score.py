@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,13 +16,13 @@ from rmbench.engine.batch import in_groups
 from rmbench.engine.batch_trial import batch_dependence
 from rmbench.engine.encode import Window, encode_window, windows_of
 from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache, SilentProgress
-from rmbench.engine.known import from_cache, from_ledger, model_key
+from rmbench.engine.known import from_cache, from_ledger, left, model_key
 from rmbench.engine.parts import join_row, units_of
 from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
 from rmbench.engine.serialization import RowResult, dump_result
 from rmbench.engine.threads import ThreadExecutor
 from rmbench.models.abilities import Closable
-from rmbench.models.protocols import Encoded, Group, Scorer, SharingScorer
+from rmbench.models.protocols import Encoded, Scorer, SharingScorer
 from rmbench.types import Example, Judgment
 
 __all__ = ["Scored", "Scoring", "score"]
@@ -185,13 +184,13 @@ class _Run:
             self._known.update({row: result for row, result in rows if not result.error})
         self.resumed, self.resumed_rows = len(finished), len(self._known)
         self._look_up()
-        left = {
-            index: _left(chunk, self._known)
+        waiting = {
+            index: left(chunk, self._known)
             for index, chunk in enumerate(self.planned.chunks)
             if any(row not in self._known for row in chunk.rows)
         }
         self._jobs = {
-            index: Job(index, tuple(self._row(row) for row in rows), groups) for index, (rows, groups) in left.items()
+            index: Job(index, tuple(self._row(row) for row in rows), groups) for index, (rows, groups) in waiting.items()
         }
 
     def _look_up(self) -> None:
@@ -278,21 +277,6 @@ def _note_once(progress: Progress, text: str) -> None:
     if text not in noted:
         noted.add(text)
         progress.note(text)
-
-
-def _left(chunk: Chunk, known: Mapping[int, RowResult]) -> tuple[list[int], tuple[Group, ...]]:
-    """The rows of a chunk that are still to be computed, and their groups."""
-    if not chunk.groups:
-        return [row for row in chunk.rows if row not in known], ()
-    rows: list[int] = []
-    groups: list[Group] = []
-    at = iter(chunk.rows)
-    for group in chunk.groups:
-        missing = [row for row in itertools.islice(at, group.rows) if row not in known]
-        rows += missing
-        if missing:
-            groups.append(Group(group.prefix if len(missing) > 1 else 0, len(missing)))
-    return rows, tuple(groups)
 
 
 def _digest(planned: Plan, scoring: Scoring) -> str:

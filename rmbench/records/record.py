@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, is_dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from rmbench.records.facts import EnsembleFacts, Frozen, IntransitiveFacts, MemberFacts, OrderFacts, ProbingFacts
 from rmbench.types import Setting
 
 __all__ = [
@@ -54,13 +55,7 @@ def _counted(names: Any) -> Any:
     return len(names) if isinstance(names, tuple) else names
 
 
-class _Frozen(BaseModel):
-    """A part of a record: read from JSON, or made by `model_validate` of an object that has its fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
-
-
-class TaskRecord(_Frozen):
+class TaskRecord(Frozen):
     """The task as it was when the record was made."""
 
     id: str
@@ -83,7 +78,7 @@ class TaskRecord(_Frozen):
     """sha256 of the declaration file."""
 
 
-class CheckRecord(_Frozen):
+class CheckRecord(Frozen):
     """The outcome of `rmbench check` for the model."""
 
     passed: bool
@@ -93,7 +88,7 @@ class CheckRecord(_Frozen):
     """When it was checked, ISO 8601, UTC."""
 
 
-class ModelRecord(_Frozen):
+class ModelRecord(Frozen):
     """The model's facts; see `rmbench.models.protocols.ModelFacts`."""
 
     name: str
@@ -112,7 +107,7 @@ class ModelRecord(_Frozen):
     """None where this model, opened in this way, was not checked."""
 
 
-class DataFile(_Frozen):
+class DataFile(Frozen):
     """A file that rows came from."""
 
     name: str
@@ -120,7 +115,7 @@ class DataFile(_Frozen):
     rows: int
 
 
-class MediaFacts(_Frozen):
+class MediaFacts(Frozen):
     """The images and videos of the rows that were judged."""
 
     digest: str
@@ -133,14 +128,14 @@ class MediaFacts(_Frozen):
     """Name of the folder that the user brought them in; None: the data set's own."""
 
 
-class Excluded(_Frozen):
+class Excluded(Frozen):
     """A row dropped by the benchmark's own rule."""
 
     id: str
     why: str
 
 
-class DataFacts(_Frozen):
+class DataFacts(Frozen):
     """The data that was read, and how much of it was judged."""
 
     source: str
@@ -168,7 +163,7 @@ class DataFacts(_Frozen):
         return self.rows_digest or self.digest
 
 
-class Counts(_Frozen):
+class Counts(Frozen):
     """Rows by their outcome."""
 
     judged: int
@@ -179,14 +174,14 @@ class Counts(_Frozen):
     """Comparisons with exactly equal scores, or equal margins in both directions."""
 
 
-class FailedRow(_Frozen):
+class FailedRow(Frozen):
     """A row the model failed on."""
 
     id: str
     why: str
 
 
-class ValueRecord(_Frozen):
+class ValueRecord(Frozen):
     """One reported number; see `rmbench.types.Value`."""
 
     metric: str
@@ -202,7 +197,7 @@ class ValueRecord(_Frozen):
     interval: str
 
 
-class RunFacts(_Frozen):
+class RunFacts(Frozen):
     """How the numbers were made. Two equal runs may differ in the times, `seconds` and `reused` only."""
 
     command: str
@@ -225,7 +220,7 @@ class RunFacts(_Frozen):
     the model was run here."""
 
 
-class JudgmentsFile(_Frozen):
+class JudgmentsFile(Frozen):
     """The table beside the record."""
 
     file: str
@@ -233,73 +228,7 @@ class JudgmentsFile(_Frozen):
     rows: int
 
 
-class ProbingFacts(_Frozen):
-    """Which dimension of a probing task is nearest to the hidden state of each candidate."""
-
-    definition: str
-    """Names the definition, which is rmbench's own; see `rmbench.metrics.probing.centroids`."""
-    task: str
-    """id@version of the probing task."""
-    fit_digest: str
-    """sha256 over the rows the centroids were fitted on, before any limit."""
-    fit_n: int
-    digest: str
-    """sha256 over the held-out rows from which `temperature` and `limit` follow, before any limit."""
-    held_out: int
-    temperature: float
-    limit: float
-    """Distance to the nearest centroid above which confidence is low."""
-    n: int
-    """Candidates with a state; those of failed rows have none."""
-    shares: dict[str, float]
-    """Dimension -> share of the candidates that rely on it; they sum to 1. Empty where n is 0."""
-    low_share: float | None
-    """Share of the candidates with low confidence; None where n is 0."""
-
-
-class IntransitiveFacts(_Frozen):
-    """Intransitive triples of candidates by the model's margins; see `rmbench.metrics.judging.intransitive`."""
-
-    cyclic: int
-    total: int
-    """All triples of the rows counted."""
-    rows: int
-    """Rows with three candidates or more."""
-
-
-class OrderFacts(_Frozen):
-    """Position bias: pairs of candidates that the model compared in both orders (of a judge, each vote on them); see
-    `rmbench.metrics.judging.position_bias`."""
-
-    consistent: int
-    """The same candidate is better in both orders, or both orders tie."""
-    first: int
-    """The candidate shown first is better in both orders."""
-    second: int
-    total: int
-    rows: int
-
-
-class MemberFacts(_Frozen):
-    """A model of an ensemble."""
-
-    name: str
-    """`name@revision`."""
-    agrees: int
-    """Pairs of candidates that it orders as the ensemble does."""
-    alike: list[int]
-    """Pairs that it orders as each member does, in the order of the members, itself included."""
-
-
-class EnsembleFacts(_Frozen):
-    """How far the models of an ensemble agree on the order of pairs of candidates; see `rmbench.combine`."""
-
-    pairs: int
-    """Pairs of candidates of the rows that every member judged."""
-    members: list[MemberFacts]
-
-
-class Record(_Frozen):
+class Record(Frozen):
     """`record.json`."""
 
     schema_version: int = Field(default=SCHEMA_VERSION)
