@@ -190,7 +190,7 @@ class _Run:
             if any(row not in self._known for row in chunk.rows)
         }
         self._jobs = {
-            index: Job(index, tuple(self._row(row) for row in rows), groups) for index, (rows, groups) in waiting.items()
+            index: Job(index, tuple(map(self._row, rows)), groups) for index, (rows, groups) in waiting.items()
         }
 
     def _look_up(self) -> None:
