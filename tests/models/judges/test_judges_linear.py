@@ -19,8 +19,8 @@ from rmbench.models.judges.verdict import VerdictParser
 from rmbench.models.servers.option_probs import verdict_position
 
 MEGABYTE = 10**6
-SECONDS = 1.0
-"""Of processor time, the best of a few: what is quadratic takes minutes at a megabyte."""
+SECONDS = 10.0
+"""Of processor time, the best of a few; a second is usual, and what is quadratic takes minutes at a megabyte."""
 
 UNITS = (
     "\\boxed{", "\\boxed{}", "\\boxed{[", "{", "}", '{"a":', '{"a":1,', '{"', '{"a":[{},', "[", "[1,", '"', "\\", "`",
