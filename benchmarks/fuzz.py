@@ -127,9 +127,9 @@ def score_file(draw: random.Random, folder: Path) -> None:
 def row_file(draw: random.Random, folder: Path) -> None:
     """A task's own file of rows."""
     source = resources.tasks() / "samples"
-    name, task = draw.choice([("llmbar", "llmbar"), ("reward-bench", "reward-bench"), ("rm-bench", "rm-bench")])
-    shutil.copytree(source / name, folder / name, dirs_exist_ok=True)
-    file = draw.choice(sorted(each for each in (folder / name).rglob("*") if each.is_file()))
+    task = draw.choice(["llmbar", "reward-bench", "rm-bench"])
+    shutil.copytree(source / task, folder / task, dirs_exist_ok=True)
+    file = draw.choice(sorted(each for each in (folder / task).rglob("*") if each.is_file()))
     content = file.read_bytes()
     if draw.random() < 0.5 and file.suffix == ".json":
         content = spelled(value_changed(json.loads(content), draw))

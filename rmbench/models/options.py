@@ -18,6 +18,8 @@ __all__ = ["OpenOptions", "Option", "checked", "kind_of", "option", "options_of"
 
 Schema = TypeVar("Schema")
 
+_SETTINGS = ("adapter", "ref_model", "dtype", "attn", "max_length", "special_tokens")
+"""Options that change scores, whose values read well in a name."""
 _NAME = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
 _EXPECTED = {
@@ -187,8 +189,8 @@ class OpenOptions:
     def variant(self) -> str:
         """The settings given that change scores, as the end of the model's revision: `+dtype=float16,gate=scaled`; ""
         where everything is the model's own."""
-        given = {name: getattr(self, name) for name in ("adapter", "ref_model", "dtype", "attn", "max_length")}
-        named = {name: value for name, value in given.items() if value not in (None, "auto")}
+        given = {name: getattr(self, name) for name in _SETTINGS}
+        named = {name: value for name, value in given.items() if value not in (None, "auto", "parsed")}
         if self.template is not None:
             named["template"] = f"{self.template.stem}-{_digest(self.template.read_bytes())}"
         if self.ignore_tensors:

@@ -78,6 +78,7 @@ ROWS = [{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": "d", "chosen
         {"max_length": 16},
         {"model_args": {"truncation_side": "right"}},
         {"attn": "eager"},
+        {"special_tokens": "text"},
     ],
 )
 def test_another_setting_has_a_folder_of_its_own(other: dict[str, Any], tmp_path: Path) -> None:
