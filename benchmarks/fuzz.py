@@ -148,7 +148,7 @@ REPLY = {
 def reply(draw: random.Random, _: Path) -> None:
     """A server's reply."""
     data: Any = REPLY
-    for _ in range(draw.choice([1, 1, 2, 4])):
+    for _times in range(draw.choice([1, 1, 2, 4])):
         data = value_changed(data, draw)
     try:
         parse_reply(data)
