@@ -99,7 +99,7 @@ def _data(task: Task, loaded: Loaded, settings: RunOptions) -> dict[str, Any]:
         "hub": task.hub,
         "revision": task.hub_revision if loaded.source == "hub" else None,
         "digest": data_digest(loaded),
-        "rows_digest": loaded.digest if loaded.media is not None else None,
+        "rows_digest": loaded.digest,
         "media": loaded.media,
         "files": loaded.files,
         "missing": loaded.missing,
@@ -110,10 +110,11 @@ def _data(task: Task, loaded: Loaded, settings: RunOptions) -> dict[str, Any]:
 
 
 def data_digest(loaded: Loaded) -> str:
-    """sha256 over ids, texts and, where there are any, media."""
+    """sha256 over ids, texts and, where there are any at hand, media."""
     from rmbench.records.digest import digest_of
 
-    return loaded.digest if loaded.media is None else digest_of([loaded.digest, loaded.media.digest])
+    media = loaded.media
+    return loaded.digest if media is None or not media.files else digest_of([loaded.digest, media.digest])
 
 
 def identity_of(task: Task, loaded: Loaded, facts: ModelFacts, settings: RunOptions, probes: str = "") -> Identity:

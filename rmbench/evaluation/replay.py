@@ -41,7 +41,7 @@ class Recorded:
         if recorded != loaded.digest:
             return f"{folder} judged other rows (digest {recorded[:8]}, these are {loaded.digest[:8]})"
         media = record.data.media
-        if media is not None and (loaded.media is None or media.digest != loaded.media.digest):
+        if media and media.files and loaded.media and loaded.media.files and media.digest != loaded.media.digest:
             return f"{folder} judged other images than these"
         return f"{folder} holds no rows of the fit split" if loaded.fit else ""
 

@@ -173,8 +173,9 @@ def _other_question(a: Record, b: Record) -> str:
     rows_a, rows_b = a.data.digest_of_rows, b.data.digest_of_rows
     if rows_a != rows_b:
         return f"A and B judged different data (digests {rows_a[:8]} and {rows_b[:8]})"
-    if a.data.media and b.data.media and a.data.media.digest != b.data.media.digest:
-        return f"A and B judged different images (digests {a.data.media.digest[:8]} and {b.data.media.digest[:8]})"
+    media = [record.data.media for record in (a, b) if record.data.media and record.data.media.files]
+    if len(media) == 2 and media[0].digest != media[1].digest:
+        return f"A and B judged different images (digests {media[0].digest[:8]} and {media[1].digest[:8]})"
     try:
         # As specs, so that a setting which an older record lacks has its default.
         spec_a, spec_b = (asdict(headline_spec(record)) for record in (a, b))

@@ -153,7 +153,7 @@ class DataFacts(Frozen):
     rows: int
     """Rows judged."""
     rows_digest: str | None = None
-    """`digest` without the media, where it has them."""
+    """`digest` without media; None in records older than the field, whose `digest` has none."""
     media: MediaFacts | None = None
     """None where the rows show no images or videos, or the record is older than the field."""
 
