@@ -107,7 +107,7 @@ def test_a_record_of_other_rows_is_refused(apart: Any, tmp_path: Path) -> None:
     copy = shutil.copytree(apart[0].out, tmp_path / "copy")
     record = copy / "rm-bench@1+sample" / "record.json"
     data = json.loads(record.read_text())
-    data["data"]["digest"] = "0" * 64
+    data["data"]["digest"] = data["data"]["rows_digest"] = "0" * 64
     write_sealed(record, data)
     with pytest.raises(
         RmbenchError, match=r"tiny-bt: .*rm-bench@1\+sample judged other rows \(digest 00000000, these are"

@@ -89,4 +89,4 @@ def test_facts() -> None:
 
 def test_a_name_that_means_nothing_lists_them_all() -> None:
     with pytest.raises(RmbenchError, match=r"baseline:length\|shorter\|overlap\|type-token\|relevance"):
-        open_model("nothing/of/this")
+        open_model("nothing-of-this")

@@ -22,7 +22,7 @@ def done(tiny_pairrm: Path, tmp_path_factory: pytest.TempPathFactory) -> rmbench
 
 def test_the_record_tells_both_orders(done: rmbench.Results, capsys: pytest.CaptureFixture[str]) -> None:
     for record in done.records:
-        folder = Path(done.out) / f"{record.task.id}@{record.task.version}"
+        folder = done.folder(record.task.id)
         margins = [np.array(row.judgment.directed) for row in rmbench.read_rows(folder)]
         there = np.concatenate([one[np.triu_indices(len(one), 1)] for one in margins])
         back = np.concatenate([one.T[np.triu_indices(len(one), 1)] for one in margins])
@@ -44,11 +44,11 @@ def test_the_record_tells_both_orders(done: rmbench.Results, capsys: pytest.Capt
 
 
 def rows_of(done: rmbench.Results, task: str) -> list[rmbench.Judged]:
-    return rmbench.read_rows(Path(done.out) / f"{task}@1+sample")
+    return rmbench.read_rows(done.folder(task))
 
 
 def test_accuracy_is_that_of_the_mean_of_both_orders(done: rmbench.Results) -> None:
-    found = read_credits(Path(done.out) / "reward-bench@1+sample")
+    found = read_credits(done.folder("reward-bench"))
     assert set(found.values()) == {0.0, 1.0}
     for row in rows_of(done, "reward-bench"):
         edge = row.gold.relation[0]
