@@ -25,7 +25,7 @@ from rmbench.records.journal import FILE_NAME
 from rmbench.records.replies import REPLIES_NAME
 from rmbench.records.store import find, verify
 
-TIMES = {"started", "finished", "seconds", "command", "resumed"}
+TIMES = {"started", "finished", "seconds", "command", "resumed", "reused"}
 WAIT = 0.004  # seconds that an answer takes
 
 

@@ -149,6 +149,11 @@ def test_rows_judged_again_agree(record: Path) -> None:
     assert str(outcome) == "5 of 5 rows judged again agree"
 
 
+def test_rows_of_one_record_are_judged_again_at_a_time(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("verify", str(out), "--rerun", "4") == 2
+    assert "--rerun takes the folder of one record" in capsys.readouterr().err
+
+
 def test_an_invented_table_does_not_survive_judging_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The judgments of another model under a good name hold together, and give themselves away."""
     rmbench.run("baseline:length", "rm-bench", source="sample", out=tmp_path)

@@ -27,7 +27,10 @@ def verify(folder: Path, rerun: int | None, model: str | None, **options: Any) -
     from rmbench.cli.validate import validate_file
     from rmbench.errors import RmbenchError
     from rmbench.evaluation.rerun import rerun as judge_again
+    from rmbench.records.store import find
 
+    if rerun is not None and len(find(folder)) > 1:
+        raise RmbenchError(f"{folder}: --rerun takes the folder of one record, and here are {len(find(folder))}.")
     echo(validate_file(folder))
     if rerun is None:
         return
