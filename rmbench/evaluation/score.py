@@ -75,7 +75,7 @@ def score_responses(
         options: the fields of `OpenOptions`.
 
     Raises:
-        RmbenchError: a wrong option, fewer than two responses, a model with neither rewards nor margins, or a response
+        RmbenchError: a wrong option, fewer than two responses, what is no text or no Unicode, a model with neither rewards nor margins, or a response
             that it fails on.
     """
     from rmbench.engine.judge import EngineOptions, MemoryLedger, SilentProgress, judge
@@ -84,6 +84,11 @@ def score_responses(
     from rmbench.types import Candidate, Example, Gold, Message
 
     settings = checked(OpenOptions, options, "score_responses")
+    if isinstance(responses, str):
+        raise RmbenchError(f"responses must be a list of texts, not the text {responses[:40]!r}.")
+    numbered = [(f"response {number}", text) for number, text in enumerate(responses, 1)]
+    for name, text in [("prompt", prompt), ("system", system or ""), *numbered]:
+        _require_text(name, text)
     if len(responses) < 2:
         raise RmbenchError(f"scoring needs at least two responses, got {len(responses)}: give --response twice.")
     opened = open_model(model, settings)
@@ -109,3 +114,12 @@ def score_responses(
     if judgment.rewards is None and judgment.directed is None:
         raise RmbenchError(f"{opened.facts.name} gives neither rewards nor margins ({opened.facts.family}).")
     return Scored(model=opened.facts.name, rewards=judgment.rewards, directed=judgment.directed)
+
+
+def _require_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise RmbenchError(f"{name} must be a text, not {type(text).__name__}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RmbenchError(f"{name}: character {error.start} is half of a surrogate pair, so it is no text.") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,8 @@ def test_margins_and_parts_are_held_against_each_other(field: str) -> None:
 
     def row(value: float) -> Judged:
         margin = ((0.0, value), (-value, 0.0))
-        return make_row("r", None, size=2, **{field: margin if field == "directed" else {"x": margin}})
+        given: dict[str, Any] = {field: margin if field == "directed" else {"x": margin}}
+        return make_row("r", None, size=2, **given)
 
     assert judged_alike([row(1.0)], [row(1.0)])
     assert not judged_alike([row(1.0)], [row(2.0)])
