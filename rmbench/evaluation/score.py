@@ -75,8 +75,8 @@ def score_responses(
         options: the fields of `OpenOptions`.
 
     Raises:
-        RmbenchError: a wrong option, fewer than two responses, what is no text or no Unicode, a model with neither rewards nor margins, or a response
-            that it fails on.
+        RmbenchError: a wrong option, fewer than two responses, what is no text or no Unicode, a model with neither
+            rewards nor margins, or a response that it fails on.
     """
     from rmbench.engine.judge import EngineOptions, MemoryLedger, SilentProgress, judge
     from rmbench.models.open import open_model

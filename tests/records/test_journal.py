@@ -255,3 +255,15 @@ def test_deleting_the_file_starts_over(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).unlink()  # what the message about damage says; the write-ahead log stays behind
     with Journal.open(tmp_path, HEADER) as journal:
         assert journal.done("task", "plan") == {}
+
+
+def test_a_batch_that_cannot_be_written_is_one_error_by_its_file(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, HEADER) as journal:
+        with sqlite3.connect(tmp_path / FILE_NAME) as other:
+            other.execute("DROP TABLE batches")
+        other.close()
+        with pytest.raises(RmbenchError, match=rf"{FILE_NAME}: cannot use the journal"):
+            journal.commit("task", "plan", 0, ["one"])
+        with sqlite3.connect(tmp_path / FILE_NAME) as other:
+            other.execute("CREATE TABLE batches (batch)")  # so that it can be closed
+        other.close()

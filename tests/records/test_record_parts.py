@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+from rmbench.metrics.judging.intransitive import Intransitive
 from rmbench.models.protocols import ModelFacts
+from rmbench.records.facts import IntransitiveFacts
 from rmbench.records.record import ModelRecord, TaskRecord, ValueRecord
 from rmbench.tasks.registry import get
 from rmbench.types import Value
@@ -45,3 +47,8 @@ def test_a_value() -> None:
         "flags": ["small"],
         "interval": "",
     }
+
+
+def test_facts_are_taken_from_objects_that_have_them() -> None:
+    made = IntransitiveFacts.model_validate(Intransitive(cyclic=1, total=4, rows=2))
+    assert made.model_dump() == {"cyclic": 1, "total": 4, "rows": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,11 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(RmbenchError, match="made by another version of rmbench"):
         ReplyStore.open(tmp_path)
+
+
+def test_answers_are_kept_from_any_thread(tmp_path: Path) -> None:
+    store = ReplyStore.open(tmp_path)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(store.put, "k", "row 1", "[[A]]").result()
+        assert threads.submit(store.get, "k").result() == "[[A]]"
+    assert ReplyStore.close_in(tmp_path, store)
