@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -31,11 +32,13 @@ from rmbench.records.record import Record, ValueRecord
 from rmbench.records.store import RECORD_NAME, read, read_table_of
 from rmbench.types import Judged, Value
 
-__all__ = ["problems"]
+__all__ = ["forget", "problems"]
 
 _FITTED = frozenset({"threshold_accuracy", "threshold_macro_f1", "probe"})
 """Rules that fit something on rows which no record holds, so that their values cannot be computed again."""
 _NUMBERS = ("value", "low", "high", "chance")
+_MARKS = "audited"
+"""Folder beside the score cache."""
 _ROUNDING = 1e-9
 """Values computed again on another machine differ by less than this, relative to numbers above 1."""
 
@@ -73,7 +76,14 @@ def _mark(folder: Path) -> Path | None:
     if cache is None:
         return None
     record = sha256_file(folder / RECORD_NAME)  # which holds the digest of the rows
-    return cache.parent / "audited" / f"{record}-{metadata.version('rmbench')}"
+    return cache.parent / _MARKS / f"{record}-{metadata.version('rmbench')}"
+
+
+def forget() -> None:
+    """Forget which records were found sound."""
+    cache = cache_file()
+    if cache is not None:
+        shutil.rmtree(cache.parent / _MARKS, ignore_errors=True)
 
 
 def _facts(record: Record, rows: Sequence[Judged]) -> Iterator[str]:

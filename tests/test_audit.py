@@ -141,6 +141,8 @@ def test_a_sound_record_is_remembered_by_its_bytes(
     write_sealed(record / RECORD_NAME, {**data, "flags": [*data["flags"], "official"]})
     with pytest.raises(TypeError):
         problems(record)
+    assert exit_code("cache", "clear") == 0
+    assert not (tmp_path / "cache" / "audited").exists()
 
 
 def test_rows_judged_again_agree(record: Path) -> None:

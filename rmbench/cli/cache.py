@@ -24,7 +24,7 @@ def cache(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from rmbench.cli.output import echo_json
+    from rmbench.cli.output import echo, echo_json
     from rmbench.engine.cache import open_cache
 
     with open_cache() as scores:
@@ -35,25 +35,31 @@ def cache(context: click.Context, as_json: bool) -> None:
     if as_json:
         echo_json({"cache": facts})
     elif facts is None:
-        click.echo("The score cache is turned off (RMBENCH_CACHE).")
+        echo("The score cache is turned off (RMBENCH_CACHE).")
     else:
-        click.echo(facts["file"])
-        click.echo(
+        echo(facts["file"])
+        echo(
             f"{facts['rows']:,} rows of {facts['models']:,} models, {_size(facts['bytes'])} of {_size(facts['limit'])}"
         )
 
 
 @cache.command()
 def clear() -> None:
-    """Drop everything that the score cache holds; a file that is broken, or is no cache, is deleted and made anew."""
+    """Drop everything that the score cache holds; a file that is broken, or is no cache, is deleted and made anew.
+
+    Which records were found sound is forgotten too.
+    """
+    from rmbench.audit import forget
+    from rmbench.cli.output import echo
     from rmbench.engine.cache import cache_file, clear_cache
 
     file = cache_file()
     if file is None:
-        click.echo("The score cache is turned off (RMBENCH_CACHE).")
+        echo("The score cache is turned off (RMBENCH_CACHE).")
         return
+    forget()
     rows, why = clear_cache(file)
-    click.echo(f"{file} was broken ({why}) and is made anew" if why else f"{rows:,} rows dropped from {file}")
+    echo(f"{file} was broken ({why}) and is made anew" if why else f"{rows:,} rows dropped from {file}")
 
 
 def _size(size: float) -> str:
