@@ -16,6 +16,7 @@ from rmbench.metrics.correlation.coefficients import (
     PairCounts,
     bootstrap_correlation,
     correlation,
+    correlation_draw,
     gamma,
     kendall_a,
     pair_counts,
@@ -136,3 +137,15 @@ def test_constant_draws_are_nan(rule):
     draws = bootstrap_correlation(rule, human, model, np.array([0, 0, 1, 1]), 200, np.random.default_rng(0))
     assert 60 < np.isnan(draws).sum() < 140
     assert (draws[~np.isnan(draws)] > 0.6).all()
+
+
+@pytest.mark.parametrize("rule", of_kind("correlation"))
+@pytest.mark.parametrize("matrix", [True, False])
+def test_a_constant_draw_is_the_number_nan(rule, matrix, monkeypatch):
+    """Draws are weighted and summed afterwards, so each has to be a number."""
+    if not matrix:
+        monkeypatch.setattr(module, "_MATRIX_CLUSTERS", 0)
+    human, model = np.array([1, 1, 2, 2.0]), np.array([3, 3, 4, 4.0])
+    draws = correlation_draw(rule, human, model, np.array([0, 0, 1, 1]))(np.array([[2.0, 0.0], [1.0, 1.0]]))
+    assert draws.dtype == np.float64
+    assert np.isnan(draws).tolist() == [True, False]

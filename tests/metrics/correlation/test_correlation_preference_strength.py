@@ -52,6 +52,21 @@ def test_each_difference_meets_every_label():
     assert one.value == pytest.approx(stats.pearsonr([1, 0, -1, 0], [3.0, -1.0, 0.5, 0.0]).statistic)
 
 
+def test_labels_are_those_of_the_dimension():
+    """Each dimension has a value of its own labels; those of another add nothing."""
+    differences = (3.0, -1.0, 0.5, 0.0)
+    labels = {"x": ((2, 1), (-1, 0), (1, -1), (0, 0)), "y": ((-1, -2), (2, 1), (0, 0), (1, 2))}
+    rows = []
+    for k, apart in enumerate(differences):
+        edges = [edge for name, of in labels.items() for edge in pair("r", None, of[k], name).gold.relation]
+        rows.append(make_row(f"r{k}", (0.0, apart), edges=edges))
+    specs = [MetricSpec(name, "delta_pearson", dimension=name) for name in labels]
+    got = {value.metric: value for value in measure(rows, specs, resamples=20) if value.group is None}
+    for name, of in labels.items():
+        expected = stats.pearsonr(np.ravel(of), np.repeat(differences, 2)).statistic
+        assert (got[name].value, got[name].comparisons) == (pytest.approx(expected), 8)
+
+
 def test_a_missing_difference_is_the_median():
     rows = [pair("a", (0.0, 3.0), (2,)), pair("b", None, (-1,)), pair("c", (1.0, 0.0), (0,))]
     got = measure(rows, [MetricSpec("m", "delta_pearson", min_coverage=0)])[0]

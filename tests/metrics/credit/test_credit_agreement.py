@@ -111,6 +111,25 @@ def test_the_kind_of_a_tie(make, gold, said, exact, merged, decisive):
     assert [worth(turned, rule) for rule in ("tie_kind_agreement", "agreement", "pair")] == got
 
 
+def test_votes_on_the_kind_of_a_tie_are_averaged(make):
+    votes = (label("A>B"), label("B>A"), label("A=B=Good"), label("neither"))
+    kind = {"tie": 0.5, "human_tie": 0.25, "unparsed": 0.125}
+    assert worth(make("r", verdicts=votes), "tie_kind_agreement", **kind) == (1 + 0 + 0.5 + 0.125) / 4
+    tied = (Edge(0, 1, 0.0, tags=("tie=good",)),)
+    assert worth(make("r", edges=tied, verdicts=votes), "tie_kind_agreement", **kind) == (0.25 + 0.25 + 1 + 0.125) / 4
+
+
+def test_the_share_of_picks_that_name_the_candidate_shown_first(make):
+    first, second = pick(0), pick(0, (1, 0))
+    assert worth(make("r", verdicts=(first,)), "first_position") == 1
+    assert worth(make("r", verdicts=(second,)), "first_position") == 0
+    assert worth(make("r", verdicts=(first, second, pick(1, (1, 0)))), "first_position") == 2 / 3
+    # A tie, an unreadable pick and a pick among three say nothing of two positions.
+    others = (pick(TIE), pick(None), pick(2, (2, 0, 1)))
+    assert worth(make("r", size=3, verdicts=(second, *others)), "first_position") == 0
+    assert worth(make("r", size=3, verdicts=others), "first_position") is None
+
+
 def test_a_rating_judges_tie_is_a_tie_of_scores(make):
     """RewardMATH's accuracy with ties: equal ratings count, a TIE pick of a pairwise judge does not."""
     rated = make("r", verdicts=tuple(Verdict((k,), "rating", 7) for k in (0, 1)))

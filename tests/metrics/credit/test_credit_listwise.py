@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
+from rmbench.metrics.credit.curves import curve_values
 from rmbench.metrics.credit.listwise import best_of_n, ndcg, recall_at
 from rmbench.metrics.measure import measure
 from rmbench.types import Edge, Verdict
@@ -148,6 +149,18 @@ def test_ndcg_by_rows(make):
     assert worth(make("r", status="unparsed", size=3, edges=one_best(3)), "ndcg", unparsed=0.5) == 0.5
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=1, max_size=6))
+def test_best_of_n_averages_over_the_subsets(items):
+    """Every choice of n candidates; among those of its highest score the pick is by lot, within all of that score."""
+    scores, quality = zip(*items, strict=True)
+    expected = []
+    for n in range(1, len(items) + 1):
+        tops = [max(scores[k] for k in chosen) for chosen in itertools.combinations(range(len(items)), n)]
+        expected.append(np.mean([np.mean([q for s, q in items if s == top]) for top in tops]))
+    assert best_of_n(scores, quality) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 @pytest.fixture
 def sampled(make):
     generator = np.random.default_rng(3)
@@ -175,6 +188,27 @@ def test_best_of_k_curve(sampled):
     assert values["k=max"].low <= values["k=max"].value <= values["k=max"].high
     # Having chosen k, its interval cannot lie below that of the end of the curve.
     assert values["k=max"].high >= values[None].value
+
+
+def test_the_interval_of_the_best_k_is_wilsons_at_the_spread_of_its_draws(sampled):
+    """The maximum of each draw of the 15 clusters: their variance times 15/14, and t of 14 degrees of freedom."""
+    spec = MetricSpec("bok", "best_of_k")
+    end = measure(sampled, [spec], resamples=20)[0]
+    got = curve_values(sampled, spec, end, 300, np.random.default_rng(5))[-1]
+    curves = np.array([best_of_n(row.judgment.rewards, [q for (q,) in row.gold.ratings]) for row in sampled])
+    names = sorted({row.cluster for row in sampled})
+    members = [[k for k, row in enumerate(sampled) if row.cluster == name] for name in names]
+    drawn = np.random.default_rng(5).integers(0, 15, size=(300, 15))
+    highest = [curves[[k for code in codes for k in members[code]]].mean(axis=0).max() for codes in drawn]
+    mean, t = curves.mean(axis=0).max(), stats.t.ppf(0.975, 14)
+    unit = np.var(highest, ddof=1) * 15 / 14 / (mean * (1 - mean))
+
+    def excess(limit):
+        return (mean - limit) ** 2 - t * t * unit * limit * (1 - limit)
+
+    limits = optimize.brentq(excess, 0.0, mean), optimize.brentq(excess, mean, 1.0)
+    assert (got.low, got.high) == pytest.approx(limits, rel=1e-6)
+    assert (got.group, got.interval) == ("k=max", "wilson-bootstrap")
 
 
 def test_best_of_k_counts_failures_as_nothing_found(sampled, make):

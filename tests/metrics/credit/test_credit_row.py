@@ -125,6 +125,7 @@ def test_top_by_judges(make):
     assert four((pick(0, shown),)) == 1
     assert four((pick(2, shown),)) == 0
     assert four((pick(None, shown, "unparsed"),)) == 0.25
+    assert four((pick(None, shown, "failed"), pick(0, shown))) == 0.5
     assert four((Verdict(shown, "ranking", (0, 3, 1, 2)),)) == 1
     ratings = tuple(Verdict((k,), "rating", rating) for k, rating in enumerate((8, 8, 3, 1)))
     assert four(ratings) == 0.5
@@ -181,6 +182,13 @@ def test_two_orders_by_a_judge(make, said, majority, mean, both, agreement):
     # Naming the other candidate as preferred turns the question round.
     turned = tuple(pick(None if v.value is None else FLIP[v.value], v.shown, v.status) for v in verdicts)
     assert [value(make(verdicts=turned, edges=(Edge(1, 0),)), rule) for rule in rules] == got
+
+
+def test_a_failed_question_of_two_orders_has_no_credit_and_an_unreadable_one_the_declared(make):
+    for status, second in (("failed", 0.0), ("unparsed", 0.5)):
+        row = make(verdicts=(pick(0), pick(None, B_FIRST, status)))
+        got = [value(row, rule, unparsed=0.5) for rule in ("two_order_mean", "first_order", "second_order")]
+        assert got == [(1 + second) / 2, 1, second]
 
 
 @pytest.mark.parametrize("rewards, values", [((2, 1), (1, 1, 1, 1)), ((1, 2), (0, 0, 0, 1)), ((1, 1), (0, 0.5, 0, 0))])
