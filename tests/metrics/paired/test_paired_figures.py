@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau, mannwhitneyu
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
@@ -102,3 +103,47 @@ def test_non_inferiority_of_a_figure():
     tight = non_inferiority(a, b, AUC, margin=0.001)
     assert loose.p < 0.01 < tight.p
     assert (loose.lower > -0.2, tight.lower > -0.001, loose.n_needed) == (True, False, None)
+
+
+def draws_of(a, b, seed, resamples):
+    """The drawn differences of two AUCs by a plain loop over resamples of clusters."""
+    clusters = sorted({row.cluster for row in a})
+    members = {name: [k for k, row in enumerate(a) if row.cluster == name] for name in clusters}
+    labels = np.array([row.gold.labels["x"] for row in a])
+    scores = [np.array([row.judgment.rewards[0] for row in side]) for side in (a, b)]
+    out = []
+    for line in np.random.default_rng(seed).integers(0, len(clusters), size=(resamples, len(clusters))):
+        picked = np.concatenate([members[clusters[at]] for at in line])
+        good, bad = picked[labels[picked] == 1], picked[labels[picked] == 0]
+        aucs = [mannwhitneyu(of[good], of[bad]).statistic / (len(good) * len(bad)) for of in scores]
+        out.append(aucs[1] - aucs[0])
+    return np.array(out)
+
+
+@pytest.mark.parametrize("margin", [0.001, 0.05])
+def test_p_and_limits_of_a_figure_count_its_draws(margin):
+    a, b = rows(0.7, 40), rows(0.8, 40)
+    for more, seed in (({}, 0), ({"seed": 5}, 5)):
+        drawn = draws_of(a, b, seed, 60)
+        got = non_inferiority(a, b, AUC, margin=margin, alpha=0.1, resamples=60, **more)
+        assert got.p == pytest.approx(((drawn <= -margin).sum() + 1) / 61)
+        assert (got.lower, got.upper) == pytest.approx(tuple(np.quantile(drawn, [0.1, 0.9])))
+
+
+def test_a_figure_that_one_side_lacks_has_no_difference():
+    """A model that scores every row alike has no rank correlation."""
+    human = [1.0, 4.0, 2.0, 5.0, 3.0, 5.0]
+    sides = [
+        [
+            make_row(str(k), (score,), size=1, edges=(), ratings=((h,),), dimensions=("overall",))
+            for k, (score, h) in enumerate(zip(of, human, strict=True))
+        ]
+        for of in ([1.0] * 6, [2.0, 3.0, 1.0, 6.0, 5.0, 4.0])
+    ]
+    tau = kendalltau([2, 3, 1, 6, 5, 4], human).statistic
+    spec = MetricSpec("tau", "kendall_b")
+    got, turned = compare_rows(*sides, spec), compare_rows(*sides[::-1], spec)
+    assert (got.value_a, got.value_b, got.difference) == (None, pytest.approx(tau), None)
+    assert (turned.value_a, turned.value_b, turned.difference) == (pytest.approx(tau), None, None)
+    assert (got.low, got.gain, got.method, got.n, got.clusters) == (None, None, "", 6, 6)
+    assert non_inferiority(*sides, spec, margin=0.1).p is None
