@@ -14,17 +14,18 @@ from rmbench.metrics.paired.comparison import compare_rows, pair_rows
 from rmbench.metrics.paired.difference import differences
 from rmbench.metrics.paired.non_inferiority import non_inferiority
 from rmbench.metrics.uncertainty.discordance import mcnemar, tango_limits
+from rmbench.types import Judged
 from tests._make import make_row
 
 PAIR = MetricSpec("accuracy", "pair")
 Z = 1.959963984540054
 
 
-def pairs(d, clusters=None, weights=None, groups=None):
+def pairs(d, clusters=None, weights=None, groups=None) -> tuple[list[Judged], list[Judged]]:
     """Both sides of rows whose credits differ by `d`: -1 lost, 1 won, 0 right twice."""
-    sides = []
-    for wrong in (1, -1):
-        rows = [
+
+    def side(wrong: int) -> list[Judged]:
+        return [
             make_row(
                 str(k),
                 (0.0, 1.0) if x == wrong else (1.0, 0.0),
@@ -34,8 +35,8 @@ def pairs(d, clusters=None, weights=None, groups=None):
             )
             for k, x in enumerate(d)
         ]
-        sides.append(rows)
-    return sides
+
+    return side(1), side(-1)
 
 
 def by_statsmodels(d, clusters, weights, level=0.95):
