@@ -1,17 +1,13 @@
-"""Agreement within groups, the best-of-n curve and RewardBench 2's Ties."""
+"""Agreement within groups and RewardBench 2's Ties."""
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rmbench.metrics.correlation.groups import acc_eq, tie_calibration
-from rmbench.metrics.credit.listwise import best_of_n
 from rmbench.metrics.ties.rewardbench2 import TiesRow, ties_score, ties_terms
 
 FIRST = (np.array([1, 1, 2, 3, 3, 5.0]), np.array([0.2, 0.5, 0.5, 0.4, 0.9, 0.8]))
@@ -48,27 +44,6 @@ def test_tie_calibration_published():
     )
     assert tie_calibration([(np.array([1.0]), np.array([2.0]))]) is None
     assert acc_eq((np.array([1.0]), np.array([2.0]))) is None
-
-
-def test_best_of_n_published():
-    assert best_of_n([0.1, 0.9, 0.4, 0.7], [1, 0, 1, 1]) == pytest.approx([0.75, 0.5, 0.25, 0])
-    # Correctness by rank, best first: 1, 0, 1, 0.
-    assert best_of_n([4, 3, 2, 1], [1, 0, 1, 0]) == pytest.approx([0.5, 4 / 6, 0.75, 1])
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1)), min_size=1, max_size=6))
-def test_best_of_n_by_brute_force(items):
-    scores, quality = zip(*items, strict=True)
-    curve = best_of_n(scores, quality)
-    for n in range(1, len(items) + 1):
-        picks = []
-        for drawn in itertools.combinations(items, n):
-            best = max(score for score, _ in drawn)
-            picks.append(np.mean([q for score, q in drawn if score == best]))
-        # A tie inside a draw shares the quality of what was drawn; over all draws that is the block's mean.
-        assert curve[n - 1] == pytest.approx(np.mean(picks), abs=1e-9)
-    assert curve == pytest.approx(best_of_n(scores[::-1], quality[::-1]))
 
 
 def ties_rows(table, turn=lambda score, right: score):

@@ -116,3 +116,20 @@ def test_limits_solve_their_equation(mean, variance, degrees):
 def test_limits_at_a_normal_quantile_are_wilsons():
     low, high = bounded_limits(0.81, RobustError(0.81 * 0.19 / 100, 1e9), 0.0, 1.0)
     assert (low, high) == (pytest.approx(0.722212, abs=5e-7), pytest.approx(0.874852, abs=5e-7))
+
+
+def test_degrees_are_those_at_the_correlation_that_analysis_of_variance_estimates():
+    """One-way layout of unequal clusters: (MSB - MSW) / (MSB + (n0 - 1) MSW), by a plain loop."""
+    clusters = np.repeat(np.arange(5), [5, 2, 3, 4, 2])
+    generator = np.random.default_rng(7)
+    values = generator.normal(size=5)[clusters] + generator.normal(size=16)
+    groups = [values[clusters == code] for code in range(5)]
+    between = sum(len(of) * (of.mean() - values.mean()) ** 2 for of in groups) / 4
+    within = sum(((of - of.mean()) ** 2).sum() for of in groups) / (16 - 5)
+    assert between / within == pytest.approx(stats.f_oneway(*groups).statistic)
+    size = (16 - sum(len(of) ** 2 for of in groups) / 16) / 4
+    correlation = (between - within) / (between + (size - 1) * within)
+    assert 0.2 < correlation < 0.8
+    got = robust_error(values, nest(rows_of([0] * 16, clusters), ()), clusters)
+    _, degrees = dense(values, np.zeros(16), clusters, correlation)
+    assert got.degrees == pytest.approx(degrees, rel=1e-9)
