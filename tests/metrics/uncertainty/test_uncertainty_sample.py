@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,8 @@ from tests._make import make_row
 
 def times_drawn(clusters, strata):
     """[resamples, G] how often each cluster is drawn, by one sample for each that counts its own."""
-    parts = [
-        Sample(0.0, clusters, lambda counts, g=g: counts[:, g], len(clusters), 0, strata=strata)
-        for g in range(len(clusters))
-    ]
+    columns = range(len(clusters))
+    parts = [Sample(0.0, clusters, itemgetter((slice(None), g)), len(clusters), 0, strata=strata) for g in columns]
     return np.stack(draw_jointly(parts, 400, np.random.default_rng(0)), axis=1)
 
 
