@@ -119,6 +119,13 @@ def test_votes_on_the_kind_of_a_tie_are_averaged(make):
     assert worth(make("r", edges=tied, verdicts=votes), "tie_kind_agreement", **kind) == (0.25 + 0.25 + 1 + 0.125) / 4
 
 
+def test_labels_of_other_pairs_are_no_votes(make):
+    """0 > 1 by one label, which is right; 0 > 2 by two, which are wrong."""
+    votes = (label("A>B"), label("B>A", (0, 2)), label("B>A", (0, 2)))
+    row = make("r", size=3, edges=(Edge(0, 1), Edge(0, 2)), verdicts=votes)
+    assert worth(row, "tie_kind_agreement") == 1 / 2
+
+
 def test_the_share_of_picks_that_name_the_candidate_shown_first(make):
     first, second = pick(0), pick(0, (1, 0))
     assert worth(make("r", verdicts=(first,)), "first_position") == 1

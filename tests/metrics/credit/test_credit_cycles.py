@@ -16,7 +16,7 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.cycles import bradley_terry_rewards, most_in_order
 from rmbench.metrics.measure import measure
-from rmbench.types import Edge, Verdict
+from rmbench.types import TIE, Edge, Verdict
 from tests._make import worth
 
 
@@ -109,6 +109,32 @@ def test_sums_of_wins_order_as_the_fit_does(size, seed):
     for i, j in itertools.combinations(range(size), 2):
         if abs(fitted[i] - fitted[j]) > 1e-3:
             assert (fitted[i] > fitted[j]) == (sums[i] > sums[j])
+
+
+def test_a_judges_fit_is_of_the_shares_of_its_votes(make):
+    """1 beats 0 by one vote, 0 beats 2 by three, 1 and 2 tie: the fit has 1 before 0 before 2, whatever their votes."""
+    votes = (Verdict((0, 1), "pick", 1), *(Verdict((0, 2), "pick", 0, vote=k) for k in range(3)))
+    edges = (Edge(1, 0), Edge(0, 2), Edge(1, 2))
+    wins = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.5], [0.0, 0.5, 0.0]])
+
+    def loss(free):
+        r = np.concatenate([[0.0], free])
+        return float((wins * np.logaddexp(0, r[None, :] - r[:, None])).sum())
+
+    fitted = np.concatenate([[0.0], optimize.minimize(loss, np.zeros(2), tol=1e-12).x])
+    assert np.argsort(-fitted).tolist() == [1, 0, 2]
+    row = make("r", size=3, edges=edges, verdicts=(*votes, Verdict((1, 2), "pick", TIE)))
+    assert worth(row, "bradley_terry_fit") == 1
+    # Without an answer on 1 and 2 it is of comparisons won less lost: 0 has 3 - 1, 1 has 1 and 2 has -3.
+    unanswered = (votes, (*votes, Verdict((1, 2), "pick", None, "unparsed")))
+    assert [worth(make("r", size=3, edges=edges, verdicts=of), "bradley_terry_fit") for of in unanswered] == [2 / 3] * 2
+
+
+def test_a_judges_tie_is_half_a_win_of_either(make):
+    """0 and 1 tie and both beat 2: by symmetry the fit has them equal."""
+    votes = (Verdict((0, 1), "pick", TIE), Verdict((0, 2), "pick", 0), Verdict((1, 2), "pick", 1))
+    row = make("r", size=3, edges=(Edge(0, 1), Edge(0, 2)), verdicts=votes)
+    assert worth(row, "bradley_terry_fit", tie=0.25) == (0.25 + 1) / 2
 
 
 def test_dice_that_go_round(data, make):

@@ -115,6 +115,7 @@ def test_recall_by_rows(make):
     assert worth(make("r", (1.0, 2.0, 3.0), size=3, edges=(Edge(0, 2), Edge(1, 2))), "recall_at_k", k=2) == 1 / 2
     unread = make("r", status="unparsed", size=3, edges=one_best(3))
     assert worth(unread, "recall_at_k", k=1, unparsed=0.25) == 0.25
+    assert worth(unread, "recall_at_k", k=1, unparsed=0.25, positive_above=5) is None
 
 
 def test_pooled_accuracy_counts_comparisons_alike_and_the_mean_of_lists_does_not(make):

@@ -137,6 +137,12 @@ def test_tango_limits_solve_the_score_and_agree_with_mcnemar(counts):
     assert mirrored == pytest.approx((-high, -low), abs=1e-8)
 
 
+def test_a_difference_that_leaves_no_variance_is_infinitely_far_unless_observed():
+    assert tango_z(0, 0, 10, 0) == 0
+    assert tango_z(0, 10, 10, 1) == tango_z(10, 0, 10, -1) == 0
+    assert (tango_z(0, 3, 10, 1), tango_z(3, 0, 10, -1)) == (-np.inf, np.inf)
+
+
 def test_no_discordant_row_is_no_certainty():
     z2 = 1.959963984540054**2
     assert tango_limits(0, 0, 100) == pytest.approx((-z2 / (100 + z2), z2 / (100 + z2)), abs=1e-9)
