@@ -11,7 +11,7 @@ from statsmodels.regression.linear_model import WLS
 
 from rmbench.metric_spec import Level, MetricSpec
 from rmbench.metrics.paired.comparison import compare_rows, pair_rows
-from rmbench.metrics.paired.difference import differences
+from rmbench.metrics.paired.difference import differences, no_spread
 from rmbench.metrics.paired.non_inferiority import non_inferiority
 from rmbench.metrics.uncertainty.discordance import mcnemar, tango_limits
 from rmbench.types import Judged
@@ -59,8 +59,9 @@ def test_shares_that_differ_by_rounding_alone_are_equal():
     assert (got.method, got.p_exact, got.p_midp) == ("tango", *map(pytest.approx, mcnemar(5, 2)))
 
 
-def test_shares_that_differ_a_little_are_weights():
-    d, weights = [-1] * 5 + [1] * 2 + [0] * 14, [1.0001, *[1] * 20]
+@pytest.mark.parametrize("first", [1.1, 1.0000001])
+def test_shares_that_differ_a_little_are_weights(first):
+    d, weights = [-1] * 5 + [1] * 2 + [0] * 14, [first, *[1] * 20]
     got = compare_rows(*pairs(d, weights=weights), PAIR)
     assert got.method == "cr1-t"
     assert (got.low, got.high) == pytest.approx(by_statsmodels(d, range(21), weights)[:2])
@@ -170,6 +171,11 @@ def test_gain_is_the_limits_in_the_metrics_direction_or_none():
         got = compare_rows(nothing, nothing, spec)
         assert (got.gain, got.n, got.clusters, got.b, got.c, got.ties) == (None, 0, 0, 0, 0, 0)
         assert (got.psi, got.discordant_clusters) == (0, 0)
+
+
+def test_a_variance_under_1e_24_or_of_one_cluster_is_no_spread():
+    assert [no_spread(variance, 3) for variance in (9e-25, 1e-24, 1.0, math.nan)] == [True, False, False, True]
+    assert (no_spread(1.0, 0), no_spread(1.0, 1)) == (True, False)
 
 
 def test_limits_are_of_95_percent_unless_told():

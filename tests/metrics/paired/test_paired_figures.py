@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -149,3 +150,26 @@ def test_a_figure_that_one_side_lacks_has_no_difference():
     assert (turned.value_a, turned.value_b, turned.difference) == (pytest.approx(tau), None, None)
     assert (got.low, got.gain, got.method, got.n, got.clusters) == (None, None, "", 6, 6)
     assert non_inferiority(a, b, spec, margin=0.1).p is None
+
+
+def test_non_inferiority_of_a_fitted_figure_needs_the_fit_rows():
+    spec = MetricSpec("acc", "threshold_accuracy")
+    a, b = rows(2.0), rows(0.7)
+    assert non_inferiority(a, b, spec, margin=0.1).lower is None
+    got = non_inferiority(a, b, spec, margin=0.1, context=ComparisonContext((), rows(2.0, seed=1), rows(0.7, seed=1)))
+    assert got.lower > 0  # the blur is three times as wide in the baseline
+    assert got.p == pytest.approx(1 / 2001)
+
+
+def test_draws_of_one_cluster_say_nothing():
+    a, b = ([replace(row, cluster="all") for row in side] for side in (rows(2.0), rows(0.7)))
+    got = compare_rows(a, b, AUC)
+    assert (got.low, got.method, got.clusters, got.discordant_clusters) == (None, "", 1, 1)
+    assert got.difference > 0
+    assert non_inferiority(a, b, AUC, margin=0.1).p is None
+
+
+def test_rows_without_a_cluster_are_each_one():
+    a, b = ([replace(row, cluster="") for row in side] for side in (rows(2.0, 30), rows(0.7, 30)))
+    got = compare_rows(a, [*a[:4], *b[4:]], AUC)
+    assert (got.n, got.clusters, got.discordant_clusters) == (30, 30, 26)
