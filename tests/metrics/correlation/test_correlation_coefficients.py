@@ -149,3 +149,11 @@ def test_a_constant_draw_is_the_number_nan(rule, matrix, monkeypatch):
     draws = correlation_draw(rule, human, model, np.array([0, 0, 1, 1]))(np.array([[2.0, 0.0], [1.0, 1.0]]))
     assert draws.dtype == np.float64
     assert np.isnan(draws).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("times", [(1, 1, 1, 1, 1), (2, 1, 0, 1, 1), (1, 0, 3, 0, 1)])
+def test_values_drawn_once_are_values_of_tau_c(times):
+    human, model = np.arange(1, 6.0), np.array([2, 1, 4, 3, 5.0])
+    draw = correlation_draw("kendall_c", human, model, np.arange(5))
+    expected = stats.kendalltau(np.repeat(human, times), np.repeat(model, times), variant="c").statistic
+    assert draw(np.array([times], dtype=float)) == pytest.approx([expected])
