@@ -166,6 +166,8 @@ def test_gain_is_the_limits_in_the_metrics_direction_or_none():
     assert turned.gain == pytest.approx((low, high))
     assert turned.low == pytest.approx(-high)
     assert (found.lost_won, turned.lost_won, turned.b) == ((6, 2), (6, 2), 2)
+    judged = non_inferiority(a, b, attack, margin=0.1)
+    assert (judged.lower, judged.upper) == pytest.approx(tango_limits(6, 2, 30, stats.norm.ppf(0.95)))
     nothing = [make_row("0", (1.0, 0.0), edges=())]
     for spec in (PAIR, attack):
         got = compare_rows(nothing, nothing, spec)
