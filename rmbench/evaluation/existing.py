@@ -54,6 +54,7 @@ def known_judgments(identity: Identity, facts: ModelFacts, session: Session) -> 
         return {}
     known = {row.id: row.judgment for row in read_rows(folder) if row.judgment.status != "failed"}
     session.progress.note(
-        f"{identity.task}: {len(known):,} rows are taken from {folder}, and {record.counts.failed:,} failed ones judged"
+        f"{identity.task}: {len(known):,} rows are those of {folder}; rows judged again, since they failed: "
+        f"{record.counts.failed:,}"
     )
     return known
