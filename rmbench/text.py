@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from rmbench.masking import mask, masked
+from rmbench.untrusted.masking import mask, masked
 
 if TYPE_CHECKING:
     from rich.table import Table

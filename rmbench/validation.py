@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.files import MIB, read_text
+from rmbench.untrusted.files import MIB, read_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter

@@ -11,8 +11,8 @@ from typing import Any
 from rmbench.check.report import CheckResult, failed, not_run, passed
 from rmbench.check.subject import Subject, numbers
 from rmbench.errors import RmbenchError
-from rmbench.files import MIB, read_text
 from rmbench.types import Candidate, Conversation, Example, Gold, Message
+from rmbench.untrusted.files import MIB, read_text
 
 __all__ = ["default_file", "published", "read_published"]
 

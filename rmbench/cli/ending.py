@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-from rmbench.masking import mask
+from rmbench.untrusted.masking import mask
 
 __all__ = ["CLOSED_PIPE", "STOPPED", "UNFORESEEN", "close_pipes", "interruptible", "unforeseen"]
 

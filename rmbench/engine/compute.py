@@ -12,8 +12,8 @@ import numpy as np
 from rmbench.engine.batch import collate, in_groups
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError, UnreachableError
-from rmbench.masking import mask
 from rmbench.models.protocols import Encoded, FloatArray, Group, MultipartScorer, Scorer
+from rmbench.untrusted.masking import mask
 
 __all__ = ["answer_problem", "check_names", "checked_row", "compute", "reason"]
 

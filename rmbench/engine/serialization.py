@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from rmbench.masking import mask, masked
 from rmbench.models.protocols import FloatArray
 from rmbench.types import Judgment, Verdict
+from rmbench.untrusted.masking import mask, masked
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

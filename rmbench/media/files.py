@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 from rmbench.errors import RmbenchError
-from rmbench.file_kind import HEAD, stand_in
-from rmbench.files import file_fault
+from rmbench.untrusted.files import file_fault
+from rmbench.untrusted.kind import HEAD, stand_in
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "MediaError", "checked", "digest", "explained", "needed"]
 

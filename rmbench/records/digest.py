@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rmbench.masking import HIDDEN, mask
+from rmbench.untrusted.masking import HIDDEN, mask
 
 __all__ = ["clean_command", "digest_of", "sha256_file"]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.file_kind import refuse_stand_in
-from rmbench.masking import masked
 from rmbench.records.digest import digest_of, sha256_file
 from rmbench.records.identity import Identity
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
 from rmbench.records.slug import model_slug
 from rmbench.records.table import read_table, write_table
 from rmbench.types import Judged
+from rmbench.untrusted.kind import refuse_stand_in
+from rmbench.untrusted.masking import masked
 from rmbench.validation import validated
 
 __all__ = [

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.masking import masked
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
+from rmbench.untrusted.masking import masked
 
 __all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "read_table", "write_table"]
 

@@ -135,7 +135,7 @@ def test_parquet_of_little_that_declares_much(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    from rmbench.parquet import read_table
+    from rmbench.untrusted.parquet import read_table
 
     file = tmp_path / "x.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"x": pyarrow.nulls(5_000_000, pyarrow.int32())}), file)

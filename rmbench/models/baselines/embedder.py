@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rmbench.errors import RmbenchError
-from rmbench.files import MIB, read_text
 from rmbench.models.baselines.relevance import EmbeddedText, Pooling, RelevanceScorer, RelevanceSettings
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
@@ -17,6 +16,7 @@ from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkp
 from rmbench.models.options import OpenOptions
 from rmbench.models.text.open import own_length, pad_id, throwaway
 from rmbench.models.text.tokens import affixes
+from rmbench.untrusted.files import MIB, read_text
 
 __all__ = ["open_relevance"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
-from rmbench.masking import register_secret
+from rmbench.untrusted.masking import register_secret
 
 __all__ = ["Download", "download"]
 

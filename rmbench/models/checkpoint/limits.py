@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.files import MIB, check_file
+from rmbench.untrusted.files import MIB, check_file
 
 __all__ = ["check_config", "check_folder", "check_parameters", "longest"]
 

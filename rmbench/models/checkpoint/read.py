@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.file_kind import refuse_stand_in
 from rmbench.models.checkpoint.adapter import refuse_adapter
 from rmbench.models.checkpoint.limits import check_config, check_folder
 from rmbench.models.checkpoint.names import plain_names
@@ -29,6 +28,7 @@ from rmbench.models.checkpoint.weight_files import (
     read_json,
     weight_files,
 )
+from rmbench.untrusted.kind import refuse_stand_in
 
 __all__ = [
     "HEADLIKE",

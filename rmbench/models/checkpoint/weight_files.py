@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.file_kind import refuse_stand_in
-from rmbench.files import read_text
 from rmbench.models.checkpoint.limits import longest
+from rmbench.untrusted.files import read_text
+from rmbench.untrusted.kind import refuse_stand_in
 
 __all__ = [
     "LEFT_BY_TRAINING",

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.files import read_text
+from rmbench.untrusted.files import read_text
 from rmbench.validation import read_toml, validated
 
 __all__ = [

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
-from rmbench.file_kind import refuse_stand_in
-from rmbench.parquet import read_table
+from rmbench.untrusted.kind import refuse_stand_in
+from rmbench.untrusted.parquet import read_table
 from rmbench.validation import validated
 
 __all__ = ["ScoreRow", "number", "read_rows"]

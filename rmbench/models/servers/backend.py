@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from rmbench.masking import mask
 from rmbench.models.options import silent
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.client import Client, ClientClosedError
@@ -32,6 +31,7 @@ from rmbench.models.servers.requests import (
 from rmbench.models.servers.tokenizer import ServerTokenizer
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
+from rmbench.untrusted.masking import mask
 
 __all__ = ["ServerBackend"]
 

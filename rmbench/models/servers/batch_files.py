@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from rmbench.errors import RmbenchError
-from rmbench.files import check_file
-from rmbench.masking import masked
 from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.errors import RetryableError, error_message
 from rmbench.models.servers.generation import Question, Reply
@@ -21,6 +19,8 @@ from rmbench.models.servers.requests import CHAT, chat_body, option_logprobs_fie
 from rmbench.models.servers.usage import Usage
 from rmbench.models.servers.wire import BatchLine, BatchResponse, read
 from rmbench.types import Setting
+from rmbench.untrusted.files import check_file
+from rmbench.untrusted.masking import masked
 
 __all__ = ["BatchReaderBackend", "BatchRequests", "BatchWriterBackend", "batch_line", "open_requests", "read_responses"]
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from rmbench.masking import mask
 from rmbench.models.servers.errors import ConnectError, RetryableError
+from rmbench.untrusted.masking import mask
 
 __all__ = ["Connection", "Response", "Route", "route_to"]
 

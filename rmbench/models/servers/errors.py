@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from rmbench.errors import RmbenchError
-from rmbench.masking import mask
+from rmbench.untrusted.masking import mask
 
 __all__ = ["ConnectError", "RejectedError", "RetryableError", "error_for_status", "error_message", "retry_after"]
 

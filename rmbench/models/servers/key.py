@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from rmbench.errors import RmbenchError
-from rmbench.masking import HIDDEN, mask, register_secret
+from rmbench.untrusted.masking import HIDDEN, mask, register_secret
 
 __all__ = ["ApiKey", "read_api_key"]
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
-from rmbench.masking import mask
 from rmbench.models.options import silent
+from rmbench.untrusted.masking import mask
 
 __all__ = ["LocalServer", "free_port"]
 

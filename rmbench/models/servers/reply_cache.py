@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.masking import masked
 from rmbench.models.abilities import Replies
 from rmbench.models.servers.generation import Backend, Question, Reply
 from rmbench.models.servers.replies import FINISHED
+from rmbench.untrusted.masking import masked
 
 __all__ = ["ask_once", "reply_key"]
 

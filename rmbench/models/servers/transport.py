@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from rmbench.masking import masked
 from rmbench.models.servers.connection import Connection, Response, Route, route_to
 from rmbench.models.servers.errors import ConnectError, RetryableError, error_for_status
 from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.pool import RetryPolicy, Server
+from rmbench.untrusted.masking import masked
 
 __all__ = ["HttpRequest", "Transport"]
 

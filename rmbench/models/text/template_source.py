@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.files import MIB, read_text
 from rmbench.models.checkpoint.read import read_json
 from rmbench.models.text.template import ChatTemplate
+from rmbench.untrusted.files import MIB, read_text
 
 __all__ = ["resolve_template"]
 

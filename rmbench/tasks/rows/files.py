@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.files import check_file, read_file
 from rmbench.tasks.declaration.schema import JoinRule, LayoutRule, SourceRule
 from rmbench.tasks.rows.fields import RawRow, lookup
 from rmbench.tasks.rows.formats import FORMATS, MOST_UNPACKED, PACKED, plain_name, rows_of, unpacked
 from rmbench.tasks.rows.paths import captured
 from rmbench.tasks.task import DataFileFacts
+from rmbench.untrusted.files import check_file, read_file
 
 __all__ = ["LayoutFiles", "expected", "find", "read_all", "stem"]
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.file_kind import HEAD, content_kind, stand_in
-from rmbench.parquet import read_table
+from rmbench.untrusted.kind import HEAD, content_kind, stand_in
+from rmbench.untrusted.parquet import read_table
 
 if TYPE_CHECKING:
     import pyarrow

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.masking import register_secret
 from rmbench.tasks.declaration.schema import HubPart, SourceRule
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.task import DataFileFacts
+from rmbench.untrusted.masking import register_secret
 
 __all__ = ["full_revision", "read_hub"]
 

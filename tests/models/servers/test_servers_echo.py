@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from rmbench import masking
+from rmbench.untrusted import masking
 from tests._encodings import FORMS, fragments
 from tests._make import exit_code
 

@@ -18,8 +18,8 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.run import run
-from rmbench.masking import mask
 from rmbench.models.servers.key import ApiKey, read_api_key
+from rmbench.untrusted.masking import mask
 from tests._make import exit_code
 
 KEY = "sk-canary-4711-never-to-be-seen"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.files import read_file
 from rmbench.types import Conversation, text_of
+from rmbench.untrusted.files import read_file
 
 __all__ = ["TokenMasks", "read_masks", "sha256_of"]
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from rmbench.errors import RmbenchError
-from rmbench.file_kind import HEAD, content_kind, stand_in
 from rmbench.media import MediaError, open_image
 from rmbench.models.checkpoint.read import read_checkpoint
 from rmbench.models.checkpoint.weight_files import read_json
 from rmbench.models.scores.rows import read_rows
 from rmbench.records.store import read
+from rmbench.untrusted.kind import HEAD, content_kind, stand_in
 from rmbench.validation import read_toml
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

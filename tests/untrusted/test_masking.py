@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench import masking
-from rmbench.masking import mask, masked, register_secret
 from rmbench.models.servers.generation import Reply
 from rmbench.text import json_text, printable, printable_block, printable_message
+from rmbench.untrusted import masking
+from rmbench.untrusted.masking import mask, masked, register_secret
 from tests._encodings import FORMS, fragments
 
 KEY = "sk-proj/masking+7Qx9ZbV4mN2pL8wRtY3uHk"
