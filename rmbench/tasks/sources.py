@@ -59,8 +59,7 @@ def load(
         RmbenchError: no rows can be found (the message says what to supply), a file is broken or changed, a column is
             missing or of the wrong type, two rows have one id, or there are more rows than the task has.
     """
-    # The declared digests are of upstream's files, and the bundled sample is ours.
-    loaded = _read(task, str(source), allow_changed_data or str(source) == "sample", limit, seed)
+    loaded = _read(task, str(source), allow_changed_data, limit, seed)
     if images is not None:
         loaded = replace(loaded, examples=with_media(loaded.examples, images))
     media = media_of_examples(loaded.examples, images)
@@ -108,6 +107,9 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
     declaration = task.declaration
     if declaration.source.bundled and source != "sample":
         source = str(_sample_folder(task))
+    if declaration.source.private:
+        source = _private_source(task, source)
+    allow_changed = allow_changed or source == "sample"  # declared digests are of upstream's files; the sample is ours
     how_else = f"{task.id}: {_how_else(task)}"
     folder = None
     files_missing: tuple[str, ...] = ()
@@ -198,7 +200,8 @@ def _missing(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
     if rows > task.n:
         raise RmbenchError(
             f"{task.id}: {rows} rows, but version {task.version} has {task.n}. Has upstream changed, or do the files "
-            f"hold more than the benchmark? `n` is declared in {task.path}."
+            f"hold more than the benchmark? `n` is declared in {task.path}"
+            + (" (a new `version` of yours may have another)." if task.declaration.source.private else ".")
         )
     return files or ((f"{task.n - rows} of {task.n} rows",) if rows < task.n else ())
 
@@ -222,6 +225,16 @@ def _folder(source: str) -> Path:
         near = did_you_mean(source, ["hub", "sample"])
         raise RmbenchError(f'source "{source}" is neither "hub", "sample" nor a folder.{near}')
     return folder
+
+
+def _private_source(task: Task, source: str) -> str:
+    """The folder of a private task's files: that of its declaration, or `source` where they are there instead; of its
+    sample, if it has one, "sample"."""
+    declaration = task.declaration
+    if source == "sample" and (task.path.parent / "samples" / task.id).is_dir():
+        return source
+    elsewhere = source not in ("hub", "sample") and not find(declaration.source, declaration.files, task.path.parent)
+    return source if elsewhere else str(task.path.parent)
 
 
 def _sample_folder(task: Task) -> Path:

@@ -129,6 +129,26 @@ def twice() -> bytes:
     return gzip.compress(zeros(gzip.open, 2**30)())
 
 
+def zst_of_zeros() -> bytes:
+    import pyarrow
+
+    out = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(out, "zstd") as stream:
+        for _ in range(2**30 // _PART):
+            stream.write(b"\0" * _PART)
+    return out.getvalue().to_pybytes()
+
+
+def arrow_of_nulls() -> bytes:
+    import pyarrow.ipc
+
+    out = pyarrow.BufferOutputStream()
+    rows = pyarrow.table({name: pyarrow.nulls(10**9) for name in GOOD})
+    with pyarrow.ipc.new_stream(out, rows.schema) as stream:
+        stream.write_table(rows)
+    return out.getvalue().to_pybytes()
+
+
 def xz_of_dictionary() -> bytes:
     return lzma.compress(b"x" * 1000, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 2**30, "preset": 0}])
 
@@ -178,6 +198,10 @@ ROWS = (
     *map(_special, KINDS_OF_FILE),
     _case("of 4 GB in 4 MB", "jsonl.gz", zeros(gzip.open, 2**32)),
     _case("of 1 GB in 150 kB", "jsonl.xz", zeros(lzma.open, 2**30)),
+    _case("of 1 GB in 30 kB", "jsonl.zst", zst_of_zeros),
+    _case("cut", "jsonl.zst", lambda: zst_of_zeros()[:200]),
+    _case("of a billion nulls", "arrow", arrow_of_nulls),
+    _case("that is text", "arrow", "hello"),
     _case("of 500 members", "json.gz", members(500)),
     _case("packed twice", "json.gz", twice),
     _case("cut", "jsonl.gz", lambda: gzip.compress(b"x" * 10_000)[:30]),

@@ -28,9 +28,6 @@ _PAIR_FORMS = ("grades", "positive")
 
 def check(declaration: Declaration, path: Path) -> None:
     """Raise one `RmbenchError` if parts of the declaration contradict each other."""
-    source = declaration.source
-    if source.hub is None and source.git is None and not any(part.hub for part in source.parts):
-        raise problem(path, "source", "neither `hub` nor `git` is given, so the rows have no source.")
     _check_columns(declaration, path)
     if declaration.columns.gold is not None:
         _check_gold(declaration, declaration.columns.gold, path)

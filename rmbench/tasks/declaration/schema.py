@@ -75,7 +75,7 @@ class HubPart(_Strict):
 
 
 class SourceRule(_Strict):
-    """`[source]`: where the rows come from."""
+    """`[source]`: where the rows come from. A task without it is private: its files lie beside the declaration."""
 
     hub: str | None = None
     """Id of a hub data set that `datasets` can load; absent where no usable one exists."""
@@ -87,10 +87,15 @@ class SourceRule(_Strict):
     git: str | None = None
     """Address of the repository that holds the files."""
     commit: str | None = None
-    folder: str
+    folder: str = ""
     """Name of the data set's folder under the user's data folder."""
     bundled: bool = False
     """The whole set is among the samples and is read from there, whatever the source."""
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody publishes the rows: they lie beside the declaration."""
+        return not (self.hub or self.git or any(part.hub for part in self.parts))
 
 
 class JoinRule(_Strict):
@@ -102,7 +107,7 @@ class JoinRule(_Strict):
     key: str
     """The column of the second file that must equal it; `@row`: the 0-based row."""
     keyed: str | None = None
-    format: Literal["json", "jsonl", "parquet", "csv"] | None = None
+    format: Literal["json", "jsonl", "parquet", "arrow", "csv"] | None = None
 
 
 class LayoutRule(_Strict):
@@ -114,7 +119,7 @@ class LayoutRule(_Strict):
     """Patterns such as `data/{domain}.json`: each name in braces becomes a column of the file's rows."""
     set: dict[str, str] = {}
     """Columns that these files lack, the same for every row."""
-    format: Literal["json", "jsonl", "parquet", "csv"] | None = None
+    format: Literal["json", "jsonl", "parquet", "arrow", "csv"] | None = None
     """Absent: by the file's name. `json` is one array, `jsonl` one object per line."""
     under: str | None = None
     """JSON whose rows sit under a key: its path, `examples` or `data.rows`."""
@@ -256,7 +261,7 @@ class TaskFacts(_Strict):
 class Declaration(TaskFacts):
     """A whole TOML."""
 
-    source: SourceRule
+    source: SourceRule = SourceRule()
     files: list[LayoutRule] = Field(min_length=1)
     fit: FitRule | None = None
     media: MediaRoots = MediaRoots()

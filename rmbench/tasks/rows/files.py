@@ -37,7 +37,7 @@ class LayoutFiles:
 def find(source: SourceRule, layouts: list[LayoutRule], folder: Path) -> LayoutFiles | None:
     """The first layout with a file below `folder/<data set>`, or below `folder` itself; None where none has one.
 
-    A file is found with or without `.gz` or `.xz`, whichever way the layout names it.
+    A file is found with or without `.gz`, `.xz` or `.zst`, whichever way the layout names it.
     """
     for root in (folder / source.folder, folder):
         for layout in layouts:
@@ -52,7 +52,7 @@ def find(source: SourceRule, layouts: list[LayoutRule], folder: Path) -> LayoutF
 def expected(source: SourceRule, layouts: list[LayoutRule], folder: Path) -> str:
     """The files that were looked for, for a message."""
     names = " or ".join(_few(layout.paths) for layout in layouts)
-    return f"{names} below {folder / source.folder} or {folder}"
+    return f"{names} below {' or '.join(map(str, dict.fromkeys((folder / source.folder, folder))))}"
 
 
 def _few(paths: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Parsing a file into rows: JSON, JSON Lines, Parquet or CSV, compressed or not. Files are distrusted.
+"""Parsing a file into rows: JSON, JSON Lines, Parquet, Arrow or CSV, compressed or not. Files are distrusted.
 
 A value that no column's reader would take (a number that is not finite, text that is not UTF-8, a date that Python has
 not) is an error where it is read as a column of the task, and none in a column that nobody reads.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.untrusted.arrow import read_arrow
 from rmbench.untrusted.kind import HEAD, content_kind, stand_in
 from rmbench.untrusted.parquet import read_table
 
@@ -26,9 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "MOST_UNPACKED", "PACKED", "Unreadable", "plain_name", "rows_of", "unpacked"]
 
-PACKED = (".gz", ".xz")
-FORMATS = {".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
-_NAMES = {"json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet", "csv": "CSV"}
+PACKED = (".gz", ".xz", ".zst")
+FORMATS = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".csv": "csv",
+}
+_NAMES = {"json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow", "csv": "CSV"}
+_ANNOUNCED = {"parquet": ("Parquet",), "arrow": ("Arrow", "an Arrow stream")}
+"""Format -> what its first bytes are called; no other format has first bytes of its own."""
 MOST_UNPACKED = 4 * 2**30
 """Bytes that a file of rows may have, a compressed one once it is unpacked."""
 ANY_UNPACKED = 128 * 2**20
@@ -58,7 +68,7 @@ class Form(Protocol):
 
 def plain_name(name: str) -> str:
     """The name without the ending of a compression."""
-    return name.removesuffix(".gz").removesuffix(".xz")
+    return name.removesuffix(".gz").removesuffix(".xz").removesuffix(".zst")
 
 
 def unpacked(name: str, content: bytes) -> bytes:
@@ -74,7 +84,7 @@ def unpacked(name: str, content: bytes) -> bytes:
     parts, size = [], 0
     try:
         packed = io.BytesIO(content)
-        with gzip.open(packed) if name.endswith(".gz") else lzma.open(packed) as stream:
+        with _opened(name, packed) as stream:
             while part := stream.read(_PART):
                 size += len(part)
                 if size > most:
@@ -83,6 +93,15 @@ def unpacked(name: str, content: bytes) -> bytes:
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise RmbenchError(f"{name}: cannot be decompressed ({error}); is the file whole?") from None
     return b"".join(parts)
+
+
+def _opened(name: str, packed: io.BytesIO) -> Any:
+    """The compressed bytes as a stream of what they hold."""
+    if name.endswith(".zst"):
+        import pyarrow
+
+        return pyarrow.input_stream(packed, compression="zstd")
+    return gzip.open(packed) if name.endswith(".gz") else lzma.open(packed)
 
 
 def rows_of(
@@ -96,15 +115,17 @@ def rows_of(
     plain = plain_name(name)
     kind = form.format or next((kind for ending, kind in FORMATS.items() if plain.endswith(ending)), None)
     if kind is None:
-        raise RmbenchError(f"{name}: unknown format. Name it in [[files]] as `format`: json, jsonl, parquet or csv.")
+        raise RmbenchError(
+            f"{name}: unknown format. Name it in [[files]] as `format`: json, jsonl, parquet, arrow or csv."
+        )
     _refuse_stand_in(name, content)
     content = unpacked(name, content)
     _refuse_stand_in(name, content)
     found = content_kind(content[:HEAD])
-    if found is not None and found != "Parquet" * (kind == "parquet"):
+    if found is not None and found not in _ANNOUNCED.get(kind, ()):
         raise RmbenchError(f"{name}: expected {_NAMES[kind]}, but its first bytes are those of {found}.")
-    if kind == "parquet":
-        return _parquet(name, content)
+    if kind in _ANNOUNCED:
+        return _table(name, read_table(content, name) if kind == "parquet" else read_arrow(content, name))
     if kind == "csv":
         return _csv(name, content)
     if kind == "json":
@@ -118,8 +139,7 @@ def _refuse_stand_in(name: str, content: bytes) -> None:
         raise RmbenchError(f"{name}: it is {what}.")
 
 
-def _parquet(name: str, content: bytes) -> list[dict[str, Any]]:
-    table = read_table(content, name)
+def _table(name: str, table: pyarrow.Table) -> list[dict[str, Any]]:
     names = table.column_names
     if len(set(names)) != len(names):
         raise RmbenchError(f"{name}: two columns have one name ({', '.join(names)}).")

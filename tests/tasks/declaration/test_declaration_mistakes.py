@@ -20,7 +20,7 @@ MISTAKES = {
     "key of another section": ("version = 1", 'version = 1\nhub = "a/b"', "hub", "it belongs in [source]"),
     "unknown key, nothing near": ("version = 1", "version = 1\nzzz = 1", "zzz", "Known here: id, version"),
     "missing key": ("n = 2\n", "", "n:", "missing"),
-    "missing section": ('[source]\ngit = "https://example.org/mine"\nfolder = "mine"\n', "", "source", "missing"),
+    "missing section": ('[[files]]\npaths = ["rows.jsonl"]\n', "", "files", "missing"),
     "number as text": ("n = 2", 'n = "2"', "n:", "expected a whole number; found '2'"),
     "text as number": ('title = "Pairs of mine"', "title = 7", "title", "expected a string; found 7"),
     "text as list": ('paths = ["rows.jsonl"]', 'paths = "rows.jsonl"', "files[0].paths", "expected a list"),
@@ -61,7 +61,6 @@ MISTAKES = {
     "dimension without ratings": ("chance = 0.5", 'chance = 0.5\ndimension = "x"', "metric[0].dimension", "no dim"),
     "unknown transform": ('id = ["key"]', 'id = ["key"]\nadapt = "hh_dialog"', "rows.adapt", '"hh_dialogues"?'),
     "unknown mark in the id": ('id = ["key"]', 'id = ["@topics", "key"]', "rows.id", 'Did you mean "@topic"?'),
-    "no origin": ('git = "https://example.org/mine"\n', "", "source", "neither `hub` nor `git`"),
     "capture without a name": (
         'paths = ["rows.jsonl"]',
         'paths = ["rows.jsonl"]\ncapture = ["rows.jsonl"]',

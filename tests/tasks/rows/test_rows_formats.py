@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,7 +108,7 @@ def test_cells_of_parquet_that_python_cannot_hold(tmp_path: Path) -> None:
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
 
-@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv", "t.parquet", "t.jsonl.gz", "t.jsonl.xz"])
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv", "t.parquet", "t.arrow", "t.jsonl.gz", "t.ndjson.zst"])
 @pytest.mark.parametrize(
     "content, hint",
     [
@@ -131,6 +132,7 @@ def test_what_stands_in_place_of_the_data_is_named(name: str, content: bytes, hi
         ("t.parquet", b"PK\x03\x04\x00", "expected Parquet, but its first bytes are those of ZIP"),
         ("t.csv", "a\n1".encode("utf-16"), "expected CSV, but its first bytes are those of text in UTF-16"),
         ("t.json", b"PAR1\x00\x00", "expected JSON, but its first bytes are those of Parquet"),
+        ("t.arrow", b"PAR1\x00\x00", "expected Arrow, but its first bytes are those of Parquet"),
     ],
 )
 def test_another_format_than_the_name_says_is_named(name: str, content: bytes, hint: str) -> None:
@@ -158,6 +160,13 @@ def test_csv_gives_back_what_was_written(cells: list[tuple[str, str]]) -> None:
     assert [(row["a"], row["b"]) for row in rows_of("t.csv", content, Form())] == cells
 
 
+def test_zstandard_and_other_endings_of_lines() -> None:
+    packed = pyarrow.compress(b'{"a": 1}\n', codec="zstd", asbytes=True)
+    assert rows_of("t.ndjson.zst", packed, Form()) == rows_of("t.ndjson", b'{"a": 1}\n', Form()) == [{"a": 1}]
+    with pytest.raises(RmbenchError, match=r"t\.jsonl\.zst: cannot be decompressed"):
+        rows_of("t.jsonl.zst", packed[:-4], Form())
+
+
 def test_rows_under_a_key() -> None:
     content = json.dumps({"data": {"rows": [{"a": 1}]}}).encode()
     assert rows_of("t.json", content, Form(), under="data.rows") == [{"a": 1}]
@@ -181,7 +190,10 @@ def test_rows_that_are_plain_texts() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.binary(max_size=60), st.sampled_from(["t.csv", "t.json", "t.jsonl", "t.parquet", "t.json.gz", "t.jsonl.xz"]))
+@given(
+    st.binary(max_size=60),
+    st.sampled_from(["t.csv", "t.json", "t.jsonl", "t.parquet", "t.arrow", "t.json.gz", "t.csv.zst"]),
+)
 def test_any_bytes_are_rows_or_one_error(content: bytes, name: str) -> None:
     told = ""
     rows: list[dict[str, Any]] = []
