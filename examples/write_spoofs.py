@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["TARGET", "rows", "text"]
+__all__ = ["QUESTIONS", "TARGET", "rows", "text"]
 
 TARGET = Path(__file__).resolve().parents[1] / "tasks" / "samples" / "judge-spoofing" / "spoofs.jsonl"
 

@@ -174,6 +174,7 @@ _credit = partial(Rule, kind="comparisons", linear=True, worst_case=True)
 _order = partial(Rule, kind="orders", linear=True, two_orders=True, worst_case=True)
 _tied = partial(Rule, kind="human ties", human_ties=True, linear=True, worst_case=True)
 _calibrated = partial(Rule, kind="human ties", human_ties=True, ties="calibrated on the labels")
+_shift = partial(Rule, kind="human ties", human_ties=True, better="lower", high=None, skips_unscored=True, numbers=True)
 _ranked = partial(Rule, kind="candidates", linear=True, needs=_EITHER, worst_case=True)
 _cyclic = partial(Rule, kind="intransitive", linear=True, source="GPM (arXiv:2410.02197)")
 _coefficient = partial(Rule, low=-1.0, ties="as the coefficient has it")
@@ -225,6 +226,10 @@ _TABLE = (
                 "Ties matter (arXiv:2305.14324)", needs=_EITHER),
     _calibrated("tie_loop_accuracy", "As tie_calibrated_accuracy, by upstream's loop over single pairs.",
                 "VideoGen-RewardBench (arXiv:2501.13918), calc_accuracy.py", worst_case=True),
+    _shift("reward_shift", "Mean distance of the rewards of tied candidates, in standard deviations of all rewards.",
+           _OURS, ties="no shift"),
+    _shift("largest_reward_shift", "As reward_shift, the largest distance in place of the mean; it has no interval.",
+           _OURS, ties="no shift"),
 
     _ranked("best_of_k", "Quality of the candidate picked among k, at every k.", "PPE (arXiv:2410.14872)",
             ties="share the credit", equal_rows=True),

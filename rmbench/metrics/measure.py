@@ -72,7 +72,7 @@ def measure(
 
     Raises RmbenchError for an unknown rule, group, level or dimension, and what a rule refuses.
     """
-    context = MetricContext({spec.name: spec for spec in specs}, fit, seed)
+    context = MetricContext({spec.name: spec for spec in specs}, fit, seed, rows)
     known: Mapping[str | None, int] = {None: len(rows)} if totals is None else totals
     request = _Request(ChanceLevels(answer_kind), known, known.get(None) == len(rows), seed, resamples, context)
     values: list[Value] = []

@@ -20,6 +20,7 @@ from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
 from rmbench.metrics.rows.answers import answered_share
 from rmbench.metrics.rows.selection import selected_rows
+from rmbench.metrics.ties.reward_shift import largest_shift_sample, shift_sample
 from rmbench.metrics.ties.rewardbench2 import ties_sample
 from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
 from rmbench.metrics.uncertainty.aggregate import weight_of
@@ -39,6 +40,8 @@ class MetricContext:
     """Judged rows of the fit split."""
     seed: int = 0
     """For what is fitted by chance."""
+    rows: Sequence[Judged] = ()
+    """All rows of the task, for figures in a unit that groups of rows share; empty: those at hand."""
     probes: dict[tuple[str, str, tuple[str, ...]], Sample] = field(default_factory=dict)
     """Probes by metric, dimension and rows, so that a mean of metrics does not fit them again."""
 
@@ -85,8 +88,12 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "tie_calibrated_accuracy": calibrated_sample,
     "tie_loop_accuracy": loop_sample,
 }
+_SHIFTS: dict[str, Callable[[Sequence[Judged], MetricSpec, Sequence[Judged]], Sample]] = {
+    "reward_shift": shift_sample,
+    "largest_reward_shift": largest_shift_sample,
+}
 _FITTED = ("threshold_accuracy", "threshold_macro_f1", "probe")
-FIGURES = frozenset({*_PLAIN, *_FITTED, "mean_of"})
+FIGURES = frozenset({*_PLAIN, *_SHIFTS, *_FITTED, "mean_of"})
 """The rules that have a function here."""
 
 
@@ -122,6 +129,8 @@ def _sample(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) ->
         return _mean_of(rows, spec, context)
     if spec.rule == "probe":
         return _probed(rows, spec, context)
+    if spec.rule in _SHIFTS:
+        return _SHIFTS[spec.rule](rows, spec, context.rows or rows)
     if spec.rule in _FITTED:
         return threshold_sample(rows, spec, selected_rows(context.fit, spec))
     return _PLAIN[spec.rule](rows, spec)
@@ -178,4 +187,4 @@ def usable(row: Judged, spec: MetricSpec) -> bool:
     rule = rule_of(spec)
     if not rule.skips_unscored or (rule.kind == "list correlation" and spec.join):
         return True
-    return "incomplete" not in _PLAIN[spec.rule]([row], spec).flags
+    return "incomplete" not in _sample([row], replace(spec, levels=()), MetricContext()).flags

@@ -22,7 +22,13 @@ from rmbench.tasks.registry import declared, load_file
 from rmbench.tasks.sources import load
 from rmbench.types import Example, Judged, Judgment, Value, Verdict
 
-PLACES = {"ties": "reward-bench-2", "both_contexts": "rpr", "mean_score": "hpsv2-generators"}
+PLACES = {
+    "ties": "reward-bench-2",
+    "both_contexts": "rpr",
+    "mean_score": "hpsv2-generators",
+    "reward_shift": "forged-turns",
+    "largest_reward_shift": "forged-turns",
+}
 KINDS = {"difference correlation": "ragchecker", "intransitive": "dice-cycles", "correlation": "unieval-topical-chat"}
 SETTINGS = {
     "ties": 'where = { subset = ["Ties"] }',

@@ -67,7 +67,8 @@ def test_gold_is_not_told_by_length_or_place() -> None:
     """The better answer must be neither always the longer one nor, where both places occur, always the first."""
     for task in declared().values():
         examples = load(task, "sample").examples
-        edges = [(e, edge) for e in examples for edge in e.gold.relation if any(c.text for c in e.candidates)]
+        decided = [(e, edge) for e in examples for edge in e.gold.relation if edge.strength]
+        edges = [(e, edge) for e, edge in decided if any(c.text for c in e.candidates)]
         if edges:
             longer = [len(e.candidates[edge.i].text) > len(e.candidates[edge.j].text) for e, edge in edges]
             assert 0.2 < sum(longer) / len(longer) < 0.8, task.id

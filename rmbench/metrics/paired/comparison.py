@@ -221,8 +221,8 @@ def _resampled(
     both = [(row, other) for row, other in pairs if usable(row, spec) and usable(other, spec)]
     named = {one.name: one for one in context.specs}
     mine, theirs = (
-        sample_of([pair[side] for pair in both], spec, MetricContext(named, fit, seed))
-        for side, fit in enumerate((context.fit_a, context.fit_b))
+        sample_of([pair[side] for pair in both], spec, MetricContext(named, fit, seed, rows))
+        for side, (rows, fit) in enumerate(((a, context.fit_a), (b, context.fit_b)))
     )
     clusters = len({row.cluster or row.id for row, _ in both})
     draws = np.zeros(0)
