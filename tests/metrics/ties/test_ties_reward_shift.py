@@ -84,8 +84,7 @@ def test_an_affine_change_of_the_rewards_changes_nothing(make):
 def test_two_models_compare_by_the_values_of_their_own_records(make):
     a = rows(make)
     b = [replace(row, judgment=replace(row.judgment, rewards=tuple(x**2 for x in row.judgment.rewards))) for row in a]
-    only = {"where": {"kind": ("b",)}}
-    for spec in (replace(MEAN, **only), replace(LARGEST, **only)):
+    for spec in (replace(every, where={"kind": ("b",)}) for every in (MEAN, LARGEST)):
         found = compare_rows(a, b, spec)
         values = [measure(side, (spec,))[0].value for side in (a, b)]
         assert [found.value_a, found.value_b] == pytest.approx(values)

@@ -19,10 +19,11 @@ import rmbench
 from rmbench.engine.encode import encode_window
 from rmbench.engine.judge import SilentProgress
 from rmbench.models.introspect import tokenizer_of
-from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.protocols import Scorer
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.types import Example
+from tests._make import open_as
 
 ROOT = Path(__file__).resolve().parents[3]
 FAMILIES = {
@@ -61,7 +62,7 @@ def of_family(folder: Path, family: str, tiny: Any) -> Path:
 
 def control_tokens(folder: Path, rows: list[Example], mode: str) -> list[list[Counter[int]]]:
     """Of each row's candidates the special token ids that the model reads, counted."""
-    model = open_model(str(folder), OpenOptions(special_tokens=mode))
+    model = open_as(Scorer, folder, special_tokens=mode)  # type: ignore[type-abstract]
     special = set(tokenizer_of(model).all_special_ids)
     encoded = encode_window(rows, model, "chat", "", SilentProgress()).encoded
     assert not any(one.error for one in encoded)
