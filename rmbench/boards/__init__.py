@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 __all__ = ["boards", "build", "load_board", "show", "tabulate"]
 
 
-def boards(folder: Path | None = None) -> Mapping[str, Board]:
+def boards(folder: Path | str | None = None) -> Mapping[str, Board]:
     """Id -> declared board, sorted by id; from the package's `leaderboards/`, or from another folder."""
     from rmbench.boards.declaration import boards as load_boards
 
-    return load_boards(folder)
+    return load_boards(None if folder is None else Path(folder))
 
 
-def load_board(path: Path) -> Board:
+def load_board(path: Path | str) -> Board:
     """The board that one TOML declares; an RmbenchError names the file and key of a mistake."""
     from rmbench.boards.declaration import load_board as load
 
-    return load(path)
+    return load(Path(path))
 
 
-def tabulate(board_id: str | Path, root: Path, *, allow: Sequence[str] = ()) -> BoardTable:
+def tabulate(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = ()) -> BoardTable:
     """The records under `root` as one board's table, as plain data.
 
     Args:
@@ -51,21 +51,21 @@ def tabulate(board_id: str | Path, root: Path, *, allow: Sequence[str] = ()) -> 
             near = did_you_mean(board_id, declared)
             raise RmbenchError(f'There is no board "{board_id}". Known: {", ".join(declared)}.{near}')
         board = declared[board_id]
-    return fill_table(board, root, allow=check_flags(tuple(allow)))
+    return fill_table(board, Path(root), allow=check_flags(tuple(allow)))
 
 
-def show(board_id: str | Path, root: Path, *, allow: Sequence[str] = ()) -> BoardView:
+def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = ()) -> BoardView:
     """A board for `rich.print`; arguments and errors as in `tabulate`."""
     from rmbench.boards.terminal import BoardView
 
     return BoardView(tabulate(board_id, root, allow=allow))
 
 
-def build(board_id: str | Path, root: Path, out: Path, *, allow: Sequence[str] = ()) -> Path:
+def build(board_id: str | Path, root: Path | str, out: Path | str, *, allow: Sequence[str] = ()) -> Path:
     """Write a board as one self-contained page, `<out>/<board>/index.html`, and copies of the records it links to.
 
     Returns the page's path; arguments and errors as in `tabulate`.
     """
     from rmbench.boards.site.page import write
 
-    return write(tabulate(board_id, root, allow=allow), out)
+    return write(tabulate(board_id, root, allow=allow), Path(out))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
+
+from rmbench.models.options import OpenArguments, OpenOptions, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.check.report import CheckReport, CheckResult
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
+@with_named_options(OpenOptions)
 def check(
     model: str | Callable[..., Any] | Scorer | Responder,
     *,
@@ -21,7 +24,7 @@ def check(
     out: Path | str = "results",
     write: bool = True,
     progress: Callable[[CheckResult], None] | None = None,
-    **options: Any,
+    **options: Unpack[OpenArguments],
 ) -> CheckReport:
     """Check the adapter of one model on a fixed set of conversations, and write the report next to its records.
 
@@ -34,7 +37,7 @@ def check(
         out: the results folder, in which `check.json` goes into the model's own folder and its records are marked.
         write: False writes nothing.
         progress: called with the result of each check as it ends.
-        options: the model options of `rmbench.run` (`device`, `dtype`, `template`, ...).
+        options: how the model is opened, as in `rmbench.run` (`device`, `dtype`, `template`, ...).
 
     Returns:
         The report. For a checkpoint that exists and cannot be opened, the line `load` of the report failed.

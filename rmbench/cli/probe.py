@@ -33,8 +33,8 @@ def probe(as_json: bool, **options: Any) -> None:
     MODEL is one with a hidden state: org/name[@revision] | FOLDER | a bundled model or card
     """
     from rmbench.cli.output import echo, echo_json, error_console, exit_on_failed_rows, print_rich
-    from rmbench.cli.progress import progress_for
     from rmbench.evaluation.probe import probe as probe_tasks
+    from rmbench.evaluation.progress import progress_for
 
     with progress_for(error_console()) as progress:
         results = probe_tasks(progress=progress, command=command_line(), **options)

@@ -30,7 +30,7 @@ def run(as_json: bool, **options: Any) -> None:
            openai:NAME, served:MODEL (--base-url) | vllm:MODEL | judge-file:FILE
     """
     from rmbench.cli.output import echo, echo_json, error_console, exit_on_failed_rows, print_rich
-    from rmbench.cli.progress import progress_for
+    from rmbench.evaluation.progress import progress_for
     from rmbench.evaluation.run import run as run_tasks
 
     with progress_for(error_console()) as progress:

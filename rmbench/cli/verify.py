@@ -23,9 +23,9 @@ def verify(folder: Path, rerun: int | None, model: str | None, **options: Any) -
     Exit code 0: the record holds; 2: it does not, and what differs is named.
     """
     from rmbench.cli.output import echo, error_console
-    from rmbench.cli.progress import progress_for
     from rmbench.cli.validate import validate_file
     from rmbench.errors import RmbenchError
+    from rmbench.evaluation.progress import progress_for
     from rmbench.evaluation.rerun import rerun as judge_again
     from rmbench.records.store import find
 

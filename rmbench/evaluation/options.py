@@ -7,12 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmbench.evaluation.objectives import Weights, parse_weights
-from rmbench.models.options import OpenOptions, option
+from rmbench.models.options import OpenArguments, OpenOptions, option
 
-__all__ = ["RunOptions"]
+__all__ = ["RunArguments", "RunOptions"]
 
 _RUN = ("run",)
 _ROWS = ("run", "probe")
+
+
+class RunArguments(OpenArguments, total=False):
+    """The options of `RunOptions` as keyword arguments, for editors and type checkers; their meaning is there."""
+
+    source: Path | str | None
+    images: Path | str | None
+    allow_changed_data: bool
+    limit: int | None
+    batch_tokens: int | None
+    objective_weights: Weights | str | None
+    workers: int
+    cache: bool
+    share: bool
+    window: int | None
+    out: Path | str
+    overwrite: bool
+    retry_failed: bool
+    save_prompts: bool
+    command: str
 
 
 @dataclass(frozen=True)

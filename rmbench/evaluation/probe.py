@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.compatibility import cannot_take, for_task, probes_of
 from rmbench.evaluation.judging import judge_splits
-from rmbench.evaluation.options import RunOptions
+from rmbench.evaluation.options import RunArguments, RunOptions
+from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.rows import load_rows, named_tasks
 from rmbench.evaluation.run import judge_tasks
-from rmbench.models.options import checked
+from rmbench.models.options import checked, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -34,13 +35,14 @@ __all__ = ["DEFAULT_PROBES", "probe"]
 DEFAULT_PROBES = "mrmbench-easy"
 
 
+@with_named_options(RunOptions)
 def probe(
     model: str | Callable[..., Any],
     tasks: str | Sequence[str] = "all",
     *,
     probes: str = DEFAULT_PROBES,
-    progress: Progress | None = None,
-    **options: Any,
+    progress: bool | Progress | None = None,
+    **options: Unpack[RunArguments],
 ) -> Results:
     """Judge every selected task as `rmbench.run` does, and read which dimension each candidate's state relies on.
 
@@ -48,8 +50,8 @@ def probe(
         model: as in `rmbench.run`; it has to be one with a hidden state.
         tasks: as in `rmbench.run`.
         probes: id or TOML of the probing task that the centroids are fitted on.
-        progress: where the run reports; None: nowhere.
-        options: the fields of `RunOptions`; a limit is of the probing task's rows as well.
+        progress: as in `rmbench.run`.
+        options: as in `rmbench.run`; a limit is of the probing task's rows as well.
 
     Returns:
         The results; each record has `probing`.
@@ -58,7 +60,6 @@ def probe(
         RmbenchError: as `rmbench.run`; `probes` names no probing task, or one whose splits are not there; a model
             without hidden states.
     """
-    from rmbench.engine.judge import SilentProgress
     from rmbench.models.open import open_model
     from rmbench.tasks.registry import select
 
@@ -70,15 +71,10 @@ def probe(
         raise RmbenchError(f"{opened.facts.name} cannot be probed with {probing.id}: {why}.")
     with_states = for_task(opened, probing)
     fit_probe = partial(_fit_probe, probing, with_states)
-    return judge_tasks(
-        with_states,
-        selected,
-        named_tasks(tasks),
-        settings,
-        progress or SilentProgress(),
-        fit_probe=fit_probe,
-        probes=probing.id,
-    )
+    with reporting(progress) as shown:
+        return judge_tasks(
+            with_states, selected, named_tasks(tasks), settings, shown, fit_probe=fit_probe, probes=probing.id
+        )
 
 
 def _probing_task(name: str) -> Task:

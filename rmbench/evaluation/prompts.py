@@ -9,9 +9,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.evaluation.options import RunArguments, RunOptions
+from rmbench.models.options import checked, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
@@ -79,12 +81,13 @@ class Prompts:
         return {"task": self.task, "model": self.model, "prompts": prompts}
 
 
+@with_named_options(RunOptions)
 def show_prompts(
     task: str,
     model: str | Callable[..., Any],
     *,
     ids: Sequence[str] = (),
-    **options: Any,
+    **options: Unpack[RunArguments],
 ) -> Prompts:
     """What a model reads of rows of a task: the very text, token ids and messages of a run.
 
@@ -94,16 +97,14 @@ def show_prompts(
         task: an id, or a declaration's TOML.
         model: as in `rmbench.run`.
         ids: of the rows; none: the first row.
-        options: the fields of `RunOptions`, of which those of opening, `source` and `allow_changed_data` count.
+        options: as in `rmbench.run`, of which those of opening, `source` and `allow_changed_data` count.
 
     Raises:
         RmbenchError: a wrong option, an unknown task or id, or a model that reads no text or media.
     """
     from rmbench.evaluation.compatibility import cannot_take
     from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
-    from rmbench.evaluation.options import RunOptions
     from rmbench.models.open import open_model
-    from rmbench.models.options import checked
     from rmbench.tasks.registry import select
     from rmbench.tasks.sources import load
 

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
 
+    from rmbench.html import Scale
     from rmbench.records.record import EnsembleFacts, IntransitiveFacts, OrderFacts, Record, ValueRecord
 
 __all__ = ["Results", "Skipped", "model_notes"]
+
+_COLUMNS = "task version metric group value low high n comparisons coverage chance flags".split()
+"""Columns of a data frame; those of groups hold a "=", so that none has one of these names."""
+_NOT_FRACTIONS = {"task", "version", "metric", "group", "n", "comparisons", "flags"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,31 @@ class Results:
             "out": self.out,
         }
 
-    def to_pandas(self) -> pd.DataFrame:
-        """One line per reported value, columns as in `to_dict()["results"]`."""
+    def to_pandas(self, *, tidy: bool = False) -> pd.DataFrame:
+        """The values as a data frame.
+
+        Args:
+            tidy: False: a line per task and metric, its overall value with interval, n, coverage and chance, and a
+                column for the value of each group, such as `domain=chat` (NaN where a metric has no such group).
+                True: a line per value, those of groups too with their intervals; the column `group` is None for
+                overall values.
+
+        Figures are numbers, NaN where there is none; `flags` is one text.
+        """
         import pandas as pd
 
-        return pd.DataFrame(list(self._rows()))
+        lines = [{**row, "flags": ", ".join(row["flags"])} for row in self._rows()]
+        columns = [name for name in _COLUMNS if tidy or name != "group"]
+        if not tidy:
+            wide: dict[tuple[str, str], dict[str, Any]] = {}
+            for row in lines:
+                named = {name: row[name] for name in ("task", "version", "metric")}
+                whole = wide.setdefault((row["task"], row["metric"]), named)
+                whole |= row if row["group"] is None else {row["group"]: row["value"]}
+            lines = list(wide.values())
+            columns += list(dict.fromkeys(name for row in lines for name in row if name not in _COLUMNS))
+        frame = pd.DataFrame(lines, columns=columns)
+        return frame.astype(dict.fromkeys(set(columns) - _NOT_FRACTIONS, float))
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for record in self.records:
@@ -114,10 +139,34 @@ class Results:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from rich.console import Console
 
-        console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False)
-        console.print(self)
-        html = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>", clear=False)
-        return {"text/plain": console.export_text(), "text/html": html}
+        console = Console(width=100, file=io.StringIO(), force_jupyter=False)
+        with console.capture() as captured:
+            console.print(self)
+        return {"text/plain": captured.get(), "text/html": self._repr_html_()}
+
+    def _repr_html_(self) -> str:
+        """The table as it prints, its intervals drawn, and all values of metrics and groups below it."""
+        from rmbench.html import environment
+
+        made = environment()
+        made.filters.update(interval=_interval, share=share)
+        common = self._common_flags()
+        values = [(record, value) for record in self.records for value in record.results]
+        return made.from_string((Path(__file__).parent / "results.html").read_text("utf-8")).render(
+            results=self,
+            headlines=[
+                ((record.task.id, headline(record).metric), headline(record), sorted(self._flags(record)))
+                for record in self.records
+            ],
+            others=[
+                ((record.task.id, value.metric, value.group or ""), value, sorted({*value.flags} - {*common}))
+                for record, value in values
+                if len(values) > len(self.records)
+            ],
+            common=common,
+            notes=[f"{record.task.id}: {note}" for record in self.records for note in model_notes(record).values()],
+            scale_for=_scale_for,
+        )
 
     def _common_flags(self) -> list[str]:
         shared = set.intersection(*(set(record.flags) for record in self.records)) if self.records else set()
@@ -180,6 +229,19 @@ def _member_agreement(facts: EnsembleFacts) -> str:
 
 
 def _with_interval(value: ValueRecord) -> str:
+    return f"{figure(value.value)} {_interval(value)}".rstrip()
+
+
+def _interval(value: ValueRecord) -> str:
+    """The limits in brackets; "" where there are none."""
     if value.value is None or value.low is None or value.high is None:
-        return figure(value.value)
-    return f"{figure(value.value)} [{figure(value.low, 2)}, {figure(value.high, 2)}]"
+        return ""
+    return f"[{figure(value.low, 2)}, {figure(value.high, 2)}]"
+
+
+def _scale_for(value: ValueRecord) -> Scale | None:
+    """The scale to draw a value's interval on; None where there is none, or it is of no fraction or correlation."""
+    from rmbench.html import scale_of
+
+    limits = (value.value, value.low, value.high)
+    return scale_of([value]) if all(limit is not None and -1 <= limit <= 1 for limit in limits) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.all_failed import AllFailedError
@@ -14,11 +14,12 @@ from rmbench.evaluation.existing import known_judgments, other_result
 from rmbench.evaluation.judge_files import write_requests
 from rmbench.evaluation.judging import judge_splits, with_reply_cache
 from rmbench.evaluation.objectives import facts_in_direction
-from rmbench.evaluation.options import RunOptions
+from rmbench.evaluation.options import RunArguments, RunOptions
+from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.results import Results, Skipped
 from rmbench.evaluation.rows import load_tasks, named_tasks
 from rmbench.evaluation.session import Session, closing, open_session
-from rmbench.models.options import checked
+from rmbench.models.options import checked, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -34,12 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["judge_tasks", "run"]
 
 
+@with_named_options(RunOptions)
 def run(
-    model: str | Callable[..., Any],
+    model: str | Callable[..., Any] | Scorer | Responder,
     tasks: str | Sequence[str] = "all",
     *,
-    progress: Progress | None = None,
-    **options: Any,
+    progress: bool | Progress | None = None,
+    **options: Unpack[RunArguments],
 ) -> Results:
     """Judge every selected task with one model and write a record for each.
 
@@ -47,10 +49,11 @@ def run(
         model: a hub id `org/name[@revision]`, a folder, a bundled model, a card's name, `scores:FILE`, `baseline:...`,
             `fake:...`, `openai:NAME`, `vllm:MODEL`, `served:MODEL`, `judge-file:FILE`, `ensemble:A,B,...` of these or
             of folders of records, or a callable that takes a list of conversations (lists of {"role", "content"}) and
-            returns one reward each.
+            returns one reward each; `name` is what it is called.
         tasks: ids, globs, `all`, `family=...`, `modality=...`; a list or one comma-separated string.
-        progress: where the run reports; None: nowhere.
-        options: the fields of `RunOptions`.
+        progress: True: a bar on stderr, in a notebook in its cell; lines of text where stderr is no terminal. None:
+            the bar, and nothing where stderr is no terminal, as in a CI log. False: nothing.
+        options: what to judge and how, as on the command line, each a keyword argument.
 
     Returns:
         The results, one record per task, in the order of the tasks.
@@ -59,27 +62,38 @@ def run(
         RmbenchError: bad arguments, declarations or files; nothing is half-written. A model that fails on every row of
             a named task, or of every task, for one reason; a callable that fails on every row.
     """
-    from rmbench.engine.judge import SilentProgress
-    from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
     from rmbench.models.locate import is_external
-    from rmbench.models.open import open_model
     from rmbench.tasks.registry import select
 
     settings = checked(RunOptions, options, "run")
     selected, named = select(tasks), named_tasks(tasks)
     if settings.workers > 1 and is_external(model):
         raise RmbenchError(f"--workers: {model} is computed elsewhere; judges take --window, the rows sent at once.")
-    progress = progress or SilentProgress()
+    with reporting(progress) as shown:
+        results = _run(model, selected, named, settings, shown)
+    if callable(model):
+        _refuse_failing(results)
+    return results
+
+
+def _run(
+    model: str | Callable[..., Any] | Scorer | Responder,
+    tasks: Sequence[Task],
+    named: Container[str],
+    settings: RunOptions,
+    progress: Progress,
+) -> Results:
+    """Open the model, judge the tasks or write their questions, and close it."""
+    from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
+    from rmbench.models.open import open_model
+
     noted = replace(settings, note=progress.note)
     opened: Model = open_ensemble(model, noted) if is_ensemble(model) else open_model(model, noted)
     opener = partial(open_model, model, settings) if isinstance(model, str) and not is_ensemble(model) else None
     with closing(opened, owned=isinstance(model, str)):
         if settings.requests_out is not None:
-            return write_requests(opened, selected, named, settings, settings.requests_out, progress)
-        results = judge_tasks(opened, selected, named, settings, progress, opener=opener)
-    if callable(model):
-        _refuse_failing(results)
-    return results
+            return write_requests(opened, tasks, named, settings, settings.requests_out, progress)
+        return judge_tasks(opened, tasks, named, settings, progress, opener=opener)
 
 
 def _refuse_failing(results: Results) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from rmbench.errors import RmbenchError
+from rmbench.models.options import OpenArguments, OpenOptions, checked, with_named_options
 from rmbench.numeric import sigmoid, skew_half
 
 __all__ = ["Scored", "score_responses"]
@@ -57,13 +58,14 @@ class Scored:
         }
 
 
+@with_named_options(OpenOptions)
 def score_responses(
     model: str | Callable[..., Any],
     prompt: str,
     responses: Sequence[str],
     *,
     system: str | None = None,
-    **options: Any,
+    **options: Unpack[OpenArguments],
 ) -> Scored:
     """Score responses to one prompt with a model that gives rewards or margins.
 
@@ -72,7 +74,7 @@ def score_responses(
         prompt: the user's message.
         responses: at least two.
         system: a system message before the prompt.
-        options: the fields of `OpenOptions`.
+        options: how the model is opened, as in `rmbench.run`.
 
     Raises:
         RmbenchError: a wrong option, fewer than two responses, what is no text or no Unicode, a model with neither
@@ -80,7 +82,6 @@ def score_responses(
     """
     from rmbench.engine.judge import EngineOptions, MemoryLedger, SilentProgress, judge
     from rmbench.models.open import open_model
-    from rmbench.models.options import OpenOptions, checked
     from rmbench.types import Candidate, Example, Gold, Message
 
     settings = checked(OpenOptions, options, "score_responses")

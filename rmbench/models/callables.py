@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,15 +54,27 @@ class CallableScorer:
 def open_callable(function: RewardFunction, options: OpenOptions) -> CallableScorer:
     """A function as a model.
 
-    Its name is that of the function. What a function computes cannot be hashed, so it has no fingerprint, and an
-    unfinished run of it starts over instead of going on.
+    Its name is `options.name`, else that of the function. What a function computes cannot be hashed, so it has no
+    fingerprint, and an unfinished run of it starts over instead of going on.
+
+    Raises:
+        RmbenchError: a lambda without `name`: all of them would share one folder of records.
     """
     options.check_model_args("callable", ())
-    name = getattr(function, "__name__", None) or type(function).__name__
-    facts = ModelFacts(
-        name=str(name).strip("<>"), revision="unversioned", family="callable", why="it is a Python callable"
-    )
+    name = _own_name(function) if options.name is None else options.name.strip()
+    if not name:
+        raise RmbenchError('name must say something: it is what the function is called, as in name="mine".')
+    if name == "<lambda>":
+        raise RmbenchError('A lambda has no name, which its records need: add name="mine", or use a function.')
+    facts = ModelFacts(name=name, revision="unversioned", family="callable", why="it is a Python callable")
     return CallableScorer(function, facts)
+
+
+def _own_name(function: Callable[..., Any]) -> str:
+    """A function's name, that of the function in a `functools.partial`, or an object's class."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _encode(request: Request) -> Encoded:

@@ -37,6 +37,9 @@ def open_model(
         RmbenchError: there is no such model, or it cannot be opened.
     """
     options = options or OpenOptions()
+    if options.name is not None and (isinstance(spec, (str, Scorer, Responder)) or not callable(spec)):
+        theirs = spec if isinstance(spec, str) else type(spec).__name__
+        raise RmbenchError(f"name={options.name!r} is for a Python function; {theirs} has a name of its own.")
     model = _opened(spec, options)
     if options.special_tokens == "text" and not _reads_marks(model):
         raise RmbenchError(f"--special-tokens text: {model.facts.name} reads no text by a tokenizer in this process.")

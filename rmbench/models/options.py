@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 from rmbench.errors import RmbenchError, did_you_mean
 
-__all__ = ["OpenOptions", "Option", "checked", "kind_of", "option", "options_of", "silent"]
+__all__ = [
+    "OpenArguments",
+    "OpenOptions",
+    "Option",
+    "checked",
+    "kind_of",
+    "option",
+    "options_of",
+    "silent",
+    "with_named_options",
+]
 
 Schema = TypeVar("Schema")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SETTINGS = ("adapter", "ref_model", "dtype", "attn", "max_length", "special_tokens")
 """Options that change scores, whose values read well in a name."""
@@ -123,6 +135,47 @@ def _converted(kind: Any, value: Any) -> Any:
     return {key: str(each).lower() if isinstance(each, bool) else str(each) for key, each in value.items()}
 
 
+def with_named_options(schema: type[Any]) -> Callable[[Function], Function]:
+    """Show the options of `schema` as keyword parameters of a function that takes them as `**options`.
+
+    Notebooks complete what `inspect.signature` gives, and `help` prints the docstring: both name every option with its
+    type and default. Editors, which do not run the code, read the same from `options: Unpack[OpenArguments]`.
+    """
+
+    def show(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        known, of_model = options_of(schema), options_of(OpenOptions)
+        order = [*(name for name in known if name not in of_model), *of_model]
+        named = {name: known[name] for name in order if name not in {each.name for each in own}}
+        defaults, hints = schema(), get_type_hints(schema)
+        shown = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=getattr(defaults, name), annotation=hints[name]
+            )
+            for name in named
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
+        if function.__doc__:  # absent under python -OO
+            lines = [f"        {name}: {_help_in_python(facts, name, schema)}" for name, facts in named.items()]
+            function.__doc__ = (
+                inspect.cleandoc(function.__doc__) + "\n\nOptions:\n" + "\n".join(line[4:] for line in lines)
+            )
+        return function
+
+    return show
+
+
+def _help_in_python(facts: Option, name: str, schema: type[Any]) -> str:
+    """An option's help, of which the command line's own spellings are those of Python."""
+    text = re.sub(r"; repeat [^.]*", "", facts.help)
+    text = re.sub(r"--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_"), text)
+    if getattr(schema, name, None) is True:  # its flag is --no-NAME, and its help says what that does
+        text = f"False: {text[0].lower()}{text[1:]}"
+    choices = f" One of {', '.join(facts.choices)}." if facts.choices else ""
+    return text + choices
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:8]
 
@@ -137,11 +190,37 @@ def silent(_: str) -> None:
     """Discard a note."""
 
 
+class OpenArguments(TypedDict, total=False):
+    """The options of `OpenOptions` as keyword arguments, for editors and type checkers; their meaning is there."""
+
+    seed: int
+    name: str | None
+    revision: str | None
+    adapter: str | None
+    ref_model: str | None
+    device: str
+    dtype: str
+    attn: str
+    template: Path | str | None
+    special_tokens: str
+    max_length: int | None
+    model_args: Mapping[str, Any]
+    base_url: str | Sequence[str]
+    api_key_env: str | None
+    vllm_bin: Path | str | None
+    requests_out: Path | str | None
+    responses_in: Path | str | None
+    trust_remote_code: bool
+    allow_pickle: bool
+    ignore_tensors: str | Sequence[str]
+
+
 @dataclass(frozen=True)
 class OpenOptions:
     """How a model is opened. None and "auto" are resolved from the card and the checkpoint, printed and stored."""
 
     seed: int = option(0, "Seed of drawn rows, bootstraps and fake models.", commands=("run", "probe"))
+    name: str | None = option(None, "What a Python function is called in tables and records.", commands=())
     revision: str | None = option(None, "Hub revision of the model: a commit, branch or tag.")
     adapter: str | None = option(None, "Model family, if the checkpoint does not show it.", metavar="FAMILY")
     ref_model: str | None = option(None, "Reference policy of an implicit reward.", metavar="MODEL")

@@ -105,7 +105,7 @@ def write_published(out: Path, record: Record) -> Record:
     return record
 
 
-def read(folder: Path) -> Record:
+def read(folder: Path | str) -> Record:
     """The record in a folder (or at the path of its record.json).
 
     Raises:
@@ -128,7 +128,7 @@ def read(folder: Path) -> Record:
     return _parse(path, data)
 
 
-def read_rows(folder: Path) -> list[Judged]:
+def read_rows(folder: Path | str) -> list[Judged]:
     """The rows of a record, exactly as written.
 
     Raises:
@@ -137,12 +137,12 @@ def read_rows(folder: Path) -> list[Judged]:
     return [row for row, _ in read_table_of(folder, read(folder))]
 
 
-def read_credits(folder: Path) -> dict[str, float | None]:
+def read_credits(folder: Path | str) -> dict[str, float | None]:
     """Example id -> credit by the task's rule; None where the headline is no mean of rows. Raises as in `read_rows`."""
     return {row.id: credit for row, credit in read_table_of(folder, read(folder))}
 
 
-def read_table_of(folder: Path, record: Record) -> list[tuple[Judged, float | None]]:
+def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, float | None]]:
     """The rows of a record that was read, with their credits; raises as `read_rows`."""
     path = _record_path(folder)
     if record.judgments is None:
@@ -173,18 +173,19 @@ def verify(folder: Path) -> list[str]:
     return []
 
 
-def find(root: Path) -> list[Path]:
+def find(root: Path | str) -> list[Path]:
     """Folders that hold a record, sorted: `root` itself or any below it. Links to folders are not followed.
 
     Raises:
         RmbenchError: there is no such folder.
     """
-    if not root.is_dir():
+    if not Path(root).is_dir():
         raise RmbenchError(f"{root}: no such folder.")
     return sorted(Path(folder) for folder, _, files in os.walk(root) if RECORD_NAME in files)
 
 
-def _record_path(folder: Path) -> Path:
+def _record_path(folder: Path | str) -> Path:
+    folder = Path(folder)
     return folder if folder.name == RECORD_NAME else folder / RECORD_NAME
 
 

@@ -36,7 +36,7 @@ def load(
     limit: int | None = None,
     seed: int = 0,
     allow_changed_data: bool = False,
-    images: Path | None = None,
+    images: Path | str | None = None,
 ) -> Loaded:
     """A task's rows as examples, in the order of upstream's files.
 
@@ -59,6 +59,7 @@ def load(
         RmbenchError: no rows can be found (the message says what to supply), a file is broken or changed, a column is
             missing or of the wrong type, two rows have one id, or there are more rows than the task has.
     """
+    images = None if images is None else Path(images)
     loaded = _read(task, str(source), allow_changed_data, limit, seed)
     if images is not None:
         loaded = replace(loaded, examples=with_media(loaded.examples, images))

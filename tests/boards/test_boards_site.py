@@ -17,9 +17,9 @@ from urllib.parse import unquote
 import pytest
 
 from rmbench.boards import build, tabulate
-from rmbench.boards.site.drawing import Scale, scale_of
 from rmbench.boards.site.page import render, safe_link
 from rmbench.boards.table import BoardTable, Cell
+from rmbench.html import Scale, scale_of
 from tests._make import margins
 
 Put = Callable[..., Path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -9,12 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from rmbench.evaluation.results import Results, Skipped
 from rmbench.metric_spec import MetricSpec
-from rmbench.records.record import Record
+from rmbench.records.record import JudgmentsFile, Record
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.tasks.task import Loaded, Task
 from tests._hostile import (
+    check_terminal,
     hostile,
     markdown_shape,
     unseen,
@@ -183,6 +188,20 @@ def known_task() -> tuple[Task, Loaded]:
     return task, load(task, "sample", limit=2)
 
 
-def page_and_summary(scene: Scene) -> tuple[Any, Any]:
+def page_and_summary(scene: Scene) -> tuple[Any, ...]:
+    """The shapes of what is read elsewhere than in a terminal: a board, a gate's summary, results in a notebook."""
     page = Seen((scene.folder / "site" / "mine" / "index.html").read_text("utf-8"))
-    return page.shape, markdown_shape((scene.folder / "summary.md").read_text("utf-8"))
+    summary = markdown_shape((scene.folder / "summary.md").read_text("utf-8"))
+    return page.shape, summary, ("notebook", notebook_shape(scene.text))
+
+
+def notebook_shape(text: str) -> Any:
+    """The shape of results, each of whose texts is `text`, as a notebook shows them."""
+    with contextlib.suppress(ValidationError):  # a lone surrogate, which no record can hold
+        data = hostile_record(text, hostile(JudgmentsFile, text))
+        records = (Record.model_validate(data),)
+        results = Results(text, text, records, (Skipped(text, text),), text)
+        page = Seen(results._repr_html_())
+        check_terminal("\n".join(page.texts))
+        check_terminal(results._repr_mimebundle_()["text/plain"])
+        return page.shape

@@ -130,7 +130,7 @@ def test_workers_leave_the_same_figures(folder: Path) -> None:
 
 def test_workers_need_a_model_with_a_name(tmp_path: Path) -> None:
     with pytest.raises(RmbenchError, match="--workers: each worker opens the model itself"):
-        rmbench.run(lambda texts: [0.0] * len(texts), "rm-bench", source="sample", out=tmp_path, workers=2)
+        rmbench.run(len, "rm-bench", source="sample", out=tmp_path, workers=2)
 
 
 def test_without_sharing_the_record_says_padded(tmp_path: Path) -> None:

@@ -108,7 +108,12 @@ def test_rich_and_click_print_through_one_module_each() -> None:
             of_rich.add(name)
         if re.search(r"click\.s?echo\(|(?<![.\w])print\(|sys\.std(out|err)\.write", source):
             of_click.add(name)
-    assert of_rich == {"text.py", "cli/output.py", "evaluation/prompts_text.py", "evaluation/results.py"}
+    assert of_rich == {
+        *("text.py", "cli/output.py"),
+        *("evaluation/progress.py", "evaluation/prompts_text.py", "evaluation/results.py"),
+    }
+    pages = {str(file.relative_to(package)) for file in package.rglob("*.html")}
+    assert pages == {"boards/site/page.html", "evaluation/results.html"}  # each made by `rmbench.html`
     assert of_click == {"cli/output.py", "cli/__init__.py"}
 
 

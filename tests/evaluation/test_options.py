@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 import click
 import numpy as np
@@ -17,9 +19,9 @@ from hypothesis import strategies as st
 import rmbench
 from rmbench.cli import cli
 from rmbench.errors import RmbenchError
-from rmbench.evaluation.options import RunOptions
+from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.probe import probe
-from rmbench.models.options import OpenOptions, checked, kind_of, options_of
+from rmbench.models.options import OpenArguments, OpenOptions, checked, kind_of, options_of
 
 OWN_PARAMETERS = {
     "run": {"model", "tasks", "as_json"},
@@ -53,6 +55,48 @@ DOORS = {"run": through_run, "probe": through_probe, "score_responses": through_
 @pytest.fixture(params=list(DOORS))
 def door(request: pytest.FixtureRequest) -> tuple[str, Callable[..., Any]]:
     return request.param, DOORS[request.param]
+
+
+NAMED = {
+    "run": (rmbench.run, RunOptions),
+    "probe": (probe, RunOptions),
+    "show_prompts": (rmbench.show_prompts, RunOptions),
+    "score_responses": (rmbench.score_responses, OpenOptions),
+    "check": (rmbench.check, OpenOptions),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_option_is_a_named_parameter(name: str) -> None:
+    """What a notebook completes and `help` prints: names, types, defaults, help."""
+    function, schema = NAMED[name]
+    shown = inspect.signature(function).parameters
+    defaults, hints = schema(), get_type_hints(schema)
+    assert not [each for each in shown.values() if each.kind is inspect.Parameter.VAR_KEYWORD]
+    for option in options_of(schema):
+        assert shown[option].kind is inspect.Parameter.KEYWORD_ONLY
+        assert f"\n    {option}: " in inspect.getdoc(function)
+        if shown[option].annotation == hints[option]:  # `check` has an `out` of its own
+            assert shown[option].default == getattr(defaults, option)
+    lines = inspect.getdoc(function).partition("Options:")[2].splitlines()
+    assert not [line for line in lines if "--" in line or "repeat" in line]
+
+
+@pytest.mark.parametrize(("arguments", "schema"), [(RunArguments, RunOptions), (OpenArguments, OpenOptions)])
+def test_what_an_editor_completes_are_the_options(arguments: Any, schema: type[Any]) -> None:
+    """The types too: each takes what the option's value is, and text where that is a path."""
+    hints = get_type_hints(arguments)
+    assert set(hints) == set(options_of(schema))
+    for name, hint in hints.items():
+        of_value = get_type_hints(schema)[name]
+        taken = set(get_args(hint)) or {hint}
+        wanted = set(get_args(of_value)) if isinstance(of_value, UnionType) else {of_value}
+        kind = kind_of(schema, name)
+        if options_of(schema)[name].parse or kind in (tuple, Mapping):
+            assert (NoneType in taken) == (NoneType in wanted), name
+        else:
+            assert taken - wanted <= ({str} if kind is Path else {Path}), name
+            assert wanted <= taken, name
 
 
 def refused(door: tuple[str, Callable[..., Any]], out: Path, **options: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,48 @@ def test_listing_models_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def plain(conversations: list[Any]) -> list[float]:
+    return [0.0 for _ in conversations]
+
+
+class Reward:
+    def __call__(self, conversations: list[Any]) -> list[float]:
+        return plain(conversations)
+
+
+NAMELESS = lambda conversations: plain(conversations)  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "name"),
+    [
+        (plain, None, "plain"),
+        (plain, " mine ", "mine"),
+        (partial(partial(plain)), None, "plain"),
+        (Reward(), None, "Reward"),
+        (NAMELESS, "mine", "mine"),
+        (partial(NAMELESS), "org/mine", "org/mine"),
+    ],
+)
+def test_a_function_is_called_by_its_own_name_or_the_given_one(function: Any, given: str | None, name: str) -> None:
+    assert open_model(function, OpenOptions(name=given)).facts.name == name
+
+
+@pytest.mark.parametrize("function", [NAMELESS, partial(NAMELESS)])
+def test_a_lambda_needs_a_name(function: Any) -> None:
+    with pytest.raises(RmbenchError, match=r'A lambda has no name.*name="mine"'):
+        open_model(function)
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_name_says_something(name: str) -> None:
+    with pytest.raises(RmbenchError, match="name must say something"):
+        open_model(plain, OpenOptions(name=name))
+
+
+@pytest.mark.parametrize("model", ["tiny-bt", "scores:file", open_model(plain)])
+def test_what_has_a_name_is_given_no_other(model: Any) -> None:
+    with pytest.raises(RmbenchError, match=r"name='mine' is for a Python function; .* has a name of its own"):
+        open_model(model, OpenOptions(name="mine"))

@@ -12,24 +12,22 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from rmbench.boards.admission import grouped
 from rmbench.boards.figures import interval, marks, parameters, rank_range
-from rmbench.boards.site.drawing import Scale, scale_of
 from rmbench.boards.table import BoardTable, Cell
 from rmbench.errors import RmbenchError
+from rmbench.html import Scale, environment, scale_of
 from rmbench.records.slug import model_slug, task_slug
 from rmbench.records.store import RECORD_NAME
 from rmbench.text import figure, letters_of, printable
 
 __all__ = ["render", "safe_link", "write"]
 
-_LONGEST = 2_000
 _HERE = Path(__file__).parent
 _ARXIV = re.compile(r"arXiv:[0-9]{4}\.[0-9]{4,5}")
 
@@ -106,27 +104,18 @@ def safe_link(link: str | None) -> str | None:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
-    environment.filters.update(
-        figure=figure,
+    made = environment()
+    made.filters.update(
         interval=lambda cell: interval(cell.low, cell.high),
         rank=rank_range,
         parameters=parameters,
-        name=printable,
         link=safe_link,
         signs=_signs,
         exact=lambda value: "" if value is None else repr(value),
     )
-    environment.globals["record_link"] = _link
-    environment.globals["levels"] = _levels
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    """Whatever the template puts into the page: text is printable, and then escaped."""
-    return printable(value, _LONGEST) if isinstance(value, str) and not isinstance(value, Markup) else value
+    made.globals["record_link"] = _link
+    made.globals["levels"] = _levels
+    return made
 
 
 def _policy(style: str, script: str) -> str:
