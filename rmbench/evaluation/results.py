@@ -139,7 +139,7 @@ class Results:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from rich.console import Console
 
-        console = Console(width=100, file=io.StringIO(), force_jupyter=False)
+        console = Console(width=100, file=io.StringIO(), force_jupyter=False, color_system=None)
         with console.capture() as captured:
             console.print(self)
         return {"text/plain": captured.get(), "text/html": self._repr_html_()}

@@ -74,7 +74,9 @@ def open_session(
             from rmbench.engine.workers import Workers
 
             if opener is None:
-                raise RmbenchError("--workers: each worker opens the model itself, so it must be a name, and no object.")
+                raise RmbenchError(
+                    "--workers: each worker opens the model itself, so it must be a name, and no object."
+                )
             executor = stack.enter_context(Workers(opener, settings.workers))
         yield Session(settings, facts, folder, journal, progress, cache, executor)
 

@@ -66,11 +66,12 @@ def test_the_page_brings_its_own_colours_for_light_and_dark(results: rmbench.Res
     assert colours == {"currentColor", "#4a8fd6"}
 
 
-def test_a_notebook_gets_the_page_and_the_table(results: rmbench.Results) -> None:
+def test_a_notebook_gets_the_page_and_the_table(results: rmbench.Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter does for its kernels
     bundle = results._repr_mimebundle_()
     assert bundle["text/html"] == results._repr_html_()
     assert "rm-bench" in bundle["text/plain"]
-    assert "<" not in bundle["text/plain"]
+    assert not {"<", "\x1b"} & set(bundle["text/plain"])
 
 
 def test_a_data_frame_has_groups_as_columns(results: rmbench.Results) -> None:
