@@ -75,7 +75,7 @@ def open_session(
 
             if opener is None:
                 raise RmbenchError(
-                    "--workers: each worker opens the model itself, so it must be a name, and no object."
+                    "--workers: each worker opens the model itself, so it must be a name."
                 )
             executor = stack.enter_context(Workers(opener, settings.workers))
         yield Session(settings, facts, folder, journal, progress, cache, executor)
