@@ -74,9 +74,7 @@ def open_session(
             from rmbench.engine.workers import Workers
 
             if opener is None:
-                raise RmbenchError(
-                    "--workers: each worker opens the model itself, so it must be a name."
-                )
+                raise RmbenchError("--workers: each worker opens the model itself, so it must be a name.")
             executor = stack.enter_context(Workers(opener, settings.workers))
         yield Session(settings, facts, folder, journal, progress, cache, executor)
 

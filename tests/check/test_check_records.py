@@ -179,7 +179,7 @@ def test_a_published_file_that_is_none(tmp_path: Path) -> None:
 
 def test_an_unknown_option() -> None:
     with pytest.raises(RmbenchError, match=r'check\(\) has no option \'dtpye\'. Did you mean "dtype"'):
-        check("baseline:length", write=False, dtpye="float32")
+        check("baseline:length", write=False, dtpye="float32")  # type: ignore[call-arg]
 
 
 def test_lines_hold_untrusted_text_as_text() -> None:

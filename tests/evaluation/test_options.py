@@ -57,7 +57,7 @@ def door(request: pytest.FixtureRequest) -> tuple[str, Callable[..., Any]]:
     return request.param, DOORS[request.param]
 
 
-NAMED = {
+NAMED: dict[str, tuple[Any, Any]] = {
     "run": (rmbench.run, RunOptions),
     "probe": (probe, RunOptions),
     "show_prompts": (rmbench.show_prompts, RunOptions),
