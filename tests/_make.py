@@ -21,7 +21,8 @@ from rmbench.engine.judge import SilentProgress
 from rmbench.metric_spec import MetricSpec, is_linear
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.measure import measure
-from rmbench.models.checkpoint.read import Checkpoint, Tensor
+from rmbench.models.checkpoint.headers import Tensor
+from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.introspect import decoder_of
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import Scorer

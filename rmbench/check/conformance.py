@@ -32,9 +32,10 @@ from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Closable, LengthSwitching
 from rmbench.models.checkpoint.library import explained
-from rmbench.models.checkpoint.read import digest_files, read_checkpoint
+from rmbench.models.checkpoint.read import digest_files
 from rmbench.models.introspect import text_of
 from rmbench.models.locate import Located, is_external, locate
+from rmbench.models.located import read_located
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions, checked
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
@@ -140,7 +141,7 @@ def _open(model: Model, options: OpenOptions, located: Located | None) -> _Opene
         )
     try:
         with explained(located.folder):
-            lacking = room_to_open(read_checkpoint(located.folder, allow_pickle=options.allow_pickle), options)
+            lacking = room_to_open(read_located(located, options), options)
         if lacking:
             return _Opened(not_run("load", lacking), _facts_of(located))
         opened = open_model(model, options)

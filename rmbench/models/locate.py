@@ -15,7 +15,7 @@ from rmbench.models.options import OpenOptions
 if TYPE_CHECKING:
     from rmbench.models.card import Card
 
-__all__ = ["EXTERNAL_KINDS", "Located", "is_external", "locate"]
+__all__ = ["EXTERNAL_KINDS", "Located", "is_external", "locate", "on_hub"]
 
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?")
 _PATH = re.compile(r"\.{0,2}/|~|.*/$|[^:@]*/[^@]*/")
@@ -89,7 +89,7 @@ def _by_name(spec: str, options: OpenOptions) -> Located:
         card = known[name]
         if card.hub is None:
             raise RmbenchError(f"The model {name} has a card, {card.path}, but is not bundled in this installation.")
-        return _on_hub(card.hub, options.revision or card.revision, card, options)
+        return on_hub(card.hub, options.revision or card.revision, card, options)
     if _PATH.match(spec):
         raise RmbenchError(
             f"{spec}: {'is a file, not a folder' if Path(spec).exists() else 'there is no such folder'}."
@@ -101,7 +101,7 @@ def _by_name(spec: str, options: OpenOptions) -> Located:
     if options.revision and hub[2] and options.revision != hub[2]:
         raise RmbenchError(f"--revision {options.revision} contradicts {spec}.")
     pinned = card_of_hub.revision if card_of_hub else None
-    return _on_hub(hub[1], options.revision or hub[2] or pinned, card_of_hub, options)
+    return on_hub(hub[1], options.revision or hub[2] or pinned, card_of_hub, options)
 
 
 def _unknown(spec: str, names: list[str]) -> str:
@@ -115,9 +115,11 @@ def _unknown(spec: str, names: list[str]) -> str:
     )
 
 
-def _on_hub(hub: str, revision: str | None, card: Card | None, options: OpenOptions) -> Located:
+def on_hub(hub: str, revision: str | None, card: Card | None, options: OpenOptions, option: str = "--model") -> Located:
+    """The files of a hub repository, downloaded where they are not in the cache; raises RmbenchError as `locate`, which
+    says by which option a copy would be named."""
     from rmbench.models.checkpoint.hub import download
 
     weights = card.weights if card else None
-    found = download(hub, revision, code=options.trust_remote_code, weights=weights)
+    found = download(hub, revision, code=options.trust_remote_code, weights=weights, option=option)
     return Located(found.folder, f"{hub}/{weights}" if weights else hub, found.commit, card)

@@ -30,7 +30,7 @@ __all__ = [
 Schema = TypeVar("Schema")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_SETTINGS = ("adapter", "ref_model", "dtype", "attn", "max_length", "special_tokens")
+_SETTINGS = ("adapter", "base_model", "ref_model", "dtype", "attn", "max_length", "special_tokens")
 """Options that change scores, whose values read well in a name."""
 _NAME = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
@@ -223,6 +223,9 @@ class OpenOptions:
     name: str | None = option(None, "What a Python function is called in tables and records.", commands=())
     revision: str | None = option(None, "Hub revision of the model: a commit, branch or tag.")
     adapter: str | None = option(None, "Model family, if the checkpoint does not show it.", metavar="FAMILY")
+    base_model: str | None = option(
+        None, "Base of an adapter. [default: the one that adapter_config.json names]", metavar="MODEL"
+    )
     ref_model: str | None = option(None, "Reference policy of an implicit reward.", metavar="MODEL")
     device: str = option("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
     dtype: str = option(

@@ -12,7 +12,7 @@ from rmbench.models.baselines.relevance import EmbeddedText, Pooling, RelevanceS
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
 from rmbench.models.checkpoint.opening import Family, Opening
-from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint, read_json
+from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.options import OpenOptions
 from rmbench.models.text.open import own_length, pad_id, throwaway
 from rmbench.models.text.tokens import affixes
@@ -70,15 +70,16 @@ def open_relevance(wanted: RelevanceSettings, options: OpenOptions) -> Relevance
 def _opening(wanted: RelevanceSettings, options: OpenOptions) -> tuple[Opening, str, Pooling]:
     """The embedder's files as what is opened, its name, and how its states are pooled."""
     from rmbench.models.locate import locate
+    from rmbench.models.located import digest_of, read_located
 
     found = locate(wanted.embedder, options)
     if found is None:
         raise RmbenchError(f"--model-args embedder={wanted.embedder}: expected a folder or a hub id (org/name).")
-    checkpoint = read_checkpoint(found.folder, allow_pickle=options.allow_pickle)
+    checkpoint = read_located(found, options)
     if checkpoint.config.get("is_encoder_decoder"):
         raise RmbenchError(f"{found.folder} is an encoder with a decoder, which is no sentence embedder.")
     _check_modules(checkpoint)
-    digest = found.commit or digest_files(found.folder)
+    digest = digest_of(found, checkpoint)
     name = "baseline:relevance"
     pinned = hashlib.sha256(f"{digest} {wanted.model_dump_json(exclude={'embedder'})}".encode()).hexdigest()
     opening = Opening(

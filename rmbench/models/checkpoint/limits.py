@@ -11,7 +11,7 @@ from typing import Any
 from rmbench.errors import RmbenchError
 from rmbench.untrusted.files import MIB, check_file
 
-__all__ = ["check_config", "check_folder", "check_parameters", "longest"]
+__all__ = ["check_config", "check_folder", "check_parameters", "longest", "whole_numbers"]
 
 _READ = frozenset((".json", ".jinja", ".model", ".txt", ".vocab", ".py", ".safetensors", ".bin", ".pt", ".pth"))
 _FOLDERS = (".", "additional_chat_templates")
@@ -77,14 +77,14 @@ def check_config(config: Mapping[str, Any], widest: int, where: object) -> None:
         (_PARTS, _MOST_PARTS, "no model has as many as"),
         (_ANY, 2**63 - 1, "the largest number of 64 bits is"),
     )
-    for key, value in _whole_numbers(config):
+    for key, value in whole_numbers(config):
         most, why = next((most, why) for name, most, why in rules if name.fullmatch(key.rpartition(".")[2]))
         if abs(value) > most:
             shown = f"{value:,}" if abs(value) < 2**63 else "of more than 64 bits"
             raise RmbenchError(f'{where}: "{key}" is {shown}, but {why} {most:,}.')
 
 
-def _whole_numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+def whole_numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Every whole number of a configuration with the dotted key that it is under."""
     waiting: list[tuple[str, Any]] = [("", config)]
     while waiting:

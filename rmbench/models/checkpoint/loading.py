@@ -21,6 +21,7 @@ from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.models.checkpoint.unused import accepted_unused, refuse_unscaled
+from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG
 from rmbench.models.options import OpenOptions
 from rmbench.models.text.special import LiteralTokenizer
 
@@ -100,9 +101,10 @@ def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
     where there is none, or where it cannot."""
     from transformers import AutoTokenizer
 
-    with quiet(), explained(f"the tokenizer of {checkpoint.folder}"):
+    folder = checkpoint.tokenizer_folder
+    with quiet(), explained(f"the tokenizer of {folder}"):
         tokenizer = AutoTokenizer.from_pretrained(
-            checkpoint.folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+            folder, trust_remote_code=options.trust_remote_code, local_files_only=True
         )
     if options.special_tokens == "parsed":
         return tokenizer
@@ -187,7 +189,7 @@ def _load(
     import transformers
 
     trusted = options.trust_remote_code
-    if "model_type" in changes:  # the library does not know the checkpoint's own
+    if "model_type" in changes or checkpoint.source is not None:  # the library does not know what config.json says
         config = transformers.AutoConfig.for_model(**{**checkpoint.config, **changes})
     else:
         config = transformers.AutoConfig.from_pretrained(
@@ -207,10 +209,11 @@ def _load(
     if type(config) in automatic._model_mapping:  # not for remote code, which the user trusts
         make = automatic._model_mapping[type(config)]
         check_parameters(make, deepcopy(config), checkpoint.size, checkpoint.folder, packed=_scaled(checkpoint))
-    if (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
+    made = checkpoint.source is not None or ADAPTER_CONFIG in checkpoint.files  # which the library would load as well
+    if made or (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
         # The library reads torch files with weights_only alone, whatever it is told, no shards without an index, and
         # names as they are.
-        state = checkpoint_state(checkpoint, options)
+        state = checkpoint_state(checkpoint, options, placement.dtype)
         return automatic._model_mapping[type(config)].from_pretrained(None, state_dict=state, **arguments)
     return automatic.from_pretrained(
         checkpoint.folder,

@@ -92,6 +92,8 @@ class Opening:
         self, settings: Mapping[str, Setting], parameters: int | None, *, modalities: Sequence[str] = ("text",)
     ) -> ModelFacts:
         """The model's facts for the record; `settings` is everything that changes a number."""
+        if self.checkpoint.source is not None:
+            settings = {**settings, **self.checkpoint.source.settings}
         if self.options.ignore_tensors:
             settings = {**settings, "ignore_tensors": ", ".join(self.options.ignore_tensors)}
         if self.options.special_tokens != "parsed":

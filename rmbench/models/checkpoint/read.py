@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import math
 import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.adapter import refuse_adapter
+from rmbench.models.checkpoint.headers import Tensor, tensors_in
 from rmbench.models.checkpoint.limits import check_config, check_folder
 from rmbench.models.checkpoint.names import plain_names
 from rmbench.models.checkpoint.tokenizer_limits import check_tokenizer
@@ -28,18 +24,16 @@ from rmbench.models.checkpoint.weight_files import (
     read_json,
     weight_files,
 )
-from rmbench.untrusted.kind import refuse_stand_in
+from rmbench.types import Setting
 
 __all__ = [
     "HEADLIKE",
     "Checkpoint",
-    "Tensor",
-    "check_archive",
+    "Source",
+    "check_beside",
     "digest_files",
     "read_checkpoint",
     "read_json",
-    "tensors_in",
-    "unwrapped",
 ]
 
 HEADLIKE = re.compile(
@@ -48,32 +42,39 @@ HEADLIKE = re.compile(
 )
 """Found in names of tensors that look like a head's."""
 _INSIDE_LAYERS = re.compile(r"\.\d+\..*(attn|attention|mlp)|^lm_head\.")
-_LARGEST_HEADER = 100 * 2**20
-"""Bytes; safetensors' own limit."""
-_BITS = {
-    **dict.fromkeys(("F4",), 4),
-    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
-    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
-    **dict.fromkeys(("I32", "U32", "F32"), 32),
-    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
-}
-"""dtype of safetensors -> bits of an element."""
 _OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
 """Files that libraries read and that hold a JSON object; what they say of one that does not names no file."""
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "spm.model")
+"""Files one of which every tokenizer has."""
 _LARGEST_HEAD = 32
 """Tensors; a file of more is another model."""
 _READ_SUFFIXES = frozenset(".json .safetensors .bin .pt .pth .model .txt .jinja .py .vocab".split())
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """A tensor's place in a checkpoint."""
+class Source(Protocol):
+    """What makes tensors in memory where no file holds them as they are: an adapter and its base, a GGUF file."""
 
-    file: str
-    shape: tuple[int, ...]
-    dtype: str
-    """As the file spells it: "BF16", "F32", "bfloat16" ..."""
+    @property
+    def why(self) -> str:
+        """One line on what is made of what."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """The same for the record."""
+
+    @property
+    def digest(self) -> str:
+        """What pins the files outside the checkpoint's folder; "" where there are none."""
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder with a tokenizer where the checkpoint's own has none."""
+
+    def makes(self, name: str) -> bool:
+        """Whether a tensor of this name is in no file as it is."""
+
+    def state(self, dtype: Any) -> dict[str, Any]:
+        """All tensors by name on the CPU, in a floating dtype of torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class Checkpoint:
     """Name in the file -> name in `tensors`, where a wrapper put something before or into it."""
     indexed: bool = True
     """False: shards that no index names, which the library does not find."""
+    source: Source | None = None
+    """None: the files of weights hold the tensors as they are."""
 
     def beside(self, file: str) -> str | None:
         """The file of this name, or of the same with the other suffix of weights; None where there is neither."""
@@ -111,6 +114,12 @@ class Checkpoint:
                     if len(tensors) <= _LARGEST_HEAD and any(map(HEADLIKE.search, tensors)):
                         found[name] = tensors
         return found
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The folder with the tokenizer's files: the checkpoint's own where it holds any, else its source's."""
+        own = self.source is None or any(name in self.files for name in TOKENIZERS)
+        return self.folder if own or self.source is None else self.source.tokenizer
 
     @property
     def size(self) -> int:
@@ -148,11 +157,7 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
         RmbenchError: no config.json, no weights, a shard that is missing or cut off, or a torch file that holds more
             than tensors while `allow_pickle` is False.
     """
-    check_folder(folder)
-    held = {name: read_json(folder / name) for name in _OBJECTS if (folder / name).exists()}
-    if "tokenizer.json" in held:
-        check_tokenizer(held["tokenizer.json"], folder / "tokenizer.json")
-    refuse_adapter(folder)
+    check_beside(folder)
     files = weight_files(folder, weights)
     config = _config(folder, lone=bool(files) and not is_usual(files[0]))
     if not files:
@@ -176,10 +181,12 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
     )
 
 
-def tensors_in(file: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:
-    """Names and shapes of one file's tensors; raises RmbenchError as `read_checkpoint` does."""
-    refuse_stand_in(file)
-    return _safetensors_header(file) if file.suffix == ".safetensors" else _torch_header(file, allow_pickle)
+def check_beside(folder: Path) -> None:
+    """Raise RmbenchError for a folder with a file beside the weights that no library should read."""
+    check_folder(folder)
+    held = {name: read_json(folder / name) for name in _OBJECTS if (folder / name).exists()}
+    if "tokenizer.json" in held:
+        check_tokenizer(held["tokenizer.json"], folder / "tokenizer.json")
 
 
 def digest_files(folder: Path) -> str:
@@ -198,14 +205,6 @@ def digest_files(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def unwrapped(state: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """The mapping of names to tensors in what a torch file holds."""
-    inner = state.get("state_dict")
-    if isinstance(inner, Mapping):
-        state = inner
-    return {str(name): value for name, value in state.items()}
-
-
 def _config(folder: Path, *, lone: bool) -> dict[str, Any]:
     """config.json; open_clip's where that is missing or of a library that names no class; none is needed by a lone
     torch file."""
@@ -213,87 +212,3 @@ def _config(folder: Path, *, lone: bool) -> dict[str, Any]:
     if not by_open_clip(folder):
         return {} if lone and not file.exists() else read_json(file)
     return read_json(own)
-
-
-def _safetensors_header(file: Path) -> dict[str, Tensor]:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > min(size - 8, _LARGEST_HEADER):
-            raise RmbenchError(f"{file} is no safetensors file, or it is cut off.")
-        try:
-            header = json.loads(stream.read(length))
-            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            tensors = {name: _tensor(file.name, entry) for name, entry in entries.items()}
-            places = sorted((tuple(entry["data_offsets"]), name) for name, entry in entries.items())
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-            raise RmbenchError(f"{file} has a broken safetensors header: {error}") from error
-    end = 0
-    for (start, stop), name in places:
-        if start != end or stop - start != _bytes_of(tensors[name]):
-            raise RmbenchError(
-                f"{file} has a broken safetensors header: {name} {list(tensors[name].shape)} of {tensors[name].dtype} "
-                f"is said to be bytes {start} to {stop} of the data, which before it has {end}."
-            )
-        end = stop
-    if size < 8 + length + end:
-        raise RmbenchError(f"{file} is cut off: {size} bytes of {8 + length + end}.")
-    return tensors
-
-
-def _tensor(file: str, entry: Mapping[str, Any]) -> Tensor:
-    """A tensor of a safetensors header; raises TypeError or ValueError for one that is none."""
-    shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
-    if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, *offsets)) or len(offsets) != 2:
-        raise ValueError(f"shape {str(shape)[:80]} and offsets {str(offsets)[:80]} are no such")
-    if dtype not in _BITS:
-        raise ValueError(f"dtype {str(dtype)[:80]} is unknown")
-    return Tensor(file, tuple(shape), dtype)
-
-
-def _bytes_of(tensor: Tensor) -> int:
-    return math.prod(tensor.shape) * _BITS[tensor.dtype] // 8
-
-
-def _torch_header(file: Path, allow_pickle: bool) -> dict[str, Tensor]:
-    """Names and shapes from a torch file, without storage being read."""
-    import pickle
-
-    import torch
-
-    try:
-        check_archive(file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on a pickle's protocol
-            state = torch.load(file, map_location="meta", weights_only=not allow_pickle)
-    except RmbenchError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise RmbenchError(
-            f"{file} holds more than tensors, and unpickling it would run code. If you made it yourself, pass "
-            "--allow-pickle; better, save the model as safetensors."
-        ) from error
-    except Exception as error:  # a torch file is untrusted and fails in many ways
-        raise RmbenchError(f"{file} is no readable torch file: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(state, dict):
-        raise RmbenchError(f"{file} must hold a mapping of names to tensors, not {type(state).__name__}.")
-    tensors = {name: value for name, value in unwrapped(state).items() if isinstance(value, torch.Tensor)}
-    for name, value in tensors.items():
-        if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise RmbenchError(f"{file}: {name} {list(value.shape)} is not stored in full.")
-    return {
-        name: Tensor(file.name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
-        for name, value in tensors.items()
-    }
-
-
-def check_archive(file: Path) -> None:
-    """Raise RmbenchError for an archive whose entries are not stored as they are, as torch.save stores them: one may be
-    far larger than its file. Older torch files are no archives."""
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-        if any(
-            entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size for entry in entries
-        ):
-            raise RmbenchError(f"{file} is no torch file: entries of the archive are compressed.")

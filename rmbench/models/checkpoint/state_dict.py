@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.headers import check_archive, unwrapped
 from rmbench.models.checkpoint.names import plain_names
-from rmbench.models.checkpoint.read import Checkpoint, check_archive, unwrapped
+from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.unused import ignored, refuse_unscaled
 from rmbench.models.options import OpenOptions
 
@@ -46,9 +47,14 @@ def _stored(file: Path, *, allow_pickle: bool) -> dict[str, torch.Tensor]:
     return {name: value for name, value in unwrapped(state).items() if isinstance(value, torch.Tensor)}
 
 
-def checkpoint_state(checkpoint: Checkpoint, options: OpenOptions) -> dict[str, torch.Tensor]:
-    """All tensors of a checkpoint but those that the user ignores; raises as `load_state` does, and for weights in 8
-    bits, whose scales nothing here would use."""
+def checkpoint_state(
+    checkpoint: Checkpoint, options: OpenOptions, dtype: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint but those that the user ignores, as they are stored, or in `dtype` where they are
+    made; raises as `load_state` does, and for weights in 8 bits, whose scales nothing here would use."""
+    if checkpoint.source is not None:
+        made = checkpoint.source.state(dtype)
+        return {name: tensor for name, tensor in made.items() if not ignored(name, options.ignore_tensors)}
     refuse_unscaled(checkpoint, scaled=False)
     state: dict[str, torch.Tensor] = {}
     for file in sorted({tensor.file for tensor in checkpoint.tensors.values()}):
@@ -73,6 +79,10 @@ def read_tensors(
     """
     wanted = list(names)
     found: dict[str, torch.Tensor] = {}
+    source = checkpoint.source
+    if file is None and source is not None and any(map(source.makes, wanted)):
+        made = source.state(torch.float32)
+        return {name: made[name] for name in wanted}
     if file is not None:
         if (beside := checkpoint.beside(file)) is None:
             raise RmbenchError(f"{checkpoint.folder / file} does not exist: the model's head is kept there.")

@@ -13,6 +13,7 @@ from rmbench.untrusted.files import read_text
 from rmbench.untrusted.kind import refuse_stand_in
 
 __all__ = [
+    "ADAPTER_CONFIG",
     "LEFT_BY_TRAINING",
     "OPEN_CLIP_CONFIG",
     "by_open_clip",
@@ -27,6 +28,7 @@ _OPEN_CLIP = (("open_clip_model", ".safetensors"), ("open_clip_pytorch_model", "
 _SHARD = re.compile(r"(?P<stem>\w+)-(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
 _MOST_SHARDS = 10_000
 LEFT_BY_TRAINING = ("optimizer", "scheduler", "rng_state", "scaler", "trainer_state", "training_args", "all_results")
+ADAPTER_CONFIG = "adapter_config.json"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
@@ -46,7 +48,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
     """The file that is asked for; else those that transformers would read, one or the shards that the index names,
-    safetensors first, or those of open_clip; else the folder's only torch file."""
+    safetensors first, or those of open_clip; else an adapter's; else the folder's only torch file."""
     if weights is not None:
         if not (folder / weights).is_file():
             raise RmbenchError(f"{folder / weights} does not exist.")
@@ -62,6 +64,9 @@ def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
             return _indexed(folder, index, sorted(set(shards.values())))
         if found := _numbered(folder, stem, suffix):
             return found
+    if (folder / ADAPTER_CONFIG).is_file():
+        adapters = [folder / f"adapter_model{suffix}" for suffix in (".safetensors", ".bin")]
+        return [file for file in adapters if file.exists()][:1]
     return _lone_file(folder)
 
 

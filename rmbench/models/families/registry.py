@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.opening import Family, Fit, Opening
-from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
+from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.locate import Located
+from rmbench.models.located import digest_of, read_located
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Responder, Scorer
 
@@ -186,13 +188,19 @@ def _refusal(
         return start + f"A head lies next to the weights in {file} ({shown}): if it gives the reward, {way}."
     if any(name.endswith("ForCausalLM") for name in checkpoint.architectures) and not found:
         ways = f" ({', '.join(sorted(set(others)))})" if others else ""
+        reference = "--ref-model base (its base as the reference)" if checkpoint.source else "--ref-model"
         return start + (
             "This is a language model without a reward head. If its log-probabilities are the reward, pass --adapter "
-            f"implicit, and --ref-model where there is a reference{ways}."
+            f"implicit, and {reference} where there is a reference{ways}."
         )
     if not found:
         way = f" If it is no such model, pass --adapter with one of {', '.join(sorted(set(others)))}." if others else ""
         invented = "A scalar reward model has a head, score.weight or classifier.weight; loading would invent one."
+        if checkpoint.source is not None:
+            invented += (
+                " Here neither the adapter nor its base has one; peft saves it where the trainer names it in "
+                "modules_to_save."
+            )
         return start + invented + way
     if others:
         return start + (
@@ -210,9 +218,7 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
     """
     from rmbench.models.families.scalar.family import family_of_card
 
-    folder, card = found.folder, found.card
-    weights = card.weights if card else None
-    checkpoint = read_checkpoint(folder, allow_pickle=options.allow_pickle, weights=weights)
+    card, checkpoint = found.card, read_located(found, options)
     known = families()
     asked, by = _named_family(card, options)
     if card is not None and card.head is not None and asked is None:
@@ -225,7 +231,9 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
         )
     if options.ref_model is not None and family.name != "implicit":
         raise RmbenchError(f"--ref-model {options.ref_model}: a {family.name} model has no reference, {family.why}.")
-    digest = found.commit or digest_files(folder)
+    if checkpoint.source is not None:
+        family = replace(family, why=f"{family.why}; {checkpoint.source.why}")
+    digest = digest_of(found, checkpoint)
     card = card or Card(name="none", family=family.name, verified=False)
     return Opening(found.name, found.commit or digest[:8], digest, checkpoint, family, card, options)
 

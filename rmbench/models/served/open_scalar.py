@@ -36,6 +36,10 @@ def check_servable(opening: Opening) -> None:
             f"{folder} is a {family.name} model of the layout {family.layout}; a server computes stock sequence "
             "classifiers alone. Run it in this process: --model with the folder or hub id itself."
         )
+    if opening.checkpoint.source is not None:
+        raise RmbenchError(
+            f"{folder}: {opening.checkpoint.source.why} in this process alone: --model with the folder itself."
+        )
     shape = opening.checkpoint.tensors["score.weight"].shape
     if shape[0] != 1:
         raise RmbenchError(f"{folder}: score.weight has {shape[0]} labels; a scalar reward model has exactly one.")

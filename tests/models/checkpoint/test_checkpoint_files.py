@@ -19,27 +19,21 @@ def rewards(model: Any, rows: Any, tiny: SimpleNamespace) -> list[float]:
     return [float(one) for one in model.forward(tiny.batch(rows, tiny.PAD))["reward"][:, 0]]
 
 
-class TestAdapter:
-    @pytest.mark.parametrize("files", [("adapter_model.safetensors",), ("adapter_model.bin", "value_head.bin")])
-    @pytest.mark.parametrize("base", ["org/base", None])
-    def test_the_base_and_the_merge_are_named(self, files: tuple[str, ...], base: str | None, tmp_path: Path) -> None:
-        config = {"peft_type": "LORA", "base_model_name_or_path": base}
-        (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-        tensors = {"base_model.model.score.weight": torch.ones(1, 8)}
-        for file in files:
-            save = save_file if file.endswith("safetensors") else torch.save
-            save(tensors, tmp_path / file)
-        named = base or "a base model that adapter_config.json does not name"
-        with pytest.raises(RmbenchError, match=rf"a LoRA adapter of {named}, and must be merged.*merge_and_unload"):
-            open_model(str(tmp_path))
+def rewards_of(folder: Path, tiny: SimpleNamespace) -> list[float]:
+    model: Any = open_model(str(folder), OpenOptions(device="cpu"))
+    return rewards(model, model.encode(tiny.requests(4)), tiny)
 
+
+class TestAdapter:
     @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_model.bin"])
     def test_an_adapter_beside_a_whole_model_is_not_left_out(
         self, file: str, tmp_path: Path, tiny: SimpleNamespace
     ) -> None:
         tiny.checkpoint(tmp_path)
-        (tmp_path / "adapter_config.json").write_text("{}")
-        open_model(str(tmp_path))  # what a merge may leave behind
+        before = rewards_of(tmp_path, tiny)
+        config = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "other"), "r": 4}
+        (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+        assert rewards_of(tmp_path, tiny) == before  # what a merge may leave behind
         save = save_file if file.endswith("safetensors") else torch.save
         save({"base_model.model.score.weight": torch.ones(1, 8)}, tmp_path / file)
         with pytest.raises(
@@ -66,7 +60,8 @@ class TestHeadNextToTheWeights:
         return tmp_path
 
     def test_the_file_and_the_layout_are_named(self, folder: Path) -> None:
-        found = rf"next to the weights in {self.file} \(v_head\.summary.*\[1, 32\].*--adapter skywork-vl\.$"
+        layouts = "llama-factory or skywork-vl"
+        found = rf"next to the weights in {self.file} \(v_head\.summary.*\[1, 32\].*--adapter {layouts}\.$"
         with pytest.raises(RmbenchError, match=found) as caught:
             open_model(str(folder))
         assert "implicit" not in str(caught.value)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.read import Checkpoint, Tensor, digest_files, read_checkpoint
+from rmbench.models.checkpoint.headers import Tensor
+from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
 from rmbench.models.families.registry import decide
 from tests._make import make_checkpoint
 

@@ -78,7 +78,7 @@ def _references(opening: Opening, wanted: ImplicitSettings) -> tuple[Reference, 
             f"{', '.join(WITH_REFERENCE)}."
         )
     declared = wanted.ref_model if wanted.score in (None, *WITH_REFERENCE) else None
-    references = find_references(asked or declared, opening.options)
+    references = find_references(asked or declared, opening.options, opening.checkpoint)
     for reference in references:
         if reference.digest == opening.digest:
             raise RmbenchError(f"--ref-model {reference.name} is the policy itself, so every reward would be the same.")

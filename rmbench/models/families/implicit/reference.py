@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.adapter import Adapter
 from rmbench.models.checkpoint.loading import load_tokenizer
-from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
+from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.options import OpenOptions
 
 __all__ = ["Reference", "check_tokenizer", "find_references"]
@@ -21,6 +22,7 @@ _PROBES = (
     "don't stop; 3.14159 2024-07-26 https://example.org/?q=a&b=c",
 )
 _SHOWN = 3
+_BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +36,33 @@ class Reference:
     checkpoint: Checkpoint
 
 
-def find_references(given: str | None, options: OpenOptions) -> tuple[Reference, ...]:
-    """The references that `given` names: a folder, a hub id, or several joined by commas.
+def find_references(given: str | None, options: OpenOptions, policy: Checkpoint) -> tuple[Reference, ...]:
+    """The references that `given` names: a folder, a hub id, or several joined by commas; "base", where no folder is
+    called so, for the base of a policy that is an adapter.
 
     Raises:
         RmbenchError: one of them is no checkpoint or is not to be had.
     """
     if not given:
         return ()
+    if given == _BASE and not Path(given).is_dir():
+        return (_base_of(policy),)
     names = [given] if Path(given).is_dir() else [name.strip() for name in given.split(",")]
     return tuple(_found(name, replace(options, revision=None)) for name in names)
 
 
+def _base_of(policy: Checkpoint) -> Reference:
+    if not isinstance(policy.source, Adapter):
+        raise RmbenchError(
+            f"--ref-model {_BASE}: {policy.folder} is no adapter, so it has no base: name the reference."
+        )
+    base = policy.source.base
+    return Reference(base.name, base.digest, base.checkpoint)
+
+
 def _found(name: str, options: OpenOptions) -> Reference:
     from rmbench.models.locate import locate
+    from rmbench.models.located import digest_of, read_located
 
     try:
         located = locate(name, options)
@@ -55,8 +70,8 @@ def _found(name: str, options: OpenOptions) -> Reference:
         raise RmbenchError(f"--ref-model {name}: {error}") from error
     if located is None:
         raise RmbenchError(f"--ref-model {name}: a reference is a checkpoint, a folder or a hub id.")
-    checkpoint = read_checkpoint(located.folder, allow_pickle=options.allow_pickle)
-    digest = located.commit or digest_files(located.folder)
+    checkpoint = read_located(located, options)
+    digest = digest_of(located, checkpoint)
     return Reference(f"{located.name}@{located.commit or digest[:8]}", digest, checkpoint)
 
 

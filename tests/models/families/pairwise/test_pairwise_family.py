@@ -13,7 +13,8 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.answers import outcomes, scores
-from rmbench.models.checkpoint.read import Checkpoint, Tensor, read_checkpoint
+from rmbench.models.checkpoint.headers import Tensor
+from rmbench.models.checkpoint.read import Checkpoint, read_checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import Scorer

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.read import Checkpoint, Tensor, read_checkpoint
+from rmbench.models.checkpoint.headers import Tensor
+from rmbench.models.checkpoint.read import Checkpoint, read_checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.families.vision.clip.architecture import chosen, named_config, shapes_of
 from rmbench.models.open import OpenOptions, open_model

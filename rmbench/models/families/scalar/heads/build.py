@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.read import Checkpoint, tensors_in
+from rmbench.models.checkpoint.headers import tensors_in
+from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.families.scalar.heads.forward import Gating, Normaliser, ScoreHead, WeighedHead
 from rmbench.models.families.scalar.heads.ideal import IdealPointHead

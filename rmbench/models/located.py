@@ -1,0 +1,75 @@
+"""Reads what was located: a checkpoint as its folder holds it, or an adapter over its base; and what pins its files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.adapter import Base
+from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
+from rmbench.models.checkpoint.read_adapter import is_adapter, named_base, read_adapter
+from rmbench.models.locate import Located, locate, on_hub
+from rmbench.models.options import OpenOptions
+
+__all__ = ["digest_of", "read_located"]
+
+_MOST_BASES = 8
+"""Adapters over adapters; more are a circle."""
+
+
+def read_located(found: Located, options: OpenOptions) -> Checkpoint:
+    """The checkpoint; of an adapter's folder, that of the merged model.
+
+    Raises:
+        RmbenchError: the files are broken, or an adapter's base is not to be had.
+    """
+    return _read(found, options, above=())
+
+
+def digest_of(found: Located, checkpoint: Checkpoint) -> str:
+    """What pins the files: the hub's commit, or sha256 over their content; with an adapter's base, sha256 over both."""
+    own = found.commit or digest_files(found.folder)
+    others = checkpoint.source.digest if checkpoint.source else ""
+    return hashlib.sha256(f"{own} {others}".encode()).hexdigest() if others else own
+
+
+def _read(found: Located, options: OpenOptions, above: tuple[Path, ...]) -> Checkpoint:
+    weights = found.card.weights if found.card else None
+    if weights is not None or not is_adapter(found.folder):
+        if options.base_model is not None and not above:
+            raise RmbenchError(f"--base-model {options.base_model}: {found.folder} holds a whole model, no adapter.")
+        return read_checkpoint(found.folder, allow_pickle=options.allow_pickle, weights=weights)
+    if len(above) >= _MOST_BASES:
+        raise RmbenchError(f"{above[0]}: its base is an adapter whose base is an adapter, and so on in a circle.")
+    located = _base_of(found, options)
+    below = _read(located, replace(options, base_model=None), (*above, found.folder))
+    digest = digest_of(located, below)
+    base = Base(f"{located.name}@{(located.commit or digest)[:8]}", digest, below)
+    return read_adapter(found.folder, base, options)
+
+
+def _base_of(found: Located, options: OpenOptions) -> Located:
+    """The files of an adapter's base: as the user says, else as adapter_config.json does."""
+    options, asked = replace(options, revision=None, base_model=None), options.base_model
+    if asked is not None:
+        located = locate(asked, options)
+        if located is None:
+            raise RmbenchError(f"--base-model {asked}: a base is a checkpoint, a folder or a hub id.")
+        return located
+    name, revision = named_base(found.folder)
+    if not name:
+        raise RmbenchError(f"{found.folder}: adapter_config.json names no base model: name it by --base-model.")
+    for folder in (Path(name), found.folder / name, found.folder.parent / name):
+        if folder.is_dir():
+            return Located(folder, folder.resolve().name, None, None)
+    if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise RmbenchError(
+            f"{found.folder}: its base is the folder {name}, by adapter_config.json, and there is none such here: say "
+            "where it lies by --base-model."
+        )
+    try:
+        return on_hub(name, revision, None, options, "--base-model")
+    except RmbenchError as error:
+        raise RmbenchError(f"{found.folder} is an adapter of {name}. {error}") from error
