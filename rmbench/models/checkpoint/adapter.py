@@ -46,7 +46,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter and its base, a `Source` of merged tensors."""
+    """An adapter and its base; all of a `Source` but its tensors."""
 
     folder: Path
     config: Mapping[str, Any]
@@ -132,12 +132,6 @@ class Adapter:
     def makes(self, name: str) -> bool:
         """Whether merging changes a tensor of this name."""
         return name.rpartition(".")[0] in self.touched or bool(TABLES.fullmatch(name) and self.unties)
-
-    def state(self, dtype: Any) -> dict[str, Any]:
-        """The merged tensors by name on the CPU; raises RmbenchError where peft is missing or cannot merge."""
-        from rmbench.models.checkpoint.merge import merged_state
-
-        return merged_state(self, dtype)
 
     @property
     def _part(self) -> re.Pattern[str]:

@@ -18,7 +18,7 @@ from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG
 
-__all__ = ["merged_state"]
+__all__ = ["MergedAdapter"]
 
 _UNMERGED = ("layer_replication", "alora_invocation_tokens", "arrow_config")
 """Keys of adapter_config.json of what no change of the base's weights can stand for."""
@@ -26,7 +26,15 @@ _LANGUAGE_HEADS = r"(lm_head|embed_out)\..*"
 _MANY = 4
 
 
-def merged_state(adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+class MergedAdapter(Adapter):
+    """A `Source` of merged tensors."""
+
+    def state(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """As `_merged_state`."""
+        return _merged_state(self, dtype)
+
+
+def _merged_state(adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """All tensors of the merged model by name, on the CPU. Changes of weights are computed in float32 and added to the
     base's in `dtype`.
 

@@ -62,11 +62,13 @@ def read_adapter(folder: Path, base: Base, options: OpenOptions) -> Checkpoint:
     Raises:
         RmbenchError: a broken file, a method that cannot be merged, a base that is quantised.
     """
+    from rmbench.models.checkpoint.merge import MergedAdapter
+
     check_beside(folder)
     config = _method(folder)
     tensors, stored = _tensors(folder, options)
     _check_ranks(config, tensors, folder / ADAPTER_CONFIG)
-    adapter = Adapter(folder, config, tensors, stored, base, options)
+    adapter = MergedAdapter(folder, config, tensors, stored, base, options)
     if not adapter.touched and not adapter.whole:
         raise RmbenchError(f"{folder} holds no tensors of a {adapter.method} adapter.")
     below = base.checkpoint
