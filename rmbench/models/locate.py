@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.checkpoint.run_folder import name_of, with_weights
 from rmbench.models.fakes import FAKES
 from rmbench.models.options import OpenOptions
 
 if TYPE_CHECKING:
     from rmbench.models.card import Card
 
-__all__ = ["EXTERNAL_KINDS", "Located", "is_external", "locate", "on_hub"]
+__all__ = ["EXTERNAL_KINDS", "Located", "in_folder", "is_external", "locate", "on_hub"]
 
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?")
 _PATH = re.compile(r"\.{0,2}/|~|.*/$|[^:@]*/[^@]*/")
@@ -50,7 +51,7 @@ def locate(spec: str, options: OpenOptions) -> Located | None:
     if colon and kind.replace("_", "-") in _KINDS:
         return None
     if spec and Path(spec).is_dir() and ("/" in spec or not _is_ours(spec)):
-        return _in_folder(Path(spec), options)
+        return in_folder(Path(spec), options)
     return _by_name(spec, options)
 
 
@@ -71,10 +72,12 @@ def _is_ours(spec: str) -> bool:
     return name in _bundled() or name in cards()
 
 
-def _in_folder(folder: Path, options: OpenOptions) -> Located:
+def in_folder(folder: Path, options: OpenOptions) -> Located:
+    """The files of a folder, or of the only checkpoint of a training run; raises RmbenchError as `locate`."""
     if options.revision:
         raise RmbenchError(f"--revision {options.revision}: {folder} is a folder, and folders have no revisions.")
-    return Located(folder, folder.resolve().name, None, None)
+    taken = with_weights(folder, options.note)
+    return Located(taken, name_of(taken), None, None)
 
 
 def _by_name(spec: str, options: OpenOptions) -> Located:

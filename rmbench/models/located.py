@@ -10,7 +10,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.adapter import Base
 from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
 from rmbench.models.checkpoint.read_adapter import is_adapter, named_base, read_adapter
-from rmbench.models.locate import Located, locate, on_hub
+from rmbench.models.locate import Located, in_folder, locate, on_hub
 from rmbench.models.options import OpenOptions
 
 __all__ = ["digest_of", "read_located"]
@@ -63,7 +63,7 @@ def _base_of(found: Located, options: OpenOptions) -> Located:
         raise RmbenchError(f"{found.folder}: adapter_config.json names no base model: name it by --base-model.")
     for folder in (Path(name), found.folder / name, found.folder.parent / name):
         if folder.is_dir():
-            return Located(folder, folder.resolve().name, None, None)
+            return in_folder(folder, options)
     if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise RmbenchError(
             f"{found.folder}: its base is the folder {name}, by adapter_config.json, and there is none such here: say "

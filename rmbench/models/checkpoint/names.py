@@ -12,6 +12,7 @@ __all__ = ["other_prefix", "plain_names"]
 
 _WRAPPER = re.compile(r"(?:(?<=\.)|^)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\.")
 """Parts of names that no model has by itself, wherever they stand."""
+_PREFIXES = ("module.", "base_model.model.", "pretrained_model.", "model.")
 _TOP_HEAD = re.compile(r"(score|scores|classifier|[a-z]+_head|head|v_head|out_proj|lm_head|embed_out)\.")
 """Heads of library models, which stand outside the backbone."""
 
@@ -19,8 +20,9 @@ _TOP_HEAD = re.compile(r"(score|scores|classifier|[a-z]+_head|head|v_head|out_pr
 def plain_names(names: Iterable[str], where: str) -> dict[str, str]:
     """Stored name -> name without wrappers, for the tensors of a whole checkpoint.
 
-    `module.` is taken off where all tensors have it. So is `model.`, but only where a head or another `model.` follows:
-    backbones of the library have one of their own.
+    `module.` is taken off where all tensors have it, so is peft's `base_model.model.`; TRL's `pretrained_model.` where
+    all but a value head have it; `model.` only where a head or another `model.` follows: backbones of the library have
+    one of their own.
 
     Raises:
         RmbenchError: two tensors would have the same name, or some but not all have `module.`.
@@ -32,7 +34,7 @@ def plain_names(names: Iterable[str], where: str) -> dict[str, str]:
             f"{where}: {len(plain) - len(without)} of {len(plain)} tensors have the prefix 'module.' of training in "
             f"parallel, and {', '.join(without[:3])} do not: save the model without it."
         )
-    while prefix := next((one for one in ("module.", "model.") if _covers(one, plain.values())), ""):
+    while prefix := next((one for one in _PREFIXES if _covers(one, plain.values())), ""):
         plain = {name: _WRAPPER.sub("", short.removeprefix(prefix)) for name, short in plain.items()}
     stored: dict[str, str] = {}
     for name, short in plain.items():
@@ -46,11 +48,11 @@ def plain_names(names: Iterable[str], where: str) -> dict[str, str]:
 
 def _covers(prefix: str, names: Iterable[str]) -> bool:
     """Whether all tensors have a wrapper's prefix."""
-    found = list(names)
+    found = [name for name in names if not (prefix == "pretrained_model." and name.startswith("v_head."))]
     if not found or not all(name.startswith(prefix) for name in found):
         return False
     rest = [name.removeprefix(prefix) for name in found]
-    return prefix == "module." or any(name.startswith(("model.", "module.")) or _TOP_HEAD.match(name) for name in rest)
+    return prefix != "model." or any(name.startswith(("model.", "module.")) or _TOP_HEAD.match(name) for name in rest)
 
 
 def other_prefix(needed: Iterable[str], stored: Iterable[str]) -> str:

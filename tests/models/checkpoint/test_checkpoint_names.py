@@ -74,6 +74,8 @@ WRAPPED: dict[str, Callable[[str], str]] = {
     "compiled": lambda name: "_orig_mod." + name,
     "fsdp": lambda name: "_fsdp_wrapped_module." + name,
     "lightning": lambda name: "model." + name,
+    "peft": lambda name: "base_model.model." + name,
+    "ddp of peft": lambda name: "module.base_model.model." + name,
     "ddp of compiled": lambda name: "module._orig_mod." + name,
     "lightning of ddp of compiled": lambda name: "model.module._orig_mod." + name,
     "compiled of lightning": lambda name: "_orig_mod.model." + name,
@@ -93,6 +95,18 @@ class TestWrappers:
     ) -> None:
         ours, theirs = scores(rewritten(plain, tmp_path, WRAPPED[wrapper], safe=safe), tiny, plain)
         assert ours == pytest.approx(theirs, abs=2e-5)
+
+    def test_a_value_head_of_trl_beside_its_prefix(self, plain: Path, tmp_path: Path, tiny: SimpleNamespace) -> None:
+        """As ZeRO-3 gathers it: the language model has a prefix, the head none."""
+
+        def name(stored: str) -> str:
+            return "v_head.summary.weight" if stored == "score.weight" else f"pretrained_model.{stored}"
+
+        folder = rewritten(plain, tmp_path, name, safe=True)
+        model: Any = open_model(str(folder), OpenOptions(device="cpu", adapter="grm-linear"))
+        rows = model.encode(tiny.requests(4))
+        ours = [float(one) for one in model.forward(tiny.batch(rows, tiny.PAD))["reward"][:, 0]]
+        assert ours == pytest.approx(tiny.alone(plain, rows), abs=2e-5)
 
     def test_a_prefix_of_some_names_is_an_error_that_names_it(self, plain: Path, tmp_path: Path) -> None:
         folder = rewritten(
