@@ -56,8 +56,10 @@ def _click_option(name: str, *, required: bool) -> Callable[[Command], Command]:
     if kind is bool:
         more |= {"flag_value": not default, "default": default}
         flags = (f"--no-{name}",) if default else flags
-    elif facts.choices:
+    elif facts.choices and facts.parse is None:
         more |= {"type": click.Choice(facts.choices)}
+    elif facts.choices:  # which can be spelled otherwise
+        more |= {"metavar": f"[{'|'.join(facts.choices)}]"}
     elif kind is int:
         more |= {"type": int if facts.minimum is None else click.IntRange(min=facts.minimum), "metavar": "N"}
     elif kind is Path:

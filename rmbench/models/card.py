@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from rmbench import resources
 from rmbench.errors import RmbenchError
+from rmbench.models.options import dtype_spelled
 from rmbench.validation import problem, read_toml, validated
 
 __all__ = ["Card", "card_for", "cards", "load_card"]
+
+
+_SPELLED = BeforeValidator(dtype_spelled)
 
 
 class Card(BaseModel):
@@ -39,9 +43,9 @@ class Card(BaseModel):
     """"tokenizer", or the text of a Jinja chat template."""
     bos: Literal["one", "none", "double"] = "one"
     """How many BOS tokens a row begins with. "one" is one where the tokenizer or its template writes a BOS at all."""
-    head_dtype: Literal["model", "float32", "bfloat16", "float16"] = "model"
+    head_dtype: Annotated[Literal["model", "float32", "bfloat16", "float16"], _SPELLED] = "model"
     """In what the head's weights are multiplied; "model": as the backbone."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], _SPELLED] = "auto"
     """The dtype of the published numbers; "auto": the checkpoint's on a GPU. A CPU computes in float32 anyway."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     max_length: int | None = Field(default=None, ge=1)

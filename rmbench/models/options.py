@@ -34,6 +34,9 @@ _SETTINGS = ("adapter", "base_model", "ref_model", "dtype", "attn", "max_length"
 """Options that change scores, whose values read well in a name."""
 _NAME = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
+DTYPES = {"float32": ("fp32", "float"), "bfloat16": ("bf16",), "float16": ("fp16", "half")}
+"""dtype -> its other spellings."""
+
 _EXPECTED = {
     bool: "True or False",
     int: "a whole number",
@@ -99,14 +102,19 @@ def checked(schema: type[Schema], arguments: Mapping[str, Any], caller: str) -> 
     return schema(**{name: _value(schema, name, known[name], value) for name, value in arguments.items()})
 
 
+def dtype_spelled(value: object) -> str:
+    """A dtype by the name that records have for it, whether it is spelled otherwise or torch's own object; any other
+    value as text."""
+    name = str(value).removeprefix("torch.").lower()
+    return next((known for known, others in DTYPES.items() if name in (known, *others)), str(value))
+
+
 def _value(schema: type[Any], name: str, facts: Option, value: Any) -> Any:
     optional = NoneType in get_args(get_type_hints(schema)[name])
     if value is None and optional:
         return None
-    if facts.parse is not None:
-        return facts.parse(value)
     kind = kind_of(schema, name)
-    converted = _converted(kind, value)
+    converted = _converted(kind, value) if facts.parse is None else facts.parse(value)
     if converted is None:
         raise RmbenchError(f"{name} must be {_EXPECTED[kind]}{' or None' if optional else ''}, not {value!r}.")
     if facts.minimum is not None and converted < facts.minimum:
@@ -231,7 +239,8 @@ class OpenOptions:
     dtype: str = option(
         "auto",
         "auto: the checkpoint's on a GPU, float32 on a CPU.",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        choices=("auto", *DTYPES),
+        parse=dtype_spelled,
     )
     attn: str = option("auto", "Attention implementation.", choices=("auto", "eager", "sdpa", "flash_attention_2"))
     template: Path | None = option(None, "Jinja chat template to use instead of the model's.", exists=True)
@@ -277,7 +286,10 @@ class OpenOptions:
             named["template"] = f"{self.template.stem}-{_digest(self.template.read_bytes())}"
         if self.ignore_tensors:
             named["ignore_tensors"] = _digest(" ".join(self.ignore_tensors).encode())
-        named |= dict(sorted(self.model_args.items()))
+        named |= {
+            key: dtype_spelled(value) if key == "head_dtype" else value
+            for key, value in sorted(self.model_args.items())
+        }
         return "+" + ",".join(f"{name}={_short(str(value))}" for name, value in named.items()) if named else ""
 
     def check_model_args(self, family: str, known: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from rmbench.models.card import Card, card_for, cards, load_card
 from rmbench.models.checkpoint import hub, opening
 from rmbench.models.checkpoint.hub import Download
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.options import checked
 
 MINIMAL = 'name = "some-model"\nhub = "org/Some-Model"\nfamily = "scalar"\nverified = false\n'
 
@@ -114,7 +115,9 @@ class TestResolved:
     def downloads(self, monkeypatch: pytest.MonkeyPatch, llama: Path) -> list[Any]:
         asked: list[Any] = []
 
-        def download(name: str, revision: str | None, *, code: bool = False, weights: str | None = None) -> Download:
+        def download(
+            name: str, revision: str | None, *, code: bool = False, weights: str | None = None, **_: Any
+        ) -> Download:
             asked.append((name, revision, code))
             return Download(llama, "c" * 40)
 
@@ -263,3 +266,38 @@ def test_a_name_says_something(name: str) -> None:
 def test_what_has_a_name_is_given_no_other(model: Any) -> None:
     with pytest.raises(RmbenchError, match=r"name='mine' is for a Python function; .* has a name of its own"):
         open_model(model, OpenOptions(name="mine"))
+
+
+class TestDtype:
+    @pytest.mark.parametrize("spelled", ["bf16", "BF16", "torch.bfloat16", "bfloat16"])
+    def test_other_spellings_are_one_model(self, spelled: str) -> None:
+        given = checked(OpenOptions, {"dtype": spelled, "device": "cpu"}, "run")
+        facts = open_model("tiny-bt", given).facts
+        assert given.variant == "+dtype=bfloat16"
+        assert facts.settings["dtype"] == "bfloat16"
+        assert facts.fingerprint == open_model("tiny-bt", OpenOptions(dtype="bfloat16", device="cpu")).facts.fingerprint
+
+    @pytest.mark.parametrize(
+        ("spelled", "name"),
+        [("fp16", "float16"), ("half", "float16"), ("fp32", "float32"), ("float", "float32"), ("auto", "auto")],
+    )
+    def test_each_has_one_name(self, spelled: str, name: str) -> None:
+        assert checked(OpenOptions, {"dtype": spelled}, "run").dtype == name
+
+    def test_torchs_own(self) -> None:
+        import torch
+
+        assert checked(OpenOptions, {"dtype": torch.float16}, "run").dtype == "float16"
+
+    def test_the_heads(self) -> None:
+        facts = [
+            open_model("tiny-bt", OpenOptions(device="cpu", model_args={"head_dtype": name})).facts
+            for name in ("bf16", "bfloat16")
+        ]
+        assert facts[0] == facts[1]
+        assert facts[0].revision.endswith("+head_dtype=bfloat16")
+
+    @pytest.mark.parametrize("wrong", ["bf17", "int8", 16, None])
+    def test_anything_else(self, wrong: object) -> None:
+        with pytest.raises(RmbenchError, match=r"dtype must be one of auto, float32, bfloat16, float16, not"):
+            checked(OpenOptions, {"dtype": wrong}, "run")

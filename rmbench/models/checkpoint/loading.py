@@ -17,12 +17,12 @@ from rmbench.models.checkpoint.library import explained, quiet
 from rmbench.models.checkpoint.limits import check_parameters
 from rmbench.models.checkpoint.names import other_prefix
 from rmbench.models.checkpoint.opening import Opening
-from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.read import TOKENIZERS, Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.models.checkpoint.unused import accepted_unused, refuse_unscaled
 from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG
-from rmbench.models.options import OpenOptions
+from rmbench.models.options import OpenOptions, dtype_spelled
 from rmbench.models.text.special import LiteralTokenizer
 
 __all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "reads_pad_id", "torch_dtype", "warm"]
@@ -85,7 +85,7 @@ def place(opening: Opening) -> Placement:
 
 def torch_dtype(name: str) -> torch.dtype:
     """The floating dtype called `name`; raises RmbenchError for any other name."""
-    found = getattr(torch, name, None)
+    found = getattr(torch, dtype_spelled(name), None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise RmbenchError(f"dtype {name!r} is unknown: expected auto, float32, bfloat16 or float16.")
     return found
@@ -97,15 +97,24 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
-    """The tokenizer that lies next to the weights, which reads special tokens as the options say; raises RmbenchError
-    where there is none, or where it cannot."""
+    """The tokenizer that lies next to the weights, or an adapter's base's, which reads special tokens as the options
+    say; raises RmbenchError where there is none, or where it cannot."""
     from transformers import AutoTokenizer
 
     folder = checkpoint.tokenizer_folder
-    with quiet(), explained(f"the tokenizer of {folder}"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=options.trust_remote_code, local_files_only=True
-        )
+    try:
+        with quiet(), explained(f"the tokenizer of {folder}"):
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+            )
+    except RmbenchError as error:
+        if any((folder / name).exists() for name in TOKENIZERS):
+            raise
+        beside = "" if folder == checkpoint.folder else f", and {checkpoint.folder}, the adapter's, has none either"
+        raise RmbenchError(
+            f"{folder} has no tokenizer: looked for {', '.join(TOKENIZERS)}{beside}. Put the tokenizer's files of the "
+            "model that was trained there, as tokenizer.save_pretrained writes them."
+        ) from error
     if options.special_tokens == "parsed":
         return tokenizer
     literal = LiteralTokenizer(tokenizer)

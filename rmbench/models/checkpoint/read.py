@@ -28,6 +28,7 @@ from rmbench.types import Setting
 
 __all__ = [
     "HEADLIKE",
+    "TOKENIZERS",
     "Checkpoint",
     "Source",
     "check_beside",

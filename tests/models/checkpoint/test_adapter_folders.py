@@ -272,6 +272,38 @@ class TestTensors:
         assert model.facts.settings["dtype"] == "float32"
 
 
+class TestTokenizer:
+    def test_the_adapters_goes_before_the_bases(self, base: Path, tmp_path: Path, tiny: SimpleNamespace) -> None:
+        adapter(tmp_path / "run", base)
+        by_base = opened(tmp_path / "run")
+        tiny.save_tokenizer(tmp_path / "run", template="{% for m in messages %}{{ m['content'] }}<|end|>{% endfor %}")
+        own = opened(tmp_path / "run")
+        row = tiny.request("Hi", "Yo")
+        start = own.text.tokenizer.convert_tokens_to_ids("<|start|>")
+        assert [start in model.encode([row])[0].ids for model in (by_base, own)] == [True, False]
+        assert by_base.facts.fingerprint != own.facts.fingerprint
+
+    def test_neither_has_one(self, base: Path, tmp_path: Path) -> None:
+        adapter(tmp_path / "run", base)
+        for file in base.glob("*token*"):
+            file.unlink()
+        message = rf"{base} has no tokenizer: looked for tokenizer\.json, .*run, the adapter's, has none either"
+        with pytest.raises(RmbenchError, match=message):
+            opened(tmp_path / "run")
+
+    def test_that_of_a_processor(self, tmp_path: Path, tiny: SimpleNamespace) -> None:
+        tiny.checkpoint(tmp_path)
+        before = rewards(opened(tmp_path), tiny)
+        tiny.edit_json(tmp_path / "tokenizer_config.json", processor_class="LlavaProcessor")
+        (tmp_path / "processor_config.json").write_text('{"processor_class": "LlavaProcessor"}')
+        (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "CLIPImageProcessor"}')
+        assert rewards(opened(tmp_path), tiny) == before
+        for file in tmp_path.glob("tokenizer*"):
+            file.unlink()
+        with pytest.raises(RmbenchError, match=r"has no tokenizer: looked for tokenizer\.json.*save_pretrained"):
+            opened(tmp_path)
+
+
 class TestHeads:
     @pytest.mark.parametrize("file", ["value_head.safetensors", "value_head.bin"])
     def test_llama_factory(self, file: str, base: Path, tmp_path: Path, tiny: SimpleNamespace) -> None:

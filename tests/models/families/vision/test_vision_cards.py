@@ -66,7 +66,9 @@ def test_each_card_opens_its_own_file(
         torch.save({"state_dict": seen.tiny_model(seed=index).state_dict()}, store / f"{name}.pt")
     asked: list[Any] = []
 
-    def download(name: str, revision: str | None, *, code: bool = False, weights: str | None = None) -> Download:
+    def download(
+        name: str, revision: str | None, *, code: bool = False, weights: str | None = None, **_: Any
+    ) -> Download:
         asked.append((name, weights))
         return Download(store, store.name)
 
