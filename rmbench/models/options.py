@@ -205,6 +205,7 @@ class OpenArguments(TypedDict, total=False):
     name: str | None
     revision: str | None
     adapter: str | None
+    base_model: str | None
     ref_model: str | None
     device: str
     dtype: str
