@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmbench.engine.cache_table import BROKEN, checksum, connect, is_locked, transaction
+from rmbench.engine.cache_table import BROKEN, checksum_of, connect, is_locked, transaction
 from rmbench.errors import RmbenchError
 
 __all__ = ["DiskCache", "cache_file", "clear_cache", "open_cache"]
@@ -72,7 +72,7 @@ class DiskCache:
     def get(self, fingerprint: str, keys: Sequence[str]) -> Mapping[str, str]:
         """Key -> JSON text. What does not match its checksum is not there."""
         found: dict[str, str] = {}
-        now = time.time()
+        now, checksum = time.time(), checksum_of(fingerprint.encode())
         with self._off_after_error():
             for some in _portions(() if self._off else keys):
                 marks = ", ".join("?" * len(some))
@@ -81,8 +81,11 @@ class DiskCache:
                     (fingerprint, *some),
                 ).fetchall()
                 asked = {key.encode(): key for key in some}
-                model = fingerprint.encode()
-                good = [each for each in rows if each[0] in asked and _is_whole(model, *each[:3])]
+                good = [
+                    each
+                    for each in rows
+                    if each[0] in asked and isinstance(each[1], bytes) and checksum(each[0], each[1]) == each[2]
+                ]
                 found.update((asked[row], result.decode("utf-8", "replace")) for row, result, _, _ in good)
                 # Once a day is fine enough for what goes first, and most readings then write nothing.
                 stale = [(now, fingerprint, asked[row]) for row, _, _, used in good if not _is_of_today(used, now)]
@@ -93,9 +96,11 @@ class DiskCache:
         """Store results."""
         if self._off:
             return
-        now, model = time.time(), fingerprint.encode()
+        now, checksum = time.time(), checksum_of(fingerprint.encode())
+        # In the table's own order, so that each of its pages is written once.
         rows = [
-            (fingerprint, key, text, checksum(model, key.encode(), text.encode()), now) for key, text in results.items()
+            (fingerprint, key, text, checksum(key.encode(), text.encode()), now)
+            for key, text in sorted(results.items())
         ]
         with self._off_after_error(), self._writing():
             self._connection.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?)", rows)
@@ -234,10 +239,6 @@ def clear_cache(file: Path) -> tuple[int, str]:
             raise RmbenchError(f"{file} cannot be deleted: {failed.strerror or failed}.") from failed
     DiskCache(file, patience=_LITTLE_PATIENCE).close()
     return 0, str(cause)
-
-
-def _is_whole(model: bytes, row: bytes, result: object, digest: object) -> bool:
-    return isinstance(result, bytes) and checksum(model, row, result) == digest
 
 
 def _is_of_today(used: object, now: float) -> bool:

@@ -15,6 +15,7 @@ from rmbench.engine.assemble import assemble
 from rmbench.engine.batch import in_groups
 from rmbench.engine.batch_trial import batch_dependence
 from rmbench.engine.encode import Window, encode_window, windows_of
+from rmbench.engine.filling import filling
 from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache, SilentProgress
 from rmbench.engine.known import from_cache, from_ledger, left, model_key
 from rmbench.engine.parts import join_row, units_of
@@ -139,22 +140,25 @@ class _Run:
                 results[row] = self._known.get(row)
             if index not in self._jobs:
                 progress.advance(len(chunk.rows), self._tokens(chunk))
-                self._commit(index, chunk, results)
+                self._keep(index, chunk, results)
         jobs = list(self._jobs.values())
         executor = scoring.executor
         if self.alone and isinstance(executor, ThreadExecutor):
             # What a forward derives from its batch it may keep in its modules, where another thread would read it.
             executor = ThreadExecutor(1)
-        for index, done in executor.run(scoring.scorer, jobs, scoring.options.padding_side):
-            chunk = self.planned.chunks[index]
-            missing = [row for row in chunk.rows if results[row] is None]
-            for row, result in zip(missing, done, strict=True):
-                results[row] = result
-            self._commit(index, chunk, results)
-            self._cache(missing, done)
-            if any(result.halved for result in done):
-                progress.note(f"{scoring.task_id}: a batch of {len(done)} rows did not fit into memory and was split")
-            progress.advance(len(chunk.rows), self._tokens(chunk))
+        with filling(scoring.cache, self._cache_key) as put:
+            for index, done in executor.run(scoring.scorer, jobs, scoring.options.padding_side):
+                chunk = self.planned.chunks[index]
+                missing = [row for row in chunk.rows if results[row] is None]
+                for row, result in zip(missing, done, strict=True):
+                    results[row] = result
+                texts = self._keep(index, chunk, results)
+                put(self._by_key(missing, done, texts))
+                if any(result.halved for result in done):
+                    progress.note(
+                        f"{scoring.task_id}: a batch of {len(done)} rows did not fit into memory and was split"
+                    )
+                progress.advance(len(chunk.rows), self._tokens(chunk))
         return [result for result in results if result is not None]
 
     def result(self, results: Sequence[RowResult], unit: int) -> RowResult:
@@ -248,24 +252,24 @@ class _Run:
         whole = sum(self._row(row).size for row in chunk.rows)
         return whole - sum(group.prefix * (group.rows - 1) for group in chunk.groups)
 
-    def _commit(self, index: int, chunk: Chunk, results: Sequence[RowResult | None]) -> None:
+    def _keep(self, index: int, chunk: Chunk, results: Sequence[RowResult | None]) -> dict[int, str]:
         """Commit a whole chunk to the ledger, unless it came from there, or has nothing but failures to keep: a run
-        that goes on computes those again, since their cause may be gone."""
-        rows = [result for result in (results[row] for row in chunk.rows) if result is not None]
-        whole = len(rows) == len(chunk.rows) and not all(result.error for result in rows)
-        if index not in self._from_ledger and whole:
-            payload = [dump_result(result) for result in rows]
-            self._scoring.ledger.commit(self._scoring.task_id, self._digest, index, payload)
+        that goes on computes those again, since their cause may be gone. Returns what it wrote of each row."""
+        done = {row: result for row in chunk.rows if (result := results[row]) is not None}
+        whole = len(done) == len(chunk.rows) and not all(result.error for result in done.values())
+        if index in self._from_ledger or not whole:
+            return {}
+        texts = {row: dump_result(result) for row, result in done.items()}
+        self._scoring.ledger.commit(self._scoring.task_id, self._digest, index, list(texts.values()))
+        return texts
 
-    def _cache(self, rows: Sequence[int], results: Sequence[RowResult]) -> None:
-        cache = self._scoring.cache
-        if cache is not None:
-            good = {
-                self._row(row).key: dump_result(replace(result, halved=False) if result.halved else result)
-                for row, result in zip(rows, results, strict=True)
-                if not result.error
-            }
-            cache.put(self._cache_key, good)
+    def _by_key(self, rows: Sequence[int], results: Sequence[RowResult], texts: Mapping[int, str]) -> dict[str, str]:
+        """What the cache keeps of rows just computed; that a batch was split is nothing of the row's."""
+        return {
+            self._row(row).key: dump_result(replace(result, halved=False)) if result.halved else texts[row]
+            for row, result in zip(rows, results, strict=True)
+            if not result.error
+        }
 
 
 _noted: WeakKeyDictionary[Progress, set[str]] = WeakKeyDictionary()

@@ -28,6 +28,7 @@ _LONG = 16
 """Vectors longer than this are written as bytes: an embedding as text is three times as large and slow to read."""
 _NUMBERS = (int, float)
 _LARGEST = float(np.finfo(np.float32).max)
+_ENCODED = json.JSONEncoder(allow_nan=False).encode
 _QUOTED = 80
 """Characters of a broken text in messages."""
 
@@ -49,7 +50,7 @@ def dump_result(result: RowResult) -> str:
     fields: dict[str, Any] = {"error": mask(result.error)} if result.error else {"values": values}
     if result.halved:
         fields["halved"] = True
-    return json.dumps(fields, allow_nan=False)
+    return _ENCODED(fields)
 
 
 def load_results(payload: Sequence[str], rows: int) -> list[RowResult]:

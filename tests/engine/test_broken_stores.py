@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from rmbench.engine.cache import DiskCache, clear_cache, open_cache
-from rmbench.engine.cache_table import checksum
+from rmbench.engine.cache_table import checksum_of
 from rmbench.engine.judge import EngineOptions, MemoryLedger, judge
 from rmbench.engine.known import model_key
 from rmbench.engine.serialization import RowResult, dump_result, load_result
@@ -453,5 +453,7 @@ def test_a_cache_without_checksums_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_the_checksum_is_over_everything() -> None:
-    values = [checksum(b"m", b"a", b"1"), checksum(b"n", b"a", b"1"), checksum(b"m", b"b", b"1")]
-    assert len({*values, checksum(b"m", b"a", b"2"), checksum(b"ma", b"", b"1")}) == 5
+    parts = [b"", b"m", b"a", b"1", b"ma", b"a1", b"1:a", b"2:ma", b"m1:a"]
+    found = {checksum_of(model)(row, result) for model in parts for row in parts for result in parts}
+    assert len(found) == len(parts) ** 3
+    assert checksum_of(b"m")(b"a", b"1") == checksum_of(b"m")(b"a", b"1")

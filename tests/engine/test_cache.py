@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -98,6 +99,32 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", code, str(file), name]) for name in ("a", "b")]
     assert [process.wait(60) for process in running] == [0, 0]
     assert DiskCache(file).usage().rows == 2 * 60 * 20
+
+
+def test_processes_make_the_file_at_once(tmp_path: Path) -> None:
+    """Each finds a whole table, whoever made it, and none is turned away."""
+    code = (
+        "import sys, time; from pathlib import Path; from rmbench.engine.cache import DiskCache\n"
+        "time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"
+        "for n in range(20):\n"
+        "    c = DiskCache(Path(sys.argv[1]) / f'{n}.sqlite', note=sys.exit)\n"
+        "    c.put('m', {sys.argv[2]: 'x'})\n"
+        "    c.close()\n"
+    )
+    start = str(time.time() + 3)
+    names = ("a", "b", "c")
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name, start]) for name in names]
+    assert [process.wait(100) for process in running] == [0, 0, 0]
+    for n in range(20):
+        assert len(DiskCache(tmp_path / f"{n}.sqlite").get("m", names)) == 3
+
+
+def test_a_new_file_is_as_durable_as_an_old_one(tmp_path: Path) -> None:
+    for _ in range(2):
+        cache = DiskCache(tmp_path / "s.sqlite")
+        values = [cache._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        assert values == [b"wal", 1]
+        cache.close()
 
 
 def test_a_file_that_is_no_cache(tmp_path: Path) -> None:
