@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
 
 from rmbench.engine.interfaces import ScoreCache
 
@@ -25,18 +25,18 @@ def filling(cache: ScoreCache | None, model: str) -> Iterator[Callable[[Mapping[
         model: the key under which the results are kept.
     """
     waiting: dict[str, str] = {}
-    since = time.monotonic()
+    since = monotonic()
 
     def flush() -> None:
         nonlocal since
         if cache is not None and waiting:
             cache.put(model, waiting)
         waiting.clear()
-        since = time.monotonic()
+        since = monotonic()
 
     def put(results: Mapping[str, str]) -> None:
         waiting.update(results)
-        if len(waiting) >= _ROWS or time.monotonic() - since >= _SECONDS:
+        if len(waiting) >= _ROWS or monotonic() - since >= _SECONDS:
             flush()
 
     try:

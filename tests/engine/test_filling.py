@@ -32,7 +32,7 @@ class Cache:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, in its only item."""
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
     return now
 
 
