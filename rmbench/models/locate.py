@@ -36,6 +36,8 @@ class Located:
     commit: str | None
     """The hub commit, which pins the files; None: they are hashed."""
     card: Card | None
+    weights: str | None = None
+    """The one file of weights that is meant, where somebody names it."""
 
 
 def locate(spec: str, options: OpenOptions) -> Located | None:
@@ -52,6 +54,8 @@ def locate(spec: str, options: OpenOptions) -> Located | None:
         return None
     if spec and Path(spec).is_dir() and ("/" in spec or not _is_ours(spec)):
         return in_folder(Path(spec), options)
+    if Path(spec).suffix == ".gguf" and Path(spec).is_file():
+        return Located(Path(spec).parent, Path(spec).stem, None, None, Path(spec).name)
     return _by_name(spec, options)
 
 

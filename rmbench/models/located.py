@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.adapter import Base
+from rmbench.models.checkpoint.gguf import gguf_in, read_gguf
 from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
 from rmbench.models.checkpoint.read_adapter import is_adapter, named_base, read_adapter
 from rmbench.models.locate import Located, in_folder, locate, on_hub
@@ -30,16 +30,19 @@ def read_located(found: Located, options: OpenOptions) -> Checkpoint:
 
 def digest_of(found: Located, checkpoint: Checkpoint) -> str:
     """What pins the files: the hub's commit, or sha256 over their content; with an adapter's base, sha256 over both."""
-    own = found.commit or digest_files(found.folder)
-    others = checkpoint.source.digest if checkpoint.source else ""
-    return hashlib.sha256(f"{own} {others}".encode()).hexdigest() if others else own
+    if checkpoint.source is not None:
+        return checkpoint.source.digest(found.commit)
+    return found.commit or digest_files(found.folder)
 
 
 def _read(found: Located, options: OpenOptions, above: tuple[Path, ...]) -> Checkpoint:
-    weights = found.card.weights if found.card else None
+    weights = found.weights or (found.card.weights if found.card else None)
     if weights is not None or not is_adapter(found.folder):
         if options.base_model is not None and not above:
             raise RmbenchError(f"--base-model {options.base_model}: {found.folder} holds a whole model, no adapter.")
+        file = gguf_in(found.folder) if weights is None else found.folder / weights
+        if file is not None and file.suffix == ".gguf":
+            return read_gguf(file)
         return read_checkpoint(found.folder, allow_pickle=options.allow_pickle, weights=weights)
     if len(above) >= _MOST_BASES:
         raise RmbenchError(f"{above[0]}: its base is an adapter whose base is an adapter, and so on in a circle.")

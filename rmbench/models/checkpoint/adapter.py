@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.models.checkpoint.headers import Tensor
-from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.read import Checkpoint, digest_files
 from rmbench.models.options import OpenOptions
 from rmbench.types import Setting
 
@@ -75,14 +76,9 @@ class Adapter:
         return {"adapter": self.method, "base": f"{self.base.name}{f' ({below.why})' if below else ''}"}
 
     @property
-    def digest(self) -> str:
-        """The base's."""
-        return self.base.digest
-
-    @property
     def tokenizer(self) -> Path:
         """The base's folder, or that of the base's own."""
-        return self.base.checkpoint.tokenizer_folder
+        return self.base.checkpoint.tokenizer_path
 
     @cached_property
     def whole(self) -> Mapping[str, Tensor]:
@@ -128,6 +124,11 @@ class Adapter:
             if match and match[2] in ("weight", "lora_embedding_A"):
                 return tensor.shape[0 if match[2] == "weight" else 1]
         return None
+
+    def digest(self, commit: str | None) -> str:
+        """sha256 over what pins the adapter's files and the base's."""
+        own = commit or digest_files(self.folder)
+        return hashlib.sha256(f"{own} {self.base.digest}".encode()).hexdigest()
 
     def makes(self, name: str) -> bool:
         """Whether merging changes a tensor of this name."""

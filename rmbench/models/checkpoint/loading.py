@@ -101,14 +101,18 @@ def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
     say; raises RmbenchError where there is none, or where it cannot."""
     from transformers import AutoTokenizer
 
-    folder = checkpoint.tokenizer_folder
+    folder = checkpoint.tokenizer_path
+    inside = {"gguf_file": folder.name} if folder.is_file() else {}
     try:
         with quiet(), explained(f"the tokenizer of {folder}"):
             tokenizer = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+                folder.parent if inside else folder,
+                trust_remote_code=options.trust_remote_code,
+                local_files_only=True,
+                **inside,
             )
     except RmbenchError as error:
-        if any((folder / name).exists() for name in TOKENIZERS):
+        if inside or any((folder / name).exists() for name in TOKENIZERS):
             raise
         beside = "" if folder == checkpoint.folder else f", and {checkpoint.folder}, the adapter's, has none either"
         raise RmbenchError(
@@ -216,8 +220,8 @@ def _load(
         arguments["key_mapping"] = rename
     automatic = getattr(transformers, kind)
     if type(config) in automatic._model_mapping:  # not for remote code, which the user trusts
-        make = automatic._model_mapping[type(config)]
-        check_parameters(make, deepcopy(config), checkpoint.size, checkpoint.folder, packed=_scaled(checkpoint))
+        make, packed = automatic._model_mapping[type(config)], _scaled(checkpoint) or checkpoint.source is not None
+        check_parameters(make, deepcopy(config), checkpoint.size, checkpoint.folder, packed=packed)
     made = checkpoint.source is not None or ADAPTER_CONFIG in checkpoint.files  # which the library would load as well
     if made or (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
         # The library reads torch files with weights_only alone, whatever it is told, no shards without an index, and

@@ -64,12 +64,11 @@ class Source(Protocol):
         """The same for the record."""
 
     @property
-    def digest(self) -> str:
-        """What pins the files outside the checkpoint's folder; "" where there are none."""
-
-    @property
     def tokenizer(self) -> Path:
-        """The folder with a tokenizer where the checkpoint's own has none."""
+        """The folder with a tokenizer where the checkpoint's own has none, or the file that holds one."""
+
+    def digest(self, commit: str | None) -> str:
+        """What pins all files; `commit` is the hub's for the checkpoint's own folder."""
 
     def makes(self, name: str) -> bool:
         """Whether a tensor of this name is in no file as it is."""
@@ -117,8 +116,9 @@ class Checkpoint:
         return found
 
     @property
-    def tokenizer_folder(self) -> Path:
-        """The folder with the tokenizer's files: the checkpoint's own where it holds any, else its source's."""
+    def tokenizer_path(self) -> Path:
+        """The folder with the tokenizer's files, the checkpoint's own where it holds any; else its source's, or a file
+        with a tokenizer in it."""
         own = self.source is None or any(name in self.files for name in TOKENIZERS)
         return self.folder if own or self.source is None else self.source.tokenizer
 

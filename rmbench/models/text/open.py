@@ -82,7 +82,7 @@ def own_length(tokenizer: Any, checkpoint: Checkpoint) -> int | None:
 
 def _own_side(checkpoint: Checkpoint) -> Literal["left", "right"]:
     """The side in tokenizer_config.json, else left: the response is at the end."""
-    file = checkpoint.tokenizer_folder / "tokenizer_config.json"
+    file = checkpoint.tokenizer_path / "tokenizer_config.json"
     declared = read_json(file).get("truncation_side") if file.exists() else None
     return "right" if declared == "right" else "left"
 
