@@ -115,6 +115,7 @@ def judge_tasks(
     fit_probe: Callable[[Session], Probe] | None = None,
     probes: str = "",
     opener: Callable[[], Scorer | Responder] | None = None,
+    rows: Sequence[tuple[Task, Loaded]] | None = None,
 ) -> Results:
     """Judge the tasks with an opened model. Those whose id is `named` must not be skipped, for want of files or
     because every row failed.
@@ -122,6 +123,7 @@ def judge_tasks(
     `fit_probe` is called once, before the tasks; what it returns reads each task's rows, hidden states included, and
     `probes` is the id of its task.
     `opener` opens the model again in a worker process.
+    `rows` are the tasks that `load_tasks` loaded before, in place of `tasks`.
     """
     from rmbench.evaluation.build_record import identity_of
 
@@ -135,7 +137,7 @@ def judge_tasks(
     with open_session(settings, facts, progress, opener) as session:
         probe = fit_probe(session) if fit_probe else None
         model = with_reply_cache(model, session.journal)
-        for task, loaded in load_tasks(model, tasks, named, settings, skipped):
+        for task, loaded in load_tasks(model, tasks, named, settings, skipped) if rows is None else rows:
             identity = identity_of(with_judge_credit(task, facts), loaded, facts, settings, probes)
             why = "" if settings.overwrite else other_result(identity, settings.out)
             if why and task.id in named:

@@ -95,8 +95,8 @@ def _mlp(mlp: Any, h: Tensor) -> Tensor:
 
 
 def _norm(norm: Any, x: Tensor) -> Tensor:
-    """The library's RMSNorm; fused in float32, where it has no dtype to change."""
-    if x.dtype == torch.float32:
+    """The library's RMSNorm; fused in float32, where it has no dtype to change. One that an adapter wraps is called."""
+    if x.dtype == torch.float32 and "weight" in norm._parameters:
         return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
     out: Tensor = norm(x)
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from rmbench.models.families.implicit.settings import ImplicitSettings
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Batch
 from rmbench.models.text.open import card_of, own_length, pad_id, text_encoder, throwaway
+from rmbench.types import Setting
 
-__all__ = ["open_implicit"]
+__all__ = ["implicit_scorer", "open_implicit"]
 
 
 def open_implicit(opening: Opening) -> ImplicitScorer:
@@ -43,30 +44,62 @@ def open_implicit(opening: Opening) -> ImplicitScorer:
     for reference in references:
         check_tokenizer(tokenizer, reference, options)
     shortest = _shortest(tokenizer, [checkpoint, *(reference.checkpoint for reference in references)])
-    text = _text(opening, tokenizer, shortest, wanted, rule)
+    text = _text(opening, tokenizer, shortest, wanted, rule)  # before anything is loaded
     policy, unused = _load(checkpoint, placement, options, tokenizer)
     others = tuple(_load(reference.checkpoint, placement, options, tokenizer)[0] for reference in references)
-    settings = {
-        **wanted.facts(rule, len(references)),
+    facts = {
         "reference": ", ".join(reference.name for reference in references) or None,
         "reference_files": ", ".join(reference.digest for reference in references) or None,
-        **text.settings,
-        **placement.facts(policy.model),
-        "logits": ", ".join(dict.fromkeys(model.way for model in (policy, *others))),
         "unused_tensors": ", ".join(unused) or None,
     }
-    scorer = ImplicitScorer(
+    scorer = implicit_scorer(opening, placement, (policy, *others), tokenizer, facts, text=text)
+    warm(lambda: scorer.forward(_with_answers(throwaway(checkpoint, shortest))))
+    return scorer
+
+
+def implicit_scorer(
+    opening: Opening,
+    placement: Placement,
+    models: tuple[LanguageModel, ...],
+    tokenizer: Any,
+    facts: Mapping[str, Setting],
+    *,
+    text: AnswerEncoder | None = None,
+) -> ImplicitScorer:
+    """A policy and its references, loaded already and in this order, as a Scorer.
+
+    Args:
+        opening: the policy's.
+        placement: where and how it computes.
+        models: all of them.
+        tokenizer: the policy's.
+        facts: further settings for the record.
+        text: how rows are read; None: as all positions of the policy allow.
+
+    Raises:
+        RmbenchError: as in `open_implicit`.
+    """
+    wanted, (policy, *others) = opening.settings(ImplicitSettings), models
+    rule = wanted.rule(bool(others))
+    wanted.check_references(len(others))
+    text = text or _text(opening, tokenizer, own_length(tokenizer, opening.checkpoint), wanted, rule)
+    settings = {
+        **wanted.facts(rule, len(others)),
+        **text.settings,
+        **placement.facts(policy.model),
+        "logits": ", ".join(dict.fromkeys(model.way for model in models)),
+        **facts,
+    }
+    return ImplicitScorer(
         policy=policy,
-        references=others,
+        references=tuple(others),
         text=text,
         rule=rule,
         facts=opening.facts(settings, parameter_count(policy.model)),
-        pad_id=_common_pad(tokenizer, checkpoint, (policy, *others)),
+        pad_id=_common_pad(tokenizer, opening.checkpoint, models),
         fusion=wanted.fusion,
         ref_weights=wanted.ref_weights,
     )
-    warm(lambda: scorer.forward(_with_answers(throwaway(checkpoint, shortest))))
-    return scorer
 
 
 def _references(opening: Opening, wanted: ImplicitSettings) -> tuple[Reference, ...]:

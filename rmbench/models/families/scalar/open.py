@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +11,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.card import Card
-from rmbench.models.checkpoint.loading import dtype_name, load_model, load_tokenizer, place, torch_dtype
+from rmbench.models.checkpoint.loading import Placement, dtype_name, load_model, load_tokenizer, place, torch_dtype
 from rmbench.models.checkpoint.opening import NoSettings, Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.scalar.marks import STOCK
@@ -27,7 +27,7 @@ from rmbench.models.text.open import (
 )
 from rmbench.models.text.tokens import TextEncoder
 
-__all__ = ["open_stock"]
+__all__ = ["open_stock", "stock_scorer"]
 
 
 class _EncoderSettings(BaseModel):
@@ -43,17 +43,10 @@ def open_stock(opening: Opening) -> ScalarScorer:
     Raises:
         RmbenchError: the model has not one label, no template, a missing tensor, or an option that does not fit.
     """
-    checkpoint, stock = opening.checkpoint, STOCK[opening.family.layout]
-    head = stock.head_of(checkpoint)
-    labels = _one_label(checkpoint, head)
-    own = stock.pooling == "own"
+    checkpoint = opening.checkpoint
+    labels = _one_label(checkpoint, STOCK[opening.family.layout].head_of(checkpoint))
     placement = place(opening)
-    card = card_of(opening)
-    head_dtype = placement.dtype if card.head_dtype == "model" else torch_dtype(card.head_dtype)
     tokenizer = load_tokenizer(checkpoint, opening.options)
-    text = _encoder_text(opening, tokenizer) if own else _decoder_text(opening, tokenizer)
-    pad = pad_id(tokenizer, checkpoint)
-    pooling = _pooling(card, checkpoint.config, pad, own=own)
     # The number of labels is that of the head's tensor, whatever config.json says.
     model, unused = load_model(
         checkpoint,
@@ -62,6 +55,24 @@ def open_stock(opening: Opening) -> ScalarScorer:
         kind="AutoModelForSequenceClassification",
         config={"num_labels": labels},
     )
+    return warmed(stock_scorer(opening, placement, model, tokenizer, unused), tokenizer, checkpoint)
+
+
+def stock_scorer(
+    opening: Opening, placement: Placement, model: Any, tokenizer: Any, unused: Sequence[str]
+) -> ScalarScorer:
+    """A sequence classifier of the library, loaded already, as a Scorer; `unused` are tensors that it has no use for.
+
+    Raises:
+        RmbenchError: the model has not one label, no template, or an option that does not fit.
+    """
+    checkpoint, stock = opening.checkpoint, STOCK[opening.family.layout]
+    _one_label(checkpoint, stock.head_of(checkpoint))
+    own, card = stock.pooling == "own", card_of(opening)
+    head_dtype = placement.dtype if card.head_dtype == "model" else torch_dtype(card.head_dtype)
+    text = _encoder_text(opening, tokenizer) if own else _decoder_text(opening, tokenizer)
+    pad = pad_id(tokenizer, checkpoint)
+    pooling = _pooling(card, checkpoint.config, pad, own=own)
     settings = {
         **text.settings,
         **(pooling.settings if pooling else {"pooling": "the class's own"}),
@@ -71,8 +82,7 @@ def open_stock(opening: Opening) -> ScalarScorer:
     }
     facts = opening.facts(settings, parameter_count(model))
     backbone = None if pooling is None else Backbone(getattr(model, model.base_model_prefix))
-    scorer = ScalarScorer(model, backbone, text, facts, pad, pooling, head_dtype)
-    return warmed(scorer, tokenizer, checkpoint)
+    return ScalarScorer(model, backbone, text, facts, pad, pooling, head_dtype)
 
 
 def _one_label(checkpoint: Checkpoint, head: str) -> int:

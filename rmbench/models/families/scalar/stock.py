@@ -63,9 +63,16 @@ class ScalarScorer(BackboneSharing):
             if self.backbone is None:
                 return {"reward": array_of(self._classified(batch))}
             state = self.backbone.states(batch, [[spot_of(row).state] for row in batch.rows])
-            head = self.model.score
-            answered = {"reward": array_of(linear_head(state, head.weight, head.bias, self.head_dtype))}
+            answered = {"reward": array_of(self._rewards(state))}
             return answered | {"hidden": array_of(state)} if "hidden" in self.answers else answered
+
+    def _rewards(self, state: torch.Tensor) -> torch.Tensor:
+        """[B, 1] of states [B, H]. A head that an adapter wraps, as in training, is more than its weight."""
+        head = self.model.score
+        if isinstance(head, torch.nn.Linear):
+            return linear_head(state, head.weight, head.bias, self.head_dtype)
+        scores: torch.Tensor = head(state)
+        return scores.float()
 
     def _classified(self, batch: Batch) -> torch.Tensor:
         """[B, 1] of an encoder's own class."""

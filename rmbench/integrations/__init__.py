@@ -1,0 +1,1 @@
+"""What other libraries call: each module is named for the library whose users it serves."""
