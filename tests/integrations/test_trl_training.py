@@ -96,9 +96,15 @@ def test_dropout_is_on_in_training(kind: str, tokenizers: dict[str, Any], tmp_pa
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["", "gradient-checkpointing"])
-def test_an_adapter_is_trained_as_without_it(checkpointing: bool, tokenizers: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", ["trained", "adapted"])
+def test_an_adapter_is_trained_as_without_it(
+    head: str, checkpointing: bool, tokenizers: dict[str, Any], tmp_path: Path
+) -> None:
+    """With a head that is trained beside the adapter, or that has one itself."""
+    kind, targets = ("SEQ_CLS", []) if head == "trained" else (None, ["score"])
+    config = peft.LoraConfig(task_type=kind, **LORA | {"target_modules": LORA["target_modules"] + targets})
+
     def train(name: str, *callbacks: Any) -> Trained:
-        config = peft.LoraConfig(task_type="SEQ_CLS", **LORA)
         return train_reward(
             tmp_path / name,
             tokenizers["llama"],
@@ -114,6 +120,20 @@ def test_an_adapter_is_trained_as_without_it(checkpointing: bool, tokenizers: di
     watched.trainer.model.merge_and_unload().save_pretrained(merged)
     tokenizers["llama"].save_pretrained(merged)
     assert_values(watched, 24, tmp_path / "live", merged, tmp_path / "run")
+
+
+def test_positions_that_follow_the_longest_row_are_left_alone(tokenizers: dict[str, Any], tmp_path: Path) -> None:
+    """Dynamic NTK keeps the longest row so far in the module; an evaluation reads each row by its own length."""
+    rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0}
+
+    def train(name: str, *callbacks: Any) -> Trained:
+        model = make_model(rope_parameters=rope, max_position_embeddings=40)
+        return train_reward(tmp_path / name, tokenizers["llama"], model, callbacks)
+
+    plain, watched = train("plain"), train("watched", companion(out=tmp_path / "live", max_length=200))
+    assert_same(plain, watched)
+    checkpoint = tmp_path / "watched" / "checkpoint-24"
+    assert_values(watched, 24, tmp_path / "live", checkpoint, tmp_path / "run", max_length=200)
 
 
 def test_a_policy_is_measured_against_its_reference(tokenizers: dict[str, Any], tmp_path: Path) -> None:
