@@ -35,8 +35,12 @@ def untouched(models: Sequence[torch.nn.Module]) -> Iterator[None]:
             if not hasattr(model, "_hf_hook"):
                 vars(model).pop("forward", None)
         yield
-    if torch.cuda.is_initialized():
+    if _on_gpu():
         torch.cuda.empty_cache()
+
+
+def _on_gpu() -> bool:
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # torch leaves it bare
 
 
 @contextlib.contextmanager
@@ -44,7 +48,7 @@ def _generators() -> Iterator[None]:
     """Of Python, numpy, and torch on every device that is in use."""
     python, of_numpy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if _on_gpu() else ()):
             yield
     finally:
         random.setstate(python)

@@ -135,7 +135,8 @@ def _head_weight(model: Any, place: str) -> torch.Tensor:
 
 
 def _dtype(model: Any) -> torch.dtype:
-    return next(each.dtype for each in model.parameters() if each.is_floating_point())
+    found: torch.dtype = next(each.dtype for each in model.parameters() if each.is_floating_point())
+    return found
 
 
 def _implicit(
@@ -144,11 +145,11 @@ def _implicit(
     trial = throwaway(opening.checkpoint, own_length(tokenizer, opening.checkpoint))
     policy = language_model(model, trial)
     models: tuple[LanguageModel, ...] = (policy,)
-    if reference is not None and reference.switch is None:
-        models = (policy, language_model(reference.model, trial))
-    elif reference is not None:
+    if reference is not None and reference.switch is not None:
         policy = replace(policy, backbone=_one_thread(policy.backbone))
         models = (policy, _Switched(model, policy.backbone, policy.after, reference.switch))
+    elif reference is not None:
+        models = (policy, language_model(reference.model, trial))
     return implicit_scorer(opening, placement, models, tokenizer, {"reference": reference.name if reference else None})
 
 
@@ -166,7 +167,7 @@ class _Switched(LanguageModel):
 class _OneThread(Backbone):
     """A backbone whose module is switched between forwards, so that two of them must not run at once."""
 
-    threads = 1  # type: ignore[assignment]  # a property of its parent
+    threads = 1
 
 
 def _one_thread(backbone: Backbone | None) -> Backbone | None:

@@ -13,7 +13,7 @@ import torch
 from tests.models.conftest import NAMES, PAD, save_tokenizer
 
 STEPS = 24
-SIZE = {
+SIZE: dict[str, Any] = {
     "vocab_size": 400,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -23,7 +23,7 @@ SIZE = {
     "initializer_range": 0.2,
     "pad_token_id": PAD,
 }
-DROPOUT = {
+DROPOUT: dict[str, dict[str, Any]] = {
     "llama": {"num_key_value_heads": 2, "head_dim": 8, "attention_dropout": 0.3},
     "gpt2": {"resid_pdrop": 0.2, "embd_pdrop": 0.2, "attn_pdrop": 0.2},
     "bert": {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2},

@@ -141,7 +141,7 @@ def test_a_policy_alone_has_a_score_without_a_reference(tokenizers: dict[str, An
         trainer.train()
     make_model("llama", "ForCausalLM").save_pretrained(tmp_path / "model")
     tokenizers["llama"].save_pretrained(tmp_path / "model")
-    given = {"adapter": "implicit", "model_args": {"score": "avg"}}
+    given: dict[str, Any] = {"adapter": "implicit", "model_args": {"score": "avg"}}
     results = rmbench.run(str(tmp_path / "model"), "rm-bench", source="sample", out=tmp_path / "run", **given)
     assert logged[0]["rmbench/rm-bench"] == results.headline("rm-bench").value
 

@@ -21,7 +21,8 @@ pytestmark = [
 ]
 
 TASKS = "rm-bench,rmb-bon"
-LORA = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.2, "target_modules": ["q_proj", "v_proj", "down_proj"]}
+TARGETS = ["q_proj", "v_proj", "down_proj"]
+LORA: dict[str, Any] = {"r": 4, "lora_alpha": 16, "lora_dropout": 0.2, "target_modules": TARGETS}
 
 
 def companion(**more: Any) -> RewardBenchmark:
@@ -89,7 +90,7 @@ def test_a_reward_model_is_trained_as_without_it(
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert"])
 def test_dropout_is_on_in_training(kind: str, tokenizers: dict[str, Any], tmp_path: Path) -> None:
     """Or the tests above would hold whatever became of random numbers."""
-    off = {name: 0.0 for name in DROPOUT[kind] if "drop" in name}
+    off: dict[str, Any] = {name: 0.0 for name in DROPOUT[kind] if "drop" in name}
     models = {"on": make_model(kind), "off": make_model(kind, **off)}
     runs = [train_reward(tmp_path / name, tokenizers[kind], model, max_steps=1) for name, model in models.items()]
     assert runs[0].losses != runs[1].losses
@@ -101,8 +102,8 @@ def test_an_adapter_is_trained_as_without_it(
     head: str, checkpointing: bool, tokenizers: dict[str, Any], tmp_path: Path
 ) -> None:
     """With a head that is trained beside the adapter, or that has one itself."""
-    kind, targets = ("SEQ_CLS", []) if head == "trained" else (None, ["score"])
-    config = peft.LoraConfig(task_type=kind, **LORA | {"target_modules": LORA["target_modules"] + targets})
+    kind, targets = ("SEQ_CLS", list[str]()) if head == "trained" else (None, ["score"])
+    config = peft.LoraConfig(task_type=kind, **LORA | {"target_modules": TARGETS + targets})
 
     def train(name: str, *callbacks: Any) -> Trained:
         return train_reward(
@@ -196,7 +197,8 @@ def test_what_is_evaluated_is_the_module_in_training(tokenizers: dict[str, Any],
     class Watching(RewardBenchmark):
         def _evaluate(self, state: Any) -> None:
             if self._evaluation is not None:
-                seen.append(self._evaluation.scorer.model is self._evaluation.trainer.model)
+                scorer: Any = self._evaluation.scorer
+                seen.append(scorer.model is self._evaluation.trainer.model)
             super()._evaluate(state)
 
     callback = Watching("rm-bench", every=1, source="sample", limit=2)
@@ -217,7 +219,7 @@ def test_mixed_precision_is_for_training_alone(tokenizers: dict[str, Any], tmp_p
 def test_the_library_s_own_trainer(tokenizers: dict[str, Any], tmp_path: Path) -> None:
     import transformers
 
-    class BradleyTerry(transformers.Trainer):
+    class BradleyTerry(transformers.Trainer):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
             rewards = model(**inputs).logits[:, 0]
             return -torch.nn.functional.logsigmoid(rewards[0::2] - rewards[1::2]).mean()
