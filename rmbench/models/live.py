@@ -17,9 +17,11 @@ from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.rope import rope_by_row
 from rmbench.models.backbone.tensors import device_of
 from rmbench.models.card import Card
+from rmbench.models.checkpoint.headers import Tensor
 from rmbench.models.checkpoint.loading import Placement, load_tokenizer
 from rmbench.models.checkpoint.opening import Family, Opening
-from rmbench.models.checkpoint.read import Checkpoint, Tensor, read_json
+from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.weight_files import read_json
 from rmbench.models.families.implicit.language import LanguageModel, language_model
 from rmbench.models.families.implicit.open import implicit_scorer
 from rmbench.models.families.implicit.scorer import ImplicitScorer
