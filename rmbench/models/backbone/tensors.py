@@ -43,8 +43,9 @@ def array_of(values: Tensor) -> FloatArray:
 
 
 def parameter_count(*modules: Any) -> int:
-    """Numbers in the modules' parameters."""
-    return sum(parameter.numel() for module in modules for parameter in module.parameters())
+    """Numbers in the modules' parameters; of bitsandbytes' 4 bits, two in each byte."""
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return sum(each.numel() * (2 if type(each).__name__ == "Params4bit" else 1) for each in parameters)
 
 
 def positions(mask: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from rmbench.models.checkpoint.library import explained, quiet
 from rmbench.models.checkpoint.limits import check_parameters
 from rmbench.models.checkpoint.names import other_prefix
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.quantised import check_packages, is_quantised, unpacked_on
 from rmbench.models.checkpoint.read import TOKENIZERS, Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
@@ -160,7 +161,9 @@ def load_model(
         RmbenchError: a tensor is missing or has another shape, so that the library would put random numbers there; one
             that may matter is not taken; weights in 8 bits whose scales are not used.
     """
-    refuse_unscaled(checkpoint, scaled=_scaled(checkpoint))
+    check_packages(checkpoint)
+    quantised = is_quantised(checkpoint)
+    refuse_unscaled(checkpoint, scaled=quantised)
     with quiet(), explained(str(checkpoint.folder)):
         model, report = _load(checkpoint, placement, options, kind, dict(config or {}), dict(rename or {}))
     missing = [name for name in sorted(report["missing_keys"]) if not (spare and re.fullmatch(spare, name))]
@@ -179,15 +182,8 @@ def load_model(
         ignore=options.ignore_tensors,
     )
     rope_by_row(model)
-    return placement.move(model, str(checkpoint.folder)).eval(), unused
-
-
-def _scaled(checkpoint: Checkpoint) -> bool:
-    """Whether config.json names a quantisation that the library undoes or computes with."""
-    from transformers.quantizers import AutoHfQuantizer
-
-    named = checkpoint.config.get("quantization_config")
-    return isinstance(named, dict) and bool(AutoHfQuantizer.supports_quant_method(named))
+    model = model if quantised else placement.move(model, str(checkpoint.folder))
+    return model.eval(), unused
 
 
 def _load(
@@ -216,11 +212,13 @@ def _load(
         "ignore_mismatched_sizes": True,  # so that the report names them
         "output_loading_info": True,
     }
+    if is_quantised(checkpoint):  # such weights are packed where they are loaded, and cannot be moved
+        arguments |= {"device_map": {"": str(placement.device)}, **unpacked_on(placement.device.type, checkpoint)}
     if rename:
         arguments["key_mapping"] = rename
     automatic = getattr(transformers, kind)
     if type(config) in automatic._model_mapping:  # not for remote code, which the user trusts
-        make, packed = automatic._model_mapping[type(config)], _scaled(checkpoint) or checkpoint.source is not None
+        make, packed = automatic._model_mapping[type(config)], is_quantised(checkpoint) or checkpoint.source is not None
         check_parameters(make, deepcopy(config), checkpoint.size, checkpoint.folder, packed=packed)
     made = checkpoint.source is not None or ADAPTER_CONFIG in checkpoint.files  # which the library would load as well
     if made or (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:

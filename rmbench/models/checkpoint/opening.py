@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.card import Card
+from rmbench.models.checkpoint.quantised import quantisation
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
@@ -94,6 +95,8 @@ class Opening:
         """The model's facts for the record; `settings` is everything that changes a number."""
         if self.checkpoint.source is not None:
             settings = {**settings, **self.checkpoint.source.settings}
+        elif named := quantisation(self.checkpoint.config):
+            settings = {**settings, "quantisation": named}
         if self.options.ignore_tensors:
             settings = {**settings, "ignore_tensors": ", ".join(self.options.ignore_tensors)}
         if self.options.special_tokens != "parsed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.loading import Placement, dtype_name, load_model, load_tokenizer, place, torch_dtype
 from rmbench.models.checkpoint.opening import NoSettings, Opening
+from rmbench.models.checkpoint.quantised import quantisation
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.scalar.marks import STOCK
 from rmbench.models.families.scalar.pooling import BoundPooling, Pooling
@@ -28,6 +30,9 @@ from rmbench.models.text.open import (
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["open_stock", "stock_scorer"]
+
+
+_FLOAT = re.compile(r"(float|bfloat|F|BF)(16|32|64)")
 
 
 class _EncoderSettings(BaseModel):
@@ -87,6 +92,14 @@ def stock_scorer(
 
 def _one_label(checkpoint: Checkpoint, head: str) -> int:
     labels = checkpoint.tensors[head].shape[0]
+    named = quantisation(checkpoint.config)
+    stored = checkpoint.tensors[head].dtype
+    if named and not _FLOAT.match(stored):
+        raise RmbenchError(
+            f"{checkpoint.folder}: {head} is quantised itself ({named}, stored as {stored}), and a reward read through "
+            "it is another: quantise the model with its head left out "
+            "(llm_int8_skip_modules=['score'], modules_to_not_convert)."
+        )
     if labels != 1:
         hint = " If the second is the reward, pass --adapter odin." if (labels, head) == (2, "score.weight") else ""
         raise RmbenchError(
