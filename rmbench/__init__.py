@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rmbench.evaluation.results import Results
     from rmbench.evaluation.run import run
     from rmbench.evaluation.score import Scored, score_responses
+    from rmbench.evaluation.score_rows import ScoredRows, score_rows
     from rmbench.gate import compare, gate
     from rmbench.metric_spec import MetricSpec
     from rmbench.models.card import cards
@@ -74,6 +75,7 @@ _HOMES = {
     "Results": "rmbench.evaluation.results",
     "RmbenchError": "rmbench.errors",
     "Scored": "rmbench.evaluation.score",
+    "ScoredRows": "rmbench.evaluation.score_rows",
     "Scorer": "rmbench.models.protocols",
     "Task": "rmbench.tasks.task",
     "Value": "rmbench.types",
@@ -90,6 +92,7 @@ _HOMES = {
     "rescore": "rmbench.evaluation.rescore",
     "run": "rmbench.evaluation.run",
     "score_responses": "rmbench.evaluation.score",
+    "score_rows": "rmbench.evaluation.score_rows",
     "select_tasks": "rmbench.tasks.registry:select",
     "show_prompts": "rmbench.evaluation.prompts",
 }
@@ -116,6 +119,7 @@ __all__ = [
     "Results",
     "RmbenchError",
     "Scored",
+    "ScoredRows",
     "Scorer",
     "Task",
     "Value",
@@ -132,6 +136,7 @@ __all__ = [
     "rescore",
     "run",
     "score_responses",
+    "score_rows",
     "select_tasks",
     "show_prompts",
     "stats",

@@ -22,6 +22,7 @@ from rmbench.cli.run import run
 from rmbench.cli.score import score
 from rmbench.cli.show import show
 from rmbench.cli.show_prompt import show_prompt
+from rmbench.cli.task import task
 from rmbench.cli.verify import verify
 from rmbench.cli.words import normalize_option, refuse_undecodable
 
@@ -43,6 +44,7 @@ def cli() -> None:
 for command in (
     run,
     tasks,
+    task,
     models,
     show,
     show_prompt,

@@ -25,23 +25,23 @@ __all__ = ["models", "tasks", "validate"]
 @click.command()
 @click.argument("selector", default="all")
 @json_option
-@click.option("--ids", "ids_of", metavar="ID", help="Print the example ids of one task, one a line.")
+@click.option("--ids", "ids_of", metavar="ID|TOML", help="Print the example ids of one task, one a line.")
 @add_options("tasks")
-def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None) -> None:
+def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None, include_path: tuple[str, ...]) -> None:
     """List the benchmarks. SELECTOR is as in `rmbench run --tasks`."""
     from rmbench.cli.output import echo, echo_json, print_rich
 
     if ids_of:
-        from rmbench.tasks.registry import get
+        from rmbench.tasks.registry import get, load_file
         from rmbench.tasks.sources import load
 
-        loaded = load(get(ids_of), RunOptions(source=source).resolved_source)
-        for example in loaded.examples:
+        one = load_file(ids_of) if ids_of.endswith(".toml") else get(ids_of, include_path)
+        for example in load(one, RunOptions(source=source).resolved_source).examples:
             echo(example.id)
         return
     from rmbench.tasks.registry import select
 
-    rows = [task_facts(task) for task in select(selector)]
+    rows = [task_facts(task) for task in select(selector, include_path)]
     if as_json:
         echo_json(rows)
         return

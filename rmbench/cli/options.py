@@ -23,8 +23,8 @@ model_option = click.option(
 tasks_option = click.option(
     "--tasks",
     "-t",
-    required=True,
     multiple=True,
+    callback=lambda _context, _parameter, given: list(given) or None,
     metavar="SEL",
     help="`all`, ids, globs, family=..., modality=..., a TOML; repeat or join by commas.",
 )

@@ -33,9 +33,12 @@ def probe(as_json: bool, **options: Any) -> None:
     MODEL is one with a hidden state: org/name[@revision] | FOLDER | a bundled model or card
     """
     from rmbench.cli.output import echo, echo_json, error_console, exit_on_failed_rows, print_rich
+    from rmbench.errors import RmbenchError
     from rmbench.evaluation.probe import probe as probe_tasks
     from rmbench.evaluation.progress import progress_for
 
+    if not options["tasks"]:
+        raise RmbenchError("name tasks by --tasks; `rmbench tasks` lists them.")
     with progress_for(error_console()) as progress:
         results = probe_tasks(progress=progress, command=command_line(), **options)
     if as_json:

@@ -28,11 +28,16 @@ def run(as_json: bool, **options: Any) -> None:
            fake:oracle|anti|coin|constant|broken
            ensemble:A,B,... of these, or of folders of records
            openai:NAME, served:MODEL (--base-url) | vllm:MODEL | judge-file:FILE
+    DATA   a JSONL, JSON, CSV, Parquet or Arrow file, compressed or not, a folder
+           of datasets' save_to_disk, or org/name[@revision][:config][:split]
     """
     from rmbench.cli.output import echo, echo_json, error_console, exit_on_failed_rows, print_rich
+    from rmbench.errors import RmbenchError
     from rmbench.evaluation.progress import progress_for
     from rmbench.evaluation.run import run as run_tasks
 
+    if not options["tasks"] and not options["data"]:
+        raise RmbenchError("name tasks by --tasks (`rmbench tasks` lists them), or rows of your own by --data.")
     with progress_for(error_console()) as progress:
         results = run_tasks(progress=progress, command=command_line(), **options)
     if as_json:

@@ -1,33 +1,95 @@
-"""`rmbench score`: responses to one prompt."""
+"""`rmbench score`: responses to one prompt, or a file of rows."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from rmbench.cli.options import add_options, json_option, model_option
+from rmbench.errors import RmbenchError
+from rmbench.evaluation.options import RunOptions
 
 __all__ = ["score"]
+
+_OF_ROWS = ("out", "best_of", "name_as", "overwrite", "columns", "batch_tokens", "workers", "cache", "share", "window")
+"""Options that go with --data alone."""
 
 
 @click.command()
 @model_option
-@click.option("--prompt", "-p", required=True, help="The user's message.")
-@click.option("--response", "-r", "responses", multiple=True, required=True, help="A response; give at least two.")
+@click.option("--prompt", "-p", help="The user's message.")
+@click.option("--response", "-r", "responses", multiple=True, help="A response; give at least two.")
 @click.option("--system", help="A system message before the prompt.")
+@click.option("--data", "--in", "data", metavar="FILE|FOLDER|org/name", help="Rows to score; columns are recognised.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where the scored rows go.")
+@click.option(
+    "--best-of", type=click.Path(path_type=Path), metavar="FILE", help="Where the best answer of each row goes."
+)
+@click.option(
+    "--as", "name_as", default="reward", show_default=True, metavar="NAME", help="What the new column is called."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the files that are there.")
 @add_options("score")
 @json_option
 def score(as_json: bool, **options: Any) -> None:
-    """Score responses to one prompt.
+    """Score responses to one prompt, or all rows of a file.
 
-    Prints rewards, margins and P(first > other), the sigmoid of the margin (Bradley-Terry). Of a model that gives
-    margins alone, those of all pairs.
+    \b
+    rmbench score -m MODEL -p PROMPT -r RESPONSE -r RESPONSE
+    rmbench score -m MODEL --data rows.jsonl --out scored.parquet --best-of best.jsonl
+
+    Of one prompt, prints rewards, margins and P(first > other), the sigmoid of the margin (Bradley-Terry); of a model
+    that gives margins alone, those of all pairs. Of a file, writes each row with the reward of each of its answers:
+    JSON Lines, CSV or Parquet. The same command resumes a stopped job. Exit code 3: some rows failed.
     """
+    if options["data"] is not None:
+        _score_rows(as_json, options)
+    else:
+        _score_responses(as_json, options)
+
+
+def _score_rows(as_json: bool, options: dict[str, Any]) -> None:
+    from rmbench.cli.output import echo, echo_error, echo_json, error_console
+    from rmbench.evaluation.progress import progress_for
+    from rmbench.evaluation.score_rows import score_rows
+    from rmbench.text import printable
+
+    for name in ("prompt", "responses", "system"):
+        if options.pop(name):
+            raise RmbenchError(f"--{name.removesuffix('s')} is for one prompt, and --data gives rows; leave one out.")
+    if options["out"] is None:
+        raise RmbenchError("--data goes with --out FILE, where the scored rows go.")
+    with progress_for(error_console()) as progress:
+        done = score_rows(progress=progress, **options)
+    if as_json:
+        echo_json(done.to_dict())
+    else:
+        echo(f"{done.rows - len(done.failed):,} of {done.rows:,} rows scored: {done.out}")
+        if done.best_of is not None:
+            ties = f"; of {done.ties:,} the first of several equal ones" if done.ties else ""
+            echo(f"best answers: {done.best_of}{ties}")
+    if done.failed:
+        line = f"rmbench: {len(done.failed)} rows failed (first {done.failed[0]})"
+        echo_error(f"{printable(line, 1_000)}; {options['name_as']}_error in the file says why.")
+        click.get_current_context().exit(3)
+
+
+def _score_responses(as_json: bool, options: dict[str, Any]) -> None:
     from rmbench.cli.output import echo, echo_json
     from rmbench.evaluation.score import score_responses
     from rmbench.numeric import sigmoid
 
+    defaults = {**vars(RunOptions()), "out": None, "best_of": None, "name_as": "reward", "overwrite": False}
+    for name in _OF_ROWS:
+        if options.pop(name) != defaults[name]:
+            flag = {"name_as": "as", "cache": "no-cache", "share": "no-share"}.get(name, name).replace("_", "-")
+            raise RmbenchError(f"--{flag} goes with --data, the rows to score.")
+    del options["data"]
+    for name, flag in (("prompt", "--prompt"), ("responses", "--response")):
+        if not options[name]:
+            raise RmbenchError(f"give {flag}, or rows to score by --data.")
     scored = score_responses(**options)
     if as_json:
         echo_json(scored.to_dict())

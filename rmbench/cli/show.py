@@ -7,24 +7,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmbench.cli.options import json_option
+from rmbench.cli.options import add_options, json_option
 from rmbench.text import ColumnLayout, printable, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from rmbench.records.record import Record
+    from rmbench.tasks.task import Task
 
 __all__ = ["show"]
 
+_SHOWN = 300
+"""Characters of a text of the first row."""
+
 
 @click.command()
-@click.argument("what", metavar="ID|FOLDER")
+@click.argument("what", metavar="ID|TOML|FOLDER")
+@add_options("show")
 @json_option
-def show(what: str, as_json: bool) -> None:
+def show(what: str, as_json: bool, include_path: tuple[str, ...]) -> None:
     """Show a task, a model card or a record.
 
-    ID names a task or a card; FOLDER holds records, which are verified: exit code 2 where one does not hold.
+    ID names a task or a card, TOML is a declaration of your own, of which the first row is shown as it is read; FOLDER
+    holds records, which are verified: exit code 2 where one does not hold.
     """
     path = Path(what)
     if path.is_dir() or path.name == "record.json":
@@ -34,15 +40,18 @@ def show(what: str, as_json: bool) -> None:
     from rmbench.errors import RmbenchError, did_you_mean
     from rmbench.metric_spec import RULES
     from rmbench.models.card import cards
-    from rmbench.tasks.registry import declared
+    from rmbench.tasks.registry import known, load_file
 
-    known_tasks, known_cards = declared(), cards()
+    known_tasks, known_cards = known(include_path), cards()
     name = what.replace("_", "-")
-    for task in known_tasks.values():
-        if name in (task.id, *task.aliases):
+    own = load_file(path) if what.endswith(".toml") else None
+    for task in [own] if own else known_tasks.values():
+        if own or name in (task.id, *task.aliases):
             echo_block(f"# {task.path}\n{task.path.read_text('utf-8')}")
             for rule in dict.fromkeys(RULES[metric.rule] for metric in task.metrics):
                 echo(f"# {rule.name}: {rule.summary} Source: {rule.source}.")
+            if task.declaration.source.private:
+                echo_block(_first_row(task))
             return
     if what in known_cards:
         card = known_cards[what]
@@ -50,6 +59,21 @@ def show(what: str, as_json: bool) -> None:
         return
     near = did_you_mean(what, [*known_tasks, *known_cards])
     raise RmbenchError(f"{what!r} is neither a task, a model card nor a folder with records.{near}")
+
+
+def _first_row(task: Task) -> str:
+    """How the first row of a private task is read."""
+    from rmbench.tasks.sources import load
+
+    loaded = load(task)
+    first = loaded.examples[0]
+    lines = [f"# the first of {len(loaded.examples):,} rows, {first.id}:"]
+    lines += [f"#   {message.role}: {printable(message.text, _SHOWN)}" for message in first.prompt]
+    lines += [f"#   candidate {k}: {printable(each.text, _SHOWN)}" for k, each in enumerate(first.candidates)]
+    for edge in first.gold.relation[:10]:
+        lines.append(f"#   {edge.i} {'ties' if edge.strength == 0 else 'is better than'} {edge.j}")
+    lines += [f"#   ratings {', '.join(map(str, ratings))}" for ratings in first.gold.ratings]
+    return "\n".join(lines)
 
 
 def _show_records(folder: Path, as_json: bool) -> None:

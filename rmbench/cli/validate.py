@@ -45,8 +45,11 @@ def validate_file(path: Path) -> str:
     kind = _kind(path)
     if kind == "task":
         from rmbench.tasks.registry import load_file
+        from rmbench.tasks.sources import load
 
-        return f"{path}: task {load_file(path).id}"
+        task = load_file(path)
+        read = f", {len(load(task).examples):,} rows read" if task.declaration.source.private else ""
+        return f"{path}: task {task.id}{read}"
     if kind == "board":
         from rmbench.boards import load_board
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,15 @@ __all__ = ["RunArguments", "RunOptions"]
 
 _RUN = ("run",)
 _ROWS = ("run", "probe")
+_SCORED = ("run", "score")
 
 
 class RunArguments(OpenArguments, total=False):
     """The options of `RunOptions` as keyword arguments, for editors and type checkers; their meaning is there."""
 
+    data: Path | str | Sequence[str]
+    columns: Mapping[str, str]
+    include_path: Path | str | Sequence[str]
     source: Path | str | None
     images: Path | str | None
     allow_changed_data: bool
@@ -39,6 +44,24 @@ class RunArguments(OpenArguments, total=False):
 class RunOptions(OpenOptions):
     """How a run reads rows, judges them and keeps the records; and how it opens the model."""
 
+    data: tuple[str, ...] = option(
+        (),
+        "Rows of your own: their columns are recognised; repeat for several.",
+        commands=("run", "show-prompt", "verify"),
+        metavar="FILE|FOLDER|org/name",
+    )
+    columns: Mapping[str, str] = option(
+        dict,
+        "What the columns of --data hold, in place of what is recognised: prompt=q,chosen=good.text ...",
+        commands=("run", "score", "show-prompt", "verify", "task init"),
+        metavar="WHAT=COLUMN,...",
+    )
+    include_path: tuple[str, ...] = option(
+        (),
+        "A folder of task TOMLs of your own, beside the bundled ones. [also: $RMBENCH_TASKS]",
+        commands=("run", "probe", "tasks", "show", "show-prompt", "verify", "task init"),
+        metavar="DIR",
+    )
     source: str | None = option(
         None,
         "Where rows come from. [default: $RMBENCH_DATA, else hub]",
@@ -54,7 +77,9 @@ class RunOptions(OpenOptions):
     limit: int | None = option(
         None, "Judge only this many rows of each task and split, drawn by --seed.", commands=_ROWS, minimum=1
     )
-    batch_tokens: int | None = option(None, "Most tokens of a batch, padding included.", commands=_ROWS, minimum=1)
+    batch_tokens: int | None = option(
+        None, "Most tokens of a batch, padding included.", commands=(*_ROWS, "score"), minimum=1
+    )
     objective_weights: Weights | None = option(
         None,
         "Reward of a multi-objective model: weights by name (0 if left out), or one for each in the model's order.",
@@ -62,10 +87,10 @@ class RunOptions(OpenOptions):
         metavar="NAME=W,...",
         parse=parse_weights,
     )
-    workers: int = option(1, "Processes that compute, each with the model open.", commands=_RUN, minimum=1)
-    cache: bool = option(True, "Neither read nor fill the score cache.", commands=_RUN)
-    share: bool = option(True, "Do not share prefixes across rows.", commands=_RUN)
-    window: int | None = option(None, "Rows sent to a judge concurrently. [default: 16]", commands=_RUN, minimum=1)
+    workers: int = option(1, "Processes that compute, each with the model open.", commands=_SCORED, minimum=1)
+    cache: bool = option(True, "Neither read nor fill the score cache.", commands=_SCORED)
+    share: bool = option(True, "Do not share prefixes across rows.", commands=_SCORED)
+    window: int | None = option(None, "Rows sent to a judge concurrently. [default: 16]", commands=_SCORED, minimum=1)
     out: Path = option(
         Path("results"),
         "Folder of the records.",

@@ -15,7 +15,7 @@ from rmbench.evaluation.compatibility import cannot_take, for_task, probes_of
 from rmbench.evaluation.judging import judge_splits
 from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
-from rmbench.evaluation.rows import load_rows, named_tasks
+from rmbench.evaluation.rows import load_rows, selected_tasks
 from rmbench.evaluation.run import judge_tasks
 from rmbench.models.options import checked, with_named_options
 
@@ -61,10 +61,9 @@ def probe(
             without hidden states.
     """
     from rmbench.models.open import open_model
-    from rmbench.tasks.registry import select
 
     settings = checked(RunOptions, options, "probe")
-    selected, probing = select(tasks), _probing_task(probes)
+    probing = _probing_task(probes, settings)
     opened = open_model(model, settings)
     why = cannot_take(opened, probing)
     if why:
@@ -72,15 +71,14 @@ def probe(
     with_states = for_task(opened, probing)
     fit_probe = partial(_fit_probe, probing, with_states)
     with reporting(progress) as shown:
-        return judge_tasks(
-            with_states, selected, named_tasks(tasks), settings, shown, fit_probe=fit_probe, probes=probing.id
-        )
+        selected, named = selected_tasks(tasks, settings, shown.note)
+        return judge_tasks(with_states, selected, named, settings, shown, fit_probe=fit_probe, probes=probing.id)
 
 
-def _probing_task(name: str) -> Task:
+def _probing_task(name: str, settings: RunOptions) -> Task:
     from rmbench.tasks.registry import select
 
-    tasks = select(name)
+    tasks = select(name, settings.include_path)
     if len(tasks) != 1:
         raise RmbenchError(f"--probes {name} selects {len(tasks)} tasks, expected one.")
     if not probes_of(tasks[0]):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.options import RunArguments, RunOptions
-from rmbench.models.options import checked, with_named_options
+from rmbench.models.options import checked, silent, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
@@ -83,7 +83,7 @@ class Prompts:
 
 @with_named_options(RunOptions)
 def show_prompts(
-    task: str,
+    task: str | None,
     model: str | Callable[..., Any],
     *,
     ids: Sequence[str] = (),
@@ -94,7 +94,7 @@ def show_prompts(
     The model is opened as a run opens it, its weights included; a judge behind an API is not contacted.
 
     Args:
-        task: an id, or a declaration's TOML.
+        task: an id, or a declaration's TOML; None: that of `data`.
         model: as in `rmbench.run`.
         ids: of the rows; none: the first row.
         options: as in `rmbench.run`, of which those of opening, `source` and `allow_changed_data` count.
@@ -104,14 +104,14 @@ def show_prompts(
     """
     from rmbench.evaluation.compatibility import cannot_take
     from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
+    from rmbench.evaluation.rows import selected_tasks
     from rmbench.models.open import open_model
-    from rmbench.tasks.registry import select
     from rmbench.tasks.sources import load
 
     settings = checked(RunOptions, options, "show_prompts")
-    selected = select(task)
+    selected, _ = selected_tasks(task, settings, silent)
     if len(selected) != 1:
-        raise RmbenchError(f"{task!r} names {len(selected)} tasks; give one.")
+        raise RmbenchError(f"{len(selected)} tasks are selected; give one.")
     if isinstance(model, str) and model.partition(":")[0] in ("openai", "vllm"):
         # Nothing is asked, so no server is needed.
         settings = replace(settings, requests_out=Path(os.devnull), base_url=())

@@ -7,6 +7,7 @@ import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from rmbench.evaluation.compatibility import for_task
 from rmbench.evaluation.ensemble import Ensemble
 from rmbench.evaluation.objectives import SETTING
 from rmbench.evaluation.options import RunOptions
-from rmbench.evaluation.rows import load_rows
+from rmbench.evaluation.rows import load_rows, selected_tasks
 from rmbench.evaluation.session import closing
-from rmbench.models.options import checked
+from rmbench.models.options import checked, silent
 
 if TYPE_CHECKING:
     from rmbench.engine.interfaces import Progress
@@ -66,13 +67,15 @@ def rerun(
     from rmbench.engine.judge import judge
     from rmbench.models.open import open_model
     from rmbench.records.store import read, read_rows
-    from rmbench.tasks.registry import select
 
     record = read(Path(folder))
     recorded = {row.id: row.judgment for row in read_rows(Path(folder))}
     _refuse(record)
-    (task,) = select(record.task.id)
     settings = replace(checked(RunOptions, options, "verify"), seed=record.run.seed)
+    selected, _ = selected_tasks(None if settings.data else record.task.id, settings, silent)
+    task = next((each for each in selected if each.id == record.task.id), None)
+    if task is None:
+        raise RmbenchError(f"{folder}: it is of the task {record.task.id}, and --data is {selected[0].id}.")
     if settings.source is None and record.data.source == "sample":
         settings = replace(settings, source="sample")
     loaded = load_rows(task, settings)
@@ -100,8 +103,7 @@ def _refuse(record: Record) -> None:
 
 def _model_in(record: Record) -> str:
     """What the record's command gave as the model."""
-    words = shlex.split(record.run.command)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*shlex.split(record.run.command), ""]):
         if word in ("--model", "-m") and following:
             return following
         if word.startswith("--model="):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
@@ -15,17 +15,47 @@ if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
     from rmbench.tasks.task import Loaded, Task
 
-__all__ = ["load_rows", "load_tasks", "named_tasks"]
+__all__ = ["load_rows", "load_tasks", "selected_tasks"]
 
 
-def named_tasks(tasks: str | Sequence[str]) -> set[str]:
-    """Ids of the tasks that the user wrote out: missing files are an error for these and a skip for the rest."""
-    from rmbench.tasks.registry import declared, load_file
+def selected_tasks(
+    tasks: str | Sequence[str] | None, settings: RunOptions, note: Callable[[str], None]
+) -> tuple[list[Task], set[str]]:
+    """The tasks of a run, and the ids of those that the user wrote out: files missing from these are an error, from
+    the others a skip.
 
-    items = tasks.split(",") if isinstance(tasks, str) else [part for item in tasks for part in item.split(",")]
-    names = {item.strip().replace("_", "-") for item in items}
-    files = {load_file(item).id for item in items if item.strip().endswith(".toml")}
-    return files | {task.id for task in declared().values() if names & {task.id, *task.aliases}}
+    Args:
+        tasks: as `rmbench.run` takes them; None: those of `data` alone, or all where there is no `data`.
+        settings: of which `data`, `columns` and `include_path` count.
+        note: takes a line on how each file of `data` was read.
+
+    Raises:
+        RmbenchError: a selector selects nothing; rows of the user's own cannot be read; two tasks have one id.
+    """
+    from rmbench.tasks.own.declare import own_task
+    from rmbench.tasks.registry import known, load_file, select
+
+    if settings.columns and not settings.data:
+        raise RmbenchError("--columns says what the columns of --data hold, and there is no --data.")
+    selected = {}
+    for data in settings.data:
+        own = own_task(data, settings.columns, include=settings.include_path)
+        if own.task.id in selected:
+            raise RmbenchError(f'--data {data}: another file is called "{own.task.id}" too; rename one of them.')
+        selected[own.task.id] = own.task
+        note(own.line)
+    named = set(selected)
+    if tasks is not None or not selected:
+        tasks = "all" if tasks is None else tasks
+        items = [item.strip() for part in ([tasks] if isinstance(tasks, str) else tasks) for item in part.split(",")]
+        names = {item.replace("_", "-") for item in items}
+        named |= {load_file(item).id for item in items if item.endswith(".toml")}
+        named |= {task.id for task in known(settings.include_path).values() if names & {task.id, *task.aliases}}
+        for task in select(tasks, settings.include_path):
+            if task.id in selected:
+                raise RmbenchError(f'{task.path}: id: "{task.id}" is that of {selected[task.id].path} too.')
+            selected[task.id] = task
+    return list(selected.values()), named
 
 
 def load_tasks(

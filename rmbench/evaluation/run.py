@@ -17,7 +17,7 @@ from rmbench.evaluation.objectives import facts_in_direction
 from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.results import Results, Skipped
-from rmbench.evaluation.rows import load_tasks, named_tasks
+from rmbench.evaluation.rows import load_tasks, selected_tasks
 from rmbench.evaluation.session import Session, closing, open_session
 from rmbench.models.options import checked, with_named_options
 
@@ -38,7 +38,7 @@ __all__ = ["judge_tasks", "run"]
 @with_named_options(RunOptions)
 def run(
     model: str | Callable[..., Any] | Scorer | Responder,
-    tasks: str | Sequence[str] = "all",
+    tasks: str | Sequence[str] | None = None,
     *,
     progress: bool | Progress | None = None,
     **options: Unpack[RunArguments],
@@ -50,7 +50,8 @@ def run(
             `fake:...`, `openai:NAME`, `vllm:MODEL`, `served:MODEL`, `judge-file:FILE`, `ensemble:A,B,...` of these or
             of folders of records, or a callable that takes a list of conversations (lists of {"role", "content"}) and
             returns one reward each; `name` is what it is called.
-        tasks: ids, globs, `all`, `family=...`, `modality=...`; a list or one comma-separated string.
+        tasks: ids, globs, `all`, `family=...`, `modality=...`, TOML files; a list or one comma-separated string. None:
+            rows of your own in `data` alone, or all tasks where there is no `data`.
         progress: True: a bar on stderr, in a notebook in its cell; lines of text where stderr is no terminal. None:
             the bar, and nothing where stderr is no terminal, as in a CI log. False: nothing.
         options: what to judge and how, as on the command line, each a keyword argument.
@@ -63,13 +64,12 @@ def run(
             a named task, or of every task, for one reason; a callable that fails on every row.
     """
     from rmbench.models.locate import is_external
-    from rmbench.tasks.registry import select
 
     settings = checked(RunOptions, options, "run")
-    selected, named = select(tasks), named_tasks(tasks)
     if settings.workers > 1 and is_external(model):
         raise RmbenchError(f"--workers: {model} is computed elsewhere; judges take --window, the rows sent at once.")
     with reporting(progress) as shown:
+        selected, named = selected_tasks(tasks, settings, shown.note)
         results = _run(model, selected, named, settings, shown)
     if callable(model):
         _refuse_failing(results)

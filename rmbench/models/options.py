@@ -134,7 +134,7 @@ def _converted(kind: Any, value: Any) -> Any:
     if kind in (str, Path):
         return kind(value) if isinstance(value, str | os.PathLike) else None
     if kind is tuple:
-        texts = (value,) if isinstance(value, str) else value
+        texts = (str(value),) if isinstance(value, str | os.PathLike) else value
         return (
             tuple(texts) if isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts) else None
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import os
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,7 +21,7 @@ from rmbench.tasks.declaration.schema import Declaration, TaskFacts
 from rmbench.tasks.task import Task
 from rmbench.validation import read_toml, validated
 
-__all__ = ["declared", "get", "load_file", "load_folder", "select"]
+__all__ = ["declared", "get", "known", "load_file", "load_folder", "load_text", "select"]
 
 
 _SPEC: TypeAdapter[MetricSpec] = TypeAdapter(MetricSpec)
@@ -33,6 +35,30 @@ def declared() -> Mapping[str, Task]:
         RmbenchError: a declaration is wrong, or two of them share an id or alias.
     """
     return MappingProxyType(load_folder(resources.tasks()))
+
+
+def known(include: Sequence[str | Path] = ()) -> Mapping[str, Task]:
+    """The bundled tasks, and those of the folders that `include` and the variable RMBENCH_TASKS name, by id.
+
+    Args:
+        include: folders of declarations; in RMBENCH_TASKS they are separated as in PATH.
+
+    Raises:
+        RmbenchError: a folder does not exist or holds no declaration; one of them is wrong, or has the id or alias of
+            another.
+    """
+    named = [part for part in os.environ.get("RMBENCH_TASKS", "").split(os.pathsep) if part]
+    tasks = dict(declared())
+    for folder in dict.fromkeys(Path(part).expanduser() for part in (*named, *include)):
+        if not folder.is_dir():
+            raise RmbenchError(f"{folder}: --include-path and RMBENCH_TASKS name folders of tasks; there is none.")
+        found = load_folder(folder)
+        if not found:
+            raise RmbenchError(f"{folder}: holds no task declaration (*.toml).")
+        for task in found.values():
+            _refuse_taken(task, tasks)
+        tasks |= found
+    return tasks
 
 
 def load_folder(folder: Path) -> dict[str, Task]:
@@ -55,27 +81,41 @@ def load_file(path: str | Path) -> Task:
         RmbenchError: no such file, no TOML, or a key that is unknown, missing, or of the wrong type or value.
     """
     path = Path(path)
-    declaration = validated(Declaration, read_toml(path), path)
+    return _checked(read_toml(path), path, path.read_bytes())
+
+
+def load_text(toml: str, path: Path) -> Task:
+    """The task of a declaration that is in no file, as if it lay at the place of `path`."""
+    return _checked(tomllib.loads(toml), path, toml.encode())
+
+
+def _checked(content: object, path: Path, text: bytes) -> Task:
+    declaration = validated(Declaration, content, path)
     check(declaration, path)
-    return _task(declaration, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    return _task(declaration, path, hashlib.sha256(text).hexdigest())
 
 
-def get(task_id: str) -> Task:
-    """The bundled task of this id or alias; underscores read as hyphens.
+def get(task_id: str, include: Sequence[str | Path] = ()) -> Task:
+    """The task of this id or alias; underscores read as hyphens. `include` is as in `known`.
 
     Raises:
         RmbenchError: there is none; the message has the nearest id.
     """
     name = task_id.strip().replace("_", "-")
-    for task in declared().values():
+    tasks = known(include).values()
+    for task in tasks:
         if name == task.id or name in task.aliases:
             return task
-    known = [name for task in declared().values() for name in (task.id, *task.aliases)]
-    raise RmbenchError(f'no task is called "{task_id}".{did_you_mean(name, known)} `rmbench tasks` lists them.')
+    names = [name for task in tasks for name in (task.id, *task.aliases)]
+    raise RmbenchError(f'no task is called "{task_id}".{did_you_mean(name, names)} `rmbench tasks` lists them.')
 
 
-def select(selector: str | Sequence[str]) -> list[Task]:
+def select(selector: str | Sequence[str], include: Sequence[str | Path] = ()) -> list[Task]:
     """Tasks by `all`, ids, aliases, globs, `family=...`, `modality=...` or paths of TOML files, comma-separated.
+
+    Args:
+        selector: one or several.
+        include: further folders of declarations, as in `known`.
 
     Returns:
         Each task once, ordered by category and id, in whatever order the items come.
@@ -89,17 +129,19 @@ def select(selector: str | Sequence[str]) -> list[Task]:
         raise RmbenchError("no task is selected. `rmbench tasks` lists them; `all` selects every one.")
     selected: dict[str, Task] = {}
     for item in items:
-        for task in _tasks_of(item):
+        for task in _tasks_of(item, include):
             other = selected.setdefault(task.id, task)
             if other.digest != task.digest:
                 raise RmbenchError(f'{task.path}: id: "{task.id}" is taken by {other.path}.')
     return sorted(selected.values(), key=lambda task: (task.family, task.id))
 
 
-def _tasks_of(item: str) -> Iterable[Task]:
+def _tasks_of(item: str, include: Sequence[str | Path]) -> Iterable[Task]:
     if item.endswith(".toml"):
-        return [_with_own_id(load_file(item))]
-    tasks = declared().values()
+        task = load_file(item)
+        _refuse_taken(task, known(include))
+        return [task]
+    tasks = known(include).values()
     if item == "all":
         return tasks
     key, equals, value = item.partition("=")
@@ -111,7 +153,7 @@ def _tasks_of(item: str) -> Iterable[Task]:
         if not matches:
             raise RmbenchError(f'no task matches "{item}". `rmbench tasks` lists them.')
         return matches
-    return [get(item)]
+    return [get(item, include)]
 
 
 def _by_attribute(key: str, value: str, tasks: Iterable[Task]) -> list[Task]:
@@ -126,12 +168,12 @@ def _by_attribute(key: str, value: str, tasks: Iterable[Task]) -> list[Task]:
     return matches
 
 
-def _with_own_id(task: Task) -> Task:
-    """A user's task, whose id must not be that of a bundled one: their records could not be told apart."""
-    for other in declared().values():
-        if task.id in (other.id, *other.aliases) and task.digest != other.digest:
-            raise RmbenchError(f'{task.path}: id: "{task.id}" is that of a bundled task; give yours another.')
-    return task
+def _refuse_taken(task: Task, others: Mapping[str, Task]) -> None:
+    """Raise RmbenchError where another task has the id: their records could not be told apart."""
+    for other in others.values():
+        if task.digest != other.digest and {task.id, *task.aliases} & {other.id, *other.aliases}:
+            what = "a bundled task" if other.id in declared() else str(other.path)
+            raise RmbenchError(f'{task.path}: id: "{task.id}" is that of {what}; give yours another.')
 
 
 def _task(declaration: Declaration, path: Path, digest: str) -> Task:

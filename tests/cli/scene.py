@@ -40,6 +40,8 @@ class Scene:
     board: Path
     task: Path
     """A task's TOML."""
+    rows: Path
+    """Rows of a user's own."""
     row: str
     """The id of a row."""
 
@@ -88,6 +90,7 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda _: ["show", "the-task"]),
         ("terminal", lambda _: ["show", "the-card"]),
     ],
+    "task init": [("terminal", lambda at: ["task", "init", str(at.rows)])],
     "validate": [
         ("terminal", lambda at: ["validate", str(at.a)]),
         ("terminal", lambda at: ["validate", str(at.task)]),
@@ -178,7 +181,9 @@ def scene_of(text: str, folder: Path) -> Scene:
     board.write_text(toml({"id": "mine", "title": sane, "description": sane, "tasks": ["*"], "aggregate": "none"}))
     task = folder / "task.toml"
     task.write_text(toml({"id": sane, "title": sane, "family": sane}))
-    return Scene(text, folder, a, b, board, task, text)
+    rows = folder / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": text, "chosen": text, "rejected": f"{text}.", "subset": text, text: text}))
+    return Scene(text, folder, a, b, board, task, rows, text)
 
 
 @cache

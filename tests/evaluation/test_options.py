@@ -26,10 +26,14 @@ from rmbench.models.options import OpenArguments, OpenOptions, checked, kind_of,
 OWN_PARAMETERS = {
     "run": {"model", "tasks", "as_json"},
     "probe": {"model", "tasks", "as_json", "probes"},
-    "score": {"model", "as_json", "prompt", "responses", "system"},
+    "score": {
+        *("model", "as_json", "prompt", "responses", "system"),
+        *("data", "out", "best_of", "name_as", "overwrite"),
+    },
     "check": {"model", "as_json", "published", "against"},
     "rescore": {"folder", "as_json"},
     "tasks": {"selector", "as_json", "ids_of"},
+    "show": {"what", "as_json"},
 }
 
 
@@ -62,6 +66,7 @@ NAMED: dict[str, tuple[Any, Any]] = {
     "probe": (probe, RunOptions),
     "show_prompts": (rmbench.show_prompts, RunOptions),
     "score_responses": (rmbench.score_responses, OpenOptions),
+    "score_rows": (rmbench.score_rows, RunOptions),
     "check": (rmbench.check, OpenOptions),
 }
 
@@ -73,7 +78,10 @@ def test_every_option_is_a_named_parameter(name: str) -> None:
     shown = inspect.signature(function).parameters
     defaults, hints = schema(), get_type_hints(schema)
     assert not [each for each in shown.values() if each.kind is inspect.Parameter.VAR_KEYWORD]
+    own = {"data", "out"} if name == "score_rows" else set()
     for option in options_of(schema):
+        if option in own:
+            continue
         assert shown[option].kind is inspect.Parameter.KEYWORD_ONLY
         assert f"\n    {option}: " in inspect.getdoc(function)
         if shown[option].annotation == hints[option]:  # `check` has an `out` of its own
@@ -181,7 +189,7 @@ def test_a_value_is_taken_as_its_type_or_refused_by_name(name: str, value: objec
 def test_every_option_has_its_help_and_a_kind_that_is_checked() -> None:
     for name, facts in options_of(RunOptions).items():
         assert facts.help.endswith((".", "]", "...")), name
-        assert facts.parse or kind_of(RunOptions, name) in (bool, int, str, Path, tuple) or name == "model_args"
+        assert facts.parse or kind_of(RunOptions, name) in (bool, int, str, Path, tuple, Mapping)
     assert {each.name for each in fields(RunOptions)} - set(options_of(RunOptions)) == {"note"}
 
 
@@ -199,7 +207,7 @@ def test_a_command_has_the_options_that_name_it(command: str) -> None:
         if kind_of(RunOptions, name) in (bool, int, str, Path) and getattr(defaults, name) is not None:
             assert parameter.default == getattr(defaults, name)
     flags = {flag for parameter in on_line.values() for flag in parameter.opts}
-    assert command == "tasks" or flags >= {"--out", "--output-path"} or command == "score"
+    assert command in ("tasks", "show") or flags >= {"--out", "--output-path"} or command == "score"
     assert command != "run" or flags >= {"--no-cache", "--no-share", "--trust-remote-code"}
 
 

@@ -11,8 +11,9 @@ import rmbench
 
 PUBLIC = """
 Candidate CheckReport CheckResult Conversation Edge Example Gold Judged Judgment Message MetricSpec ModelFacts Part
-Prompt Prompts Record Responder Results RmbenchError Scored Scorer Task Value Verdict boards cards check compare
-find_records gate load_examples read_record read_rows rescore run score_responses select_tasks show_prompts stats
+Prompt Prompts Record Responder Results RmbenchError Scored ScoredRows Scorer Task Value Verdict boards cards check
+compare find_records gate load_examples read_record read_rows rescore run score_responses score_rows select_tasks
+show_prompts stats
 """.split()
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "pydantic", "scipy", "pyarrow", "open_clip")

@@ -16,10 +16,12 @@ from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.task import DataFileFacts
 from rmbench.untrusted.masking import register_secret
 
-__all__ = ["full_revision", "read_hub"]
+__all__ = ["full_revision", "pinned", "read_hub", "splits_of"]
 
 _FULL = 40
 """Hexadecimal digits of a full commit hash."""
+_SHORTEST = 7
+"""Of a shortened one."""
 _PATIENCE = 10.0
 """Seconds to wait for the hub's first reply: loading itself would retry for half a minute."""
 
@@ -60,9 +62,7 @@ def _read_part(source: SourceRule, part: HubPart, how_else: str) -> tuple[list[R
     try:
         loaded = _load(hub, arguments)
     except Exception as error:  # whatever goes wrong in the hub's clients, the user needs to know what was requested
-        offline = " (HF_HUB_OFFLINE is set)" if _offline() else ""
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RmbenchError(f"hub data set {name} cannot be loaded{offline}: {why}\n{how_else}") from error
+        raise RmbenchError(f"{_unreachable(name, error)}\n{how_else}") from error
     if isinstance(loaded, dict):
         raise RmbenchError(f"hub data set {name} has the splits {', '.join(loaded)}; the task declares none.")
     split = arguments.get("split", "train")
@@ -131,6 +131,47 @@ def full_revision(hub: str, revision: str) -> str:
     if len(matches) != 1:
         raise LookupError(f"{len(matches)} commits of the data set begin with {revision}")
     return matches.pop()
+
+
+def pinned(hub: str, revision: str | None) -> str:
+    """The full commit hash that a revision, or none, stands for at this moment.
+
+    Raises:
+        RmbenchError: the hub has no such set or revision, or cannot be reached, and its cache does not know it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    try:
+        if revision is not None and set(revision) <= set("0123456789abcdef") and len(revision) >= _SHORTEST:
+            return full_revision(hub, revision)
+        ref = Path(HF_HUB_CACHE) / f"datasets--{hub.replace('/', '--')}" / "refs" / (revision or "main")
+        if _offline() and ref.is_file():
+            return ref.read_text("utf-8").strip()
+        return str(HfApi().dataset_info(hub, revision=revision, timeout=_PATIENCE).sha)
+    except Exception as error:  # whatever goes wrong in the hub's client, the user needs to know what was requested
+        raise _unreachable(hub + (f" revision={revision}" if revision else ""), error) from error
+
+
+def splits_of(hub: str, config: str | None, revision: str) -> tuple[str, ...]:
+    """The splits of a config, or of the default one; () where the set does not say them.
+
+    Raises:
+        RmbenchError: there is no such config, or several and no default.
+    """
+    import datasets
+
+    try:
+        info = datasets.load_dataset_builder(hub, config, revision=revision).info
+    except Exception as error:
+        raise _unreachable(hub + (f" name={config}" if config else ""), error) from error
+    return tuple(info.splits or ())
+
+
+def _unreachable(name: str, error: Exception) -> RmbenchError:
+    offline = " (HF_HUB_OFFLINE is set)" if _offline() else ""
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return RmbenchError(f"hub data set {name} cannot be loaded{offline}: {why}")
 
 
 def _snapshots(hub: str) -> list[str]:

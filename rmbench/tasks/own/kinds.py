@@ -1,0 +1,104 @@
+"""What the columns of a user's rows hold: texts, conversations, numbers, lists of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from rmbench.errors import RmbenchError, did_you_mean
+
+__all__ = ["WORDS", "Kind", "Table"]
+
+Kind = Literal["text", "messages", "number", "flag", "texts", "numbers", "flags", "objects", "object", "other"]
+"""Of a column's values: `messages` is a conversation, `texts`, `numbers` and `flags` are lists, `objects` is a list of
+objects that are no messages."""
+WORDS: dict[Kind, str] = {
+    "text": "a text",
+    "messages": "a list of messages",
+    "number": "a number",
+    "flag": "true or false",
+    "texts": "a list of texts",
+    "numbers": "a list of numbers",
+    "flags": "a list of true and false",
+    "objects": "a list of objects",
+    "object": "an object",
+    "other": "values of several kinds, or none",
+}
+_MESSAGES = ({"role", "content"}, {"from", "value"})
+
+
+class Table:
+    """Rows by column: a name, or a path into objects (`better.text`) and lists of them (`answers[].text`)."""
+
+    def __init__(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.name = name
+        self.rows = rows
+        self.names = tuple(dict.fromkeys(str(key) for row in rows for key in row))
+        self._kinds: dict[str, Kind] = {}
+
+    def values(self, path: str) -> list[Any]:
+        """[rows] the values at a path; None where a row lacks it."""
+        if path in self.names:
+            return [row.get(path) for row in self.rows]
+        return [_at(row, path.split(".")) for row in self.rows]
+
+    def kind(self, path: str) -> Kind:
+        """What the values are that are not null; `other` where they are of several kinds, or all null."""
+        if path not in self._kinds:
+            kinds = {_kind(value) for value in self.values(path) if value is not None}
+            self._kinds[path] = "number" if kinds == {"number"} else kinds.pop() if len(kinds) == 1 else "other"
+        return self._kinds[path]
+
+    def check(self, path: str, role: str) -> None:
+        """Raise RmbenchError where no row has anything at a path that the user gave."""
+        if any(value is not None for value in self.values(path)):
+            return
+        paths = list(self.paths())
+        raise RmbenchError(
+            f'{self.name}: --columns {role}={path}: no row has a column "{path}".{did_you_mean(path, paths)} '
+            f"Columns: {', '.join(paths[:40])}."
+        )
+
+    def paths(self) -> Iterator[str]:
+        """Every column, and the columns of objects within by their paths."""
+        for name in self.names:
+            yield name
+            first = next((row[name] for row in self.rows if row.get(name) not in (None, [], {})), None)
+            item = first[0] if isinstance(first, list) else first
+            if isinstance(item, Mapping) and not _is_message(item):
+                yield from (f"{name}{'[]' * isinstance(first, list)}.{key}" for key in item)
+
+
+def _at(value: Any, keys: list[str]) -> Any:
+    if not keys:
+        return value
+    name = keys[0].removesuffix("[]")
+    inner = value.get(name) if isinstance(value, Mapping) else None
+    if not keys[0].endswith("[]"):
+        return _at(inner, keys[1:])
+    if not isinstance(inner, list | tuple):
+        return None
+    items = [_at(item, keys[1:]) for item in inner]
+    return None if any(item is None for item in items) else items
+
+
+def _kind(value: Any) -> Kind:
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, bool):
+        return "flag"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, Mapping):
+        return "object"
+    if not isinstance(value, list | tuple) or not value:
+        return "other"
+    if all(isinstance(item, Mapping) for item in value):
+        return "messages" if all(map(_is_message, value)) else "objects"
+    of = {_kind(item) for item in value}
+    lists: dict[Kind, Kind] = {"text": "texts", "number": "numbers", "flag": "flags"}
+    return lists.get(of.pop(), "other") if len(of) == 1 else "other"
+
+
+def _is_message(item: Mapping[str, Any]) -> bool:
+    return any(keys <= item.keys() for keys in _MESSAGES)

@@ -1,0 +1,189 @@
+"""Where a user's own rows lie: a file, a folder that `datasets` saved, or a set of the hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.tasks.declaration.schema import LayoutRule, SourceRule
+from rmbench.tasks.rows.fields import RawRow
+from rmbench.tasks.rows.files import LayoutFiles, read_all, stem
+from rmbench.tasks.rows.formats import FORMATS, MOST_UNPACKED, PACKED, plain_name, unpacked
+from rmbench.tasks.rows.hub import pinned, read_hub, splits_of
+from rmbench.untrusted.files import MIB, read_file, read_text
+
+__all__ = ["Place", "at"]
+
+_HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?((?::[\w.-]+){0,2})", re.ASCII)
+_WHAT = (
+    f"a file ({', '.join(FORMATS)}, with {', '.join(PACKED)} or without), a folder that `datasets` saved, or org/name "
+    "of the hub"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where rows lie, and the rows."""
+
+    name: str
+    """For people: the path as it was given, or the hub's id."""
+    stem: str
+    """What the task is called after."""
+    source: SourceRule
+    layout: LayoutRule
+    path: Path
+    """The file or folder; the layout's paths are below the folder that holds it."""
+    rows: Sequence[RawRow]
+
+
+def at(text: str, numbers: Sequence[str] = ()) -> Place:
+    """The rows that `--data` names.
+
+    Args:
+        text: a file, a folder, `FOLDER:split`, or `org/name[@revision][:config][:split]`.
+        numbers: columns of a CSV that hold numbers where all their cells are.
+
+    Raises:
+        RmbenchError: there is no such file, folder or set; it is of no known format, or broken; or it has several
+            splits or lists of rows.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return _file(text, path, numbers)
+    folder, split = (
+        (path, "") if path.is_dir() else (Path(text.rpartition(":")[0]).expanduser(), text.rpartition(":")[2])
+    )
+    if split and str(folder) != "." and folder.is_dir():
+        path = folder
+    if path.is_dir():
+        return _folder(text, path, split)
+    hub = _HUB.fullmatch(text)
+    if hub is None or plain_name(text).endswith(tuple(FORMATS)):
+        near = did_you_mean(path.name, [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else [])
+        raise RmbenchError(f"--data {text}: no such file or folder.{near} Expected {_WHAT}.")
+    return _set(text, hub[1], hub[2], [part for part in hub[3].split(":") if part])
+
+
+def _file(text: str, path: Path, numbers: Sequence[str]) -> Place:
+    plain = plain_name(path.name)
+    if not plain.endswith(tuple(FORMATS)):
+        raise RmbenchError(f"--data {text}: the name shows no format. Expected {_WHAT}.")
+    rule: dict[str, Any] = {"paths": [path.name]}
+    if plain.endswith(".json"):
+        rule |= _shape_of_json(path)
+    rows = _read(path.parent, LayoutRule(**rule))
+    if plain.endswith(".csv"):
+        held = [
+            name for name in numbers if name in rows[0].values and all(_is_number(row.values[name]) for row in rows)
+        ]
+        if held:
+            rule["numbers"] = held
+            rows = _read(path.parent, LayoutRule(**rule))
+    return Place(text, stem(path.name), SourceRule(), LayoutRule(**rule), path, rows)
+
+
+def _shape_of_json(path: Path) -> dict[str, str]:
+    """How a `.json` file holds its rows, where it is no list of them: lines, under one key, or by their ids."""
+    content = unpacked(path.name, read_file(path, MOST_UNPACKED)).lstrip()
+    if not content.startswith(b"{"):
+        return {}
+    line, _, rest = content.partition(b"\n")
+    try:
+        json.loads(line)
+        if rest.strip():
+            return {"format": "jsonl"}
+    except ValueError:
+        pass
+    try:
+        whole = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}  # the reader says what is wrong and where
+    lists = [key for key, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) > 1:
+        raise RmbenchError(f"--data {path}: several keys hold rows: {', '.join(lists)}. Keep one.")
+    if lists and "." not in lists[0]:
+        return {"under": lists[0]}
+    return (
+        {"keyed": "key"} if whole and all(isinstance(value, dict) for value in whole.values()) else {"format": "jsonl"}
+    )
+
+
+def _is_number(cell: object) -> bool:
+    try:
+        return isinstance(cell, str) and (not cell or float(cell) is not None)
+    except ValueError:
+        return False
+
+
+def _read(root: Path, layout: LayoutRule) -> list[RawRow]:
+    paths = tuple(root / path for path in layout.paths)
+    rows, _ = read_all(LayoutFiles(root, layout, paths, ()))
+    if not rows:
+        raise RmbenchError(f"{', '.join(map(str, paths))}: holds no row.")
+    return rows
+
+
+def _folder(text: str, folder: Path, split: str) -> Place:
+    folder = folder.resolve() if folder.name in ("", ".", "..") else folder
+    if (folder / "dataset_dict.json").is_file():
+        splits = _json_of(folder / "dataset_dict.json").get("splits", [])
+        if not split and len(splits) == 1:
+            split = splits[0]
+        if split not in splits:
+            raise RmbenchError(
+                f"--data {text}: expected one of its splits: {', '.join(f'--data {folder}:{each}' for each in splits)}."
+            )
+        inner = _folder(text, folder / split, "")
+        paths = [f"{folder.name}/{path}" for path in inner.layout.paths]
+        layout = LayoutRule(paths=paths)
+        return Place(text, f"{folder.name}-{split}", SourceRule(), layout, folder, _read(folder.parent, layout))
+    if not (folder / "state.json").is_file():
+        files = sorted(each.name for each in folder.iterdir() if plain_name(each.name).endswith(tuple(FORMATS)))
+        has = f" It has {', '.join(files[:6])}: name one of them." if files else ""
+        raise RmbenchError(f"--data {text}: no state.json, so `datasets` did not save it.{has} Expected {_WHAT}.")
+    names = [each.get("filename") for each in _json_of(folder / "state.json").get("_data_files", [])]
+    for name in names:
+        if not isinstance(name, str) or "/" in name or not (folder / name).is_file():
+            raise RmbenchError(f"{folder / 'state.json'}: names {name!r}, which is no file of the folder.")
+    if not names:
+        raise RmbenchError(f"{folder / 'state.json'}: names no data file.")
+    layout = LayoutRule(paths=[f"{folder.name}/{name}" for name in names])
+    return Place(text, folder.name, SourceRule(), layout, folder, _read(folder.parent, layout))
+
+
+def _json_of(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(path, MIB))
+    except ValueError as error:
+        raise RmbenchError(f"{path}: is not JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise RmbenchError(f"{path}: expected an object.")
+    return content
+
+
+def _set(text: str, hub: str, revision: str | None, parts: Sequence[str]) -> Place:
+    revision = pinned(hub, revision)
+    config, split = (parts[0], parts[1]) if len(parts) == 2 else (None, parts[0] if parts else None)
+    splits = splits_of(hub, config, revision) if len(parts) < 2 else ()
+    if len(parts) == 1 and split not in splits:
+        config, split = parts[0], None
+        splits = splits_of(hub, config, revision)
+    if split is None:
+        if len(splits) != 1:
+            name = ":".join(filter(None, (hub, config)))
+            raise RmbenchError(
+                f"--data {text}: expected one of its splits: {', '.join(f'{name}:{s}' for s in splits)}."
+            )
+        split = splits[0]
+    source = SourceRule(hub=hub, revision=revision, config=config, split=split)
+    rows, _ = read_hub(source, "A file of the rows works too: --data FILE.")
+    if not rows:
+        raise RmbenchError(f"--data {text}: holds no row.")
+    name = "-".join(filter(None, (hub.split("/")[1], config, split)))
+    layout = LayoutRule(paths=[f"{split}.jsonl"])
+    return Place(text, name, source, layout, Path(name), rows)
