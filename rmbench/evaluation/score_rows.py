@@ -51,7 +51,7 @@ class ScoredRows:
 
 
 @with_named_options(RunOptions)
-def score_rows(
+def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind here
     model: str | Callable[..., Any],
     data: str | Path,
     out: str | Path,
@@ -155,7 +155,7 @@ def _write(
         best = [None if reward is None else reward.index(max(reward)) for reward in rewards]
         ties = sum(reward is not None and reward.count(max(reward)) > 1 for reward in rewards)
         kept = [{key: value for key, value in row.items() if key not in own.answers} for row in own.rows]
-        chosen = {
+        chosen: dict[str, Sequence[Any]] = {
             "best": [
                 None if place is None else _plain(example.candidates[place].messages)
                 for example, place in zip(examples, best, strict=True)

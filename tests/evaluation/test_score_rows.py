@@ -17,7 +17,7 @@ from rmbench.cli import cli
 from rmbench.engine.interfaces import SilentProgress
 from rmbench.errors import RmbenchError
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"prompt": "Name a fruit.", "responses": ["Pear.", "A chair, of course.", "Fig."], "note": 1},
     {"prompt": "Is snow cold?", "responses": ["Yes.", "It is.", "It is."], "note": None},
     {"prompt": "What is 2 + 2?", "responses": ["Four"], "note": 3.5},
@@ -130,7 +130,7 @@ class StopAfter(SilentProgress):
 def test_a_stopped_job_goes_on_where_it_was(tmp_path: Path) -> None:
     rows = [{"prompt": f"Name {k} fruits.", "responses": [f"Pear {k}.", "word " * (k % 7)]} for k in range(60)]
     data, out = put(rows, tmp_path / "rows.jsonl"), tmp_path / "out.jsonl"
-    options = {"batch_tokens": 200, "cache": False}
+    options: Any = {"batch_tokens": 200, "cache": False}
     with pytest.raises(KeyboardInterrupt):
         rmbench.score_rows("tiny-bt", data, out, progress=StopAfter(120 + 40), **options)
     assert not out.exists()

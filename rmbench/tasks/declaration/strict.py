@@ -14,10 +14,10 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=Fals
 """No unknown keys and no conversions."""
 
 
-def _label(value: Any) -> str | int:
-    """A row's label in a TOML."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("expected a string or a whole number")
+def _label(value: Any) -> str | int | float:
+    """A row's label in a TOML: a number that is not whole is none, but 1.0 is how some tables spell a 1."""
+    if not isinstance(value, str | int) and not (isinstance(value, float) and value.is_integer()):
+        raise ValueError("expected a string, a whole number, true or false")
     return value
 
 

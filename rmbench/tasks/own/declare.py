@@ -16,7 +16,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.own.kinds import WORDS, Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
-from rmbench.tasks.own.words import GROUPS, IDS, NAMES, SCORES_BESIDE, plain
+from rmbench.tasks.own.words import GROUPS, IDS, LABELS, NAMES, SCORES_BESIDE, plain
 from rmbench.tasks.registry import known, load_text
 from rmbench.tasks.task import Task
 
@@ -126,13 +126,8 @@ def _refuse_unread_labels(reading: Reading, table: Table) -> None:
     """Rows that seem to have labels must not pass for rows without any because these were not understood."""
     if reading.shape != "scored":
         return
-    words = {
-        word
-        for role in ("winner", "scores", "ranks", "best", "right", "rating")
-        for words in NAMES[role]
-        for word in words
-    }
-    unread = [name for name in table.names if plain(name) in words and name not in reading.spec.values()]
+    names = [name for name in table.names if name not in reading.spec.values()]
+    unread = [name for name in names if plain(name) in LABELS or plain(name).split("_")[0] in LABELS]
     if unread:
         values = list(dict.fromkeys(repr(value)[:30] for value in table.values(unread[0])))
         raise RmbenchError(

@@ -43,10 +43,10 @@ class Table:
         return [_at(row, path.split(".")) for row in self.rows]
 
     def kind(self, path: str) -> Kind:
-        """What the values are that are not null; `other` where they are of several kinds, or all null."""
+        """What the values are that are neither null nor an empty list; `other` where they are of several kinds."""
         if path not in self._kinds:
-            kinds = {_kind(value) for value in self.values(path) if value is not None}
-            self._kinds[path] = "number" if kinds == {"number"} else kinds.pop() if len(kinds) == 1 else "other"
+            kinds = {_kind(value) for value in self.values(path) if value is not None and value != []}
+            self._kinds[path] = kinds.pop() if len(kinds) == 1 else "other"
         return self._kinds[path]
 
     def check(self, path: str, role: str) -> None:
@@ -65,7 +65,7 @@ class Table:
             yield name
             first = next((row[name] for row in self.rows if row.get(name) not in (None, [], {})), None)
             item = first[0] if isinstance(first, list) else first
-            if isinstance(item, Mapping) and not _is_message(item):
+            if isinstance(item, Mapping) and not (isinstance(first, list) and _is_message(item)):
                 yield from (f"{name}{'[]' * isinstance(first, list)}.{key}" for key in item)
 
 

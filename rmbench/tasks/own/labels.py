@@ -41,12 +41,11 @@ def readings_of(values: Sequence[Any], columns: Sequence[str], name: str) -> Ite
         sides = {word: _side(word, columns) for word in words}
         if None not in sides.values():
             yield _winners(sides), {}
-    elif kinds == {int}:
-        numbers = set(values)
-        if numbers <= {0, 1, 2}:
-            yield from _digits({number: number for number in numbers}, columns, name)
-        elif min(numbers) < 0:
-            yield from _signed()
+    elif kinds == {bool}:
+        for first in (True, False):
+            yield {"winners": [[first], [not first]]}, {"first": _spelled(first), "second": _spelled(not first)}
+    elif kinds in ({int}, {float}) and set(values) <= {0, 1, 2}:
+        yield from _digits({int(number): number for number in set(values)}, columns, name)
     elif kinds <= {int, float} and kinds and min(values) < 0:
         yield from _signed()
 
@@ -58,7 +57,7 @@ def given(values: Sequence[Any], settings: Mapping[str, str]) -> Labels:
         RmbenchError: a label of the rows is none of them.
     """
     named = {word: side for side in ("first", "second", "tie") for word in settings.get(side, "").split("|") if word}
-    sides = {value: named.get(str(value)) for value in dict.fromkeys(values)}
+    sides = {value: named.get(_spelled(value)) for value in dict.fromkeys(values)}
     for value, side in sides.items():
         if side is None:
             known = ", ".join(f"{side}={settings[side]}" for side in ("first", "second", "tie") if side in settings)
@@ -88,6 +87,13 @@ def places(
             yield {"winners": [[letter] for letter in letters]}, {}
 
 
+def _spelled(label: Any) -> str:
+    """A label as `--columns` has it: 1.0 is 1, and True is true."""
+    if isinstance(label, bool):
+        return str(label).lower()
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
 def _signed() -> Iterator[tuple[Labels, Mapping[str, str]]]:
     for side in ("first", "second"):
         yield {"positive": side}, {"positive": side}
@@ -103,10 +109,13 @@ def _digits(
         return
     ends = [plain(column).rsplit("_", 1)[-1] for column in columns]
     numbered = ends == ["0", "1"] or plain(name).rsplit("_", 1)[-1] in ("index", "idx")
-    as_text = any(isinstance(label, str) for label in spelled.values())
-    zero, one = ("0", "1") if as_text else (0, 1)
+    kind = type(next(iter(spelled.values())))
+    zero, one = kind(0), kind(1)
     for first, second in ((zero, one),) if numbered else ((zero, one), (one, zero)):
-        yield {"winners": [[first], [second]]}, {} if numbered else {"first": str(first), "second": str(second)}
+        yield (
+            {"winners": [[first], [second]]},
+            {} if numbered else {"first": _spelled(first), "second": _spelled(second)},
+        )
 
 
 def _side(word: str, columns: Sequence[str]) -> str | None:

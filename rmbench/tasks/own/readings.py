@@ -125,7 +125,7 @@ def _pairs(find: Finder) -> Iterator[Reading]:
     for answers in _two(find):
         spec = dict(zip(("a", "b"), answers, strict=True))
         columns = {"candidates": [text_rule(find.table, name) for name in answers], **_models(find.table)}
-        for winner in find("winner", "text", "number") if "scores" not in find.spec else ():
+        for winner in find("winner", "text", "number", "flag") if "scores" not in find.spec else ():
             for gold, more in _labels(find, answers, winner):
                 metrics = [_PAIR, _AGREEMENT] if gold.get("tie") else [_PAIR]
                 said = {**columns, "gold": {"column": winner, **gold}}

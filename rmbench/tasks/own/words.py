@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["GROUPS", "IDS", "IN_OBJECT", "NAMES", "SCORES_BESIDE", "named", "pairs_of_columns", "plain"]
+__all__ = ["GROUPS", "IDS", "IN_OBJECT", "LABELS", "NAMES", "SCORES_BESIDE", "named", "pairs_of_columns", "plain"]
 
 NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "prompt": (
@@ -38,6 +38,10 @@ IN_OBJECT = {
 }
 """The same of the objects in a list of responses."""
 GROUPS = ("subset", "category", "domain", "section", "task", "language", "lang", "difficulty", "topic", "dataset")
+LABELS = frozenset(
+    word for role in ("winner", "scores", "ranks", "best", "right", "rating") for words in NAMES[role] for word in words
+)
+"""Names of what says which answer is better."""
 SCORES_BESIDE = ("score", "rating", "reward", "likes", "votes")
 """Beside two answers, each with the end of its answer's name: score_a and score_b."""
 IDS = (

@@ -85,6 +85,13 @@ KNOWN: dict[str, tuple[Rows, str, int, list[str], list[Any]]] = {
     "column names": (each(["answer_a", "answer_b"], **TWO), "pair", 1, ["x", "y"], [[A], [B]]),
     "1 2 0": (each([1, 2, 0], **TWO), "pair", 1, ["x", "y"], [[A], [B], [TIE]]),
     "1 2 0 as text": (each(["1", "2", "0"], **TWO), "pair", 1, ["x", "y"], [[A], [B], [TIE]]),
+    "1 2 0 as floats": (
+        each([1.0, 2.0, 0.0], **TWO),
+        "pair",
+        1,
+        ["x", "y"],
+        [[A], [B], [TIE]],
+    ),
     "numbered from 0": (
         [{"prompt": "q", "response_0": "x", "response_1": "y", "better_response_id": k} for k in (1, 0)],
         "pair",
@@ -239,6 +246,7 @@ def test_right_or_wrong_answers_are_measured_by_auc(put) -> None:
 UNCLEAR: dict[str, tuple[Rows, list[str]]] = {
     "0 and 1": (each([0, 1], **TWO), ["first=0,second=1", "first=1,second=0"]),
     "0 and 1 as text": (each(["0", "1"], **TWO), ["first=0,second=1", "first=1,second=0"]),
+    "true and false": (each([True, False], **TWO), ["first=true,second=false", "first=false,second=true"]),
     "a sign": (each([-3, 0, 2], **TWO), ["positive=first", "positive=second"]),
     "places": (
         [{"prompt": "q", "responses": ["x", "y", "z"], "best": place} for place in (1, 2)],
@@ -330,6 +338,25 @@ def test_labels_that_are_not_understood_do_not_pass_for_none(put) -> None:
         RmbenchError, match=r'column "winner" seems to say which answer is better.*\(\'alpha\', \'beta\'\)'
     ):
         own_task(put(each(["alpha", "beta"], **TWO)))
+
+
+def test_columns_whose_name_begins_as_that_of_labels_count_too(put) -> None:
+    one_hot = {"winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}
+    with pytest.raises(RmbenchError, match='"winner_model_a" seems to say which answer is better'):
+        own_task(put([{"prompt": "q", "response_a": "x", "response_b": "y", **one_hot}]))
+
+
+def test_an_empty_list_says_nothing_of_a_column(put) -> None:
+    rows = [{"prompt": "q", "responses": [], "scores": []}, {"prompt": "q", "responses": ["x", "y"], "scores": [1, 2]}]
+    assert own_task(put(rows)).task.shape == "ranked"
+
+
+def test_columns_of_one_message_are_named_by_their_path(put) -> None:
+    rows = [{"prompt": "q", "chosen": {"role": "assistant", "content": "g"}, "rejected": {"role": "x", "content": "b"}}]
+    with pytest.raises(RmbenchError, match=r"chosen\.content \(a text\)"):
+        own_task(put(rows))
+    own = own_task(put(rows), {"chosen": "chosen.content", "rejected": "rejected.content"})
+    assert [candidate.text for candidate in load(own.task).examples[0].candidates] == ["g", "b"]
 
 
 def test_a_row_without_a_label_is_an_error_that_names_it(put) -> None:
