@@ -50,6 +50,8 @@ class RewardBenchmark(transformers.TrainerCallback):  # type: ignore[misc]  # tr
     Args:
         tasks: as in `rmbench.run`.
         every: steps between evaluations, or "epoch".
+        data: rows of your own, as in `rmbench.run`; `tasks` may then be left out.
+        columns: what they hold.
         source: as in `rmbench.run`, as are `limit`, `seed`, `template`, `max_length`, `model_args`, `batch_tokens` and
             `allow_changed_data`.
         at_start: evaluate before the first step too.
@@ -66,9 +68,11 @@ class RewardBenchmark(transformers.TrainerCallback):  # type: ignore[misc]  # tr
 
     def __init__(
         self,
-        tasks: str | Sequence[str],
+        tasks: str | Sequence[str] | None = None,
         *,
         every: int | Literal["epoch"] = 500,
+        data: Path | str | Sequence[str] = (),
+        columns: Mapping[str, str] | None = None,
         source: Path | str | None = None,
         limit: int | None = None,
         seed: int = 0,
@@ -87,7 +91,11 @@ class RewardBenchmark(transformers.TrainerCallback):  # type: ignore[misc]  # tr
     ) -> None:
         if every != "epoch" and (type(every) is not int or every < 1):
             raise RmbenchError(f'every must be a number of steps or "epoch", not {every!r}.')
+        if tasks is None and not data:
+            raise RmbenchError("RewardBenchmark needs tasks=..., or rows of your own by data=...")
         given = {
+            "data": data,
+            "columns": columns or {},
             "source": source,
             "limit": limit,
             "seed": seed,
@@ -174,7 +182,7 @@ class RewardBenchmark(transformers.TrainerCallback):  # type: ignore[misc]  # tr
 class _Evaluation:
     """A trainer's model and the rows of all tasks, ready to be judged any number of times."""
 
-    def __init__(self, trainer: Any, settings: RunOptions, tasks: str | Sequence[str], name: str) -> None:
+    def __init__(self, trainer: Any, settings: RunOptions, tasks: str | Sequence[str] | None, name: str) -> None:
         self.trainer = trainer
         self.evaluated = evaluated_of(trainer, without_reference=settings.model_args.get("score") in FREE)
         self.settings = _with_beta(settings, trainer, self.evaluated)
@@ -204,16 +212,16 @@ def _with_beta(settings: RunOptions, trainer: Any, evaluated: Evaluated) -> RunO
 
 
 def _loaded(
-    scorer: ScalarScorer | ImplicitScorer, tasks: str | Sequence[str], settings: RunOptions
+    scorer: ScalarScorer | ImplicitScorer, tasks: str | Sequence[str] | None, settings: RunOptions
 ) -> list[tuple[Task, Loaded]]:
     """The tasks that the model can take, with their rows; RmbenchError where there is none, or one that is named
     cannot be loaded."""
     from rmbench.evaluation.results import Skipped
-    from rmbench.evaluation.rows import load_tasks, named_tasks
-    from rmbench.tasks.registry import select
+    from rmbench.evaluation.rows import load_tasks, selected_tasks
 
     skipped: list[Skipped] = []
-    rows = list(load_tasks(scorer, select(tasks), named_tasks(tasks), settings, skipped))
+    selected, named = selected_tasks(tasks, settings, lambda line: _LOGGER.info("rmbench: %s", line))
+    rows = list(load_tasks(scorer, selected, named, settings, skipped))
     for each in skipped:
         _LOGGER.info("rmbench: skipped %s: %s", each.task, each.why)
     if not rows:

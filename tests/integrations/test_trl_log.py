@@ -34,6 +34,16 @@ def test_when_it_evaluates(when: dict[str, Any], steps: list[int], tokenizers: d
     assert list(trained.benchmarks) == steps
 
 
+def test_rows_of_ones_own(tokenizers: dict[str, Any], tmp_path: Path) -> None:
+    """Held-out pairs, read as TRL reads its own."""
+    data = tmp_path / "held-out.jsonl"
+    data.write_text('{"q": "Is snow cold?", "chosen": "Yes.", "rejected": "No."}\n' * 3)
+    callback = RewardBenchmark(data=data, columns={"prompt": "q"}, every=2)
+    trained = brief(tokenizers, tmp_path / "training", [callback], max_steps=4)
+    assert all({"rmbench/held-out", "rmbench/held-out/low"} <= set(values) for values in trained.benchmarks.values())
+    assert list(trained.benchmarks) == [2, 4]
+
+
 def test_training_that_stops_early_is_evaluated_at_its_end(tokenizers: dict[str, Any], tmp_path: Path) -> None:
     import transformers
 
