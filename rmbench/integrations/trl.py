@@ -206,7 +206,8 @@ class _Evaluation:
 def _with_beta(settings: RunOptions, trainer: Any, evaluated: Evaluated) -> RunOptions:
     """The implicit reward in the unit of the trainer's loss, unless the user names another."""
     beta = getattr(trainer.args, "beta", None)
-    if evaluated.reference is None or not isinstance(beta, float) or "beta" in settings.model_args:
+    known = isinstance(beta, float) and beta > 0
+    if evaluated.reference is None or not known or "beta" in settings.model_args:
         return settings
     return replace(settings, model_args={**settings.model_args, "beta": str(beta)})
 

@@ -146,6 +146,20 @@ def test_a_policy_alone_has_a_score_without_a_reference(tokenizers: dict[str, An
     assert logged[0]["rmbench/rm-bench"] == results.headline("rm-bench").value
 
 
+@pytest.mark.parametrize(("beta", "scale"), [(0.5, 0.5), (0.0, 0.1), (None, 0.1)])
+def test_an_implicit_reward_has_the_beta_of_the_loss(
+    beta: float | None, scale: float, tokenizers: dict[str, Any], tmp_path: Path
+) -> None:
+    """Where the loss has one; else the usual."""
+    callback = RewardBenchmark("rm-bench", source="sample", at_start=True, every=100, out=tmp_path / "live")
+    trainer = sft(tokenizers, tmp_path / "w", make_model("llama", "ForCausalLM"), callback)
+    trainer.train_dataset = [dict(tokenizers["llama"]("yes")) | {"labels": tokenizers["llama"]("yes")["input_ids"]}]
+    trainer.ref_model, trainer.args.beta = make_model("llama", "ForCausalLM"), beta
+    trainer.train()
+    record = rmbench.read_record(rmbench.find_records(tmp_path / "live" / "step-0")[0])
+    assert record.model.settings["beta"] == scale
+
+
 def a_trainer(fsdp: bool = False, zero: int = 0, pieces: bool = False) -> Any:
     class DTensor:
         pass

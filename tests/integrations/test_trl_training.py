@@ -121,6 +121,10 @@ def test_an_adapter_is_trained_as_without_it(
     watched.trainer.model.merge_and_unload().save_pretrained(merged)
     tokenizers["llama"].save_pretrained(merged)
     assert_values(watched, 24, tmp_path / "live", merged, tmp_path / "run")
+    if head == "trained":  # which is how trainers save it
+        base, folder = tmp_path / "base", tmp_path / "watched" / "checkpoint-24"
+        make_model().save_pretrained(base)
+        assert_values(watched, 24, tmp_path / "live", folder, tmp_path / "saved", base_model=str(base))
 
 
 def test_positions_that_follow_the_longest_row_are_left_alone(tokenizers: dict[str, Any], tmp_path: Path) -> None:
