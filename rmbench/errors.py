@@ -22,14 +22,16 @@ class UnreachableError(RmbenchError):
     """No server is reachable; stopping rather than marking every remaining row failed."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest known spelling of `word` as a sentence that begins with a space, or "" where none is near.
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
+    """The nearest known spelling of `word`, or the `most` nearest, as a sentence that begins with a space, or "" where
+    none is near.
 
     >>> did_you_mean("colums", ["columns", "metric"])
     ' Did you mean "columns"?'
     """
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f' Did you mean "{near[0]}"?' if near else ""
+    near = [f'"{one}"' for one in difflib.get_close_matches(word, dict.fromkeys(known), n=most, cutoff=0.6)]
+    listed = " or ".join([", ".join(near[:-1]), near[-1]] if len(near) > 1 else near)
+    return f" Did you mean {listed}?" if near else ""
 
 
 @contextmanager

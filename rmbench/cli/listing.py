@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rmbench.models.card import Card
+    from rmbench.tasks.suites import Suite
     from rmbench.tasks.task import Task
 
 __all__ = ["models", "tasks", "validate"]
@@ -25,12 +26,25 @@ __all__ = ["models", "tasks", "validate"]
 @click.command()
 @click.argument("selector", default="all")
 @json_option
+@click.option("--suites", "of_suites", is_flag=True, help="List the suites, named sets of benchmarks, instead.")
 @click.option("--ids", "ids_of", metavar="ID|TOML", help="Print the example ids of one task, one a line.")
 @add_options("tasks")
-def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None, include_path: tuple[str, ...]) -> None:
+def tasks(
+    selector: str,
+    as_json: bool,
+    of_suites: bool,
+    ids_of: str | None,
+    source: str | None,
+    include_path: tuple[str, ...],
+) -> None:
     """List the benchmarks. SELECTOR is as in `rmbench run --tasks`."""
     from rmbench.cli.output import echo, echo_json, print_rich
 
+    if of_suites:
+        if selector != "all" or ids_of:
+            raise RmbenchError("--suites lists every suite; `rmbench tasks suite=ID` lists the benchmarks of one.")
+        _list_suites(include_path, as_json)
+        return
     if ids_of:
         from rmbench.tasks.registry import get, load_file
         from rmbench.tasks.sources import load
@@ -50,6 +64,32 @@ def tasks(selector: str, as_json: bool, ids_of: str | None, source: str | None, 
         echo()
     echo(f"{len(rows)} benchmarks")
     echo("chance: of a reward / of a verdict where they differ; 1/K: the mean over rows of K candidates.")
+
+
+def _list_suites(include_path: Sequence[str], as_json: bool) -> None:
+    from rmbench.cli.output import echo, echo_json, print_rich
+    from rmbench.tasks.registry import folders, known, members
+    from rmbench.tasks.suites import suites
+
+    named, tasks = suites(folders(include_path)).values(), known(include_path)
+    rows = [suite_facts(suite, members(suite, tasks)) for suite in named]
+    if as_json:
+        echo_json(rows)
+        return
+    columns: list[tuple[str, ColumnLayout]] = [("id", "left"), ("title", "fold"), ("tasks", "fold")]
+    print_rich(text_table(columns, [(suite.id, suite.title, ", ".join(suite.tasks)) for suite in named]))
+    echo(f"{len(named)} suites; `--tasks suite=ID` runs one.")
+
+
+def suite_facts(suite: Suite, of: Sequence[Task]) -> dict[str, Any]:
+    """A line of `rmbench tasks --suites --json`."""
+    return {
+        "id": suite.id,
+        "title": suite.title,
+        "description": suite.description,
+        "paper": suite.paper,
+        "tasks": [task.id for task in of],
+    }
 
 
 def _task_table(family: str, rows: list[dict[str, Any]]) -> Table:

@@ -26,7 +26,7 @@ tasks_option = click.option(
     multiple=True,
     callback=lambda _context, _parameter, given: list(given) or None,
     metavar="SEL",
-    help="`all`, ids, globs, family=..., modality=..., a TOML; repeat or join by commas.",
+    help="`all`, ids, suites, globs, family=..., modality=..., a TOML; repeat or join by commas.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, everything else on stderr.")
 

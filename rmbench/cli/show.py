@@ -40,10 +40,10 @@ def show(what: str, as_json: bool, include_path: tuple[str, ...]) -> None:
     from rmbench.errors import RmbenchError, did_you_mean
     from rmbench.metric_spec import RULES
     from rmbench.models.card import cards
-    from rmbench.tasks.registry import known, load_file
+    from rmbench.tasks.registry import known, load_file, plain_name
 
     known_tasks, known_cards = known(include_path), cards()
-    name = what.replace("_", "-")
+    name = plain_name(what)
     own = load_file(path) if what.endswith(".toml") else None
     for task in [own] if own else known_tasks.values():
         if own or name in (task.id, *task.aliases):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
+from rmbench.tasks.suites import FOLDER
 from rmbench.validation import read_toml
 
 __all__ = ["validate_all", "validate_file"]
@@ -18,15 +19,18 @@ def validate_all() -> list[str]:
     """
     from rmbench.boards import boards
     from rmbench.models.card import cards
-    from rmbench.tasks.registry import declared
+    from rmbench.tasks.registry import declared, members
     from rmbench.tasks.sources import load
+    from rmbench.tasks.suites import suites
 
     tasks = declared()
+    named = [suite for suite in suites().values() if members(suite, tasks)]
     rows = sum(len(load(task, "sample").examples) for task in tasks.values())
     return [
         f"{len(tasks)} tasks are declared right; their samples hold {rows} rows",
         f"{len(cards())} model cards are declared right",
         f"{len(boards())} boards are declared right",
+        f"{len(named)} suites select tasks, boards among them",
     ]
 
 
@@ -50,6 +54,10 @@ def validate_file(path: Path) -> str:
         task = load_file(path)
         read = f", {len(load(task).examples):,} rows read" if task.declaration.source.private else ""
         return f"{path}: task {task.id}{read}"
+    if kind == "suite":
+        from rmbench.tasks.suites import load_suite
+
+        return f"{path}: suite {load_suite(path).id}"
     if kind == "board":
         from rmbench.boards import load_board
 
@@ -60,11 +68,14 @@ def validate_file(path: Path) -> str:
 
 
 def _kind(path: Path) -> str:
-    """Task, board or card, by the keys that only one of them has."""
+    """Task, suite, board or card, by the keys that only one of them has; a suite is a board's beginning, in a folder of
+    its own."""
     keys = set(read_toml(path))
     if keys & {"metric", "source", "columns", "shape"}:
         return "task"
-    return "board" if "tasks" in keys else "card"
+    if "tasks" in keys:
+        return "suite" if path.resolve().parent.name == FOLDER else "board"
+    return "card"
 
 
 def _validate_record(folder: Path) -> str:

@@ -33,7 +33,7 @@ def selected_tasks(
         RmbenchError: a selector selects nothing; rows of the user's own cannot be read; two tasks have one id.
     """
     from rmbench.tasks.own.declare import own_task
-    from rmbench.tasks.registry import known, load_file, select
+    from rmbench.tasks.registry import known, load_file, plain_name, select
 
     if settings.columns and not settings.data:
         raise RmbenchError("--columns says what the columns of --data hold, and there is no --data.")
@@ -48,7 +48,7 @@ def selected_tasks(
     if tasks is not None or not selected:
         tasks = "all" if tasks is None else tasks
         items = [item.strip() for part in ([tasks] if isinstance(tasks, str) else tasks) for item in part.split(",")]
-        names = {item.replace("_", "-") for item in items}
+        names = {plain_name(item) for item in items}
         named |= {load_file(item).id for item in items if item.endswith(".toml")}
         named |= {task.id for task in known(settings.include_path).values() if names & {task.id, *task.aliases}}
         for task in select(tasks, settings.include_path):

@@ -70,7 +70,7 @@ def test_by_family_and_modality() -> None:
 @pytest.mark.parametrize(
     "item, hint",
     [
-        ("rm-bnech", 'Did you mean "rm-bench"?'),
+        ("rm-bnech", 'Did you mean "rm-bench"'),
         ("xyz*", 'no task matches "xyz*"'),
         ("family=txt", 'Did you mean "text"?'),
         ("familly=text", 'Did you mean "family"?'),
