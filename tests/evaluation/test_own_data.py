@@ -116,7 +116,7 @@ def folder(data: Path) -> Path:
 
 def test_folders_of_own_tasks(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [task.id for task in select("first,rm-bench,sec*", [folder])] == ["first", "rm-bench", "second"]
-    with pytest.raises(RmbenchError, match='no task is called "first"'):
+    with pytest.raises(RmbenchError, match='no task and no suite is called "first"'):
         select("first")
     listed = CliRunner().invoke(cli, ["tasks", "second", "--json", "--include-path", str(folder)])
     assert [task["id"] for task in json.loads(listed.output)] == ["second"]

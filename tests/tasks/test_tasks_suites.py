@@ -164,7 +164,13 @@ def test_entries_are_ids_aliases_versions_globs_and_kinds(tmp_path: Path) -> Non
     entries = '"RewardBench", "rm-bench@1", "rmb-*@1", "family=cyclic"'
     suite = load_suite(write_suite(tmp_path, SUITE.replace('"rm-bench", "rmb-*"', entries)))
     cyclic = [task.id for task in declared().values() if task.family == "cyclic"]
-    assert [task.id for task in members(suite, declared())] == ["reward-bench", "rm-bench", "rmb-bon", "rmb-pairwise", *cyclic]
+    assert [task.id for task in members(suite, declared())] == [
+        "reward-bench",
+        "rm-bench",
+        "rmb-bon",
+        "rmb-pairwise",
+        *cyclic,
+    ]
 
 
 def test_suites_of_further_folders(tmp_path: Path, declaration: str, write: Callable[..., Path]) -> None:
