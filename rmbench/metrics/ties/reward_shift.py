@@ -21,13 +21,12 @@ Shifts = tuple[list[Judged], list[Floats], tuple[str, ...]]
 
 
 def reward_spread(rows: Sequence[Judged], dimension: str = "") -> float:
-    """The standard deviation (ddof 0) of all finite scores of all candidates of `rows`, in the model's own units; 0
-    without any."""
-    found = [score for row in rows for score in item_scores(row, dimension) or ()]
-    finite = np.array(found, dtype=np.float64)
-    finite = finite[np.isfinite(finite)]
+    """The standard deviation (ddof 0) of all finite scores of all candidates of `rows`, which have at least one, in the
+    model's own units."""
+    found = np.array([score for row in rows for score in item_scores(row, dimension) or ()])
+    finite = found[np.isfinite(found)]
     # Equal numbers may differ from their mean by a rounding, which is no spread.
-    return float(finite.std()) if finite.size and np.ptp(finite) > 0 else 0.0
+    return float(finite.std()) if np.ptp(finite) > 0 else 0.0
 
 
 def shift_sample(rows: Sequence[Judged], spec: MetricSpec, task_rows: Sequence[Judged]) -> Sample:

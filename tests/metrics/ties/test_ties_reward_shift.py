@@ -61,7 +61,8 @@ def test_mean_and_largest_are_those_of_a_plain_loop_in_one_unit_for_all_groups(m
         assert values["mean", group].low < mean < values["mean", group].high
         assert (values["largest", group].low, values["largest", group].high) == (None, None)
         assert values["mean", group].n == (12 if kind is None else 6)
-        assert values["mean", group].comparisons == (16 if kind is None else 8)
+        for metric in ("mean", "largest"):
+            assert values[metric, group].comparisons == (16 if kind is None else 8)
         assert values["mean", group].flags == values["largest", group].flags == ()
 
 
@@ -118,11 +119,24 @@ def test_judges_that_only_compare_have_none_and_those_that_rate_do(make):
     assert (value.n, value.flags) == (2, ("incomplete",))
 
 
+def test_a_failed_row_is_no_row_without_scores(make):
+    spec = MetricSpec("m", "reward_shift", min_coverage=0.5)
+    failed = [make(f"f{k}", None, size=3, edges=TIED, status="failed") for k in range(2)]
+    (value,) = measure(failed, (spec,))
+    assert (value.value, value.flags) == (None, ("incomplete", "undefined", "low_coverage"))
+    (value,) = measure([*failed, picked(make, "p"), picked(make, "q")], (spec,))
+    assert (value.value, value.flags) == (None, ("incomplete", "needs_scores", "undefined"))
+    whole = rows(make)
+    (value,) = measure([*whole, *failed], (spec,))
+    assert value.value == pytest.approx(by_a_plain_loop(whole, whole)[0])
+    assert (value.n, value.flags) == (12, ("incomplete",))
+
+
 def test_equal_rewards_everywhere_have_no_unit(make):
-    (value,) = measure(
-        [make(str(k), (0.1, 0.1, 0.1), edges=TIED) for k in range(3)], (MetricSpec("m", "reward_shift"),)
-    )
-    assert (value.value, value.flags) == (None, ("undefined",))
+    for count in (1, 2, 3, 4):  # of some the mean is off by a rounding, which is no spread
+        alike = [make(str(k), (0.1, 0.1, 0.1), edges=TIED) for k in range(count)]
+        (value,) = measure(alike, (MetricSpec("m", "reward_shift"),))
+        assert (value.value, value.flags) == (None, ("undefined",))
     even = [make(str(k), (1.0, 0.1, 0.1), edges=TIED) for k in range(3)]
     (value,) = measure(even, (MetricSpec("m", "reward_shift"),))
     assert value.value == 0
