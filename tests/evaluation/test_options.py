@@ -32,7 +32,7 @@ OWN_PARAMETERS = {
     },
     "check": {"model", "as_json", "published", "against"},
     "rescore": {"folder", "as_json"},
-    "tasks": {"selector", "as_json", "ids_of"},
+    "tasks": {"selector", "as_json", "of_suites", "ids_of"},
     "show": {"what", "as_json"},
 }
 
