@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["RmbenchError", "UnreachableError", "did_you_mean", "panics_as_errors"]
+__all__ = ["AbsentDataError", "RmbenchError", "UnreachableError", "did_you_mean", "panics_as_errors"]
 
 
 class RmbenchError(Exception):
@@ -16,6 +16,10 @@ class RmbenchError(Exception):
     """
 
     exit_code = 2
+
+
+class AbsentDataError(RmbenchError):
+    """The data of a task are neither here nor to be had from where they come from; other tasks can do without them."""
 
 
 class UnreachableError(RmbenchError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ColumnLayout",
     "figure",
+    "file_size",
     "guarded",
     "is_unicode",
     "json_text",
@@ -150,6 +151,19 @@ def line(text: str, style: str = "", longest: int = _LONGEST_LINE) -> Text:
     from rich.text import Text
 
     return Text(printable(text, longest), style=style)
+
+
+def file_size(size: float) -> str:
+    """A number of bytes with its unit.
+
+    >>> file_size(512), file_size(3 * 2**20)
+    ('512 B', '3.0 MiB')
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"
 
 
 def letters_of(names: Iterable[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from rmbench.cli.boards import board
 from rmbench.cli.cache import cache
 from rmbench.cli.check import check
 from rmbench.cli.ending import CLOSED_PIPE, STOPPED, UNFORESEEN, close_pipes, interruptible, unforeseen
+from rmbench.cli.fetch import fetch
 from rmbench.cli.gate import compare, gate
 from rmbench.cli.library_output import printable_libraries
 from rmbench.cli.listing import models, tasks, validate
@@ -43,6 +44,7 @@ def cli() -> None:
 
 for command in (
     run,
+    fetch,
     tasks,
     task,
     models,

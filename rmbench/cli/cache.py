@@ -26,6 +26,7 @@ def cache(context: click.Context, as_json: bool) -> None:
         return
     from rmbench.cli.output import echo, echo_json
     from rmbench.engine.cache import open_cache
+    from rmbench.text import file_size
 
     with open_cache() as scores:
         facts: dict[str, Any] | None = None
@@ -38,9 +39,8 @@ def cache(context: click.Context, as_json: bool) -> None:
         echo("The score cache is turned off (RMBENCH_CACHE).")
     else:
         echo(facts["file"])
-        echo(
-            f"{facts['rows']:,} rows of {facts['models']:,} models, {_size(facts['bytes'])} of {_size(facts['limit'])}"
-        )
+        size, limit = file_size(facts["bytes"]), file_size(facts["limit"])
+        echo(f"{facts['rows']:,} rows of {facts['models']:,} models, {size} of {limit}")
 
 
 @cache.command()
@@ -60,12 +60,3 @@ def clear() -> None:
     forget()
     rows, why = clear_cache(file)
     echo(f"{file} was broken ({why}) and is made anew" if why else f"{rows:,} rows dropped from {file}")
-
-
-def _size(size: float) -> str:
-    """A number of bytes with its unit."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GiB"

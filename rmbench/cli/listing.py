@@ -10,7 +10,6 @@ import click
 
 from rmbench.cli.options import add_options, json_option
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.evaluation.options import RunOptions
 from rmbench.text import ColumnLayout, figure, text_table
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def tasks(
     as_json: bool,
     of_suites: bool,
     ids_of: str | None,
-    source: str | None,
+    source: str,
     include_path: tuple[str, ...],
 ) -> None:
     """List the benchmarks. SELECTOR is as in `rmbench run --tasks`."""
@@ -50,7 +49,7 @@ def tasks(
         from rmbench.tasks.sources import load
 
         one = load_file(ids_of) if ids_of.endswith(".toml") else get(ids_of, include_path)
-        for example in load(one, RunOptions(source=source).resolved_source).examples:
+        for example in load(one, source).examples:
             echo(example.id)
         return
     from rmbench.tasks.registry import select

@@ -88,13 +88,14 @@ def error_console() -> Console:
 
 
 def exit_on_failed_rows(results: Results) -> None:
-    """Exit code 3, and a line on stderr, where the model failed on rows; another one for each task without a record."""
+    """Exit code 3, and a line on stderr, where the model failed on rows; another one for each task without a record,
+    because all its rows failed or because it was named and its data are not there."""
     failed = [row for record in results.records for row in record.failed]
     if failed:
         line = f"rmbench: {len(failed)} rows failed (first {failed[0].id}: {failed[0].why})"
         echo_error(f"{printable(line, 1_000)}; `rmbench show` on a record names them.")
     for item in results.skipped:
-        if item.failed_rows:
+        if item.failed_rows or item.missed:
             echo_error(f"rmbench: {item.task}: {item.why}")
-    if results.failed_rows:
+    if results.failed_rows or any(item.missed for item in results.skipped):
         click.get_current_context().exit(3)

@@ -68,5 +68,4 @@ def write_requests(
             "in place of --requests-out."
         )
     progress.end()
-    source = settings.resolved_source
-    return Results(model=backend.name, source=source, records=(), skipped=tuple(skipped), out=str(file))
+    return Results(model=backend.name, source=settings.source, records=(), skipped=tuple(skipped), out=str(file))

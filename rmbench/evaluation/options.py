@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ class RunArguments(OpenArguments, total=False):
     data: Path | str | Sequence[str]
     columns: Mapping[str, str]
     include_path: Path | str | Sequence[str]
-    source: Path | str | None
+    source: Path | str
     images: Path | str | None
     allow_changed_data: bool
     limit: int | None
@@ -59,14 +58,14 @@ class RunOptions(OpenOptions):
     include_path: tuple[str, ...] = option(
         (),
         "A folder of task TOMLs of your own, beside the bundled ones. [also: $RMBENCH_TASKS]",
-        commands=("run", "probe", "tasks", "show", "show-prompt", "verify", "task init"),
+        commands=("run", "fetch", "probe", "tasks", "show", "show-prompt", "verify", "task init"),
         metavar="DIR",
     )
-    source: str | None = option(
-        None,
-        "Where rows come from. [default: $RMBENCH_DATA, else hub]",
+    source: str = option(
+        "auto",
+        "Where rows come from; auto: the folder of `rmbench fetch` ($RMBENCH_DATA), else the hub.",
         commands=("run", "probe", "tasks", "show-prompt", "verify"),
-        metavar="hub|sample|FOLDER",
+        metavar="auto|hub|sample|FOLDER",
     )
     images: Path | None = option(
         None, "Folder of the images or videos to judge, by name.", commands=(*_RUN, "verify"), metavar="DIR"
@@ -105,8 +104,3 @@ class RunOptions(OpenOptions):
         False, "Keep a digest of what the model reads of each row, so that two runs can be told apart.", commands=_RUN
     )
     command: str = option("", "The command line, for the record; secrets are removed from it.", commands=())
-
-    @property
-    def resolved_source(self) -> str:
-        """Where rows come from, RMBENCH_DATA considered."""
-        return self.source or os.environ.get("RMBENCH_DATA") or "hub"

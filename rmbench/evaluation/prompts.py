@@ -119,7 +119,7 @@ def show_prompts(
     why = cannot_take(opened, selected[0])
     if why:
         raise RmbenchError(f"{selected[0].id}: {why}.")
-    loaded = load(selected[0], settings.resolved_source, allow_changed_data=settings.allow_changed_data)
+    loaded = load(selected[0], settings.source, allow_changed_data=settings.allow_changed_data)
     known = {example.id: example for example in loaded.examples}
     for each in ids:
         if each not in known:

@@ -76,7 +76,7 @@ def rerun(
     task = next((each for each in selected if each.id == record.task.id), None)
     if task is None:
         raise RmbenchError(f"{folder}: it is of the task {record.task.id}, and --data is {selected[0].id}.")
-    if settings.source is None and record.data.source == "sample":
+    if settings.source == "auto" and record.data.source == "sample":
         settings = replace(settings, source="sample")
     loaded = load_rows(task, settings)
     if loaded.digest != record.data.digest_of_rows:

@@ -35,6 +35,8 @@ class Skipped:
     why: str
     failed_rows: int = 0
     """All its rows, where every one failed for the same reason."""
+    missed: bool = False
+    """The user named the task, and its data are not there."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -188,7 +190,17 @@ class Results:
             letters = "".join(sorted(marks[flag] for flag in self._flags(record)))
             figures = (f"{value.n:,}", share(value.coverage), figure(value.chance))
             rows.append((record.task.id, value.metric, _with_interval(value), *figures, letters))
-        return text_table(columns, rows, title=f"{self.model} on {self.source}")
+        return text_table(columns, rows, title=f"{self.model} on {self._read_from()}")
+
+    def _read_from(self) -> str:
+        """The source; of "auto" those that the rows came from."""
+        from rmbench.tasks.fetch.manifest import data_folder
+
+        if self.source != "auto":
+            return self.source
+        kinds = sorted({record.data.source for record in self.records}, reverse=True)
+        names = ["the hub" if kind == "hub" else str(data_folder()) if kind == "folder" else kind for kind in kinds]
+        return " and ".join(names) or "nothing"
 
 
 def model_notes(record: Record) -> dict[str, str]:

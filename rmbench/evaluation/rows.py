@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rmbench.errors import RmbenchError
+from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.evaluation.compatibility import cannot_read, cannot_take
 from rmbench.evaluation.options import RunOptions
 from rmbench.evaluation.results import Skipped
@@ -21,8 +21,7 @@ __all__ = ["load_rows", "load_tasks", "selected_tasks"]
 def selected_tasks(
     tasks: str | Sequence[str] | None, settings: RunOptions, note: Callable[[str], None]
 ) -> tuple[list[Task], set[str]]:
-    """The tasks of a run, and the ids of those that the user wrote out: files missing from these are an error, from
-    the others a skip.
+    """The tasks of a run, and the ids of those that the user wrote out.
 
     Args:
         tasks: as `rmbench.run` takes them; None: those of `data` alone, or all where there is no `data`.
@@ -33,7 +32,7 @@ def selected_tasks(
         RmbenchError: a selector selects nothing; rows of the user's own cannot be read; two tasks have one id.
     """
     from rmbench.tasks.own.declare import own_task
-    from rmbench.tasks.registry import known, load_file, plain_name, select
+    from rmbench.tasks.registry import named_tasks, select
 
     if settings.columns and not settings.data:
         raise RmbenchError("--columns says what the columns of --data hold, and there is no --data.")
@@ -47,10 +46,7 @@ def selected_tasks(
     named = set(selected)
     if tasks is not None or not selected:
         tasks = "all" if tasks is None else tasks
-        items = [item.strip() for part in ([tasks] if isinstance(tasks, str) else tasks) for item in part.split(",")]
-        names = {plain_name(item) for item in items}
-        named |= {load_file(item).id for item in items if item.endswith(".toml")}
-        named |= {task.id for task in known(settings.include_path).values() if names & {task.id, *task.aliases}}
+        named |= named_tasks(tasks, settings.include_path)
         for task in select(tasks, settings.include_path):
             if task.id in selected:
                 raise RmbenchError(f'{task.path}: id: "{task.id}" is that of {selected[task.id].path} too.')
@@ -64,7 +60,7 @@ def load_tasks(
     """The tasks that the model can judge, each with its rows; the others are added to `skipped`, with the reason.
 
     Raises:
-        RmbenchError: a task whose id is `named` cannot be loaded.
+        RmbenchError: the data of a task whose id is `named` are there and cannot be read.
     """
     for task in tasks:
         why = cannot_take(model, task)
@@ -73,14 +69,22 @@ def load_tasks(
                 loaded = load_rows(task, settings)
                 _check_ids(task, loaded)
                 why = cannot_read(model, task, loaded)
+            except AbsentDataError as error:
+                skipped.append(Skipped(task.id, _without_id(task, error), missed=task.id in named))
+                continue
             except RmbenchError as error:
                 if task.id in named:
                     raise
-                why = str(error)
+                why = _without_id(task, error)
         if why:
             skipped.append(Skipped(task.id, why))
         else:
             yield task, loaded
+
+
+def _without_id(task: Task, error: RmbenchError) -> str:
+    """The reason, which is printed behind the task's id."""
+    return str(error).removeprefix(f"{task.id}: ")
 
 
 def _check_ids(task: Task, loaded: Loaded) -> None:
@@ -96,7 +100,7 @@ def load_rows(task: Task, settings: RunOptions) -> Loaded:
 
     return load(
         task,
-        settings.resolved_source,
+        settings.source,
         limit=settings.limit,
         seed=settings.seed,
         allow_changed_data=settings.allow_changed_data,

@@ -157,12 +157,12 @@ def judge_tasks(
             raise _no_task(skipped)
         session.journal.release()
     progress.end()
-    return Results(facts.name, settings.resolved_source, tuple(records), tuple(skipped), str(session.folder))
+    return Results(facts.name, settings.source, tuple(records), tuple(skipped), str(session.folder))
 
 
 def _no_task(skipped: Sequence[Skipped]) -> RmbenchError:
     error = RmbenchError("no task could be run:\n" + "\n".join(f"  {each.task}: {each.why}" for each in skipped))
-    if any(each.failed_rows for each in skipped):
+    if any(each.failed_rows or each.missed for each in skipped):
         error.exit_code = AllFailedError.exit_code
     return error
 

@@ -99,7 +99,7 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
         noted = replace(settings, note=shown.note)
         opened: Any = open_ensemble(model, noted) if is_ensemble(model) else open_model(model, noted)
         opener = (lambda: open_model(model, settings)) if isinstance(model, str) and not is_ensemble(model) else None
-        loaded = load(own.task, settings.resolved_source)
+        loaded = load(own.task, settings.source)
         with closing(opened, owned=isinstance(model, str)):
             why = cannot_take(opened, own.task) or cannot_read(opened, own.task, loaded)
             if why:

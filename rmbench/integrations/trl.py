@@ -73,7 +73,7 @@ class RewardBenchmark(transformers.TrainerCallback):  # type: ignore[misc]  # tr
         every: int | Literal["epoch"] = 500,
         data: Path | str | Sequence[str] = (),
         columns: Mapping[str, str] | None = None,
-        source: Path | str | None = None,
+        source: Path | str = "auto",
         limit: int | None = None,
         seed: int = 0,
         at_start: bool = False,
@@ -215,8 +215,8 @@ def _with_beta(settings: RunOptions, trainer: Any, evaluated: Evaluated) -> RunO
 def _loaded(
     scorer: ScalarScorer | ImplicitScorer, tasks: str | Sequence[str] | None, settings: RunOptions
 ) -> list[tuple[Task, Loaded]]:
-    """The tasks that the model can take, with their rows; RmbenchError where there is none, or one that is named
-    cannot be loaded."""
+    """The tasks that the model can take, with their rows; RmbenchError where there is none, or the data of one
+    that is named cannot be read."""
     from rmbench.evaluation.results import Skipped
     from rmbench.evaluation.rows import load_tasks, selected_tasks
 
@@ -224,7 +224,8 @@ def _loaded(
     selected, named = selected_tasks(tasks, settings, lambda line: _LOGGER.info("rmbench: %s", line))
     rows = list(load_tasks(scorer, selected, named, settings, skipped))
     for each in skipped:
-        _LOGGER.info("rmbench: skipped %s: %s", each.task, each.why)
+        level = logging.WARNING if each.missed else logging.INFO
+        _LOGGER.log(level, "rmbench: skipped %s: %s", each.task, each.why)
     if not rows:
         raise RmbenchError("no task can be run: " + "; ".join(f"{each.task}: {each.why}" for each in skipped))
     return rows

@@ -31,6 +31,7 @@ __all__ = [
     "load_folder",
     "load_text",
     "members",
+    "named_tasks",
     "plain_name",
     "select",
 ]
@@ -153,6 +154,15 @@ def select(selector: str | Sequence[str], include: Sequence[str | Path] = ()) ->
             if other.digest != task.digest:
                 raise RmbenchError(f'{task.path}: id: "{task.id}" is taken by {other.path}.')
     return sorted(selected.values(), key=lambda task: (task.family, task.id))
+
+
+def named_tasks(selector: str | Sequence[str], include: Sequence[str | Path] = ()) -> set[str]:
+    """Ids of the tasks that a selector spells out by id, alias or file, and not by `all`, suite, glob or attribute."""
+    selectors = [selector] if isinstance(selector, str) else selector
+    items = [item.strip() for part in selectors for item in part.split(",")]
+    names = {plain_name(item) for item in items}
+    files = {load_file(item).id for item in items if item.endswith(".toml")}
+    return files | {task.id for task in known(include).values() if names & {task.id, *task.aliases}}
 
 
 def members(suite: Suite, tasks: Mapping[str, Task]) -> list[Task]:

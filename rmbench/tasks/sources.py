@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from rmbench import resources
-from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.errors import AbsentDataError, RmbenchError
+from rmbench.tasks.fetch.manifest import FetchedTask, fetched_task
 from rmbench.tasks.rows.column_check import check_columns
+from rmbench.tasks.rows.fetched import read_fetched
 from rmbench.tasks.rows.fields import ExcludedError, RawRow
 from rmbench.tasks.rows.files import expected, find, read_all
 from rmbench.tasks.rows.hub import read_hub
@@ -21,6 +22,7 @@ from rmbench.tasks.rows.media import media_of_examples, with_media
 from rmbench.tasks.rows.prepare import prepare
 from rmbench.tasks.rows.shapes import example, identity
 from rmbench.tasks.task import DataFileFacts, Exclusion, Loaded, Media, Task
+from rmbench.tasks.where import folder_of, how_else, resolved, sample_folder, where_from
 from rmbench.types import Conversation, Example
 
 __all__ = ["digest_of", "ids", "load", "sample_of"]
@@ -31,7 +33,7 @@ _SHOWN = 6
 
 def load(
     task: Task,
-    source: str | Path = "hub",
+    source: str | Path = "auto",
     *,
     limit: int | None = None,
     seed: int = 0,
@@ -42,7 +44,9 @@ def load(
 
     Args:
         task: from the registry.
-        source: "hub", "sample", or a folder that holds upstream's files, either directly or below the data set's name.
+        source: "auto", "hub", "sample", or a folder that holds upstream's files, either directly or below the data
+            set's name. "auto" is the folder that RMBENCH_DATA names, else the one that `rmbench fetch` fills, where the
+            task's files are there; else the hub.
         limit: keep at most this many rows, drawn at random over all files (`sample_of`), and at most as many of the fit
             split; None keeps all.
         seed: of that draw.
@@ -56,11 +60,14 @@ def load(
         drops; `notes` list what is missing, the odd ones of the rows drawn, and an absent fit split.
 
     Raises:
-        RmbenchError: no rows can be found (the message says what to supply), a file is broken or changed, a column is
-            missing or of the wrong type, two rows have one id, or there are more rows than the task has.
+        AbsentDataError: no rows can be found; the message says how to get them.
+        RmbenchError: a file is broken or changed, a column is missing or of the wrong type, two rows have one id, or
+            there are more rows than the task has.
     """
     images = None if images is None else Path(images)
-    loaded = _read(task, str(source), allow_changed_data, limit, seed)
+    where, note = resolved(task, str(source))
+    loaded = _read(task, where, allow_changed_data, limit, seed)
+    loaded = replace(loaded, notes=(*note, *loaded.notes))
     if images is not None:
         loaded = replace(loaded, examples=with_media(loaded.examples, images))
     media = media_of_examples(loaded.examples, images)
@@ -68,7 +75,7 @@ def load(
     return replace(loaded, media=media, notes=notes)
 
 
-def ids(task: Task, source: str | Path = "hub") -> tuple[str, ...]:
+def ids(task: Task, source: str | Path = "auto") -> tuple[str, ...]:
     """The ids of a task's rows, in file order: what `scores:FILE` has to name."""
     return tuple(each.id for each in load(task, source).examples)
 
@@ -106,25 +113,25 @@ def _plain(conversation: Conversation) -> list[list[object]]:
 
 def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed: int) -> Loaded:
     declaration = task.declaration
-    if declaration.source.bundled and source != "sample":
-        source = str(_sample_folder(task))
-    if declaration.source.private:
-        source = _private_source(task, source)
     allow_changed = allow_changed or source == "sample"  # declared digests are of upstream's files; the sample is ours
-    how_else = f"{task.id}: {_how_else(task)}"
+    otherwise = how_else(task)
     folder = None
     files_missing: tuple[str, ...] = ()
     if source == "hub":
         if task.hub is None:
             address = f"{task.git} at commit {declaration.source.commit}" if declaration.source.commit else task.git
-            raise RmbenchError(f"{task.id}: no usable hub set; its files are in {address}.\n{_how_else(task)}")
-        rows, facts = read_hub(declaration.source, how_else)
+            raise AbsentDataError(f"{task.id}: no usable hub set; its files are in {address}.\n{how_else(task)}")
+        rows, facts = read_hub(declaration.source, otherwise)
+    elif (fetched := _fetched(task, source)) is not None:
+        folder = Path(source).expanduser()
+        parts = fetched.parts
+        rows, facts = read_fetched(declaration.source, parts, fetched.files, folder, allow_changed=allow_changed)
     else:
-        folder = _sample_folder(task) if source == "sample" else _folder(source)
+        folder = sample_folder(task) if source == "sample" else folder_of(source)
         files = find(declaration.source, declaration.files, folder)
         if files is None:
             wanted = expected(declaration.source, declaration.files, folder)
-            raise RmbenchError(f"{task.id}: no file of this task was found. Expected {wanted}.{_where_from(task)}")
+            raise AbsentDataError(f"{task.id}: no file of this task was found. Expected {wanted}.{where_from(task)}")
         rows, facts = read_all(files, allow_changed=allow_changed)
         files_missing = files.missing
         if not rows:
@@ -133,7 +140,7 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
     kind: Literal["hub", "sample", "folder"] = "hub" if folder is None else "sample" if source == "sample" else "folder"
     total = len(examples) if kind == "sample" else task.n - len(excluded)
     missing = () if kind == "sample" else _missing(task, files_missing, len(examples) + len(excluded))
-    fit, fit_facts, fit_odd, absent = _fit(task, folder, how_else, allow_changed)
+    fit, fit_facts, fit_odd, absent = _fit(task, folder, otherwise, allow_changed)
     drawn, fit_drawn = sample_of(examples, limit, seed), sample_of(fit, limit, seed)
     fit_notes = [f"fit split: {note}" for note in _notes(fit_odd, fit_drawn, limit)]
     counted = Counter(f"{name}={value}" for each in examples for name, value in each.groups.items())
@@ -161,8 +168,11 @@ def _fit(
     source, fit = task.declaration.source, task.declaration.fit
     if fit is None:
         return (), [], (), []
+    of_fit = source.model_copy(update={"split": fit.split, "parts": fit.parts})
     if folder is None:
-        rows, facts = read_hub(source.model_copy(update={"split": fit.split, "parts": fit.parts}), how_else)
+        rows, facts = read_hub(of_fit, how_else)
+    elif (fetched := _fetched(task, str(folder))) is not None:
+        rows, facts = read_fetched(of_fit, fetched.fit_parts, fetched.files, folder, allow_changed=allow_changed)
     else:
         files = find(source, fit.files, folder)
         if files is None or files.missing:
@@ -171,6 +181,12 @@ def _fit(
         rows, facts = read_all(files, allow_changed=allow_changed)
     examples, _, odd = _examples(task, rows)
     return examples, facts, odd, []
+
+
+def _fetched(task: Task, source: str) -> FetchedTask | None:
+    """What `rmbench fetch` brought from the hub for the task into the folder; None where it brought nothing of it."""
+    fetched = None if source == "sample" else fetched_task(Path(source).expanduser(), task.id)
+    return fetched if fetched is not None and fetched.parts else None
 
 
 def _notes(odd: Sequence[OddRows], drawn: Sequence[Example], limit: int | None) -> list[str]:
@@ -220,33 +236,6 @@ def _known_totals(task: Task, counted: Counter[str]) -> dict[str, int]:
     return declared
 
 
-def _folder(source: str) -> Path:
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
-        near = did_you_mean(source, ["hub", "sample"])
-        raise RmbenchError(f'source "{source}" is neither "hub", "sample" nor a folder.{near}')
-    return folder
-
-
-def _private_source(task: Task, source: str) -> str:
-    """The folder of a private task's files: that of its declaration, or `source` where they are there instead; of its
-    sample, if it has one, "sample"."""
-    declaration = task.declaration
-    if source == "sample" and (task.path.parent / "samples" / task.id).is_dir():
-        return source
-    elsewhere = source not in ("hub", "sample") and not find(declaration.source, declaration.files, task.path.parent)
-    return source if elsewhere else str(task.path.parent)
-
-
-def _sample_folder(task: Task) -> Path:
-    """Samples lie in `samples/<id>` beside a user's own declaration, or with the bundled ones."""
-    folders = [task.path.parent / "samples" / task.id, resources.tasks() / "samples" / task.id]
-    for folder in folders:
-        if folder.is_dir():
-            return folder
-    raise RmbenchError(f"{task.id}: it has no sample; expected the folder {' or '.join(map(str, folders))}.")
-
-
 def _examples(
     task: Task, rows: Sequence[RawRow]
 ) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[OddRows, ...]]:
@@ -264,15 +253,3 @@ def _examples(
     check_unique(pairs, str(task.path))
     inspected = inspect(declaration.rows, pairs)
     return inspected.examples, (*excluded, *inspected.excluded), inspected.odd
-
-
-def _where_from(task: Task) -> str:
-    sources = [f"hub {task.hub}"] if task.hub else []
-    sources += [f"git {task.git}"] if task.git else []
-    return f" They come from {' or '.join(sources)}."
-
-
-def _how_else(task: Task) -> str:
-    source, files = task.declaration.source, task.declaration.files
-    wanted = expected(source, files, Path("FOLDER"))
-    return f"Supply the files with --source FOLDER or RMBENCH_DATA=FOLDER ({wanted}), or use --source sample."

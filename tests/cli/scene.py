@@ -82,6 +82,10 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample"]),
         ("json", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample", "--json"]),
     ],
+    "fetch": [
+        ("terminal", lambda at: ["fetch", "the-task", "--to", str(at.folder / "data")]),
+        ("json", lambda at: ["fetch", "the-task", "--to", str(at.folder / "data"), "--json"]),
+    ],
     "tasks": [lines("tasks"), ("json", lambda _: ["tasks", "--json"]), lines("tasks", "--ids", "the-task")],
     "models": [lines("models"), ("json", lambda _: ["models", "--json"])],
     "show": [

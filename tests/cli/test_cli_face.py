@@ -9,7 +9,7 @@ from rmbench.cli import cli
 from rmbench.cli.words import normalize_option
 from tests._make import exit_code
 
-COMMANDS = ["run", "tasks", "models", "show", "validate", "score", "probe", "board", "compare", "gate"]
+COMMANDS = ["run", "fetch", "tasks", "models", "show", "validate", "score", "probe", "board", "compare", "gate"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

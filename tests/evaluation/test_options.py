@@ -214,11 +214,3 @@ def test_a_command_has_the_options_that_name_it(command: str) -> None:
 def test_options_of_a_model_are_those_of_a_run() -> None:
     assert set(options_of(OpenOptions)) < set(options_of(RunOptions))
     assert pickle.loads(pickle.dumps(RunOptions(limit=3))) == RunOptions(limit=3)
-
-
-def test_a_run_fills_in_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RMBENCH_DATA", "somewhere")
-    assert RunOptions().resolved_source == "somewhere"
-    assert RunOptions(source="sample").resolved_source == "sample"
-    monkeypatch.delenv("RMBENCH_DATA")
-    assert RunOptions().resolved_source == "hub"

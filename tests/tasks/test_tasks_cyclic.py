@@ -187,8 +187,9 @@ def test_the_bundled_dice() -> None:
     check_dice(load(get("dice-cycles"), "sample").examples[:3])
 
 
-def test_the_dice_of_the_data_folder(data: Path) -> None:
-    loaded = load(get("dice-cycles"), data)
+@pytest.mark.parametrize("source", ["auto", "hub", "nowhere"])
+def test_the_dice_come_with_their_declaration(source: str) -> None:
+    loaded = load(get("dice-cycles"), source)
     assert [each.id for each in loaded.examples] == ["dice-efron", "dice-miwin", "dice-three-balanced"]
     check_dice(loaded.examples)
 
@@ -198,9 +199,11 @@ def test_a_wrong_comparison_is_named(place: int, probability: object, tmp_path: 
     path = tmp_path / "synthetic" / "dice.jsonl"
     path.parent.mkdir()
     pref = {"i": 0, "j": place, "p_i_wins": probability, "p_tie": 0.0, "p_j_wins": 0.0}
+    task = tmp_path / "dice.toml"
+    task.write_text(get("dice-cycles").path.read_text().replace("bundled = true", ""))
     path.write_text(json.dumps({"id": "one", "prompt": "?", "candidates": ["a", "b"], "prefs": [pref]}))
     with pytest.raises(RmbenchError, match=r'synthetic/dice\.jsonl, row 0: column "(beats|prefs)"'):
-        load(get("dice-cycles"), tmp_path, allow_changed_data=True)
+        load(load_file(task), tmp_path, allow_changed_data=True)
 
 
 @pytest.mark.parametrize(

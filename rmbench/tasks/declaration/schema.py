@@ -90,7 +90,8 @@ class SourceRule(_Strict):
     folder: str = ""
     """Name of the data set's folder under the user's data folder."""
     bundled: bool = False
-    """The whole set is among the samples and is read from there, whatever the source."""
+    """The whole set comes with the declaration, beside it or as its sample, and is read from there, whatever the
+    source."""
 
     @property
     def private(self) -> bool:
@@ -106,6 +107,9 @@ class JoinRule(_Strict):
     """The rows' column."""
     key: str
     """The column of the second file that must equal it; `@row`: the 0-based row."""
+    git: str | None = None
+    """Address of the repository that holds the second file; absent: that of `[source]`."""
+    commit: str | None = None
     keyed: str | None = None
     format: Literal["json", "jsonl", "parquet", "arrow", "csv"] | None = None
 

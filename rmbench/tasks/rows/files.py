@@ -18,7 +18,7 @@ from rmbench.tasks.rows.paths import captured
 from rmbench.tasks.task import DataFileFacts
 from rmbench.untrusted.files import check_file, read_file
 
-__all__ = ["LayoutFiles", "expected", "find", "read_all", "stem"]
+__all__ = ["LayoutFiles", "expected", "find", "read_all", "spellings", "stem"]
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
@@ -61,8 +61,7 @@ def _few(paths: list[str]) -> str:
 
 
 def _matches(root: Path, path: str) -> list[Path]:
-    plain = plain_name(path)
-    for name in (path, plain, *(plain + packed for packed in PACKED)):
+    for name in spellings(path):
         if any(sign in name for sign in "*?"):
             matches = sorted(each for each in root.glob(name) if each.is_file())
         else:
@@ -72,6 +71,12 @@ def _matches(root: Path, path: str) -> list[Path]:
         if matches:
             return matches
     return []
+
+
+def spellings(path: str) -> tuple[str, ...]:
+    """The names that a file of a layout may have: as declared, unpacked, or packed in one of the known ways."""
+    plain = plain_name(path)
+    return (path, plain, *(plain + packed for packed in PACKED))
 
 
 def _refuse_broken_link(path: Path) -> None:

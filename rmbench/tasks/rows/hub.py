@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rmbench.errors import RmbenchError
+from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.tasks.declaration.schema import HubPart, SourceRule
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.task import DataFileFacts
 from rmbench.untrusted.masking import register_secret
 
-__all__ = ["full_revision", "pinned", "read_hub", "splits_of"]
+__all__ = [
+    "HubRequest",
+    "full_revision",
+    "is_offline",
+    "pinned",
+    "read_hub",
+    "requests_of",
+    "rows_of_part",
+    "splits_of",
+    "without_bars",
+]
 
 _FULL = 40
 """Hexadecimal digits of a full commit hash."""
@@ -26,30 +37,28 @@ _PATIENCE = 10.0
 """Seconds to wait for the hub's first reply: loading itself would retry for half a minute."""
 
 
-def read_hub(source: SourceRule, how_else: str) -> tuple[list[RawRow], list[DataFileFacts]]:
-    """The rows of the declared config and split through `datasets`, or of all parts in turn, and the facts of each.
+@dataclass(frozen=True, slots=True)
+class HubRequest:
+    """What is asked of the hub for one part of a task's rows."""
 
-    A part's sha256 is over its rows as JSON, one per line, since the hub's own files need not be on this machine.
-    HF_HUB_OFFLINE and the hub's cache work as in `datasets`.
+    hub: str
+    arguments: dict[str, str]
+    """Those of `datasets.load_dataset`: name, data_dir, split and revision, as far as they are declared."""
+    label: str
+    """The `@file` of the rows."""
+    set: dict[str, str]
+    """Columns that the rows lack."""
 
-    Args:
-        source: what the task declares; its `hub` must be set.
-        how_else: how the rows can be read without the hub, for the message.
-
-    Raises:
-        RmbenchError: the hub cannot be reached, or has no such set, revision, config or split.
-    """
-    rows: list[RawRow] = []
-    facts: list[DataFileFacts] = []
-    for part in source.parts or [HubPart()]:
-        part_rows, fact = _read_part(source, part, how_else)
-        rows += part_rows
-        facts.append(fact)
-    return rows, facts
+    def __str__(self) -> str:
+        return self.hub + "".join(f" {key}={value}" for key, value in self.arguments.items())
 
 
-def _read_part(source: SourceRule, part: HubPart, how_else: str) -> tuple[list[RawRow], DataFileFacts]:
-    hub = part.hub or source.hub or ""
+def requests_of(source: SourceRule) -> list[HubRequest]:
+    """The parts of a task's rows in turn, or the one that its source itself declares; its `hub` must be set."""
+    return [_request(source, part) for part in source.parts or [HubPart()]]
+
+
+def _request(source: SourceRule, part: HubPart) -> HubRequest:
     own = part.hub is not None  # another set has revisions, configs and splits of its own
     settings = {
         "name": part.config or (None if own else source.config),
@@ -58,21 +67,62 @@ def _read_part(source: SourceRule, part: HubPart, how_else: str) -> tuple[list[R
         "revision": part.revision or (None if own else source.revision),
     }
     arguments = {key: value for key, value in settings.items() if value is not None}
-    name = hub + "".join(f" {key}={value}" for key, value in arguments.items())
-    try:
-        loaded = _load(hub, arguments)
-    except Exception as error:  # whatever goes wrong in the hub's clients, the user needs to know what was requested
-        raise RmbenchError(f"{_unreachable(name, error)}\n{how_else}") from error
+    label = part.label or arguments.get("split", "train")
+    return HubRequest(part.hub or source.hub or "", arguments, label, part.set)
+
+
+def read_hub(source: SourceRule, how_else: str) -> tuple[list[RawRow], list[DataFileFacts]]:
+    """The rows of the declared config and split through `datasets`, or of all parts in turn, and the facts of each.
+
+    HF_HUB_OFFLINE and the hub's cache work as in `datasets`.
+
+    Args:
+        source: what the task declares; its `hub` must be set.
+        how_else: how the rows can be read without the hub, for the message.
+
+    Raises:
+        AbsentDataError: the hub cannot be reached, or has no such set, revision, config or split.
+    """
+    rows: list[RawRow] = []
+    facts: list[DataFileFacts] = []
+    for request in requests_of(source):
+        try:
+            loaded = _load(request.hub, request.arguments)
+        except Exception as error:  # whatever goes wrong in the hub's clients, the user needs to know where
+            raise AbsentDataError(f"{_unreachable(str(request), error)}\n{how_else}") from error
+        part_rows, fact = rows_of_part(request, loaded)
+        rows += part_rows
+        facts.append(fact)
+    return rows, facts
+
+
+def rows_of_part(request: HubRequest, loaded: Any, root: Path | None = None) -> tuple[list[RawRow], DataFileFacts]:
+    """The rows of a loaded data set, and its facts.
+
+    The sha256 is over the rows as JSON, one per line, since the hub's own files need not be on this machine.
+
+    Args:
+        request: what was asked for.
+        loaded: the `datasets.Dataset` that came.
+        root: the folder of the media that rows name; None where they can only be absent.
+
+    Raises:
+        RmbenchError: several splits came, and the task declares none.
+    """
+    import datasets
+
     if isinstance(loaded, dict):
-        raise RmbenchError(f"hub data set {name} has the splits {', '.join(loaded)}; the task declares none.")
-    split = arguments.get("split", "train")
-    label = part.label or split
+        raise RmbenchError(f"hub data set {request} has the splits {', '.join(loaded)}; the task declares none.")
+    if isinstance(loaded, datasets.Dataset):
+        # Media as bytes or paths: they are decoded where they are scored, within bounds.
+        loaded = loaded.cast(datasets.Features({name: _undecoded(of) for name, of in loaded.features.items()}))
     digest = hashlib.sha256()
     rows: list[RawRow] = []
     for index, values in enumerate(loaded):
         digest.update(json.dumps(values, sort_keys=True, default=_spelled).encode() + b"\n")
-        rows.append(RawRow(f"{hub}:{label}", label, index, {**values, **part.set}))
-    return rows, DataFileFacts(name, digest.hexdigest(), len(rows))
+        place = f"{request.hub}:{request.label}"
+        rows.append(RawRow(place, request.label, index, {**values, **request.set}, root))
+    return rows, DataFileFacts(str(request), digest.hexdigest(), len(rows))
 
 
 def _load(hub: str, arguments: dict[str, str]) -> Any:
@@ -81,15 +131,25 @@ def _load(hub: str, arguments: dict[str, str]) -> Any:
     from huggingface_hub import HfApi, get_token
 
     register_secret(get_token() or "")
-    if not _offline() and not _snapshots(hub):
+    if not is_offline() and not _snapshots(hub):
         HfApi().dataset_info(hub, timeout=_PATIENCE)
     if "revision" in arguments:
         arguments = {**arguments, "revision": full_revision(hub, arguments["revision"])}
-    loaded = datasets.load_dataset(hub, **arguments)
-    if isinstance(loaded, datasets.Dataset):
-        # Media as bytes or paths: they are decoded where they are scored, within bounds.
-        loaded = loaded.cast(datasets.Features({name: _undecoded(of) for name, of in loaded.features.items()}))
-    return loaded
+    return datasets.load_dataset(hub, **arguments)
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Without the bars of `datasets`, for files that are on this machine."""
+    import datasets
+
+    before = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            datasets.enable_progress_bars()
 
 
 def _undecoded(feature: Any) -> Any:
@@ -108,7 +168,8 @@ def _spelled(value: Any) -> str:
     return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
 
 
-def _offline() -> bool:
+def is_offline() -> bool:
+    """Whether the hub's clients are told to do without the network."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}  # as the hub's client reads it
 
 
@@ -146,7 +207,7 @@ def pinned(hub: str, revision: str | None) -> str:
         if revision is not None and set(revision) <= set("0123456789abcdef") and len(revision) >= _SHORTEST:
             return full_revision(hub, revision)
         ref = Path(HF_HUB_CACHE) / f"datasets--{hub.replace('/', '--')}" / "refs" / (revision or "main")
-        if _offline() and ref.is_file():
+        if is_offline() and ref.is_file():
             return ref.read_text("utf-8").strip()
         return str(HfApi().dataset_info(hub, revision=revision, timeout=_PATIENCE).sha)
     except Exception as error:  # whatever goes wrong in the hub's client, the user needs to know what was requested
@@ -169,7 +230,7 @@ def splits_of(hub: str, config: str | None, revision: str) -> tuple[str, ...]:
 
 
 def _unreachable(name: str, error: Exception) -> RmbenchError:
-    offline = " (HF_HUB_OFFLINE is set)" if _offline() else ""
+    offline = " (HF_HUB_OFFLINE is set)" if is_offline() else ""
     why = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RmbenchError(f"hub data set {name} cannot be loaded{offline}: {why}")
 
