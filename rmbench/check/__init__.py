@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from rmbench.models.options import OpenArguments, OpenOptions, with_named_options
+from rmbench.models.options import OpenArguments, OpenOptions
+from rmbench.models.signature import spec_of, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.check.report import CheckReport, CheckResult
@@ -17,7 +18,7 @@ __all__ = ["check"]
 
 @with_named_options(OpenOptions)
 def check(
-    model: str | Callable[..., Any] | Scorer | Responder,
+    model: str | Path | Callable[..., Any] | Scorer | Responder,
     *,
     published: Path | str | None = None,
     against: str | None = None,
@@ -48,7 +49,7 @@ def check(
     from rmbench.check.conformance import check as conform
 
     return conform(
-        model,
+        spec_of(model),
         published=None if published is None else Path(published),
         out=Path(out) if write else None,
         progress=progress,

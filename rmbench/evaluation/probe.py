@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from rmbench.errors import RmbenchError
@@ -17,7 +18,8 @@ from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.rows import load_rows, selected_tasks
 from rmbench.evaluation.run import judge_tasks
-from rmbench.models.options import checked, with_named_options
+from rmbench.models.options import checked
+from rmbench.models.signature import spec_of, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -37,8 +39,8 @@ DEFAULT_PROBES = "mrmbench-easy"
 
 @with_named_options(RunOptions)
 def probe(
-    model: str | Callable[..., Any],
-    tasks: str | Sequence[str] = "all",
+    model: str | Path | Callable[..., Any],
+    tasks: str | Path | Sequence[str | Path] = "all",
     *,
     probes: str = DEFAULT_PROBES,
     progress: bool | Progress | None = None,
@@ -64,7 +66,7 @@ def probe(
 
     settings = checked(RunOptions, options, "probe")
     probing = _probing_task(probes, settings)
-    opened = open_model(model, settings)
+    opened = open_model(spec_of(model), settings)
     why = cannot_take(opened, probing)
     if why:
         raise RmbenchError(f"{opened.facts.name} cannot be probed with {probing.id}: {why}.")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.options import RunArguments, RunOptions
-from rmbench.models.options import checked, silent, with_named_options
+from rmbench.models.options import checked, silent
+from rmbench.models.signature import spec_of, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
@@ -83,8 +84,8 @@ class Prompts:
 
 @with_named_options(RunOptions)
 def show_prompts(
-    task: str | None,
-    model: str | Callable[..., Any],
+    task: str | Path | None,
+    model: str | Path | Callable[..., Any],
     *,
     ids: Sequence[str] = (),
     **options: Unpack[RunArguments],
@@ -108,14 +109,15 @@ def show_prompts(
     from rmbench.models.open import open_model
     from rmbench.tasks.sources import load
 
+    spec = spec_of(model)
     settings = checked(RunOptions, options, "show_prompts")
     selected, _ = selected_tasks(task, settings, silent)
     if len(selected) != 1:
         raise RmbenchError(f"{len(selected)} tasks are selected; give one.")
-    if isinstance(model, str) and model.partition(":")[0] in ("openai", "vllm"):
+    if isinstance(spec, str) and spec.partition(":")[0] in ("openai", "vllm"):
         # Nothing is asked, so no server is needed.
         settings = replace(settings, requests_out=Path(os.devnull), base_url=())
-    opened: Model = open_ensemble(model, settings) if is_ensemble(model) else open_model(model, settings)
+    opened: Model = open_ensemble(spec, settings) if is_ensemble(spec) else open_model(spec, settings)
     why = cannot_take(opened, selected[0])
     if why:
         raise RmbenchError(f"{selected[0].id}: {why}.")

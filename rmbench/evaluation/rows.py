@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmbench.errors import AbsentDataError, RmbenchError
@@ -19,7 +20,7 @@ __all__ = ["load_rows", "load_tasks", "selected_tasks"]
 
 
 def selected_tasks(
-    tasks: str | Sequence[str] | None, settings: RunOptions, note: Callable[[str], None]
+    tasks: str | Path | Sequence[str | Path] | None, settings: RunOptions, note: Callable[[str], None]
 ) -> tuple[list[Task], set[str]]:
     """The tasks of a run, and the ids of those that the user wrote out.
 

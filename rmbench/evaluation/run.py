@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from rmbench.errors import RmbenchError
@@ -19,7 +20,8 @@ from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.results import Results, Skipped
 from rmbench.evaluation.rows import load_tasks, selected_tasks
 from rmbench.evaluation.session import Session, closing, open_session
-from rmbench.models.options import checked, with_named_options
+from rmbench.models.options import checked
+from rmbench.models.signature import spec_of, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -37,8 +39,8 @@ __all__ = ["judge_tasks", "run"]
 
 @with_named_options(RunOptions)
 def run(
-    model: str | Callable[..., Any] | Scorer | Responder,
-    tasks: str | Sequence[str] | None = None,
+    model: str | Path | Callable[..., Any] | Scorer | Responder,
+    tasks: str | Path | Sequence[str | Path] | None = None,
     *,
     progress: bool | Progress | None = None,
     **options: Unpack[RunArguments],
@@ -65,13 +67,14 @@ def run(
     """
     from rmbench.models.locate import is_external
 
+    spec = spec_of(model)
     settings = checked(RunOptions, options, "run")
-    if settings.workers > 1 and is_external(model):
-        raise RmbenchError(f"--workers: {model} is computed elsewhere; judges take --window, the rows sent at once.")
+    if settings.workers > 1 and is_external(spec):
+        raise RmbenchError(f"--workers: {spec} is computed elsewhere; judges take --window, the rows sent at once.")
     with reporting(progress) as shown:
         selected, named = selected_tasks(tasks, settings, shown.note)
-        results = _run(model, selected, named, settings, shown)
-    if callable(model):
+        results = _run(spec, selected, named, settings, shown)
+    if callable(spec):
         _refuse_failing(results)
     return results
 

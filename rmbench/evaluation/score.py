@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Unpack
 
 from rmbench.errors import RmbenchError
-from rmbench.models.options import OpenArguments, OpenOptions, checked, with_named_options
+from rmbench.models.options import OpenArguments, OpenOptions, checked
+from rmbench.models.signature import spec_of, with_named_options
 from rmbench.numeric import sigmoid, skew_half
 
 __all__ = ["Scored", "score_responses"]
@@ -60,7 +62,7 @@ class Scored:
 
 @with_named_options(OpenOptions)
 def score_responses(
-    model: str | Callable[..., Any],
+    model: str | Path | Callable[..., Any],
     prompt: str,
     responses: Sequence[str],
     *,
@@ -92,7 +94,7 @@ def score_responses(
         _require_text(name, text)
     if len(responses) < 2:
         raise RmbenchError(f"scoring needs at least two responses, got {len(responses)}: give --response twice.")
-    opened = open_model(model, settings)
+    opened = open_model(spec_of(model), settings)
     turns = (Message.of("system", system),) if system else ()
     example = Example(
         id="score",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
-from rmbench.models.options import checked, with_named_options
+from rmbench.models.options import checked
+from rmbench.models.signature import spec_of, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -52,7 +53,7 @@ class ScoredRows:
 
 @with_named_options(RunOptions)
 def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind here
-    model: str | Callable[..., Any],
+    model: str | Path | Callable[..., Any],
     data: str | Path,
     out: str | Path,
     *,
@@ -90,6 +91,7 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
 
     files = {"out": Path(out), **({"best_of": Path(best_of)} if best_of is not None else {})}
     work = files["out"].parent / f".{files['out'].name}.unfinished"
+    spec = spec_of(model)
     settings = replace(checked(RunOptions, options, "score_rows"), out=work)
     own = own_task(str(data), settings.columns, labelled=False, include=settings.include_path)
     # What a stopped job may have left is its own to replace.
@@ -97,10 +99,10 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
     with reporting(progress) as shown:
         shown.note(own.line)
         noted = replace(settings, note=shown.note)
-        opened: Any = open_ensemble(model, noted) if is_ensemble(model) else open_model(model, noted)
-        opener = (lambda: open_model(model, settings)) if isinstance(model, str) and not is_ensemble(model) else None
+        opened: Any = open_ensemble(spec, noted) if is_ensemble(spec) else open_model(spec, noted)
+        opener = (lambda: open_model(spec, settings)) if isinstance(spec, str) and not is_ensemble(spec) else None
         loaded = load(own.task, settings.source)
-        with closing(opened, owned=isinstance(model, str)):
+        with closing(opened, owned=isinstance(spec, str)):
             why = cannot_take(opened, own.task) or cannot_read(opened, own.task, loaded)
             if why:
                 raise RmbenchError(f"{opened.facts.name} cannot score {own.task.path}: {why}.")

@@ -65,7 +65,9 @@ def open_callable(function: RewardFunction, options: OpenOptions) -> CallableSco
     if not name:
         raise RmbenchError('name must say something: it is what the function is called, as in name="mine".')
     if name == "<lambda>":
-        raise RmbenchError('A lambda has no name, which its records need: add name="mine", or use a function.')
+        raise RmbenchError(
+            'A lambda has no name that tables and records could show: add name="mine", or use a function.'
+        )
     facts = ModelFacts(name=name, revision="unversioned", family="callable", why="it is a Python callable")
     return CallableScorer(function, facts)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +23,9 @@ __all__ = [
     "option",
     "options_of",
     "silent",
-    "with_named_options",
 ]
 
 Schema = TypeVar("Schema")
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SETTINGS = ("adapter", "base_model", "ref_model", "dtype", "attn", "max_length", "special_tokens")
 """Options that change scores, whose values read well in a name."""
@@ -141,47 +138,6 @@ def _converted(kind: Any, value: Any) -> Any:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         return None
     return {key: str(each).lower() if isinstance(each, bool) else str(each) for key, each in value.items()}
-
-
-def with_named_options(schema: type[Any]) -> Callable[[Function], Function]:
-    """Show the options of `schema` as keyword parameters of a function that takes them as `**options`.
-
-    Notebooks complete what `inspect.signature` gives, and `help` prints the docstring: both name every option with its
-    type and default. Editors, which do not run the code, read the same from `options: Unpack[OpenArguments]`.
-    """
-
-    def show(function: Function) -> Function:
-        signature = inspect.signature(function)
-        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-        known, of_model = options_of(schema), options_of(OpenOptions)
-        order = [*(name for name in known if name not in of_model), *of_model]
-        named = {name: known[name] for name in order if name not in {each.name for each in own}}
-        defaults, hints = schema(), get_type_hints(schema)
-        shown = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=getattr(defaults, name), annotation=hints[name]
-            )
-            for name in named
-        ]
-        function.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
-        if function.__doc__:  # absent under python -OO
-            lines = [f"        {name}: {_help_in_python(facts, name, schema)}" for name, facts in named.items()]
-            function.__doc__ = (
-                inspect.cleandoc(function.__doc__) + "\n\nOptions:\n" + "\n".join(line[4:] for line in lines)
-            )
-        return function
-
-    return show
-
-
-def _help_in_python(facts: Option, name: str, schema: type[Any]) -> str:
-    """An option's help, of which the command line's own spellings are those of Python."""
-    text = re.sub(r"; repeat [^.]*", "", facts.help)
-    text = re.sub(r"--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_"), text)
-    if getattr(schema, name, None) is True:  # its flag is --no-NAME, and its help says what that does
-        text = f"False: {text[0].lower()}{text[1:]}"
-    choices = f" One of {', '.join(facts.choices)}." if facts.choices else ""
-    return text + choices
 
 
 def _digest(content: bytes) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -128,7 +129,7 @@ def plain_name(text: str) -> str:
     return "-".join(text.lower().replace("_", " ").split())
 
 
-def select(selector: str | Sequence[str], include: Sequence[str | Path] = ()) -> list[Task]:
+def select(selector: str | Path | Sequence[str | Path], include: Sequence[str | Path] = ()) -> list[Task]:
     """Tasks by `all`, ids, aliases, names of suites, globs, `family=...`, `modality=...`, `suite=...` or paths of TOML
     files, comma-separated. A name that a task and a suite share is the task's.
 
@@ -142,8 +143,7 @@ def select(selector: str | Sequence[str], include: Sequence[str | Path] = ()) ->
     Raises:
         RmbenchError: an item selects nothing, or a file's id is that of another task.
     """
-    selectors = [selector] if isinstance(selector, str) else selector
-    items = [item.strip() for part in selectors for item in part.split(",") if item.strip()]
+    items = _items(selector)
     if not items:
         raise RmbenchError("no task is selected. `rmbench tasks` lists them; `all` selects every one.")
     selected: dict[str, Task] = {}
@@ -156,13 +156,25 @@ def select(selector: str | Sequence[str], include: Sequence[str | Path] = ()) ->
     return sorted(selected.values(), key=lambda task: (task.family, task.id))
 
 
-def named_tasks(selector: str | Sequence[str], include: Sequence[str | Path] = ()) -> set[str]:
+def named_tasks(selector: str | Path | Sequence[str | Path], include: Sequence[str | Path] = ()) -> set[str]:
     """Ids of the tasks that a selector spells out by id, alias or file, and not by `all`, suite, glob or attribute."""
-    selectors = [selector] if isinstance(selector, str) else selector
-    items = [item.strip() for part in selectors for item in part.split(",")]
+    items = _items(selector)
     names = {plain_name(item) for item in items}
     files = {load_file(item).id for item in items if item.endswith(".toml")}
     return files | {task.id for task in known(include).values() if names & {task.id, *task.aliases}}
+
+
+def _items(selector: str | Path | Sequence[str | Path]) -> list[str]:
+    """The items of a selector: of one text or several the parts between commas, of a path the whole.
+
+    Raises:
+        RmbenchError: it holds something else.
+    """
+    parts: Any = [selector] if isinstance(selector, str | Path) else selector  # whatever the user gives
+    if not isinstance(parts, Iterable) or not all(isinstance(part, str | Path) for part in parts):
+        raise RmbenchError(f"tasks must be texts or paths, one or several, not {selector!r}.")
+    split = [[str(part)] if isinstance(part, Path) else part.split(",") for part in parts]
+    return [item.strip() for items in split for item in items if item.strip()]
 
 
 def members(suite: Suite, tasks: Mapping[str, Task]) -> list[Task]:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rmbench
+from rmbench import resources
 from rmbench.cli import cli
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunArguments, RunOptions
@@ -140,6 +141,30 @@ def test_an_unknown_option_names_the_nearest(door: Any, tmp_path: Path) -> None:
 )
 def test_a_wrong_value_is_one_clear_error(door: Any, tmp_path: Path, option: dict[str, Any], message: str) -> None:
     assert refused(door, tmp_path, **option) == message
+
+
+TINY = resources.bundled_models() / "tiny-bt"
+
+
+@pytest.mark.parametrize("form", [Path, str])
+def test_a_model_and_a_task_are_taken_as_text_and_as_paths(form: Any, tmp_path: Path) -> None:
+    task = rmbench.select_tasks("llmbar")[0].path
+    model, tasks = form(TINY), [form(task), "rm-bench"]
+    given: dict[str, Any] = {"source": "sample"}
+    expected = rmbench.run("tiny-bt", "llmbar,rm-bench", out=tmp_path / "named", **given)
+    probed = probe(model, form(task), out=tmp_path / "probed", **given)
+    for results in (rmbench.run(model, tasks, out=tmp_path / "run", **given), probed):
+        assert results.headline("llmbar").value == expected.headline("llmbar").value
+    assert rmbench.score_responses(model, "Q", ["a", "b"]) == rmbench.score_responses("tiny-bt", "Q", ["a", "b"])
+    assert rmbench.check(model, write=False).passed
+    assert rmbench.show_prompts(form(task), model, source="sample").task == "llmbar"
+    assert [each.id for each in rmbench.select_tasks(form(task))] == ["llmbar"]
+
+
+@pytest.mark.parametrize("tasks", [3, [3], ["rm-bench", None], b"rm-bench"])
+def test_tasks_of_another_type_are_one_clear_error(tasks: Any, tmp_path: Path) -> None:
+    with pytest.raises(RmbenchError, match="tasks must be texts or paths, one or several, not"):
+        rmbench.run("fake:oracle", tasks, source="sample", out=tmp_path)
 
 
 def test_a_template_given_as_text_is_a_path(tmp_path: Path) -> None:

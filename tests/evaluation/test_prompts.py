@@ -91,7 +91,7 @@ def test_each_member_of_an_ensemble_reads_by_itself(tmp_path: Path) -> None:
 
 def test_a_model_without_tokens_shows_what_it_gets() -> None:
     shown = show_prompts(
-        "rm-bench", lambda conversations: [float(len(each)) for each in conversations], source="sample"
+        "rm-bench", lambda conversations: [float(len(each)) for each in conversations], name="turns", source="sample"
     )
     assert "tulip" in shown.prompts[0].text
     assert not shown.prompts[0].tokens
