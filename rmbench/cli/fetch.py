@@ -21,6 +21,7 @@ __all__ = ["fetch"]
 _WORDS = {
     "fetched": "fetched",
     "here": "there already",
+    "planned": "to be fetched",
     "bundled": "part of rmbench",
     "private": "your own",
     "absent": "not to be had",
@@ -36,9 +37,10 @@ _WORDS = {
     metavar="FOLDER",
     help="Where the files go. [default: $RMBENCH_DATA, else the user's data folder]",
 )
+@click.option("--dry-run", is_flag=True, help="Say what would be fetched, and fetch nothing.")
 @add_options("fetch")
 @json_option
-def fetch(selector: str, to: Path | None, include_path: tuple[str, ...], as_json: bool) -> None:
+def fetch(selector: str, to: Path | None, dry_run: bool, include_path: tuple[str, ...], as_json: bool) -> None:
     """Bring the files of benchmarks into a folder, verified, for runs with and without network.
 
     SEL is as in `rmbench run --tasks`. Files come from the hub at the pinned revision, or by git at the pinned commit.
@@ -57,14 +59,14 @@ def fetch(selector: str, to: Path | None, include_path: tuple[str, ...], as_json
 
     folder = data_folder() if to is None else to
     with transfer_for(error_console()) as progress:
-        outcomes = fetch_tasks(selector, folder, include_path=include_path, progress=progress)
+        outcomes = fetch_tasks(selector, folder, include_path=include_path, dry_run=dry_run, progress=progress)
     if as_json:
         echo_json({"folder": str(folder), "tasks": [_facts(each) for each in outcomes]})
     else:
         print_rich(_table(outcomes))
         counts = Counter(str(each.outcome) for each in outcomes)
         said = ", ".join(f"{counts[outcome]} {words}" for outcome, words in _WORDS.items() if counts[outcome])
-        echo(f"{len(outcomes)} benchmarks: {said}")
+        echo(f"{len(outcomes)} benchmark{'s' * (len(outcomes) != 1)}: {said}")
         echo(f"folder: {folder}")
     for each in outcomes:
         for line in (*each.notes, each.why):
@@ -97,7 +99,7 @@ def _table(outcomes: list[Fetched]) -> Table:
             each.task,
             _WORDS[each.outcome],
             f"{each.files:,}" if each.files else "",
-            file_size(each.size) if each.files else "",
+            file_size(each.size) if each.size else "",
             each.license or "not stated",
             each.origin,
         )

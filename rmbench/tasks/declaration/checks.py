@@ -34,11 +34,23 @@ def check(declaration: Declaration, path: Path) -> None:
     _check_values(declaration, path)
     _check_rows(declaration, path)
     _check_groups(declaration, path)
+    _check_addresses(declaration, path)
     _check_layouts(declaration.files, "files", path)
     if declaration.fit is not None:
         _check_layouts(declaration.fit.files, "fit.files", path)
     _check_totals(declaration, path)
     check_metrics(declaration, path)
+
+
+def _check_addresses(declaration: Declaration, path: Path) -> None:
+    fit = declaration.fit
+    rules = [rule for layout in (*declaration.files, *(() if fit is None else fit.files)) for rule in layout.join]
+    for key, address in (("source.git", declaration.source.git), *(("files.join.git", rule.git) for rule in rules)):
+        if address is not None and "@" in address.partition("://")[2].partition("/")[0]:
+            what = (
+                "an address holds no credentials, which records and messages would repeat; git's own configuration can."
+            )
+            raise problem(path, key, what)
 
 
 def _check_totals(declaration: Declaration, path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import shutil
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,15 @@ from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.tasks.fetch.bring import bring
 from rmbench.tasks.fetch.git import GitRepository
 from rmbench.tasks.fetch.hub import HubRepository
-from rmbench.tasks.fetch.manifest import FetchedFile, FetchedTask, data_folder, fetched_task, is_whole, write_entry
+from rmbench.tasks.fetch.manifest import (
+    FetchedFile,
+    FetchedTask,
+    Origin,
+    data_folder,
+    fetched_task,
+    is_whole,
+    write_entry,
+)
 from rmbench.tasks.fetch.plan import Opened, Pin, Plan, media_wanted, pins_of, plan_of
 from rmbench.tasks.fetch.repository import Progress, Repository, SilentProgress
 from rmbench.tasks.fetch.verify import short_hash
@@ -40,14 +49,14 @@ class Fetched:
     """What became of one task."""
 
     task: str
-    outcome: Literal["fetched", "here", "bundled", "private", "absent", "failed"]
-    """here: nothing had to be brought. private: its files lie beside its declaration. absent: the repository holds none
-    of its files."""
+    outcome: Literal["fetched", "here", "planned", "bundled", "private", "absent", "failed"]
+    """here: nothing had to be brought. planned: a dry run brought nothing. private: its files lie beside its
+    declaration. absent: the repository holds none of its files."""
     origin: str = ""
     """Where its files are from."""
     files: int = 0
     size: int = 0
-    """Bytes."""
+    """Bytes, as far as they are known: git says none before files are here."""
     license: str | None = None
     notes: tuple[str, ...] = ()
     why: str = ""
@@ -59,6 +68,7 @@ def fetch(
     to: str | Path | None = None,
     *,
     include_path: Sequence[str | Path] = (),
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> list[Fetched]:
     """Bring the files of every selected task into a folder that `--source` and RMBENCH_DATA can name.
@@ -70,6 +80,7 @@ def fetch(
         tasks: as in `rmbench.run`.
         to: the folder; None: RMBENCH_DATA, else the user's data folder, where `--source auto` looks.
         include_path: folders of task declarations of the user's own.
+        dry_run: look up what would be brought, and bring nothing.
         progress: where it reports.
 
     Returns:
@@ -80,9 +91,13 @@ def fetch(
     """
     selected, folder = select(tasks, include_path), data_folder() if to is None else Path(to).expanduser()
     progress = progress or SilentProgress()
+    if dry_run:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            plan = partial(_plan_task, opened=_opener(Path(elsewhere), progress))
+            return [_fetch_task(task, folder, plan) for task in selected]
     with _locked(folder) as work:
-        opened = _opener(work, progress)
-        outcomes = [_fetch_task(task, folder, work, opened, progress) for task in selected]
+        bring_files = partial(_bring_task, folder=folder, work=work, opened=_opener(work, progress), progress=progress)
+        outcomes = [_fetch_task(task, folder, bring_files) for task in selected]
         if not any(each.outcome == "failed" for each in outcomes):
             shutil.rmtree(work, ignore_errors=True)
     return outcomes
@@ -123,7 +138,7 @@ def _opener(work: Path, progress: Progress) -> Opened:
     return opened
 
 
-def _fetch_task(task: Task, folder: Path, work: Path, opened: Opened, progress: Progress) -> Fetched:
+def _fetch_task(task: Task, folder: Path, act: Callable[[Task], Fetched]) -> Fetched:
     source = task.declaration.source
     if source.bundled or source.private:
         return Fetched(task.id, "bundled" if source.bundled else "private", license=task.license)
@@ -131,7 +146,7 @@ def _fetch_task(task: Task, folder: Path, work: Path, opened: Opened, progress: 
         here = _here(task, folder)
         if here is not None:
             return here
-        return _outcome(task, "fetched", _bring_task(task, folder, work, opened, progress))
+        return act(task)
     except AbsentDataError as error:
         return Fetched(task.id, "absent", why=str(error), license=task.license)
     except RmbenchError as error:
@@ -140,9 +155,15 @@ def _fetch_task(task: Task, folder: Path, work: Path, opened: Opened, progress: 
         return Fetched(task.id, "failed", why=f"{error.strerror or error}: {error.filename}", license=task.license)
 
 
-def _outcome(task: Task, outcome: Literal["fetched", "here"], entry: FetchedTask) -> Fetched:
-    origin = ", ".join(f"{each.address} at {each.commit[:8]}" for each in entry.origins)
-    return Fetched(task.id, outcome, origin, len(entry.files), entry.size, task.license, tuple(entry.notes))
+def _outcome(
+    task: Task, outcome: Literal["fetched", "here"], entry: FetchedTask, further: Sequence[str] = ()
+) -> Fetched:
+    notes = (*entry.notes, *further)
+    return Fetched(task.id, outcome, _words(entry.origins), len(entry.files), entry.size, task.license, notes)
+
+
+def _words(origins: Sequence[Origin]) -> str:
+    return ", ".join(f"{each.address} at {each.commit[:8]}" for each in origins)
 
 
 def _here(task: Task, folder: Path) -> Fetched | None:
@@ -162,24 +183,32 @@ def _here(task: Task, folder: Path) -> Fetched | None:
     return Fetched(task.id, "here", "your own files", len(paths), size, task.license)
 
 
-def _bring_task(task: Task, folder: Path, work: Path, opened: Opened, progress: Progress) -> FetchedTask:
+def _plan_task(task: Task, opened: Opened) -> Fetched:
     plan = plan_of(task, opened)
-    files = bring(task, plan.wanted, folder, work, progress)
+    origins = _words([opened(pin).origin for pin in pins_of(task)])
+    files = {each.place: each.repository.files[each.path].size for each in plan.wanted}
+    size = sum(each or 0 for each in files.values())
+    return Fetched(task.id, "planned", origins, len(files), size, task.license, tuple(plan.notes))
+
+
+def _bring_task(task: Task, folder: Path, work: Path, opened: Opened, progress: Progress) -> Fetched:
+    plan, changed = plan_of(task, opened), list[str]()
+    files = bring(task, plan.wanted, folder, work, changed, progress)
     entry = _entry(task, plan, opened, files, complete=task.modality == "text")
     write_entry(folder, task.id, entry)
     if entry.complete:
-        return entry
+        return _outcome(task, "fetched", entry, changed)
     # Which media there are is known once the rows are read.
     media = load(task, folder).media
     wanted, absent = media_wanted(task, media.absent if media is not None else (), opened)
-    files += bring(task, wanted, folder, work, progress)
+    files += bring(task, wanted, folder, work, changed, progress)
     if absent:
         shown = ", ".join(absent[:_SHOWN]) + (", ..." if len(absent) > _SHOWN else "")
         are = "file is" if len(absent) == 1 else "files are"
         plan.notes.append(f"{len(absent):,} {task.modality} {are} not in the repository: {shown}")
     entry = _entry(task, plan, opened, files, complete=True)
     write_entry(folder, task.id, entry)
-    return entry
+    return _outcome(task, "fetched", entry, changed)
 
 
 def _entry(task: Task, plan: Plan, opened: Opened, files: list[FetchedFile], *, complete: bool) -> FetchedTask:

@@ -109,6 +109,7 @@ MISTAKES = {
     ),
     "unknown rule for odd rows": ('id = ["key"]', 'id = ["key"]\nempty = "kept"', "rows.empty", 'Did you mean "keep"?'),
     "no metric": ('[[metric]]\nname = "accuracy"', '[[metrics]]\nname = "accuracy"', "metrics", '"metric"?'),
+    "credentials": ("https://example.org/mine", "https://me:hunter2@example.org/mine", "source.git", "no credentials"),
     "not TOML": ("version = 1", "version = = 1", "line 2", "is not TOML"),
     "one key twice": ("version = 1", "version = 1\nversion = 2", "line 3", "is not TOML"),
 }
@@ -126,6 +127,7 @@ def test_mistake_is_named(mistake: str, declaration: str, write: Callable[..., P
     assert key in message, message
     assert hint in message, message
     assert "pydantic" not in message
+    assert "hunter2" not in message
     assert message.count(str(path)) == 1
 
 

@@ -249,3 +249,26 @@ def test_declarations_of_the_users_own_are_found(world: World, folder: Path) -> 
     mine = world.task("autoj", "https://git.example/autoj", world.git("autoj", sample("autoj")))
     (one,) = fetch("my-autoj", folder, include_path=[mine.parent])
     assert (one.task, one.outcome) == ("my-autoj", "fetched")
+
+
+def test_a_dry_run_brings_nothing(world: World, folder: Path) -> None:
+    files = sample("llmbar")
+    commit = world.git("llmbar", files)
+    mine = world.task("llmbar", "https://git.example/llmbar", commit)
+    (one,) = fetch(str(mine), folder, dry_run=True)
+    assert (one.outcome, one.files, one.origin) == (
+        "planned",
+        len(files),
+        f"https://git.example/llmbar at {commit[:8]}",
+    )
+    assert not folder.exists()
+
+
+def test_another_pin_brings_the_files_anew(world: World, folder: Path) -> None:
+    (path,) = sample("autoj")
+    first = world.git("autoj", {path: "{}\n"})
+    assert outcome(world.task("autoj", "https://git.example/autoj", first), folder).outcome == "fetched"
+    second = world.git("autoj", sample("autoj"))
+    done = outcome(world.task("autoj", "https://git.example/autoj", second), folder)
+    assert (done.outcome, done.notes) == ("fetched", ())
+    assert files_below(folder) == {f"autoj/{path}": sample("autoj")[path]}
