@@ -41,6 +41,10 @@ class Card(BaseModel):
     """A scalar model's head where no layout fits it; see docs/models.md."""
     template: str = "tokenizer"
     """"tokenizer", or the text of a Jinja chat template."""
+    systems: str | None = None
+    """The set of system messages that the model was trained with (`rmbench.models.text.system_messages`)."""
+    system_message: str = ""
+    """What goes before a conversation that has no system message: one of `systems` by name, or a file; "": nothing."""
     bos: Literal["one", "none", "double"] = "one"
     """How many BOS tokens a row begins with. "one" is one where the tokenizer or its template writes a BOS at all."""
     head_dtype: Annotated[Literal["model", "float32", "bfloat16", "float16"], _SPELLED] = "model"

@@ -195,7 +195,7 @@ class TestListing:
         text = "\n".join(self.lines("--family", "pairwise"))
         assert "pairrm-hf" in text
         assert "skywork" not in text
-        some = json.loads("\n".join(self.lines("skywork", "V2", "--json")))
+        some = json.loads("\n".join(self.lines("skywork/skywork", "V2", "--json")))
         assert len(some) == 8
         assert all("Skywork-Reward-V2" in one["hub"] for one in some)
 

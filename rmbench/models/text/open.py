@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from rmbench.models.checkpoint.loading import reads_pad_id, warm
 from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.protocols import Batch, Encoded, Scorer
+from rmbench.models.text.system_messages import system_message
 from rmbench.models.text.template_source import resolve_template
 from rmbench.models.text.tokens import TextEncoder, affixes
 from rmbench.validation import validated
@@ -47,9 +49,10 @@ def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> 
     card, options = card_of(opening), opening.options
     prefix, suffix = affixes(tokenizer)
     length, side = length_and_side(opening, tokenizer)
+    template = resolve_template(tokenizer, options.template, card.template, opening.name)
     return TextEncoder(
         tokenizer=tokenizer,
-        template=resolve_template(tokenizer, options.template, card.template, opening.name),
+        template=replace(template, system=system_message(card), system_name=card.system_message),
         bos=card.bos,
         max_length=length,
         truncation_side=side,

@@ -53,11 +53,20 @@ class ChatTemplate:
     """"tokenizer", "card", or the name of the file it was read from: the user's, or a processor's."""
     generation_prompt: bool = False
     """Whether texts end with the header of an answer to come, where the template has one."""
+    system: str = ""
+    """The system message of conversations that have none; "": they keep none."""
+    system_name: str = ""
+    """What it is called, for the record."""
 
     @property
     def settings(self) -> Mapping[str, str]:
         """For the record."""
         facts = {"template": self.source, "template_sha256": hashlib.sha256(self.text.encode()).hexdigest()}
+        if self.system:
+            facts |= {
+                "system_message": self.system_name,
+                "system_message_sha256": hashlib.sha256(self.system.encode()).hexdigest(),
+            }
         return facts | ({"template_date": f"{_FIXED_DATE:%Y-%m-%d}"} if _TODAY.search(self.text) else {})
 
     def render(self, request: Request) -> str:
@@ -69,9 +78,11 @@ class ChatTemplate:
         if request.render == "raw":
             return "".join(map(_bare, request.conversation))
         turns = [message.as_dict for message in request.conversation]
+        if self.system and not any(message.role == "system" for message in request.conversation):
+            turns = [{"role": "system", "content": self.system}, *turns]
         text = self._rendered(turns)
-        for message in request.conversation:
-            if message.role == "system" and not _holds(text, message.text):
+        for turn in turns:
+            if turn["role"] == "system" and not _holds(text, str(turn["content"] or "")):
                 raise TemplateRefusedError("the chat template drops the system message")
         for key in dict.fromkeys(key for message in request.conversation for key, _ in message.extra):
             if self._leaves_out(key, turns, text) and not self._may_leave_out(key, request):

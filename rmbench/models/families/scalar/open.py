@@ -127,4 +127,6 @@ def _encoder_text(opening: Opening, tokenizer: Any) -> TextEncoder | PairEncoder
         return text_encoder(opening, tokenizer, encoder=True)
     if opening.options.template is not None:
         raise RmbenchError("--template does not go with segments = pair, which reads the bare texts.")
+    if card_of(opening).system_message:
+        raise RmbenchError("system_message does not go with segments = pair, which reads the bare texts.")
     return pair_encoder(tokenizer, *length_and_side(opening, tokenizer))

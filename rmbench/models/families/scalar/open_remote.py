@@ -39,6 +39,8 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
         raise RmbenchError(
             f"--special-tokens text: {checkpoint.folder} takes conversations as they are and tokenises them itself."
         )
+    if layout.remote.method is not None and card_of(opening).system_message:
+        raise RmbenchError(f"system_message: {checkpoint.folder} takes conversations as they are.")
     head_dtype = card_of(opening).head_dtype
     if head_dtype != "model":
         raise RmbenchError(f"head_dtype {head_dtype}: the head of a {layout.name} model is in its own code.")

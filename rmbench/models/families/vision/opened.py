@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
 from rmbench.models.checkpoint.read import Checkpoint
 
 __all__ = ["refuse_text_options", "weights_name"]
@@ -16,6 +16,9 @@ def refuse_text_options(opening: Opening) -> None:
     for name, value in given.items():
         if value is not None:
             raise RmbenchError(f"{name} {value}: a {opening.family.name} model has no use for it.")
+    for key in CARD_ARGS:
+        if key in options.model_args:
+            raise RmbenchError(f"--model-args: a {opening.family.name} model has no setting {key!r}.")
 
 
 def weights_name(checkpoint: Checkpoint) -> str:

@@ -280,6 +280,12 @@ CASES = {
         linear("v_head.summary"),
         config={"vhead_layer_type": "linear"},
     ),
+    "acecode": Case(
+        "Qwen2ForCausalRM",
+        {"v_head.summary.weight": draw(1, 32), "v_head.summary.bias": draw(1), "lm_head.weight": draw(400, 32)},
+        linear("v_head.summary"),
+        kind="Qwen2",
+    ),
     "inf-orm": Case("INFORMForSequenceClassification", mlp("score", 32), two_layers("score")),
     "qwen-math-rm": Case("Qwen2ForRewardModel", mlp("score", 32), two_layers("score"), kind="Qwen2"),
     "openbmb, Eurus": Case(

@@ -91,6 +91,7 @@ HEADS: dict[str, tuple[str, list[tuple[str, tuple[int, ...]]], dict[str, Any]]] 
     "openrlhf": ("RewardModel", [("score.weight", (1, H))], {"value_head_prefix": "score"}),
     "grm": ("GRewardModel", [("v_head.summary.0.weight", (4, H)), ("v_head.summary.2.weight", (1, 4))], {}),
     "grm-linear": ("GRewardModel", [("v_head.summary.weight", (1, H))], {}),
+    "acecode": ("Qwen2ForCausalRM", [("v_head.summary.weight", (1, H))], {}),
     "inf-orm": ("INFORMForSequenceClassification", [("score.0.weight", (H, H)), ("score.2.weight", (1, H))], {}),
     "qwen-math-rm": ("Qwen2ForRewardModel", [("score.0.weight", (H, H)), ("score.2.weight", (1, H))], {}),
     "openbmb": ("EurusRewardModel", [("regression_head.weight", (1, H))], {}),
