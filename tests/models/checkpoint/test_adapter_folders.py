@@ -159,6 +159,11 @@ class TestBase:
         with pytest.raises(RmbenchError, match=r"--base-model .*whole holds a whole model, no adapter"):
             opened(tmp_path / "whole", base_model=str(base))
 
+    @pytest.mark.parametrize("model", ["fake:oracle", "baseline:length", "vllm:org/model"])
+    def test_what_is_no_folder_has_no_base(self, model: str, base: Path) -> None:
+        with pytest.raises(RmbenchError, match=r"--base-model .* goes with the folder of an adapter, not with"):
+            open_model(model, OpenOptions(base_model=str(base)))
+
     def test_an_adapter_over_an_adapter(self, base: Path, tmp_path: Path, tiny: SimpleNamespace) -> None:
         first = adapter(tmp_path / "sft", base, task="CAUSAL_LM")
         first.save_pretrained(tmp_path / "merged")
@@ -191,10 +196,13 @@ class TestBase:
         by_word, by_path = (opened(tmp_path / "run", ref_model=name) for name in ("base", str(base)))
         assert rewards(by_word, tiny) == rewards(by_path, tiny)
         assert by_word.facts.settings["reference"] == by_path.facts.settings["reference"]
+        edit(tmp_path / "run", base_model_name_or_path="/gone")
+        moved = opened(tmp_path / "run", base_model=str(base), ref_model=str(base))
+        assert rewards(moved, tiny) == rewards(by_word, tiny)
         with pytest.raises(RmbenchError, match="is no adapter, so it has no base"):
             opened(base, ref_model="base")
         with pytest.raises(RmbenchError, match=r"--ref-model base \(its base as the reference\)"):
-            opened(tmp_path / "run")
+            opened(tmp_path / "run", base_model=str(base))
 
 
 class TestTensors:

@@ -11,6 +11,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.adapter import Adapter
 from rmbench.models.checkpoint.loading import load_tokenizer
 from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.read_adapter import is_adapter
 from rmbench.models.options import OpenOptions
 
 __all__ = ["Reference", "check_tokenizer", "find_references"]
@@ -70,6 +71,8 @@ def _found(name: str, options: OpenOptions) -> Reference:
         raise RmbenchError(f"--ref-model {name}: {error}") from error
     if located is None:
         raise RmbenchError(f"--ref-model {name}: a reference is a checkpoint, a folder or a hub id.")
+    if not is_adapter(located.folder):
+        options = replace(options, base_model=None)  # which is the policy's
     checkpoint = read_located(located, options)
     digest = digest_of(located, checkpoint)
     return Reference(f"{located.name}@{located.commit or digest[:8]}", digest, checkpoint)
