@@ -64,7 +64,7 @@ def _base_of(found: Located, options: OpenOptions) -> Located:
     name, revision = named_base(found.folder)
     if not name:
         raise RmbenchError(f"{found.folder}: adapter_config.json names no base model: name it by --base-model.")
-    for folder in (Path(name), found.folder / name, found.folder.parent / name):
+    for folder in (Path(name).expanduser(), found.folder / name, found.folder.parent / name):
         if folder.is_dir():
             return in_folder(folder, options)
     if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
@@ -75,4 +75,5 @@ def _base_of(found: Located, options: OpenOptions) -> Located:
     try:
         return on_hub(name, revision, None, options, "--base-model")
     except RmbenchError as error:
-        raise RmbenchError(f"{found.folder} is an adapter of {name}. {error}") from error
+        way = "" if "--base-model" in str(error) else " Name it by --base-model."
+        raise RmbenchError(f"{found.folder} is an adapter of {name}. {error}{way}") from error

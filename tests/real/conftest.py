@@ -14,9 +14,9 @@ from tests._make import loaded
 
 declare_missing_operators()
 NEEDS_MODELS = "need real models: RMBENCH_REAL names the folder that examples/make_real_models.py makes"
-STEPS = 16
+STEPS = 12
 """Of two pairs each, about a minute on two cores."""
-LONGEST = 160
+LONGEST = 128
 """Tokens of a pair's longer conversation, so that a step is short."""
 
 

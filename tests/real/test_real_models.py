@@ -14,7 +14,12 @@ from rmbench.records.store import read_rows
 from rmbench.types import Example, Judged
 from tests._make import loaded
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.filterwarnings("ignore"),  # TRL's, peft's and transformers' remarks
+]
 TASK, ROWS = "hhh-alignment", 50
 Row = tuple[Example, Judged]
 
@@ -99,13 +104,14 @@ class TestRelevance:
         tokenizer, model = opened(real / "minilm", "AutoModel")
 
         def embedding(text: str) -> torch.Tensor:
-            ids = tokenizer(text)["input_ids"]
-            ids = [ids[0], *ids[1:-1][-254:], ids[-1]] if len(ids) > 256 else ids
+            inner = tokenizer(text, add_special_tokens=False)["input_ids"][-254:]
+            ids = [tokenizer.cls_token_id, *inner, tokenizer.sep_token_id]
             with torch.no_grad():
                 return model(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(0)
 
         for example, row in rows:
-            prompt = embedding("\n".join(one.text for one in example.prompt))
+            asked = " ".join(one.text for one in example.prompt if one.role == "user")
+            prompt = embedding(" ".join(asked.split()))
             for candidate, reward in zip(example.candidates, row.judgment.rewards, strict=True):
                 near = torch.nn.functional.cosine_similarity(prompt, embedding(candidate.text), dim=0)
                 assert reward == pytest.approx(float(near), abs=1e-4)
@@ -132,4 +138,4 @@ class TestTrainedByTrl:
                 with torch.no_grad():
                     expected = float(model(input_ids=torch.tensor([ids])).logits[0, 0])
                 assert reward == pytest.approx(expected, abs=1e-4)
-        assert not rmbench.check(str(folder), device="cpu").failed
+        assert not rmbench.check(str(folder), device="cpu", max_length=512).failed

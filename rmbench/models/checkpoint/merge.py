@@ -143,7 +143,7 @@ def _configuration(adapter: Adapter) -> Any:
     schema = PEFT_TYPE_TO_CONFIG_MAPPING[adapter.config["peft_type"]]
     known = {each.name for each in dataclasses.fields(schema) if each.init}
     given = {key: value for key, value in adapter.config.items() if value not in (None, False, [], {}, "")}
-    strange = [key for key in given if key not in known]
+    strange = [key for key in given if key not in (*known, "peft_version")]
     if strange:
         raise RmbenchError(
             f"{adapter.folder / ADAPTER_CONFIG}: the installed peft has no option {strange[0]!r}; a newer one may: "

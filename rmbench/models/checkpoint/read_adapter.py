@@ -10,7 +10,7 @@ from typing import Any
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.checkpoint.adapter import CLASSIFIER, METHODS, TABLES, Adapter, Base
 from rmbench.models.checkpoint.headers import Tensor, tensors_in
-from rmbench.models.checkpoint.limits import whole_numbers
+from rmbench.models.checkpoint.limits import check_config, whole_numbers
 from rmbench.models.checkpoint.read import HEADLIKE, Checkpoint, check_beside
 from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG, read_json, weight_files
 from rmbench.models.options import OpenOptions
@@ -65,10 +65,10 @@ def read_adapter(folder: Path, base: Base, options: OpenOptions) -> Checkpoint:
     from rmbench.models.checkpoint.merge import MergedAdapter
 
     check_beside(folder)
-    config = _method(folder)
+    method = _method(folder)
     tensors, stored = _tensors(folder, options)
-    _check_ranks(config, tensors, folder / ADAPTER_CONFIG)
-    adapter = MergedAdapter(folder, config, tensors, stored, base, options)
+    _check_ranks(method, tensors, folder / ADAPTER_CONFIG)
+    adapter = MergedAdapter(folder, method, tensors, stored, base, options)
     if not adapter.touched and not adapter.whole:
         raise RmbenchError(f"{folder} holds no tensors of a {adapter.method} adapter.")
     below = base.checkpoint
@@ -81,9 +81,11 @@ def read_adapter(folder: Path, base: Base, options: OpenOptions) -> Checkpoint:
     if adapter.unties and below.config.get("tie_word_embeddings", True):
         table = next((tensor for name, tensor in made.items() if TABLES.fullmatch(name)), None)
         made |= {"lm_head.weight": table} if table and "lm_head.weight" not in made else {}
+    config = _config(adapter, made)
+    check_config(config, max((side for tensor in made.values() for side in tensor.shape), default=0), folder)
     return Checkpoint(
         folder,
-        _config(adapter, made),
+        config,
         made,
         below.safe and all(tensor.file.endswith(".safetensors") for tensor in tensors.values()),
         frozenset(file.name for file in folder.iterdir() if file.is_file()),
@@ -128,6 +130,11 @@ def _tensors(folder: Path, options: OpenOptions) -> tuple[dict[str, Tensor], dic
         for name, tensor in tensors_in(file, allow_pickle=options.allow_pickle).items():
             if ".original_module." in name:
                 continue  # what the base had
+            if 0 in tensor.shape:
+                raise RmbenchError(
+                    f"{file}: {name} is empty, as ZeRO-3 leaves what it does not gather: save the adapter again with "
+                    "stage3_gather_16bit_weights_on_model_save."
+                )
             plain = _NAMED.sub(r"\1", _INSIDE.sub("", _LEADING.sub("", name)))
             if plain in found:
                 raise RmbenchError(f"{file}: {name} has the name {plain} without peft's parts, as another tensor has.")

@@ -63,6 +63,12 @@ def with_weights(folder: Path, note: Callable[[str], None]) -> Path:
     if found:
         note(f"{folder} holds no weights of its own; taken is {found[0].name}, its only checkpoint")
         return found[0]
+    adapters = sorted(each for each in _folders(folder) if (each / ADAPTER_CONFIG).is_file())
+    if adapters:
+        names = ", ".join(each.name for each in adapters)
+        raise RmbenchError(
+            f"{folder} holds no weights of its own, and adapters in {names}: name one, --model {adapters[0]}"
+        )
     for each in (*reversed([each for _, each in steps]), folder):
         _refuse_shards(each)
     return folder

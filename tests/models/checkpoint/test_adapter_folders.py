@@ -411,6 +411,33 @@ class TestRefused:
         with pytest.raises(RmbenchError, match=r"adapter_config\.json and no weights: expected adapter_model"):
             opened(tmp_path / "run")
 
+    def test_an_empty_tensor(self, base: Path, tmp_path: Path) -> None:
+        adapter(tmp_path / "run", base)
+        file = tmp_path / "run" / "adapter_model.safetensors"
+        weights = load_file(file)
+        save_file({name: tensor[:0] if "lora_A" in name else tensor for name, tensor in weights.items()}, file)
+        with pytest.raises(RmbenchError, match=r"lora_A\.weight is empty, as ZeRO-3 leaves"):
+            opened(tmp_path / "run")
+
+    def test_a_configuration_of_its_own_that_is_hostile(self, base: Path, tmp_path: Path) -> None:
+        adapter(tmp_path / "run", base)
+        config = json.loads((base / "config.json").read_text()) | {"num_hidden_layers": 10**9}
+        (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+        with pytest.raises(RmbenchError, match='"num_hidden_layers" is 1,000,000,000'):
+            opened(tmp_path / "run")
+
+    def test_adapters_by_name_in_folders_of_their_own(self, base: Path, tmp_path: Path) -> None:
+        for name in ("reward", "policy"):
+            adapter(tmp_path / "run" / name, base)
+        with pytest.raises(RmbenchError, match=r"adapters in policy, reward: name one, --model .*policy$"):
+            opened(tmp_path / "run")
+
+    def test_a_base_that_is_no_name(self, base: Path, tmp_path: Path) -> None:
+        adapter(tmp_path / "run", base)
+        edit(tmp_path / "run", base_model_name_or_path="C:\\models\\llama")
+        with pytest.raises(RmbenchError, match=r"is an adapter of C:.*--base-model"):
+            opened(tmp_path / "run")
+
     def test_a_name_twice(self, base: Path, tmp_path: Path) -> None:
         adapter(tmp_path / "run", base)
         file = tmp_path / "run" / "adapter_model.safetensors"
