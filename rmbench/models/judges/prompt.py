@@ -24,6 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from rmbench.errors import RmbenchError
 from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.quoting import Quoting, reserved_marks
+from rmbench.models.protocols import REFERENCE_KEYS
 from rmbench.types import Conversation, Example, bare_text
 
 __all__ = ["Prompt", "PromptError"]
@@ -31,7 +32,7 @@ __all__ = ["Prompt", "PromptError"]
 Quote = Callable[[str], str]
 _CONTEXT = {
     "rubric": ("rubric", "criteria"),
-    "reference": ("reference", "reference_answer", "answer"),
+    "reference": REFERENCE_KEYS,
     "passages": ("passages", "documents", "knowledge", "context"),
 }
 """Template variable -> names of the context in tasks; the first that exists is used."""

@@ -12,8 +12,9 @@ from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.families.scalar.heads.declarations import digest_of
 from rmbench.models.families.scalar.heads.schema import Layout
 from rmbench.models.families.scalar.pooling import BoundPooling
+from rmbench.models.families.scalar.reference import ReferenceEncoder
 from rmbench.models.families.scalar.remote import RemoteScorer
-from rmbench.models.text.open import card_of, pad_id, text_encoder, warmed
+from rmbench.models.text.open import card_of, length_and_side, pad_id, text_encoder, warmed
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["open_remote", "text_and_pooling"]
@@ -46,7 +47,7 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
         raise RmbenchError(f"head_dtype {head_dtype}: the head of a {layout.name} model is in its own code.")
     placement = place(opening)
     tokenizer = load_tokenizer(checkpoint, options)
-    text, pooling = text_and_pooling(opening, layout, tokenizer)
+    text, pooling = _reference_text(opening, layout, tokenizer) or text_and_pooling(opening, layout, tokenizer)
     model, unused = load_model(
         checkpoint,
         placement,
@@ -76,6 +77,33 @@ def text_and_pooling(opening: Opening, layout: Layout, tokenizer: Any) -> tuple[
     checkpoint = opening.checkpoint
     pooling = layout.pooling.bind(checkpoint.config, pad_id(tokenizer, checkpoint), card_of(opening).pooling)
     return replace(text_encoder(opening, tokenizer), ending=pooling.ending), pooling
+
+
+def _reference_text(opening: Opening, layout: Layout, tokenizer: Any) -> tuple[ReferenceEncoder, BoundPooling] | None:
+    """How rows with a reference answer are made; None for layouts that read none.
+
+    Raises:
+        RmbenchError: the tokenizer has not the layout's mark, or an option that such rows have no use for.
+    """
+    if layout.reference is None:
+        return None
+    checkpoint, options, card, mark = opening.checkpoint, opening.options, card_of(opening), layout.reference.between
+    if len(tokenizer(mark, add_special_tokens=False)["input_ids"]) != 1:
+        raise RmbenchError(
+            f"{checkpoint.folder}: the tokenizer has no token {mark}, which the layout {layout.name} reads."
+        )
+    unused = {
+        "--template": options.template is not None,
+        "--special-tokens text": options.special_tokens == "text",
+        "system_message": bool(card.system_message),
+        "--model-args truncation_side": "truncation_side" in options.model_args,
+        "--model-args bos": "bos" in options.model_args,
+    }
+    for name in (name for name, given in unused.items() if given):
+        raise RmbenchError(f"{name}: a {layout.name} model reads bare texts in a layout of its own.")
+    length, _ = length_and_side(opening, tokenizer)
+    pooling = layout.pooling.bind(checkpoint.config, pad_id(tokenizer, checkpoint), card.pooling)
+    return ReferenceEncoder(tokenizer, layout.reference, length, pooling.ending), pooling
 
 
 def _kind(opening: Opening) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.families.scalar.headers import tokens_before_answers
+from rmbench.models.families.scalar.reference import ReferenceEncoder
 from rmbench.models.protocols import Encoded, Request
 from rmbench.models.text.tokens import TextEncoder, TextRow
 
@@ -137,11 +138,13 @@ class _UnreadableError(Exception):
     """A row lacks what the pooling reads."""
 
 
-def encode(pooling: BoundPooling, text: TextEncoder, requests: Sequence[Request]) -> list[Encoded]:
+def encode(pooling: BoundPooling, text: TextEncoder | ReferenceEncoder, requests: Sequence[Request]) -> list[Encoded]:
     """Rows for the engine, each with its `Spot` as payload; a row without the token or the header that the pooling
     asks for carries the reason as its error."""
     rows = text.rows(requests)
-    before = tokens_before_answers(text, requests, rows) if pooling.pooling.prompt else [()] * len(rows)
+    before: list[tuple[int, ...]] = [()] * len(rows)
+    if pooling.pooling.prompt is not None and isinstance(text, TextEncoder):
+        before = tokens_before_answers(text, requests, rows)
     return [
         row if isinstance(row, Encoded) else place_row(pooling, row, tokens)
         for row, tokens in zip(rows, before, strict=True)

@@ -14,6 +14,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import device_of
 from rmbench.models.families.scalar.heads.schema import Remote
 from rmbench.models.families.scalar.pooling import BoundPooling, encode
+from rmbench.models.families.scalar.reference import ReferenceEncoder
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder, TextRow
 from rmbench.types import bare_text
@@ -35,7 +36,7 @@ class RemoteScorer:
     its pooling is its own, and which padding it supports is unknown."""
 
     model: Any
-    text: TextEncoder
+    text: TextEncoder | ReferenceEncoder
     facts: ModelFacts
     pad_id: int
     pooling: BoundPooling

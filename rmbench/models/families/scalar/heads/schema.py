@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rmbench.models.families.scalar.pooling import Pooling
+from rmbench.models.families.scalar.reference import ReferenceText
 
 __all__ = [
     "Backbone",
@@ -211,6 +212,8 @@ class Layout(_Table):
     sign: Literal[1, -1] = 1
     """-1: a higher output is worse (cost models)."""
     remote: Remote | None = None
+    reference: ReferenceText | None = None
+    """Rows hold a reference answer beside the answer; None: the conversation alone, by the model's template."""
 
     @model_validator(mode="after")
     def _is_one_head(self) -> Layout:
@@ -219,6 +222,8 @@ class Layout(_Table):
             raise ValueError("gate, weights, pick, ideal: a head has one of them, or none")
         if (self.score is None) == (self.remote is None):
             raise ValueError("score or remote: one of the two")
+        if self.reference is not None and (self.remote is None or self.remote.method or not self.pooling.append):
+            raise ValueError("reference: goes with remote, without its method, and with a token that pooling appends")
         if self.reads_prompt != (self.pooling.prompt is not None):
             raise ValueError("pooling.prompt: a head that reads the prompt's state says where it is, and no other does")
         if self.mix == "probabilities" and self.gate is None and not self.weights:
