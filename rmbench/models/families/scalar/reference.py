@@ -35,7 +35,7 @@ class ReferenceText(BaseModel):
 class ReferenceEncoder:
     """Reads an example's reference and a candidate as one row.
 
-    Upstream's rule to the letter: each text is tokenised with the tokenizer's special tokens around it, cut, and decoded
+    Upstream's rule to the letter: a text is tokenised with the tokenizer's special tokens around it, cut, and decoded
     without any special token, also one that the text spells.
     """
 
