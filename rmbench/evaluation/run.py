@@ -76,7 +76,7 @@ def run(
         results = _run(spec, selected, named, settings, shown)
     if callable(spec):
         _refuse_failing(results)
-    return results
+    return replace(results, source=", ".join(settings.data)) if tasks is None and settings.data else results
 
 
 def _run(

@@ -28,10 +28,10 @@ def resolved(task: Task, source: str) -> tuple[str, list[str]]:
         return (source if source == "sample" else str(whole)), []
     if declared.private:
         return _private(task, source), []
-    if source != "auto":
-        return source, []
     if task.path.suffix != ".toml":  # a set of the hub that the user named as such
         return "hub", []
+    if source != "auto":
+        return source, []
     folder = data_folder()
     if _is_in(task, folder):
         return str(folder), []

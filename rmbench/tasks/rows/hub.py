@@ -201,17 +201,33 @@ def pinned(hub: str, revision: str | None) -> str:
         RmbenchError: the hub has no such set or revision, or cannot be reached, and its cache does not know it.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.constants import HF_HUB_CACHE
 
     try:
         if revision is not None and set(revision) <= set("0123456789abcdef") and len(revision) >= _SHORTEST:
             return full_revision(hub, revision)
-        ref = Path(HF_HUB_CACHE) / f"datasets--{hub.replace('/', '--')}" / "refs" / (revision or "main")
-        if is_offline() and ref.is_file():
-            return ref.read_text("utf-8").strip()
+        if is_offline():
+            return _cached_commit(hub, revision)
         return str(HfApi().dataset_info(hub, revision=revision, timeout=_PATIENCE).sha)
     except Exception as error:  # whatever goes wrong in the hub's client, the user needs to know what was requested
         raise _unreachable(hub + (f" revision={revision}" if revision else ""), error) from error
+
+
+def _cached_commit(hub: str, revision: str | None) -> str:
+    """The commit that the hub's cache on this machine knows by this name; without one, its only commit.
+
+    Raises:
+        LookupError: there is none, or several.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    ref = Path(HF_HUB_CACHE) / f"datasets--{hub.replace('/', '--')}" / "refs" / (revision or "main")
+    if ref.is_file():
+        return ref.read_text("utf-8").strip()
+    commits = _snapshots(hub) if revision is None else []
+    if len(commits) != 1:
+        named = f": name one by {hub}@COMMIT, of {', '.join(commits)}" if commits else ""
+        raise LookupError(f"the hub's cache on this machine holds {len(commits)} commits of it{named}")
+    return commits[0]
 
 
 def splits_of(hub: str, config: str | None, revision: str) -> tuple[str, ...]:
@@ -223,10 +239,11 @@ def splits_of(hub: str, config: str | None, revision: str) -> tuple[str, ...]:
     import datasets
 
     try:
-        info = datasets.load_dataset_builder(hub, config, revision=revision).info
+        builder = datasets.load_dataset_builder(hub, config, revision=revision)
     except Exception as error:
         raise _unreachable(hub + (f" name={config}" if config else ""), error) from error
-    return tuple(info.splits or ())
+    # What the set's card or the cache says; else by the names of its files.
+    return tuple(builder.info.splits or getattr(builder.config, "data_files", None) or ())
 
 
 def _unreachable(name: str, error: Exception) -> RmbenchError:
