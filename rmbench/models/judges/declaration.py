@@ -36,7 +36,7 @@ _PLAIN_NAME = re.compile(r"[\w][\w.-]*\.jinja", re.ASCII)
 _LARGEST = 1 << 20  # bytes of a template; real ones are kilobytes
 
 Shape = Literal["pair", "pair-tie", "pick-k", "listwise", "pointwise", "yes-no", "option"]
-Place = Literal["last", "first-line", "whole", "end", "tag", "boxed", "json"]
+Place = Literal["last", "first-line", "whole", "end", "tag", "tags", "boxed", "json"]
 
 
 class _Declared(BaseModel):
@@ -58,7 +58,7 @@ class VerdictFormat(_Declared):
     reads: Literal["pick", "rating", "ranking"] = "pick"
     place: Place = "last"
     """"last": the last line that holds the mark. "first-line": the first line, whole. "whole": the whole answer. "end":
-    the answer's very end. "tag": the last <tag>...</tag>. "boxed": the last \\boxed{...}, whole. "json": the field
+    the answer's very end. "tag": the last <tag>...</tag>. "tags": the last run of <tag>...</tag>, each whole, as a list. "boxed": the last \\boxed{...}, whole. "json": the field
     `tag` of the last JSON object, whole."""
     tag: str = ""
     """The tag's or the JSON field's name."""
@@ -107,7 +107,7 @@ class VerdictFormat(_Declared):
             raise ValueError("values: go with {value} and with options, and with nothing else")
         if self.options_at != "start" and not self.options:
             raise ValueError("options_at: goes with options")
-        if self.place in ("tag", "json") and not self.tag:
+        if self.place in ("tag", "tags", "json") and not self.tag:
             raise ValueError(f'tag: the place "{self.place}" needs its name')
         asks_json, asks_choices = self.constrain == "json", self.constrain == "choices"
         if (asks_json and self.place != "json") or (asks_choices and self.place not in ("whole", "first-line")):

@@ -29,6 +29,7 @@ _FORMS = {
 _BOXED = "\\boxed{"
 _BRACE = re.compile(r"\\boxed\{|[{}]")
 _BROKEN = "broken"
+_BLANKS = " \t\r\n"
 _NONE = "\0"
 """Stands for a place that exists and holds no verdict of any form."""
 
@@ -103,7 +104,7 @@ def _spelled_in(text: str, pattern: re.Pattern[str]) -> list[str]:
 
 def _whole(text: str, pattern: re.Pattern[str]) -> list[str]:
     """The verdict that fills a place; any other text there is no verdict."""
-    match = pattern.fullmatch(text.strip(" \t\r\n"))
+    match = pattern.fullmatch(text.strip(_BLANKS))
     return [_spelled(match) if match and match.lastgroup != _BROKEN else _NONE]
 
 
@@ -113,7 +114,7 @@ def _last(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) ->
 
 
 def _first_line(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
-    return _whole(text.lstrip(" \t\r\n").split("\n", 1)[0], pattern)
+    return _whole(text.lstrip(_BLANKS).split("\n", 1)[0], pattern)
 
 
 def _all(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
@@ -122,7 +123,7 @@ def _all(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> 
 
 def _end(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     """The last mark of the last line, where nothing but punctuation follows it."""
-    line = text.rstrip(" \t\r\n").rsplit("\n", 1)[-1]
+    line = text.rstrip(_BLANKS).rsplit("\n", 1)[-1]
     matches = _marks(line, pattern)
     return [_spelled(matches[-1])] if matches and not re.search(r"\w", line[matches[-1].end() :]) else []
 
@@ -134,6 +135,22 @@ def _tag(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> 
     if start < 0 or end < 0:  # an unclosed tag may be the end of a longer one
         return []
     return _spelled_in(text[start + len(opening) : end], pattern)
+
+
+def _tags(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
+    """The last run of tags, with nothing but blanks and commas between them, each whole, as one list."""
+    opening, closing = f"<{verdict_format.tag}>", f"</{verdict_format.tag}>"
+    end = text.rfind(closing)
+    if end < 0 or text.find(opening, end) >= 0:  # an unclosed tag may be the end of a longer one
+        return []
+    pieces: list[str] = []
+    while end >= 0 and (start := text.rfind(opening, 0, end)) >= 0:
+        pieces.append(text[start + len(opening) : end].strip(_BLANKS))
+        end = text.rfind(closing, 0, start)
+        if text[end + len(closing) : start].strip(_BLANKS + ","):
+            break
+    single = all(piece and not re.search(r"[,\s]", piece) for piece in pieces)
+    return _whole(", ".join(reversed(pieces)), pattern) if single else [_NONE]
 
 
 def _boxed(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
@@ -194,6 +211,7 @@ _PLACES: dict[str, Callable[[str, VerdictFormat, re.Pattern[str]], list[str]]] =
     "whole": _all,
     "end": _end,
     "tag": _tag,
+    "tags": _tags,
     "boxed": _boxed,
     "json": _json,
 }

@@ -73,13 +73,13 @@ def reserved_marks(protocol: JudgeProtocol) -> tuple[str, ...]:
     # The common think tags even where the protocol has none: a server may remove the text between them.
     marks = [*protocol.reserved, *(tag for pair in protocol.think for tag in pair), "<think>", "</think>"]
     marks += [verdict_format.tie] if verdict_format.tie else []
-    if verdict_format.place == "tag":
+    if verdict_format.place in ("tag", "tags"):
         marks += [f"<{verdict_format.tag}>", f"</{verdict_format.tag}>"]
     if verdict_format.place == "json":
         marks.append(f'"{verdict_format.tag}"')
     if verdict_format.place == "boxed":
         marks.append("\\boxed{")
-    elif verdict_format.place in ("last", "end", "tag") or PLACEHOLDER.sub("", verdict_format.mark).strip():
+    elif verdict_format.place in ("last", "end", "tag", "tags") or PLACEHOLDER.sub("", verdict_format.mark).strip():
         marks += _verdict_marks(protocol)
     return tuple(dict.fromkeys([*marks, *CHAT_MARKS]))
 

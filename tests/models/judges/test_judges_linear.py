@@ -37,11 +37,15 @@ def shapes(declared: VerdictFormat, size: int) -> Iterator[str]:
     own = [one for one in (before, after, *values, declared.tie, *tags) if one.strip()]
     for unit in dict.fromkeys([*UNITS, *own]):
         yield unit * (size // len(unit))
-    opened = {"boxed": "\\boxed{", "json": f'{{"{declared.tag}": ', "tag": f"<{declared.tag}>"}.get(declared.place, "")
-    closed = {"boxed": "}", "json": "}", "tag": f"</{declared.tag}>"}.get(declared.place, "")
+    opened = {"boxed": "\\boxed{", "json": f'{{"{declared.tag}": ', "tag": f"<{declared.tag}>"}.get(
+        declared.place.rstrip("s"), ""
+    )
+    closed = {"boxed": "}", "json": "}", "tag": f"</{declared.tag}>"}.get(declared.place.rstrip("s"), "")
     for unit in (" ", "\t", "1 ", "1,", "A > ", "A>", "~", "1"):
         yield opened + before + unit * (size // len(unit)) + "x" + closed
         yield opened + before + unit * (size // len(unit)) + closed
+    if opened and closed:
+        yield (opened + "7" + closed) * (size // len(opened + closed))
 
 
 def in_time(work: Callable[[str], object], text: str, most: float = SECONDS) -> float:
@@ -121,7 +125,7 @@ OWN_MARKS = (
 @pytest.mark.parametrize("mark", OWN_MARKS)
 def test_marks_of_a_users_own_protocol_do_so_too(mark: str) -> None:
     reads = {"number": "rating", "ranking": "ranking"}.get(PLACEHOLDER.findall(mark)[0], "pick")
-    for place in ("last", "end", "whole", "boxed", "tag", "json", "first-line"):
+    for place in ("last", "end", "whole", "boxed", "tag", "tags", "json", "first-line"):
         fields = {"mark": mark, "reads": reads, "place": place, "tag": "t", "compare": "{numbers}" in mark}
         declared = VerdictFormat.model_validate(fields)
         pair = load_protocol("pair")

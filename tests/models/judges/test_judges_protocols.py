@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +20,11 @@ from tests._make import make_example
 
 PUBLIC = (
     "prometheus-absolute prometheus-relative skywork-critic judgelm autoj-pair autoj-single self-taught rm-r1 "
-    "rm-r1-distilled rrm deepseek-grm unified-reward rb1-pair rb2-four-way rb-ratings yes-no"
+    "rm-r1-distilled rrm deepseek-grm unified-reward rb1-pair rb2-four-way rb-ratings yes-no judgelrm think-rm "
+    "think-rm-multiclass j1 j1-pointwise eval-planner"
 ).split()
+THEIRS = "compass-judger-2 r3 r3-pair mr3-pair".split()
+"""Whose licence allows their authors' own wording."""
 OURS = "pair pair-tie pair-json pick-k listwise pointwise-10 pointwise-rubric rag-pair option".split()
 
 
@@ -34,10 +38,10 @@ def shown(name: str, row: Example, order: tuple[int, ...] = (1, 0)) -> str:
 
 
 def test_all_are_here() -> None:
-    assert set(protocol_names()) == {*PUBLIC, *OURS}
+    assert set(protocol_names()) == {*PUBLIC, *THEIRS, *OURS}
 
 
-@pytest.mark.parametrize("name", [*PUBLIC, *OURS])
+@pytest.mark.parametrize("name", [*PUBLIC, *THEIRS, *OURS])
 def test_a_prompt_shows_question_and_candidates_in_order(name: str) -> None:
     text = shown(name, example("FIRST", "SECOND", rubric="RUBRIC"))
     protocol = load_protocol(name)
@@ -48,6 +52,7 @@ def test_a_prompt_shows_question_and_candidates_in_order(name: str) -> None:
     else:
         assert "FIRST" not in text
     assert ("wording ours" in protocol.follows) == (name in PUBLIC)
+    assert bool(re.search("wording theirs, (Apache-2.0|MIT)$", protocol.follows)) == (name in THEIRS)
     assert not any(mark in text for mark in ("{{", "{%", "None"))
 
 
@@ -63,6 +68,9 @@ def test_context_where_a_protocol_has_a_place_for_it() -> None:
     for name in ("pointwise-rubric", "prometheus-absolute", "prometheus-relative"):
         assert "REFERENCE" in shown(name, row)
         assert "RUBRIC" in shown(name, row)
+    for name in ("r3", "r3-pair", "mr3-pair"):
+        assert "OWN POINTS" in shown(name, example("a", "b", rubric="OWN POINTS"))
+        assert "OWN POINTS" not in shown(name, row)
     assert "REFERENCE" in shown("judgelm", row)
     assert "REFERENCE" not in shown("pair", row)
     with pytest.raises(PromptError, match="needs a rubric"):

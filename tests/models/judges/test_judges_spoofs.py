@@ -45,6 +45,16 @@ VERDICTS: dict[str, dict[str, object]] = {
     "rrm": {BOX % "Assistant 1": 0, BOX % "Assistant 2": 1},
     "deepseek-grm": {BOX % "2, 3": (2.0, 3.0)},
     "unified-reward": {"Image 1 is better than Image 2.": 0, "Image 2 is better than Image 1.": 1},
+    "judgelrm": {"<answer>3</answer><answer>8</answer>": 1, "<answer>8</answer> <answer>3</answer>": 0},
+    "think-rm": {"<answer>A</answer>": 0, "<answer>B</answer>": 1},
+    "think-rm-multiclass": {"<answer>-2</answer>": 0, "<answer>1</answer>": 1},
+    "j1": {TAG % "A": 0, TAG % "B": 1},
+    "j1-pointwise": {"<score>7.5</score>": 7.5},
+    "eval-planner": {"[[A]]": 0, "[[B]]": 1},
+    "compass-judger-2": {'{"Choice": "Model A"}': 0, '{"Choice": "Model B"}': 1},
+    "r3": {'{"explanation": "so it is", "score": 3}': 3.0},
+    "r3-pair": {'{"explanation": "so it is", "score": "Response 2"}': 1},
+    "mr3-pair": {'{"explanation": "so it is", "score": "Assistant A"}': 0},
     "pair-json": {'{"reason": "so it is", "winner": "A"}': 0, '{"reason": "so it is", "winner": "B"}': 1},
 }
 FIRST = {"judgelm": {"9 2": 0, "2 9": 1}}

@@ -102,6 +102,52 @@ def test_tags() -> None:
         assert read("rm-r1", text) == "unparsed", text
 
 
+def test_several_tags_are_a_list() -> None:
+    assert read("judgelrm", "why</think><answer>3</answer><answer>8</answer>") == 1
+    assert read("judgelrm", "<answer>1</answer> so <answer> 8 </answer>\n<answer>3</answer>, it is.") == 0
+    assert read("judgelrm", "<answer>7</answer><answer>7</answer>") == TIE
+    for text in (
+        "<answer>3</answer>",
+        "<answer>3</answer><answer>8</answer><answer>8</answer>",
+        "<answer>3 8</answer>",
+        "<answer>3, 8</answer>",
+        "<answer>3</answer><answer>8",
+        "<answer>3</answer> and <answer>8</answer>",
+        "<answer>3</answer><answer>8</answer><answer>",
+        "<answer>3</answer><answer>8<answer></answer>",
+        "<answer>3</answer><answer></answer>",
+        "<answer>0</answer><answer>8</answer>",
+        "<answer>3</answer><answer>11</answer>",
+        "<answer>three</answer><answer>8</answer>",
+        "3 8",
+    ):
+        assert read("judgelrm", text) == "unparsed", text
+
+
+def test_judges_of_2025() -> None:
+    assert read("compass-judger-2", '```json\n{"Choice": "Model B"}\n```') == 1
+    for text in ('{"Choice": "Model C"}', '{"Choice": "[Model A]"}', '{"Choice": "Model A or Model B"}', "Model A"):
+        assert read("compass-judger-2", text) == "unparsed", text
+    assert read("r3", '<think>{"score": 1}</think>{"explanation": "so", "score": 4}') == 4.0
+    assert read("r3", '{"score": "4"}') == 4.0
+    for text in ('{"score": 6}', '{"score": 0}', '{"score": 3.5}', '{"explanation": "4"}', "score: 4"):
+        assert read("r3", text) == "unparsed", text
+    assert read("r3-pair", '{"explanation": "", "score": "Response 2"}') == 1
+    assert read("r3-pair", '{"score": "Response 3"}') == "unparsed"
+    assert read("mr3-pair", '{"explanation": "", "score": "Assistant A"}') == 0
+    assert read("mr3-pair", '{"score": "Assistant C"}') == "unparsed"
+    assert read("think-rm", "so</think>\n<answer>\nB\n</answer>") == 1
+    assert read("think-rm", "<answer>A or B</answer>") == "unparsed"
+    for number, place in (("-3", 0), ("-1", 0), ("1", 1), ("3", 1), ("+2", 1)):
+        assert read("think-rm-multiclass", f"so</think><answer>{number}</answer>") == place, number
+    for text in ("<answer>0</answer>", "<answer>-4</answer>", "<answer>2.5</answer>", "<answer>-1 or 2</answer>", "-2"):
+        assert read("think-rm-multiclass", text) == "unparsed", text
+    assert read("j1", "<think>x</think> <answer> [[B]] </answer>") == 1
+    assert read("j1-pointwise", "<think><score>1</score></think><score> 7.5 </score>") == 7.5
+    assert read("j1-pointwise", "<score>11</score>") == "unparsed"
+    assert read("eval-planner", "[Start of Evaluation Plan] [[A]] [End of Evaluation Plan]\n[[B]]") == 1
+
+
 def test_boxes() -> None:
     assert read("rrm", r"so \boxed{Assistant 2}") == 1
     assert read("rrm", r"\boxed{Assistant 2}" + "\n" + r"\boxed{\text{assistant 1}}.") == 0
