@@ -58,7 +58,7 @@ class VerdictFormat(_Declared):
     reads: Literal["pick", "rating", "ranking"] = "pick"
     place: Place = "last"
     """"last": the last line that holds the mark. "first-line": the first line, whole. "whole": the whole answer. "end":
-    the answer's very end. "tag": the last <tag>...</tag>. "tags": the last run of <tag>...</tag>, each whole, as a list.
+    the answer's very end. "tag": the last <tag>...</tag>. "tags": the last run of them, each whole, as a list.
     "boxed": the last \\boxed{...}, whole. "json": the field `tag` of the last JSON object, whole."""
     tag: str = ""
     """The tag's or the JSON field's name."""
