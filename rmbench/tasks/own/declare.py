@@ -16,7 +16,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.own.kinds import WORDS, Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
-from rmbench.tasks.own.words import GROUPS, IDS, LABELS, NAMES, SCORES_BESIDE, plain
+from rmbench.tasks.own.words import GROUPS, IDS, LABELS, MEDIA, NAMES, SCORES_BESIDE, plain
 from rmbench.tasks.registry import known, load_text
 from rmbench.tasks.task import Task
 
@@ -78,10 +78,13 @@ def own_task(
     for role, path in spec.items():
         if role not in ("first", "second", "tie", "positive", "from"):
             for each in path.split("|") if role in ("group", "scores") else (path,):
-                table.check(each, role)
+                for part in [each] if each in table.names else each.split("+"):
+                    table.check(part, role)
     reading = _only(readings(table, spec, labelled=labelled), table, spec)
     if labelled:
         _refuse_unread_labels(reading, table)
+    if beside is None:
+        _refuse_media(table)
     content = _content(place, table, reading, spec, beside)
     content["id"] = _free_id(place.stem, include)
     toml = tomlkit.dumps(content)
@@ -127,7 +130,7 @@ def _refuse_unread_labels(reading: Reading, table: Table) -> None:
     if reading.shape != "scored":
         return
     names = [name for name in table.names if name not in reading.spec.values()]
-    unread = [name for name in names if plain(name) in LABELS or plain(name).split("_")[0] in LABELS]
+    unread = [name for name in names if LABELS & {plain(name), *plain(name).split("_")}]
     if unread:
         values = list(dict.fromkeys(repr(value)[:30] for value in table.values(unread[0])))
         raise RmbenchError(
@@ -135,6 +138,16 @@ def _refuse_unread_labels(reading: Reading, table: Table) -> None:
             f"({', '.join(values[:4])}{', ...' if len(values) > 4 else ''}) were not understood. Say what they mean by "
             f"--columns, such as winner={unread[0]},first=LABEL,second=LABEL,tie=LABEL; or leave the column out."
         )
+
+
+def _refuse_media(table: Table) -> None:
+    """What is shown with a prompt must not be left out in silence."""
+    for name in table.names:
+        if plain(name) in MEDIA and any(value not in (None, "", []) for value in table.values(name)):
+            raise RmbenchError(
+                f'{table.name}: column "{name}" holds media, which --data does not read. `rmbench task init` writes a '
+                "declaration, to which `prompt_media` under [columns] adds it; or leave the column out."
+            )
 
 
 def _as_option(spec: Mapping[str, str]) -> str:

@@ -10,7 +10,10 @@ from rmbench.tasks.own.kinds import WORDS, Kind, Table
 from rmbench.tasks.own.words import IN_OBJECT, named, pairs_of_columns, plain
 from rmbench.tasks.rows.transcripts import transcript
 
-__all__ = ["Finder", "prompts", "text_rule"]
+__all__ = ["ANSWERS", "Finder", "prompts", "text_rule"]
+
+ANSWERS: tuple[Kind, ...] = ("text", "message", "messages")
+"""Kinds of columns with one answer a row."""
 
 
 class Finder:
@@ -55,7 +58,7 @@ class Finder:
     def answers(self) -> list[tuple[str, str]]:
         """Pairs of columns that are the two answers of a row by their names."""
         table = self.table
-        texts = [name for name in table.names if name not in self.used and table.kind(name) in ("text", "messages")]
+        texts = [name for name in table.names if name not in self.used and table.kind(name) in ANSWERS]
         return pairs_of_columns(texts)
 
     def within(self, name: str, role: str, kind: Kind) -> list[str]:
@@ -74,17 +77,30 @@ class Finder:
 
 
 def text_rule(table: Table, path: str) -> Any:
-    """A column of texts, of lists of them, or of conversations as a declaration names it."""
+    """A column of texts, of lists of them, of messages or of conversations as a declaration names it."""
     kind = table.kind(path)
+    if path not in table.names and "+" in path:
+        return {"join": path.split("+")}
+    if kind == "message":
+        return (
+            f"{path}.content" if any("content" in value for value in table.values(path) if value) else f"{path}.value"
+        )
     return {"column": path, "form": "messages"} if kind == "messages" else f"{path}[]" if kind == "texts" else path
 
 
 def prompts(table: Table, spec: Mapping[str, str]) -> list[str | None]:
-    """The columns that may be the prompt; None alone where there is none."""
+    """The columns that may be the prompt, one of several that are alike; None alone where there is none."""
     if "prompt" in spec:
         return [*Finder(table, spec, None)("prompt", "text", "messages")]
     free = [name for name in table.names if name not in spec.values() and table.kind(name) in ("text", "messages")]
-    return [*named("prompt", free)] or [None]
+    found: list[str] = []
+    for name in named("prompt", free):
+        if all(table.values(name) != table.values(other) for other in found):
+            found.append(name)
+    more = [name for name in free if plain(name) == "input" and table.kind(name) == "text"]
+    # Alpaca's layout: what the instruction is about stands beside it.
+    whole = [f"{name}+{more[0]}" if more and plain(name) == "instruction" else name for name in found]
+    return [*whole] or [None]
 
 
 def _hold_prompt(table: Table, answers: Sequence[str]) -> bool:

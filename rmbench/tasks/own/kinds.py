@@ -9,11 +9,14 @@ from rmbench.errors import RmbenchError, did_you_mean
 
 __all__ = ["WORDS", "Kind", "Table"]
 
-Kind = Literal["text", "messages", "number", "flag", "texts", "numbers", "flags", "objects", "object", "other"]
-"""Of a column's values: `messages` is a conversation, `texts`, `numbers` and `flags` are lists, `objects` is a list of
-objects that are no messages."""
+Kind = Literal[
+    "text", "message", "messages", "number", "flag", "texts", "numbers", "flags", "objects", "object", "other"
+]
+"""Of a column's values: `message` is one {role, content}, `messages` a conversation, `texts`, `numbers` and `flags` are
+lists, `objects` is a list of objects that are no messages."""
 WORDS: dict[Kind, str] = {
     "text": "a text",
+    "message": "a message",
     "messages": "a list of messages",
     "number": "a number",
     "flag": "true or false",
@@ -28,7 +31,8 @@ _MESSAGES = ({"role", "content"}, {"from", "value"})
 
 
 class Table:
-    """Rows by column: a name, or a path into objects (`better.text`) and lists of them (`answers[].text`)."""
+    """Rows by column: a name, a path into objects (`better.text`) and lists of them (`answers[].text`), or several
+    texts joined (`instruction+input`)."""
 
     def __init__(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.name = name
@@ -40,10 +44,15 @@ class Table:
         """[rows] the values at a path; None where a row lacks it."""
         if path in self.names:
             return [row.get(path) for row in self.rows]
+        if "+" in path:
+            columns = [self.values(part) for part in path.split("+")]
+            return ["\n".join(part for part in parts if part) for parts in zip(*columns, strict=True)]
         return [_at(row, path.split(".")) for row in self.rows]
 
     def kind(self, path: str) -> Kind:
         """What the values are that are neither null nor an empty list; `other` where they are of several kinds."""
+        if path not in self.names and "+" in path:
+            return "text" if all(self.kind(part) == "text" for part in path.split("+")) else "other"
         if path not in self._kinds:
             kinds = {_kind(value) for value in self.values(path) if value is not None and value != []}
             self._kinds[path] = kinds.pop() if len(kinds) == 1 else "other"
@@ -90,7 +99,7 @@ def _kind(value: Any) -> Kind:
     if isinstance(value, int | float):
         return "number"
     if isinstance(value, Mapping):
-        return "object"
+        return "message" if _is_message(value) else "object"
     if not isinstance(value, list | tuple) or not value:
         return "other"
     if all(isinstance(item, Mapping) for item in value):

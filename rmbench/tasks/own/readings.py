@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from rmbench.tasks.own.finder import Finder, prompts, text_rule
+from rmbench.tasks.own.finder import ANSWERS, Finder, prompts, text_rule
 from rmbench.tasks.own.kinds import Kind, Table
 from rmbench.tasks.own.labels import Labels, given, places, readings_of
 from rmbench.tasks.own.words import SCORES_BESIDE, plain
@@ -99,7 +99,7 @@ def _whole(find: Finder, read: Callable[[Finder], Iterator[Reading]]) -> Iterato
 
 def _sides(find: Finder) -> Iterator[Reading]:
     """Chosen and rejected."""
-    kinds: tuple[Kind, ...] = ("text", "messages", "texts")
+    kinds: tuple[Kind, ...] = (*ANSWERS, "texts")
     for chosen, rejected in product(find("chosen", *kinds), find("rejected", *kinds)):
         listed = [find.table.kind(name) == "texts" for name in (chosen, rejected)]
         several = listed[0] and any(len(value or ()) > 1 for value in find.table.values(chosen))
@@ -138,7 +138,7 @@ def _pairs(find: Finder) -> Iterator[Reading]:
 def _two(find: Finder) -> list[tuple[str, str]]:
     if not {"a", "b"} & set(find.spec):
         return find.answers()
-    return [*product(find("a", "text", "messages"), find("b", "text", "messages"))]
+    return [*product(find("a", *ANSWERS), find("b", *ANSWERS))]
 
 
 def _labels(find: Finder, answers: tuple[str, str], winner: str) -> Iterator[tuple[Labels, Mapping[str, str]]]:
@@ -222,7 +222,7 @@ def _by_right(find: Finder, answers: str) -> Iterator[_Listed]:
 
 def _rated(find: Finder) -> Iterator[Reading]:
     """One answer and its score, or whether it is right."""
-    for response in find("response", "text", "messages") if "responses" not in find.spec else ():
+    for response in find("response", *ANSWERS) if "responses" not in find.spec else ():
         for rating in find("rating", "number", "flag"):
             flags = find.table.kind(rating) == "flag"
             two = {value for value in find.table.values(rating) if value is not None} <= {0, 1}
@@ -236,12 +236,12 @@ def _rated(find: Finder) -> Iterator[Reading]:
 
 def _unlabelled(find: Finder) -> Iterator[Reading]:
     """Answers without labels."""
-    for response in find("response", "text", "messages"):
+    for response in find("response", *ANSWERS):
         columns = {"candidates": [text_rule(find.table, response)]}
         yield Reading("scored", {"response": response}, columns, [_MEAN], (response,))
     for name, texts in _lists(find):
         yield Reading("scored", {"responses": name}, {"candidates": [_items(texts)]}, [_MEAN], (name,))
-    sides = product(find("chosen", "text", "messages"), find("rejected", "text", "messages"))
+    sides = product(find("chosen", *ANSWERS), find("rejected", *ANSWERS))
     for roles, answers in [(("a", "b"), two) for two in _two(find)] + [(("chosen", "rejected"), two) for two in sides]:
         columns = {"candidates": [text_rule(find.table, name) for name in answers]}
         yield Reading("scored", dict(zip(roles, answers, strict=True)), columns, [_MEAN], answers)

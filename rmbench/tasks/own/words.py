@@ -5,12 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["GROUPS", "IDS", "IN_OBJECT", "LABELS", "NAMES", "SCORES_BESIDE", "named", "pairs_of_columns", "plain"]
+__all__ = [
+    "GROUPS",
+    "IDS",
+    "IN_OBJECT",
+    "LABELS",
+    "MEDIA",
+    "NAMES",
+    "SCORES_BESIDE",
+    "named",
+    "pairs_of_columns",
+    "plain",
+]
 
 NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "prompt": (
         ("prompt", "question", "instruction", "query", "user_input", "user_prompt", "problem"),
-        ("input", "context", "post", "history", "conversation", "messages", "trajectory", "dialogue"),
+        ("input", "context", "post", "history", "conversation", "conversations", "messages", "trajectory", "dialogue"),
     ),
     "system": (("system", "system_prompt", "system_message"),),
     "chosen": (("chosen", "chosen_response", "chosen_answer", "response_chosen", "preferred", "better", "accepted"),),
@@ -21,12 +32,27 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("winner", "label", "labels", "preference", "preferred", "overall_preference", "choice", "verdict", "vote"),
         ("better_response_id", "better_response", "better_answer", "better_id", "better", "gold", "human_preference"),
     ),
-    "responses": (("responses", "answers", "candidates", "completions", "outputs", "generations", "replies"),),
+    "responses": (
+        ("responses", "answers", "candidates", "completions", "outputs", "generations", "replies", "summaries"),
+    ),
     "response": (("response", "completion", "answer", "output", "generation", "reply", "candidate"),),
     "scores": (("scores", "ratings", "rewards", "human_scores", "overall_scores"),),
     "ranks": (("ranks", "rank", "ranking", "rankings"),),
-    "best": (("best", "best_index", "best_idx", "best_response", "best_of", "winner", "gold", "gold_index", "label"),),
-    "right": (("correct", "is_correct", "right", "labels", "is_best"),),
+    "best": (
+        (
+            "best",
+            "best_index",
+            "best_idx",
+            "best_response",
+            "best_of",
+            "winner",
+            "gold",
+            "gold_index",
+            "label",
+            "choice",
+        ),
+    ),
+    "right": (("correct", "is_correct", "right", "is_best"),),
     "rating": (("score", "rating", "reward", "label", "overall_score", "human_score", "quality", "correct"),),
 }
 """What a column holds -> its usual names, those of the second row where no column has one of the first."""
@@ -42,8 +68,9 @@ LABELS = frozenset(
     word for role in ("winner", "scores", "ranks", "best", "right", "rating") for words in NAMES[role] for word in words
 )
 """Names of what says which answer is better."""
-SCORES_BESIDE = ("score", "rating", "reward", "likes", "votes")
-"""Beside two answers, each with the end of its answer's name: score_a and score_b."""
+SCORES_BESIDE = ("score", "rating", "reward", "likes", "votes", "winner", "winner_model")
+"""Beside two answers, each with the end of its answer's name: score_a and score_b, winner_a and winner_b."""
+MEDIA = ("image", "images", "video", "videos", "picture", "pictures", "pixel_values", "audio")
 IDS = (
     "id",
     "uid",

@@ -32,6 +32,7 @@ def each(values: list[Any], **columns: Any) -> Rows:
     return [{**columns, "winner": value} for value in values]
 
 
+ONE_HOT = ("winner_model_a", "winner_model_b", "winner_tie")
 TWO = {"question": "q", "answer_a": "x", "answer_b": "y"}
 A, B, TIE = (0, 1, 1.0), (1, 0, 1.0), (0, 1, 0.0)
 
@@ -184,6 +185,63 @@ KNOWN: dict[str, tuple[Rows, str, int, list[str], list[Any]]] = {
         [[(0, 1, 1.0), (0, 2, 1.0)]],
     ),
     "nothing known": ([{"prompt": "q", "responses": ["x", "y"]}], "scored", 1, ["x", "y"], [[]]),
+    "Alpaca's": (
+        [
+            {"instruction": "Count:", "input": "q", "chosen": "g", "rejected": "b"},
+            {"instruction": "q", "input": "", "chosen": "g", "rejected": "b"},
+        ],
+        "pair",
+        1,
+        ["g", "b"],
+        [[A], [A]],
+    ),
+    "LLaMA-Factory's": (
+        [
+            {
+                "conversations": [{"from": "human", "value": "q"}],
+                "chosen": {"from": "gpt", "value": "g"},
+                "rejected": {"from": "gpt", "value": "b"},
+            }
+        ],
+        "pair",
+        1,
+        ["g", "b"],
+        [[A]],
+    ),
+    "one message each": (
+        [{"prompt": "q", "chosen": answer("g")[0], "rejected": answer("b")[0]}],
+        "pair",
+        1,
+        ["g", "b"],
+        [[A]],
+    ),
+    "one column twice": (
+        [{"prompt": "q", "question": "q", "chosen": "g", "rejected": "b"}],
+        "pair",
+        1,
+        ["g", "b"],
+        [[A]],
+    ),
+    "a winner's columns": (
+        [
+            {"prompt": "q", "response_a": "x", "response_b": "y", **dict(zip(ONE_HOT, won, strict=True))}
+            for won in ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+        ],
+        "pair",
+        1,
+        ["x", "y"],
+        [[A], [B], [TIE]],
+    ),
+    "choices of summaries": (
+        [
+            {"post": "q", "summaries": [{"text": "x", "note": "a"}, {"text": "y", "note": "b"}], "choice": k}
+            for k in (0, 1)
+        ],
+        "pick",
+        1,
+        ["x", "y"],
+        [[A], [B]],
+    ),
     "a system message": (
         [{"system": "s", "question": "q", "chosen": "g", "rejected": "b"}],
         "pair",
@@ -219,7 +277,7 @@ def test_known_layouts(put, rows: Rows, shape: str, turns: int, texts: list[str]
     loaded = load(own.task)
     assert (own.task.shape, own.task.n, len(loaded.examples)) == (shape, len(rows), len(rows))
     first = loaded.examples[0]
-    assert ([message.text for message in first.prompt][-1], len(first.prompt)) == ("q", turns)
+    assert ([message.text for message in first.prompt][-1].rpartition("\n")[2], len(first.prompt)) == ("q", turns)
     assert [candidate.text for candidate in first.candidates] == texts
     assert [edges(example) for example in loaded.examples] == gold
 
@@ -340,23 +398,38 @@ def test_labels_that_are_not_understood_do_not_pass_for_none(put) -> None:
         own_task(put(each(["alpha", "beta"], **TWO)))
 
 
-def test_columns_whose_name_begins_as_that_of_labels_count_too(put) -> None:
-    one_hot = {"winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}
-    with pytest.raises(RmbenchError, match='"winner_model_a" seems to say which answer is better'):
-        own_task(put([{"prompt": "q", "response_a": "x", "response_b": "y", **one_hot}]))
+@pytest.mark.parametrize("name", ["orig_preference", "human_winner", "chosen_by_label", "labels"])
+def test_columns_whose_name_has_a_word_for_labels_count_too(put, name: str) -> None:
+    with pytest.raises(RmbenchError, match=f'"{name}" seems to say which answer is better'):
+        own_task(put([{"prompt": "q", "response": "x", name: "?"}]))
+
+
+def test_steps_of_one_answer_are_no_alternatives(put) -> None:
+    """The layout of stepwise supervision."""
+    with pytest.raises(RmbenchError, match='"labels" seems to say which answer is better'):
+        own_task(put([{"prompt": "q", "completions": ["step 1", "step 2"], "labels": [True, False]}]))
+
+
+@pytest.mark.parametrize("name", ["image", "images", "Video"])
+def test_media_are_not_left_out_in_silence(put, tmp_path: Path, name: str) -> None:
+    rows = [{"prompt": "q", "chosen": "g", "rejected": "b", name: "dog.jpg"}]
+    with pytest.raises(RmbenchError, match=f'column "{name}" holds media, which --data does not read'):
+        own_task(put(rows))
+    assert f"not read: {name}" in own_task(put(rows), beside=tmp_path).line
+    assert own_task(put([{**rows[0], name: None}])).task.shape == "pair"
+
+
+def test_texts_are_joined(put) -> None:
+    rows = [{"a b": "p", "more": "q", "chosen": "g", "rejected": "b"}]
+    first = load(own_task(put(rows), {"prompt": "a b+more"}).task).examples[0]
+    assert first.prompt[0].text == "p\nq"
+    with pytest.raises(RmbenchError, match='no row has a column "mroe"'):
+        own_task(put(rows), {"prompt": "a b+mroe"})
 
 
 def test_an_empty_list_says_nothing_of_a_column(put) -> None:
     rows = [{"prompt": "q", "responses": [], "scores": []}, {"prompt": "q", "responses": ["x", "y"], "scores": [1, 2]}]
     assert own_task(put(rows)).task.shape == "ranked"
-
-
-def test_columns_of_one_message_are_named_by_their_path(put) -> None:
-    rows = [{"prompt": "q", "chosen": {"role": "assistant", "content": "g"}, "rejected": {"role": "x", "content": "b"}}]
-    with pytest.raises(RmbenchError, match=r"chosen\.content \(a text\)"):
-        own_task(put(rows))
-    own = own_task(put(rows), {"chosen": "chosen.content", "rejected": "rejected.content"})
-    assert [candidate.text for candidate in load(own.task).examples[0].candidates] == ["g", "b"]
 
 
 def test_a_row_without_a_label_is_an_error_that_names_it(put) -> None:
