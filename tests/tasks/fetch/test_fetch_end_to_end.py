@@ -112,10 +112,11 @@ def test_rows_are_those_of_the_hub(world: World) -> None:
         lines = sample("ppe-correctness")[f"{str(part.hub).partition('/')[2]}/train.jsonl"]
         files = {"data/train-00000-of-00001.parquet": parquet(lines)}
         world.hub.put(str(part.hub), files, f"{part.revision or ''}{'0' * 40}"[:40])
-    types = (
-        "---\ndataset_info:\n  features:\n  - name: chosen\n    dtype: string\n  - name: rejected\n    dtype: string\n"
-    )
-    world.hub.sets["Anthropic/hh-rlhf"]["README.md"] = f"{types}---\n".encode()
+    # The card's types: the ids are numbers in the file, and texts to whoever loads the set.
+    columns = json.loads(sample("reward-bench")["filtered.jsonl"].splitlines()[0])
+    types = "".join(f"  - name: {name}\n    dtype: string\n" for name in columns)
+    card = f"---\ndataset_info:\n  features:\n{types}---\n"
+    world.hub.sets["allenai/reward-bench"]["README.md"] = card.encode()
     tasks = ["reward-bench", "hh-harmless", "rm-bench", "hhh-alignment", "ppe-correctness", "mrmbench-easy"]
     world.hub.put("ifnoc/MRMBench", sample("mrmbench-easy"))
     done = world.command("fetch", ",".join(tasks), "--to", "data")

@@ -272,3 +272,29 @@ def test_another_pin_brings_the_files_anew(world: World, folder: Path) -> None:
     done = outcome(world.task("autoj", "https://git.example/autoj", second), folder)
     assert (done.outcome, done.notes) == ("fetched", ())
     assert files_below(folder) == {f"autoj/{path}": sample("autoj")[path]}
+
+
+def test_what_git_says_of_credentials_is_hidden(
+    world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\necho \"fatal: cannot access 'https://me:hunter2@git.example/autoj'\" >&2\nexit 128\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    why = outcome(world.task("autoj", "https://git.example/autoj", None), folder).why
+    assert "cannot access 'https://***@git.example/autoj'" in why
+
+
+def test_nothing_is_fetched_by_plain_http(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server's redirection would have it."""
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{world.endpoint}/.insteadOf")
+    assert "transport 'http' not allowed" in outcome(world.task("autoj", "https://git.example/autoj", None), folder).why
+
+
+def test_without_git_it_is_said(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mine = world.task("autoj", "https://git.example/autoj", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert outcome(mine, folder).why == "the program git, which fetches its files, is not installed."
