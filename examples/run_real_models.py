@@ -1,5 +1,7 @@
 """Run the models of `examples/make_real_models.py` on real rows, check them, and put the records into `results/`.
 
+The reports of the checks (`check.json`) name local files and are left out of the repository.
+
 python examples/run_real_models.py MODELS --data FOLDER [--out results]
 
 MODELS is the folder that the other script made, FOLDER holds upstream's own files of the benchmarks.
@@ -15,10 +17,9 @@ import rmbench
 __all__ = ["RUNS", "main"]
 
 RUNS = (
-    ("smollm2", {"adapter": "implicit"}, ("hhh-alignment", "llmbar")),
-    ("smollm2.gguf", {"adapter": "implicit"}, ("hhh-alignment",)),
-    ("smollm2", {"adapter": "judge", "model_args": {"min_option_mass": "0"}}, ("hhh-alignment",)),
     ("baseline:relevance", {"model_args": {"embedder": "minilm"}}, ("hhh-alignment", "llmbar")),
+    ("smollm2", {"adapter": "implicit", "max_length": 1024}, ("hhh-alignment",)),
+    ("smollm2", {"adapter": "judge", "max_length": 1024, "model_args": {"min_option_mass": "0"}}, ("hhh-alignment",)),
 )
 """Model, options and tasks of each run."""
 
@@ -46,7 +47,7 @@ def command(model: str, options: dict[str, object], tasks: tuple[str, ...]) -> s
             given = ",".join(f"{key}={'.real/minilm' if key == 'embedder' else one}" for key, one in value.items())
             words.append(f"--model-args {given}")
         else:
-            words.append(f"--{name} {value}")
+            words.append(f"--{name.replace('_', '-')} {value}")
     return " ".join([*words, f"--tasks {','.join(tasks)} --source .data"])
 
 
