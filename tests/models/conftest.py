@@ -356,7 +356,13 @@ def serve() -> Iterator[Callable[..., Stub]]:
         stub.end()
 
 
+def is_trial(call: Call) -> bool:
+    """Whether a call tries the server out, before the first question."""
+    messages = (call.body or {}).get("messages", ())
+    return any(message["content"].endswith("Reply with one short word.") for message in messages)
+
+
 @pytest.fixture(scope="session")
 def stubs() -> SimpleNamespace:
     """What tests of servers need by name."""
-    return SimpleNamespace(Answer=Answer, Call=Call, FAST=FAST, chat=chat)
+    return SimpleNamespace(Answer=Answer, Call=Call, FAST=FAST, chat=chat, is_trial=is_trial)

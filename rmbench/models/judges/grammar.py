@@ -28,6 +28,8 @@ _FORMS = {
 }
 _BOXED = "\\boxed{"
 _BRACE = re.compile(r"\\boxed\{|[{}]")
+_DRESSED = re.compile(r"(?P<mark>\*\*|__|\*|`|[\"'])?(?P<bare>[^\n]{1,80}?)\.?(?(mark)(?P=mark))\.?", re.ASCII)
+"""A short line in bold, code or quotation marks, or ending in a full stop."""
 _BROKEN = "broken"
 _BLANKS = " \t\r\n"
 _NONE = "\0"
@@ -118,7 +120,15 @@ def _first_line(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[st
 
 
 def _all(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
-    return _whole(text, pattern)
+    """The whole answer, with or without bold or quotation marks around it and a full stop: no text of a candidate can
+    stand beside it."""
+    spelled = _whole(text, pattern)
+    return _whole(_undressed(text.strip(" \t\r\n")), pattern) if spelled == [_NONE] else spelled
+
+
+def _undressed(line: str) -> str:
+    match = _DRESSED.fullmatch(line)
+    return line if match is None else match["bare"]
 
 
 def _end(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:

@@ -24,13 +24,14 @@ from rmbench.models.judges.verdict import (
     verdicts_of,
 )
 from rmbench.models.protocols import ModelFacts
-from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling
-from rmbench.models.servers.replies import FINISHED
+from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Grammar, Question, Reply, Sampling
 from rmbench.models.servers.reply_cache import ask_once
 from rmbench.types import Example, Judgment, Verdict
 
 __all__ = ["Estimate", "JudgeResponder"]
 
+_SHOWN = 200
+"""Characters of a reply that a reason repeats."""
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, roughly; for estimates only."""
 
@@ -102,21 +103,32 @@ class JudgeResponder:
         Raises:
             PromptError: the protocol cannot ask about this example.
         """
-        settings, declared = self.settings, self.protocol.sampling
         for shown in self._orders(example):
             messages = self.prompt.messages(example, shown)
-            grammar = self._grammar(len(shown))
-            for vote in range(settings.votes):
-                question = Question(task, example.id, shown, vote, messages, grammar=grammar, raw=self.protocol.raw)
-                sampling = Sampling(
-                    settings.temperature,
-                    settings.top_p,
-                    settings.max_tokens,
-                    declared.repetition_penalty,
-                    declared.stop,
-                    self._seed(question.name),
-                )
-                yield replace(question, sampling=sampling)
+            for vote in range(self.settings.votes):
+                yield self._question(task, example.id, shown, vote, messages)
+
+    def trial_question(self) -> Question:
+        """A question as all others but for its texts, to try a server with."""
+        roles = [message.role for message in self.protocol.message]
+        messages = tuple({"role": "user" if role == "raw" else role, "content": role} for role in roles)
+        return self._question("trial", "0", tuple(range(self.protocol.most)), 0, messages)
+
+    def _question(
+        self, task: str, example: str, shown: tuple[int, ...], vote: int, messages: tuple[Mapping[str, str], ...]
+    ) -> Question:
+        settings, declared = self.settings, self.protocol.sampling
+        grammar = self._grammar(len(shown))
+        question = Question(task, example, shown, vote, messages, grammar=grammar, raw=self.protocol.raw)
+        sampling = Sampling(
+            settings.temperature,
+            settings.top_p,
+            settings.max_tokens,
+            declared.repetition_penalty,
+            declared.stop,
+            self._seed(question.name),
+        )
+        return replace(question, sampling=sampling)
 
     def judge(self, task: str, example: Example) -> Judgment:
         """The verdicts on an example, with the judge's text for each.
@@ -137,7 +149,7 @@ class JudgeResponder:
             of_question = verdicts_of(question.shown, question.vote, parsed, self.protocol)
             verdicts += of_question
             rationale += [_rationale(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
-            errors += [parsed.why] if parsed.status == "failed" or self.protocol.verdict.options else []
+            errors += [parsed.why] if parsed.status != "ok" else []
             remarks += [parsed.remark] if parsed.remark else []
         status = status_of(verdicts)
         return Judgment(
@@ -165,8 +177,10 @@ class JudgeResponder:
     def _parse(self, reply: Reply, size: int) -> ParsedVerdict:
         if reply.error:
             return ParsedVerdict(None, "failed", reply.error)
+        if reply.finish == REFUSED:
+            return unparsed(f"the judge refuses: {_shown(reply.text)}", remark="answers_refused")
         if reply.finish not in FINISHED:
-            return ParsedVerdict(None, "failed", f"the server ended the reply with {reply.finish!r}")
+            return _unfinished(reply)
         if self.protocol.verdict.options and (reply.options is not None or reply.path == "logprobs"):
             if reply.options is None:
                 return unreached(cut=reply.finish == "length")
@@ -175,6 +189,8 @@ class JudgeResponder:
         if len(reply.text) > self.settings.max_reply:
             why = f"too long: {len(reply.text):,} characters, max_reply is {self.settings.max_reply:,}"
             return unparsed(why, remark="answers_too_long")
+        if not reply.text.strip():
+            return _empty(reply)
         if self.settings.parser != "rmbench":
             return PARSERS[self.settings.parser](reply.text, size, self.protocol.verdict.reads)
         return self._parser.parse(reply.text, reply.finish, size)
@@ -196,6 +212,32 @@ class JudgeResponder:
         return int.from_bytes(digest[:4], "big") >> 1
 
 
+def _unfinished(reply: Reply) -> ParsedVerdict:
+    """The failure of a reply that the server ended in another way than by a stop or its length, in its own words."""
+    filtered = reply.finish == "content_filter"
+    why = (
+        "the server's content filter ended the reply"
+        if filtered
+        else f"the server ended the reply with {reply.finish!r}"
+    )
+    words = f": {_shown(reply.text)}" if reply.text.strip() else ""
+    return ParsedVerdict(None, "failed", why + words, remark="answers_filtered" if filtered else "")
+
+
+def _empty(reply: Reply) -> ParsedVerdict:
+    """The verdict of a reply without text."""
+    if reply.finish == "length":
+        thought = "the thought" if reply.reasoning else "a thought that the server does not show"
+        return unparsed(f"max_tokens ends in {thought}, before the verdict; more are needed")
+    return unparsed("no verdict after the thought" if reply.reasoning else "the reply is empty")
+
+
+def _shown(text: str) -> str:
+    """The beginning of a text in one line."""
+    line = " ".join(text.split())
+    return line[:_SHOWN] + " ..." if len(line) > _SHOWN else line
+
+
 def _rationale(reply: Reply, most: int) -> str:
     """The judge's text after its reasoning, at most so many characters of each; lone surrogates, which no file can
     store, replaced."""
@@ -210,6 +252,7 @@ def _remarks(replies: Iterable[Reply]) -> Iterator[str]:
             yield "answers_failed"
             continue
         yield f"answers_{reply.path}"
+        yield from reply.remarks
         if reply.finish == "length":
             yield "answers_cut"
 

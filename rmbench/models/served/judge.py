@@ -49,8 +49,10 @@ def judge_at(
         stop: stops a server that is ours.
         why: one line: what decided that this is a judge.
     """
-    capabilities = check_capabilities(client, model, constrain=request.settings.constrain is not False)
     usage, note = request.usage(), request.options.note
+    trial = _judge(request, BatchWriterBackend(name, model), card).trial_question()
+    constrain = request.settings.constrain is not False
+    capabilities = check_capabilities(client, model, trial, constrain=constrain, note=note)
     backend = ServerBackend(client, model, capabilities, name, extra_settings or {}, usage, note, stop)
     return _judge(request, backend, card, why)
 

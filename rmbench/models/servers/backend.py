@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 from rmbench.models.options import silent
 from rmbench.models.servers.capabilities import Capabilities
@@ -17,6 +18,7 @@ from rmbench.models.servers.replies import (
     parse_prompt_logprobs,
     parse_reply,
     parse_top_logprobs,
+    tokens_in,
 )
 from rmbench.models.servers.requests import (
     CHAT,
@@ -34,6 +36,8 @@ from rmbench.types import Setting
 from rmbench.untrusted.masking import mask
 
 __all__ = ["ServerBackend"]
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class ServerBackend:
             reply = reply or self._text(question)
         except RetryableError as error:
             attempts = self.client.policy.attempts
-            return Reply(error=f"no response in {attempts} attempts; the last one: {mask(str(error))}")
+            return Reply(error=f"no reply in {attempts} attempts; the last one: {mask(str(error))}")
         except (RejectedError, ClientClosedError) as error:
             return Reply(error=mask(str(error)))
         self.usage.add(reply.prompt_tokens, reply.answer_tokens)
@@ -93,10 +97,10 @@ class ServerBackend:
             # As ids where possible, because a server puts a BOS before a text that already has one.
             ids = self.capabilities.token_ids
             prompt = list(self._tokenizer.prompt(question)) if ids else raw_prompt(question)
-            route, body = COMPLETIONS, completion_body(self.model, prompt, question)
+            route, body = COMPLETIONS, completion_body(self.model, prompt, question, self.capabilities)
         else:
-            route, body = CHAT, chat_body(self.model, question, self.capabilities.limit_field)
-        reply = self.client.post(route, {**body, **fields}, parse_reply)
+            route, body = CHAT, chat_body(self.model, question, self.capabilities)
+        reply = self._post(route, {**body, **fields}, parse_reply)
         return replace(reply, path=applied_path(question.grammar, path, reply.text))
 
     def _option_logprobs(self, question: Question) -> Reply | None:
@@ -108,13 +112,26 @@ class ServerBackend:
             if question.raw or any(len(ids) > 1 for ids in tokens.values()):
                 prompt = self._tokenizer.prompt(question)
                 body = prompt_logprobs_body(self.model, [[*prompt, *ids] for ids in tokens.values()])
-                return self.client.post(COMPLETIONS, body, lambda data: parse_prompt_logprobs(data, prompt, tokens))
+                return self._post(COMPLETIONS, body, lambda data: parse_prompt_logprobs(data, prompt, tokens))
             spelled = self._tokenizer.spelled_options(options)
             ids = [token for spellings in spelled.values() for token in spellings]
-            body = chat_body(self.model, question, limit) | option_logprobs_fields(limit, length=length, tokens=ids)
-            return self.client.post(CHAT, body, lambda data: parse_option_logprobs(data, spelled, think))
+            fields = option_logprobs_fields(limit, length=length, tokens=ids)
+            body = chat_body(self.model, question, self.capabilities) | fields
+            return self._post(CHAT, body, lambda data: parse_option_logprobs(data, spelled, think))
         if self.capabilities.logprobs == "top" and not question.raw:
             fields = option_logprobs_fields(limit, length=length, most=self.capabilities.top_logprobs)
-            body = chat_body(self.model, question, limit) | fields
-            return self.client.post(CHAT, body, lambda data: parse_top_logprobs(data, options, think))
+            body = chat_body(self.model, question, self.capabilities) | fields
+            return self._post(CHAT, body, lambda data: parse_top_logprobs(data, options, think))
         return None
+
+    def _post(self, route: str, body: Mapping[str, Any], parse: Callable[[Any], Parsed]) -> Parsed:
+        """As `Client.post`, which counts the tokens of responses that are no reply and are asked for again."""
+
+        def counted(data: Any) -> Parsed:
+            try:
+                return parse(data)
+            except RetryableError:
+                self.usage.add_discarded(*tokens_in(data))
+                raise
+
+        return self.client.post(route, body, counted)

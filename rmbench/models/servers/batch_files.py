@@ -36,7 +36,7 @@ def batch_line(model: str, question: Question, capabilities: Capabilities) -> di
             f"{question.name} is a whole prompt without a chat template, which batch files cannot hold: ask a "
             "server (--base-url)."
         )
-    body = chat_body(model, question, capabilities.limit_field)
+    body = chat_body(model, question, capabilities)
     if question.grammar.options and capabilities.logprobs:
         length = 1 if question.grammar.think is None else question.sampling.max_tokens
         body |= option_logprobs_fields(capabilities.limit_field, length=length)

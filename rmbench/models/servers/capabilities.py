@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["MOST_LOGPROBS", "Capabilities", "LimitField", "SchemaField"]
+__all__ = ["MOST_LOGPROBS", "OPTIONAL_FIELDS", "SYSTEM", "Capabilities", "LimitField", "SchemaField"]
 
 MOST_LOGPROBS = 20
 """Most probable tokens that servers return per position by default."""
+
+OPTIONAL_FIELDS = ("seed", "top_p", "repetition_penalty", "temperature", "stop")
+"""Fields of a question without which it can still be asked, those first that matter least."""
+SYSTEM = "system"
+"""The role of messages that some models do not take."""
 
 LimitField = Literal["max_tokens", "max_completion_tokens"]
 """The field that limits the length of a reply."""
@@ -34,6 +39,12 @@ class Capabilities:
     """It has /tokenize, and chats are read as exactly the ids that this returns."""
     top_logprobs: int = MOST_LOGPROBS
     """How many of the most probable tokens are requested, where `logprobs` is "top"."""
+    left_out: tuple[str, ...] = ()
+    """Fields of questions that it refuses, in the order of OPTIONAL_FIELDS, and that are left out of them."""
+    system: bool = True
+    """Whether it takes system messages; else their text begins the user's first message."""
+    listed: bool = True
+    """False: it answers to the model's name, but does not list it."""
 
     @classmethod
     def of_batch(cls, *, structured: bool = False, logprobs: bool = True) -> Capabilities:
@@ -56,7 +67,22 @@ class Capabilities:
             "logprobs": self.logprobs or "none",
             **({"top_logprobs": self.top_logprobs} if self.logprobs == "top" else {}),
             "token_ids": self.token_ids,
+            **({"left_out": ", ".join(self.left_out)} if self.left_out else {}),
+            **({} if self.system else {"system_message": "in the user's"}),
+            **({} if self.listed else {"listed": False}),
         }
+
+    def without(self, field: str) -> Capabilities:
+        """The same without one of OPTIONAL_FIELDS or SYSTEM."""
+        if field == SYSTEM:
+            return replace(self, system=False)
+        return replace(self, left_out=tuple(one for one in OPTIONAL_FIELDS if one in (*self.left_out, field)))
+
+    def with_again(self, field: str) -> Capabilities:
+        """The reverse of `without`."""
+        if field == SYSTEM:
+            return replace(self, system=True)
+        return replace(self, left_out=tuple(one for one in self.left_out if one != field))
 
     def intersection(self, other: Capabilities) -> Capabilities:
         """What both servers support."""
@@ -68,4 +94,7 @@ class Capabilities:
             self.logprobs if self.logprobs == other.logprobs else "top" if self.logprobs and other.logprobs else "",
             self.token_ids and other.token_ids,
             min(self.top_logprobs, other.top_logprobs),
+            tuple(one for one in OPTIONAL_FIELDS if one in (*self.left_out, *other.left_out)),
+            self.system and other.system,
+            self.listed and other.listed,
         )

@@ -1,19 +1,26 @@
-"""Finds out what servers support by requests: version numbers do not say, and unknown fields are silently accepted."""
+"""Finds out what servers support by requests: version numbers do not say, and unknown fields are silently accepted.
+
+Every request is a question as the judge will ask it, with another text. First a plain one, whose refusal is final;
+then the same with all fields of the questions, of which those that the server refuses are left out; then those
+abilities that the questions' grammar can use.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from rmbench.errors import RmbenchError, UnreachableError
-from rmbench.models.servers.capabilities import MOST_LOGPROBS, Capabilities, LimitField, SchemaField
+from rmbench.models.options import silent
+from rmbench.models.servers.capabilities import MOST_LOGPROBS, SYSTEM, Capabilities, SchemaField
 from rmbench.models.servers.client import Client
-from rmbench.models.servers.errors import RejectedError, RetryableError
-from rmbench.models.servers.generation import Grammar
+from rmbench.models.servers.errors import AccountError, RejectedError, RetryableError
+from rmbench.models.servers.field_check import Settled, settle_fields
+from rmbench.models.servers.generation import FINISHED, Grammar, Question, Reply
 from rmbench.models.servers.pool import Server
 from rmbench.models.servers.replies import (
     applied_path,
@@ -24,13 +31,15 @@ from rmbench.models.servers.replies import (
 )
 from rmbench.models.servers.requests import (
     CHAT,
-    MODELS,
     TOKENIZE,
     option_logprobs_fields,
+    plain_request,
     schema_field,
     structured_output,
+    text_request,
 )
-from rmbench.models.servers.wire import Answer, ListedModels, Version, read
+from rmbench.models.servers.served_name import check_name, listing
+from rmbench.models.servers.wire import Answer, read
 
 __all__ = ["check_capabilities"]
 
@@ -40,11 +49,12 @@ _TOP_LOGPROBS = 1000
 """More of the most probable tokens than most servers list."""
 _WORDS = ("q7-verdict", "z9-verdict")
 """Words that no model writes unless it is constrained to them."""
-_MESSAGES = [{"role": "user", "content": "Reply with one short word."}]
-_MAX_TOKENS = 512
-"""Enough for a reasoning model, which thinks before the constraint begins."""
+_TEXT = "Reply with one short word."
+_SYSTEM_TEXT = "Reply as you are told."
 _ATTEMPTS = 4
 """Some servers fail, instead of rejecting the request, on a field that they do not know."""
+_OPTIONAL_ATTEMPTS = 2
+"""Of routes that many servers lack."""
 _SCHEMA = {
     "type": "object",
     "properties": {"q7": {"type": "string", "enum": [_WORDS[0]]}},
@@ -53,21 +63,34 @@ _SCHEMA = {
 }
 
 
-def check_capabilities(client: Client, model: str, *, constrain: bool = True) -> Capabilities:
+def check_capabilities(
+    client: Client, model: str, question: Question, *, constrain: bool = True, note: Callable[[str], None] = silent
+) -> Capabilities:
     """What all reachable servers of the client support; those that cannot be reached are dropped.
 
     Args:
         client: each of its servers gets a handful of short requests.
         model: as the servers call it.
+        question: one of those that will be asked; its texts are replaced.
         constrain: whether to look for structured outputs at all.
+        note: called with a line for each server on what was settled.
 
     Raises:
-        RmbenchError: no server answers, or the key or the model is rejected.
+        RmbenchError: no server answers, or the key, the model or the question is rejected.
     """
+    trial = _trial(question)
     checks = client.ask_each(
-        lambda server: _Check(client, model, server).run(constrain), f"does not answer a plain request to {model}"
+        lambda server: _Check(client, model, server, trial, constrain, note).run(),
+        f"does not answer a plain request to {model}",
     )
     return reduce(Capabilities.intersection, checks)
+
+
+def _trial(question: Question) -> Question:
+    """The question with texts of ours in place of its own."""
+    texts = {"system": _SYSTEM_TEXT, "user": _TEXT, "assistant": "It is"}
+    messages = tuple({**message, "content": texts[message["role"]]} for message in question.messages)
+    return replace(question, messages=messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,66 +98,112 @@ class _Check:
     client: Client
     model: str
     server: Server
+    question: Question
+    constrain: bool
+    note: Callable[[str], None]
 
-    def run(self, constrain: bool) -> Capabilities:
-        limit = self._limit_field()
-        choice = constrain and self._choice(limit)
-        schema: SchemaField = ""
-        if constrain:
-            schema = "structured_outputs" if choice else "response_format" if self._response_format(limit) else ""
-        ids = self._token_ids(limit)
-        listed = self._logprobs(limit, ids)
-        most = self._top_logprobs(limit) if listed == "top" else MOST_LOGPROBS
-        return Capabilities(self._kind(), limit, choice, schema, listed, bool(ids), most)
+    def run(self) -> Capabilities:
+        plain = self._plain()
+        told = listing(self.client, self.server)
+        listed = check_name(self.server, self.model, told.models, self.note)
+        settled = self._settled(plain)
+        found, grammar = settled.capabilities, self.question.grammar
+        if self.constrain and (grammar.choices or grammar.regex or grammar.schema is not None):
+            choice = self._choice(found)
+            json_by = grammar.schema is not None and not choice and self._response_format(found)
+            schema: SchemaField = "structured_outputs" if choice else "response_format" if json_by else ""
+            found = replace(found, choice=choice, schema=schema)
+        if self.question.raw or grammar.options:
+            ids = self._token_ids(found)
+            found = replace(found, token_ids=bool(ids))
+            found = self._with_logprobs(found, ids) if grammar.options else found
+        found = replace(found, server=told.kind, listed=listed)
+        self.note(f"{self.server.api}: {_summary(self.question, replace(settled, capabilities=found))}")
+        return found
 
-    def _limit_field(self) -> LimitField:
-        try:
-            self._chat({"max_tokens": 16}, parse_reply)
-        except RejectedError as error:
-            if "max_completion_tokens" not in str(error):
+    def _plain(self) -> Capabilities:
+        """With the field that limits the length; raises where the server answers with neither of them."""
+        refusal: RejectedError | None = None
+        for limit in ("max_tokens", "max_completion_tokens"):
+            found = Capabilities(limit_field=limit)
+            route, body = plain_request(self.model, self.question, found)
+            try:
+                reply = self.client.post(route, body, parse_reply, self.server)
+            except RejectedError as error:
+                refusal = refusal or error
+                continue
+            if reply.finish not in FINISHED:
+                raise RejectedError(f"its choices[0].finish_reason is {reply.finish!r}")
+            return found
+        hint = "; --model-args max_tokens=N sets another length" if "max_tokens" in str(refusal) else ""
+        raise RejectedError(f"{refusal}{hint}")
+
+    def _settled(self, plain: Capabilities) -> Settled:
+        def ask(capabilities: Capabilities) -> Exception | None:
+            route, body = text_request(self.model, self.question, capabilities)
+            try:
+                self.client.post(route, body, parse_reply, self.server, _ATTEMPTS, optional=True)
+            except (UnreachableError, AccountError):
                 raise
-            return "max_completion_tokens"
-        return "max_tokens"
+            except (RejectedError, RetryableError, RmbenchError) as error:
+                return error
+            return None
 
-    def _choice(self, limit: LimitField) -> bool:
+        try:
+            return settle_fields(ask, self.question, plain)
+        except (RejectedError, RetryableError) as error:
+            raise RmbenchError(
+                f"{self.server.api} answers a plain request to {self.model}, but not the judge's: {error}"
+            ) from None
+
+    def _choice(self, found: Capabilities) -> bool:
         grammar = Grammar(choices=_WORDS)
         path, fields = structured_output(grammar, Capabilities(choice=True))
-        reply = self._try({limit: _MAX_TOKENS, **fields}, parse_reply)
+        reply = self._try(found, fields, parse_reply)
         return reply is not None and applied_path(grammar, path, reply.text) == "choice"
 
-    def _response_format(self, limit: LimitField) -> bool:
-        reply = self._try({limit: _MAX_TOKENS, **schema_field(_SCHEMA, "response_format")}, parse_reply)
+    def _response_format(self, found: Capabilities) -> bool:
+        reply: Reply | None = self._try(found, schema_field(_SCHEMA, "response_format"), parse_reply)
         try:
             return reply is not None and bool(json.loads(reply.text) == {"q7": _WORDS[0]})
         except (ValueError, RecursionError):
             return False
 
-    def _token_ids(self, limit: LimitField) -> tuple[int, ...]:
+    def _token_ids(self, found: Capabilities) -> tuple[int, ...]:
         """The ids of the messages, if /tokenize and a chat return the same ones."""
-        body = {"model": self.model, "messages": _MESSAGES}
-        ids = self._optional(lambda: self.client.post(TOKENIZE, body, parse_tokens, self.server))
+        messages = text_request(self.model, self._chat, found)[1]["messages"]
+        body = {"model": self.model, "messages": messages}
+        ids = self._optional(
+            lambda: self.client.post(TOKENIZE, body, parse_tokens, self.server, _OPTIONAL_ATTEMPTS, optional=True)
+        )
         if not ids:
             return ()
-        read_as = self._try({limit: 1, "return_token_ids": True}, lambda data: read(Answer, data).prompt_token_ids)
+        fields = {found.limit_field: 1, "return_token_ids": True}
+        read_as = self._try(found, fields, lambda data: read(Answer, data).prompt_token_ids)
         return ids if read_as == list(ids) else ()
 
-    def _logprobs(self, limit: LimitField, ids: Sequence[int]) -> Literal["ids", "top", ""]:
+    def _with_logprobs(self, found: Capabilities, ids: Sequence[int]) -> Capabilities:
+        limit, grammar = found.limit_field, self.question.grammar
+        length = 1 if grammar.think is None else self.question.sampling.max_tokens
         if ids:
-            listed = self._try(option_logprobs_fields(limit, tokens=ids[:1]), parse_token_logprobs)
+            fields = option_logprobs_fields(limit, length=length, tokens=ids[:1])
+            listed = self._try(found, fields, parse_token_logprobs)
             if listed is not None and f"token_id:{ids[0]}" in listed:
-                return "ids"
-        listed = self._try(option_logprobs_fields(limit, most=2), parse_token_logprobs)
-        return "top" if listed is not None and len(listed) > 1 else ""
+                return replace(found, logprobs="ids")
+        listed = self._try(found, option_logprobs_fields(limit, length=length, most=2), parse_token_logprobs)
+        if listed is None or len(listed) < 2:
+            return found
+        return replace(found, logprobs="top", top_logprobs=self._top_logprobs(found, length))
 
-    def _top_logprobs(self, limit: LimitField) -> int:
+    def _top_logprobs(self, found: Capabilities, length: int) -> int:
         """How many of the most probable tokens the server lists: as many as it accepts to be asked for, its own
         messages naming the limit. One that accepts more than it lists is asked for what it lists."""
         most, left = _TOP_LOGPROBS, [MOST_LOGPROBS, 5]
         while True:
+            fields = option_logprobs_fields(found.limit_field, length=length, most=most)
             try:
-                listed = self._chat(option_logprobs_fields(limit, most=most), count_top_logprobs, _ATTEMPTS)
-                return min(most, max(MOST_LOGPROBS, listed))
-            except UnreachableError:
+                return min(most, max(MOST_LOGPROBS, self._post(found, fields, count_top_logprobs)))
+            except (UnreachableError, AccountError):
                 raise
             except (RejectedError, RmbenchError) as error:
                 named = [int(number) for number in re.findall(r"\d+", str(error)) if 1 < int(number) < most]
@@ -145,32 +214,44 @@ class _Check:
                 return 2  # as the first request
             most = left.pop()
 
-    def _kind(self) -> str:
-        """What the server calls itself."""
-        owner = self._field(MODELS, lambda data: read(ListedModels, data).data[0].owned_by or "")
-        version = self._field("/version", lambda data: read(Version, data).version)
-        return f"{owner or 'unknown'} {version}".strip()
-
-    def _field(self, path: str, pick: Callable[[Any], str]) -> str:
-        try:
-            text = self._optional(lambda: self.client.get(path, pick, self.server))
-        except IndexError:
-            text = None
-        return (text or "")[:80]
-
-    def _try(self, fields: Mapping[str, Any], parse: Callable[[Any], Found]) -> Found | None:
-        """What a chat with further fields gives; None where the server does not accept them."""
-        return self._optional(lambda: self._chat(fields, parse, _ATTEMPTS))
+    def _try(self, found: Capabilities, fields: Mapping[str, Any], parse: Callable[[Any], Found]) -> Found | None:
+        return self._optional(lambda: self._post(found, fields, parse))
 
     def _optional(self, ask: Callable[[], Found]) -> Found | None:
         """The result; None where the server refuses, in whatever way, since it has answered a plain request."""
         try:
             return ask()
-        except UnreachableError:
+        except (UnreachableError, AccountError):
             raise
         except (RejectedError, RetryableError, RmbenchError):
             return None
 
-    def _chat(self, fields: Mapping[str, Any], parse: Callable[[Any], Found], attempts: int | None = None) -> Found:
-        body = {"model": self.model, "messages": _MESSAGES, **fields}
-        return self.client.post(CHAT, body, parse, self.server, attempts)
+    @property
+    def _chat(self) -> Question:
+        """The question as a chat, for abilities that only chats have."""
+        return replace(self.question, raw=False)
+
+    def _post(self, found: Capabilities, fields: Mapping[str, Any], parse: Callable[[Any], Found]) -> Found:
+        body = {**text_request(self.model, self._chat, found)[1], **fields}
+        return self.client.post(CHAT, body, parse, self.server, _ATTEMPTS, optional=True)
+
+
+def _summary(question: Question, settled: Settled) -> str:
+    """What questions are asked with, in one line."""
+    found, grammar = settled.capabilities, question.grammar
+    parts: list[str] = [found.limit_field]
+    for field, words in settled.refused.items():
+        way = "the system message begins the user's" if field == SYSTEM else f"no {field}"
+        parts.append(f"{way} ({words})")
+    if grammar.options:
+        ways = {
+            "ids": "probabilities of the options' tokens",
+            "top": f"probabilities of the {found.top_logprobs} most probable tokens",
+            "": "no probabilities: verdicts are read from the text",
+        }
+        parts.append(ways[found.logprobs])
+    if grammar.choices or grammar.regex or grammar.schema is not None:
+        held = found.choice if grammar.schema is None else found.schema
+        by = "structured_outputs" if found.choice else found.schema
+        parts.append(f"replies are constrained by {by}" if held else "replies are not constrained")
+    return "asked with " + "; ".join(parts)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from rmbench.errors import RmbenchError, UnreachableError
 from rmbench.models.options import silent
-from rmbench.models.servers.errors import ConnectError, RejectedError, RetryableError
+from rmbench.models.servers.errors import AccountError, ConnectError, DeniedError, RejectedError, RetryableError
 from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.pool import RetryPolicy, Server, ServerPool, is_local, parse_base_url
 from rmbench.models.servers.transport import HttpRequest, Transport
@@ -80,6 +80,8 @@ class Client:
         parse: Parse[Result],
         server: Server | None = None,
         attempts: int | None = None,
+        *,
+        optional: bool = False,
     ) -> Result:
         """The parsed response to a POST of JSON.
 
@@ -89,6 +91,8 @@ class Client:
             parse: takes the response's JSON; a RetryableError of it makes another attempt.
             server: the one to send to; None: the one with the least load.
             attempts: overrides the policy's number.
+            optional: a route or a field that the server may lack: its failures are no sign that the server is broken,
+                and no Retry-After is waited for.
 
         Raises:
             RetryableError: every attempt failed; the last reason.
@@ -96,11 +100,20 @@ class Client:
             RmbenchError: no request will ever be answered: a wrong key, an unknown model, no server left.
             ClientClosedError: the client was closed.
         """
-        return self._wait(self._retried(HttpRequest("POST", path, json.dumps(body).encode()), parse, server, attempts))
+        request = HttpRequest("POST", path, json.dumps(body).encode(), optional)
+        return self._wait(self._retried(request, parse, server, attempts))
 
-    def get(self, path: str, parse: Parse[Result], server: Server) -> Result:
-        """The parsed response to a GET; raises as `post` does."""
-        return self._wait(self._retried(HttpRequest("GET", path), parse, server, None))
+    def get(
+        self,
+        path: str,
+        parse: Parse[Result],
+        server: Server,
+        attempts: int | None = None,
+        *,
+        optional: bool = False,
+    ) -> Result:
+        """The parsed response to a GET; arguments and errors as of `post`."""
+        return self._wait(self._retried(HttpRequest("GET", path, None, optional), parse, server, attempts))
 
     def ask_each(self, ask: Callable[[Server], Result], failure: str) -> Iterator[Result]:
         """The result of `ask` for one server after the other, without those that are dropped meanwhile.
@@ -194,8 +207,13 @@ class Client:
                 if not server.dropped:
                     await asyncio.sleep(min(self.policy.first_wait, self.policy.unreachable))
             except RetryableError as error:
-                if error.pause is None:
+                if error.pause is None or request.optional:
                     raise
+                if error.pause > self.policy.longest_pause:
+                    raise AccountError(
+                        f"{server.url(request.path)} asks to wait {error.pause:,.0f} s (Retry-After): {error}. What is "
+                        "answered is kept; the same command goes on with the rest."
+                    ) from None
                 if self._loop.time() - began + error.pause > self.policy.longest_pause:
                     raise RejectedError(f"{error}; its Retry-After is {error.pause:,.0f} s") from None
                 server.begin_pause(max(error.pause, self.policy.first_wait))
@@ -218,17 +236,29 @@ class Client:
         try:
             data = await self._transport.send(server, request)
         except RetryableError as error:
-            if error.pause is None:
+            if error.pause is None and not request.optional:
                 self._pool.request_failed(server, str(error))
                 self._report_drop(server)
             raise
+        except DeniedError as error:
+            server.succeeded()
+            raise self._denied(server, request, error) from None
         except (RejectedError, RmbenchError):
             server.succeeded()
             raise
         finally:
             server.in_flight -= 1
         server.succeeded()
+        server.served.add(request.path)
+        server.denials = 0
         return data
+
+    def _denied(self, server: Server, request: HttpRequest, error: DeniedError) -> Exception:
+        """A denial of one request where others on its path were answered, unless the key is denied again and again."""
+        server.denials += error.status == 401
+        if request.path not in server.served or server.denials >= self.policy.denied_after:
+            return RmbenchError(error.of_all)
+        return RejectedError(str(error))
 
     def _report_drop(self, server: Server) -> None:
         if server.dropped and not server.drop_reported:

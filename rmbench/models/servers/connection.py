@@ -31,7 +31,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
-    body: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Connection:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.will_close:
             self.close()
-        return Response(response.status, headers, b"".join(chunks).decode("utf-8", "replace"))
+        return Response(response.status, headers, b"".join(chunks))
 
 
 def _describe(error: Exception) -> str:

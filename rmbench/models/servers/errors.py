@@ -10,11 +10,25 @@ from collections.abc import Mapping
 from rmbench.errors import RmbenchError
 from rmbench.untrusted.masking import mask
 
-__all__ = ["ConnectError", "RejectedError", "RetryableError", "error_for_status", "error_message", "retry_after"]
+__all__ = [
+    "AccountError",
+    "ConnectError",
+    "DeniedError",
+    "RejectedError",
+    "RetryableError",
+    "error_for_status",
+    "error_in_body",
+    "error_message",
+    "retry_after",
+]
 
 _LONGEST_MESSAGE = 300
 _RETRYABLE = frozenset({408, 409, 425, 429})
 """Statuses below 500 that another attempt may change."""
+_NEVER = frozenset({501, 505})
+"""Statuses from 500 on that say what the server will never do."""
+_NO_CREDIT = ("insufficient_quota", "exceeded your current quota", "insufficient credits", "insufficient balance")
+"""What services say, in lower case, with status 429 where no later attempt will be served."""
 
 
 class RetryableError(Exception):
@@ -34,6 +48,21 @@ class RejectedError(Exception):
     """The server will never answer this one request, e.g. because it is too long or has an unknown field."""
 
 
+class AccountError(RmbenchError):
+    """No request will be answered whatever it asks: no credit is left, or a quota ends for hours."""
+
+
+class DeniedError(Exception):
+    """Status 401, 403 or 404: of every request where none was answered yet (a wrong key, an unknown model), else of
+    this one alone (its text was flagged, no provider takes it)."""
+
+    def __init__(self, status: int, message: str, of_all: str) -> None:
+        super().__init__(f"status {status}: {message}")
+        self.status = status
+        self.of_all = of_all
+        """What it means where it is true of every request."""
+
+
 def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url: str, variable: str) -> Exception:
     """The exception for an HTTP status other than 2xx.
 
@@ -41,25 +70,39 @@ def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url:
         status: the HTTP status.
         headers: of the response; names in any case.
         body: as text, without secrets.
-        url: of the server, for messages.
+        url: that was requested, for messages.
         variable: the environment variable that the key comes from, for messages.
 
     Returns:
-        RetryableError for 408, 409, 425, 429 and 5xx; RmbenchError for what is true of every request (a wrong key, an
-        unknown model or path, no credit left, a redirection); RejectedError for every other status.
+        RetryableError for 408, 409, 425, 429 and most of 5xx; DeniedError for 401, 403 and 404; AccountError where no
+        credit is left; RmbenchError for a redirection; RejectedError for every other status.
     """
     message = error_message(body)
-    if status == 429 and "insufficient_quota" in body:
-        return RmbenchError(f"{url} says that there is no credit left (429): {message}")
-    if status in _RETRYABLE or status >= 500:
+    if status == 402 or (status == 429 and any(words in body.lower() for words in _NO_CREDIT)):
+        return AccountError(f"{url} says that there is no credit left ({status}): {message}")
+    if status in _RETRYABLE or (status >= 500 and status not in _NEVER):
         return RetryableError(f"status {status}: {message}", retry_after(headers))
     if status in (401, 403):
-        return RmbenchError(f"{url} does not accept the key in {variable} ({status}): {message}")
+        return DeniedError(status, message, f"{url} does not accept the key in {variable} ({status}): {message}")
     if status == 404:
-        return RmbenchError(f"{url} has no such model or route (404): {message}")
+        return DeniedError(status, message, f"{url} has no such model or route (404): {message}")
     if 300 <= status < 400:
         return RmbenchError(f"{url} redirects ({status}) to another address; --base-url needs the final one.")
     return RejectedError(f"status {status}: {message}")
+
+
+def error_in_body(data: object, text: str, *, url: str, variable: str) -> Exception | None:
+    """The exception for an error that comes with status 200 and instead of an answer; None where there is none. Its
+    `error.code` is read as a status where it is one. `text` is the body without secrets."""
+    error = data.get("error") if isinstance(data, dict) and not data.get("choices") else None
+    if not error:
+        return None
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and 400 <= code < 600:
+        return error_for_status(code, {}, text, url=url, variable=variable)
+    if any(words in text.lower() for words in _NO_CREDIT):
+        return error_for_status(402, {}, text, url=url, variable=variable)
+    return RetryableError(f"status 200 with an error: {error_message(text)}")
 
 
 def error_message(body: object) -> str:

@@ -9,7 +9,12 @@ from typing import Literal, Protocol
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
 
-__all__ = ["Backend", "Grammar", "Path", "Question", "Reply", "Sampling"]
+__all__ = ["FINISHED", "REFUSED", "Backend", "Grammar", "Path", "Question", "Reply", "Sampling"]
+
+FINISHED = frozenset({"stop", "length"})
+"""Finish reasons of a usable reply; not those of others (a content filter's, a tool call's)."""
+REFUSED = "refusal"
+"""Finish reason of a reply whose text is the model's refusal to answer, as the server says."""
 
 Path = Literal["plain", "choice", "regex", "json", "logprobs"]
 """How a verdict was obtained: free text, structured output of one kind, or log-probabilities of options."""
@@ -19,13 +24,16 @@ Path = Literal["plain", "choice", "regex", "json", "logprobs"]
 class Sampling:
     """Sampling parameters. Hashed into the record and into the keys of the reply cache."""
 
-    temperature: float = 0.0
-    top_p: float = 1.0
+    temperature: float | None = 0.0
+    """None here, of `top_p` and of `seed`: not sent, so that the server's own default holds."""
+    top_p: float | None = 1.0
     max_tokens: int = 2048
     repetition_penalty: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
     """The request's own: a function of the run's seed, the row, the order and the vote."""
+    extra: str = ""
+    """Further fields of the request's body, as a JSON object; "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,8 @@ class Reply:
     """Without reasoning that the server returned separately."""
     reasoning: str = ""
     finish: str = "stop"
-    """The finish reason: "stop", "length", or another one, whose text is not used."""
+    """The finish reason: "stop", "length", REFUSED, "content_filter", or another one in the server's spelling; the text
+    is used of FINISHED ones alone."""
     options: Mapping[str, float] | None = None
     """Option -> natural log of its probability, where they were requested and returned; None with the path "logprobs":
     the reply holds no token of a verdict."""
@@ -88,6 +97,8 @@ class Reply:
     bound: float | None = None
     """Natural log of what the probability of an option that `options` lacks is at most: that of the least probable
     token listed; None where all are in `options`."""
+    remarks: tuple[str, ...] = ()
+    """What the record counts besides: "finish_assumed", a server that gives no finish reason."""
 
 
 class Backend(Protocol):

@@ -11,6 +11,9 @@ from rmbench.errors import RmbenchError
 
 __all__ = ["RetryPolicy", "Server", "ServerPool", "is_local", "parse_base_url"]
 
+_ROUTES = ("/chat/completions", "/completions")
+"""Ends of addresses that documentation shows and that are no part of the base."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -32,6 +35,8 @@ class RetryPolicy:
     broken: float = 120.0
     """A server that has only failed for this long is dropped, after at least `broken_after` failures."""
     broken_after: int = 20
+    denied_after: int = 32
+    """So many requests in a row whose key a server does not accept, after it accepted it, end the run."""
 
 
 @dataclass(slots=True)
@@ -49,6 +54,10 @@ class Server:
     """When the first of them came, by the monotonic clock."""
     answered: bool = False
     """Whether it ever did."""
+    served: set[str] = field(default_factory=set)
+    """The paths on which it ever answered with what was requested."""
+    denials: int = 0
+    """Consecutive requests whose key it does not accept (401), on paths that it served before."""
     paused_until: float = 0.0
     """It asked for a pause until then (`Retry-After`), by the monotonic clock."""
     dropped: str = ""
@@ -117,7 +126,7 @@ class ServerPool:
 
 
 def parse_base_url(base_url: str) -> Server:
-    """The server at a `--base-url`, with or without "/v1" at its end.
+    """The server at a `--base-url`, with or without "/v1" or a route such as "/chat/completions" at its end.
 
     Raises:
         RmbenchError: it is no http address, or holds what may be a secret (a password, a query).
@@ -133,9 +142,11 @@ def parse_base_url(base_url: str) -> Server:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise RmbenchError(
             f"--base-url for {parts.hostname}: an address with a user, a password or a query would end up in logs; "
-            "keys come from the environment (--api-key-env)."
+            "keys come from the environment (--api-key-env, --header-env), a version of the API from --query."
         )
     path = parts.path.rstrip("/")
+    for route in _ROUTES:
+        path = path.removesuffix(route)
     address = f"{parts.scheme}://{parts.netloc}{path}"
     return Server(address, address.removesuffix("/v1")) if path else Server(address + "/v1", address)
 

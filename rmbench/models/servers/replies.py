@@ -11,22 +11,24 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.servers.errors import RetryableError
-from rmbench.models.servers.generation import Grammar, Path, Reply
+from rmbench.models.servers.generation import FINISHED, Grammar, Path, Reply
 from rmbench.models.servers.option_probs import Tags, log_sum, reasoning_end, summed_options, verdict_position
+from rmbench.models.servers.spoken import spoken
 from rmbench.models.servers.wire import (
     Answer,
     Choice,
+    Counted,
     Labels,
     ListedModels,
     Logprobs,
     Position,
     PromptLogprobs,
     Tokens,
+    Usage,
     read,
 )
 
 __all__ = [
-    "FINISHED",
     "applied_path",
     "count_top_logprobs",
     "is_json_object",
@@ -38,23 +40,25 @@ __all__ = [
     "parse_token_logprobs",
     "parse_tokens",
     "parse_top_logprobs",
+    "tokens_in",
 ]
-
-FINISHED = frozenset({"stop", "length"})
-"""Finish reasons of a usable reply; not those of others (vLLM's "abort" and "error", a content filter's)."""
 
 
 def parse_reply(data: Any) -> Reply:
-    """A chat's or a completion's reply as free text; raises RetryableError where there is none or it is unfinished."""
-    answer, choice = _answer(data)
-    text, reasoning = choice.text, ""
-    if choice.message is not None:
-        text, reasoning = choice.message.content, choice.message.reasoning or choice.message.reasoning_content or ""
-        text = "" if text is None and reasoning else text  # cut off during its reasoning
-    if text is None:
-        raise RetryableError("the response's choices[0] has no text")
-    prompt_tokens, answer_tokens = _token_counts(answer)
-    return Reply(text, reasoning, str(choice.finish_reason), prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
+    """A chat's or a completion's reply as free text; raises RetryableError where there is none or the server failed
+    while it wrote. How it ended is in `Reply.finish`, for the caller to judge."""
+    answer = read(Answer, data)
+    said = spoken(answer.choices[0])
+    prompt_tokens, answer_tokens = _counts(answer.usage)
+    remarks = ("finish_assumed",) if said.assumed else ()
+    return Reply(
+        said.text,
+        said.reasoning,
+        said.finish,
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
+        remarks=remarks,
+    )
 
 
 def applied_path(grammar: Grammar, requested: Path, text: str) -> Path:
@@ -87,38 +91,44 @@ def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]], think:
     Raises:
         RetryableError: the log-probability of a token is missing.
     """
-    at = _verdict_at(data, think)
+    reply = parse_reply(data)
+    if reply.finish not in FINISHED:
+        return reply
+    at = _verdict_at(data, reply, think)
     if at is None:
-        return replace(parse_reply(data), path="logprobs")
+        return replace(reply, path="logprobs")
     logprobs = parse_token_logprobs(data, at)
     labels = {option: [f"token_id:{token}" for token in ids] for option, ids in tokens.items()}
     if any(label not in logprobs for of_option in labels.values() for label in of_option):
         raise RetryableError("the response's choices[0].logprobs lack a token that was requested")
-    return _with_options(data, {option: log_sum(logprobs[one] for one in ids) for option, ids in labels.items()})
+    return _with_options(reply, {option: log_sum(logprobs[one] for one in ids) for option, ids in labels.items()})
 
 
 def parse_top_logprobs(data: Any, options: Sequence[str], think: Tags | None = None) -> Reply | None:
     """The log-probabilities of each option at the token that a chat's verdict begins with, from those of the most
     probable tokens; an option that is not among them is at most as probable as the last (`Reply.bound`). None where
     none are listed. `think` as in `Grammar.think`."""
-    at = _verdict_at(data, think)
+    reply = parse_reply(data)
+    if reply.finish not in FINISHED:
+        return reply
+    at = _verdict_at(data, reply, think)
     logprobs = parse_token_logprobs(data, at or 0)
     if len(logprobs) < 2:
         return None
     if at is None:
-        return replace(parse_reply(data), path="logprobs")
+        return replace(reply, path="logprobs")
     found = summed_options(logprobs, options)
     listed = [entry.logprob for entry in _positions(data)[at].top_logprobs or [] if entry.logprob is not None]
-    reply = _with_options(data, found)
+    reply = _with_options(reply, found)
     return replace(reply, bound=min(listed or logprobs.values())) if len(found) < len(options) else reply
 
 
-def _with_options(data: Any, options: Mapping[str, float]) -> Reply:
+def _with_options(reply: Reply, options: Mapping[str, float]) -> Reply:
     """A reply read by the options' log-probabilities, whatever its text goes on with."""
-    return replace(parse_reply(data), finish="stop", options=options, path="logprobs")
+    return replace(reply, finish="stop", options=options, path="logprobs")
 
 
-def _verdict_at(data: Any, think: Tags | None) -> int | None:
+def _verdict_at(data: Any, reply: Reply, think: Tags | None) -> int | None:
     """The index of the token that a chat's verdict begins with: the first one without `think` or where the response
     gives no texts of tokens; None where there is none. Reasoning that the server returns separately and without its
     tags is what stands before the reply's text."""
@@ -126,7 +136,7 @@ def _verdict_at(data: Any, think: Tags | None) -> int | None:
     tokens = [text for text in texts if text is not None]
     if think is None or not tokens or len(tokens) < len(texts):
         return 0
-    reply, text, reasoned = parse_reply(data), "".join(tokens), 0
+    text, reasoned = "".join(tokens), 0
     if reply.reasoning and reasoning_end(text, think) == 0 and text.rstrip().endswith(reply.text.strip()):
         start = len(text.rstrip()) - len(reply.text.strip())
         reasoned = sum(end <= start for end in itertools.accumulate(map(len, tokens)))
@@ -156,7 +166,7 @@ def count_top_logprobs(data: Any) -> int:
 
 def _positions(data: Any) -> list[Position]:
     """What a response lists of each token of its reply; [] where it lists nothing."""
-    logprobs = _answer(data)[1].logprobs
+    logprobs = read(Answer, data).choices[0].logprobs
     listed = None if logprobs is None else read(Logprobs, logprobs, "the response's choices[0].logprobs")
     return (listed.content if listed else None) or []
 
@@ -178,7 +188,7 @@ def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str
         option: _sum_of_last(by_index[index], [*prompt, *ids], len(ids))
         for index, (option, ids) in enumerate(options.items())
     }
-    prompt_tokens, answer_tokens = _token_counts(answer)
+    prompt_tokens, answer_tokens = _counts(answer.usage)
     return Reply(finish="stop", options=sums, path="logprobs", prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
 
 
@@ -211,19 +221,17 @@ def parse_labels(data: Any, count: int, model: str) -> list[float]:
     return [by_index[index] for index in range(count)]
 
 
-def _answer(data: Any) -> tuple[Answer, Choice]:
-    """A response and its first choice; raises RetryableError where there is none or it is unfinished."""
-    answer = read(Answer, data)
-    choice = answer.choices[0]
-    if not isinstance(choice.finish_reason, str) or choice.finish_reason not in FINISHED:
-        shown = choice.finish_reason if isinstance(choice.finish_reason, str | int | None) else "no text"
-        raise RetryableError(f"the response was not finished: choices[0].finish_reason is {str(shown)[:40]!r}")
-    return answer, choice
+def tokens_in(data: Any) -> tuple[int, int]:
+    """Prompt and completion tokens of a response that need not be a whole one; 0 where it does not say."""
+    try:
+        sent = read(Counted, data).usage
+        return _counts(None if sent is None else read(Usage, sent))
+    except RetryableError:
+        return 0, 0
 
 
-def _token_counts(answer: Answer) -> tuple[int, int]:
+def _counts(usage: Usage | None) -> tuple[int, int]:
     """Prompt and completion tokens, as the server counts them; 0 where it does not say."""
-    usage = answer.usage
     return (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Replies
-from rmbench.models.servers.generation import Backend, Question, Reply
-from rmbench.models.servers.replies import FINISHED
+from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Question, Reply
 from rmbench.untrusted.masking import masked
 
 __all__ = ["ask_once", "reply_key"]
@@ -33,7 +32,7 @@ def ask_once(backend: Backend, question: Question, replies: Replies, fingerprint
     if stored is not None:
         return _load(stored, question)
     reply = masked(backend.ask(question))
-    if not reply.error and reply.finish in FINISHED:
+    if not reply.error and reply.finish in (*FINISHED, REFUSED):
         replies.put(key, question.name, json.dumps(asdict(reply)))
     return reply
 
@@ -43,6 +42,8 @@ def reply_key(question: Question, fingerprint: str) -> str:
     fields = asdict(question)
     if question.grammar.think is None:
         del fields["grammar"]["think"]  # as before there was the field, so that cached replies stay
+    if not question.sampling.extra:
+        del fields["sampling"]["extra"]  # likewise
     whole = json.dumps([fingerprint, question.name, fields], sort_keys=True, default=dict)
     return hashlib.sha256(whole.encode()).hexdigest()
 
@@ -50,6 +51,6 @@ def reply_key(question: Question, fingerprint: str) -> str:
 def _load(text: str, question: Question) -> Reply:
     try:
         fields: dict[str, Any] = json.loads(text)
-        return Reply(**fields)
+        return Reply(**{**fields, "remarks": tuple(fields.get("remarks", ()))})
     except (ValueError, TypeError) as error:
         raise RmbenchError(f"The reply stored for {question.name} is damaged: {error}.") from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.models.servers.capabilities import MOST_LOGPROBS, Capabilities, LimitField, SchemaField
+from rmbench.models.servers.capabilities import MOST_LOGPROBS, SYSTEM, Capabilities, LimitField, SchemaField
 from rmbench.models.servers.generation import Grammar, Path, Question
 
 __all__ = [
@@ -19,10 +20,12 @@ __all__ = [
     "classify_body",
     "completion_body",
     "option_logprobs_fields",
+    "plain_request",
     "prompt_logprobs_body",
     "raw_prompt",
     "schema_field",
     "structured_output",
+    "text_request",
     "tokenize_chat_body",
     "tokenize_text_body",
 ]
@@ -34,22 +37,42 @@ _LISTED = 20_000
 """Log-probabilities of one reply, about: more tokens per position are requested of short replies alone."""
 
 
-def chat_body(model: str, question: Question, limit: LimitField = "max_tokens") -> dict[str, Any]:
-    """The body for chat completions, without a constraint.
+def chat_body(model: str, question: Question, capabilities: Capabilities | None = None) -> dict[str, Any]:
+    """The body for chat completions, without a constraint and without what the server refuses.
 
     A last message of the assistant is continued, by fields that vLLM-like servers know; others reject them, which is
     better than a reply to another question.
     """
+    capabilities = capabilities or Capabilities()
     messages = [dict(message) for message in question.messages]
-    body = {"model": model, "messages": messages, **_sampling(question, limit)}
+    messages = messages if capabilities.system else _without_system(messages)
+    body = {"model": model, "messages": messages, **_sampling(question, capabilities.limit_field, capabilities)}
     if messages and messages[-1].get("role") == "assistant":
         body |= {"add_generation_prompt": False, "continue_final_message": True}
     return body
 
 
-def completion_body(model: str, prompt: str | list[int], question: Question) -> dict[str, Any]:
+def completion_body(
+    model: str, prompt: str | list[int], question: Question, capabilities: Capabilities | None = None
+) -> dict[str, Any]:
     """The body for completions: a whole prompt, as text or as token ids."""
-    return {"model": model, "prompt": prompt, **_sampling(question, "max_tokens")}
+    return {"model": model, "prompt": prompt, **_sampling(question, "max_tokens", capabilities or Capabilities())}
+
+
+def text_request(model: str, question: Question, capabilities: Capabilities) -> tuple[str, dict[str, Any]]:
+    """Route and body of a question, a raw one as text, without a constraint."""
+    if question.raw:
+        return COMPLETIONS, completion_body(model, raw_prompt(question), question, capabilities)
+    return CHAT, chat_body(model, question, capabilities)
+
+
+def plain_request(model: str, question: Question, capabilities: Capabilities) -> tuple[str, dict[str, Any]]:
+    """Route and body of the question's last text of the user alone, with the limit of its length and no other field."""
+    users = [dict(message) for message in question.messages if message["role"] == "user"]
+    limit: dict[str, Any] = {capabilities.limit_field: question.sampling.max_tokens}
+    if question.raw:
+        return COMPLETIONS, {"model": model, "prompt": raw_prompt(question), **limit}
+    return CHAT, {"model": model, "messages": users[-1:], **limit}
 
 
 def raw_prompt(question: Question) -> str:
@@ -121,14 +144,25 @@ def classify_body(model: str, rows: Sequence[Sequence[int]], *, activation: bool
     return {"model": model, "input": [list(row) for row in rows], "use_activation": activation}
 
 
-def _sampling(question: Question, limit: LimitField) -> dict[str, Any]:
-    """All of it is sent: a server's own defaults may come from the model's files."""
+def _sampling(question: Question, limit: LimitField, capabilities: Capabilities) -> dict[str, Any]:
+    """All of it is sent that the server takes: its own defaults may come from the model's files."""
     sampling = question.sampling
-    body: dict[str, Any] = {limit: sampling.max_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p}
-    if sampling.repetition_penalty is not None:
-        body["repetition_penalty"] = sampling.repetition_penalty
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    if sampling.seed is not None:
-        body["seed"] = sampling.seed
-    return body
+    body: dict[str, Any] = {
+        limit: sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+    }
+    kept = {key: value for key, value in body.items() if value is not None and key not in capabilities.left_out}
+    return {**kept, **json.loads(sampling.extra or "{}")}
+
+
+def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The messages with the system's text at the beginning of the user's first one."""
+    system = [message["content"] for message in messages if message["role"] == SYSTEM]
+    rest = [message for message in messages if message["role"] != SYSTEM]
+    if not system or not rest or rest[0]["role"] != "user":
+        return messages
+    return [{**rest[0], "content": "\n\n".join([*system, rest[0]["content"]])}, *rest[1:]]

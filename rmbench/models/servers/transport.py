@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from rmbench.models.servers.bodies import json_of, text_of
 from rmbench.models.servers.connection import Connection, Response, Route, route_to
-from rmbench.models.servers.errors import ConnectError, RetryableError, error_for_status
+from rmbench.models.servers.errors import ConnectError, RetryableError, error_for_status, error_in_body
 from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.pool import RetryPolicy, Server
 from rmbench.untrusted.masking import masked
@@ -30,6 +30,8 @@ class HttpRequest:
     """See `Server.url`."""
     body: bytes | None = None
     """JSON."""
+    optional: bool = False
+    """See `Client.post`."""
 
 
 class Transport:
@@ -53,7 +55,7 @@ class Transport:
         Raises:
             ConnectError: no connection could be made.
             RetryableError: a time-out, a broken connection, a server error, a response that is not JSON.
-            RejectedError, RmbenchError: see `error_for_status`.
+            DeniedError, RejectedError, RmbenchError: see `error_for_status` and `error_in_body`.
         """
         hide = self._key.hide
         try:
@@ -63,17 +65,18 @@ class Transport:
             raise RetryableError(f"no response within {self._policy.timeout:g} s") from None
         except (ConnectError, RetryableError) as error:
             raise type(error)(hide(str(error))) from None
-        text, headers = response.body, response.headers
+        headers, url, variable = response.headers, server.url(request.path), self._key.variable
+        text = text_of(response.body, headers.get("content-encoding", ""))
         if not 200 <= response.status < 300:
-            variable = self._key.variable
-            raise error_for_status(response.status, headers, hide(text), url=server.api, variable=variable)
-        kind = headers.get("content-type", "")
-        if "json" not in kind:
-            raise RetryableError(f"the response is not JSON but {hide(kind)[:80] or 'of no type'!r}")
+            raise error_for_status(response.status, headers, hide(text), url=url, variable=variable)
         try:
-            return masked(json.loads(text))
+            data = masked(json_of(text))
         except (ValueError, RecursionError):
-            raise RetryableError(f"the response is broken JSON of {len(text)} characters") from None
+            kind = hide(headers.get("content-type", ""))[:80] or "of no type"
+            raise RetryableError(f"the response is broken JSON of {len(text)} characters ({kind})") from None
+        if (instead := error_in_body(data, hide(text), url=url, variable=variable)) is not None:
+            raise instead
+        return data
 
     def close(self) -> None:
         """Close idle connections. Those in use end with the tasks that use them."""

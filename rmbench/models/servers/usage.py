@@ -17,6 +17,8 @@ class Usage:
     price_out: float = 0.0
     """Of a million completion tokens."""
     replies: int = 0
+    uncounted: int = 0
+    """Replies of which the server gives no numbers of tokens."""
     prompt_tokens: int = 0
     answer_tokens: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -25,6 +27,13 @@ class Usage:
         """Count a reply."""
         with self._lock:
             self.replies += 1
+            self.uncounted += not (prompt_tokens or answer_tokens)
+            self.prompt_tokens += prompt_tokens
+            self.answer_tokens += answer_tokens
+
+    def add_discarded(self, prompt_tokens: int, answer_tokens: int) -> None:
+        """Count the tokens of a response that was no reply and was asked for again."""
+        with self._lock:
             self.prompt_tokens += prompt_tokens
             self.answer_tokens += answer_tokens
 
@@ -43,6 +52,9 @@ class Usage:
     def summary(self, retries: int = 0) -> str:
         """All of it in one line."""
         retried = f" ({retries:,} retries)" if retries else ""
+        if not self.tokens:
+            return f"{self.replies:,} replies{retried}; the server does not say how many tokens they took"
         cost = "" if self.cost is None else f", cost {self.cost:,.4f}"
         tokens = f"{self.prompt_tokens:,} prompt tokens, {self.answer_tokens:,} completion tokens"
+        tokens += f" (without {self.uncounted:,} replies whose tokens the server does not count)" * bool(self.uncounted)
         return f"{self.replies:,} replies{retried}, {tokens}{cost}"

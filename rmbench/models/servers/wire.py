@@ -20,12 +20,16 @@ __all__ = [
     "BatchLine",
     "BatchResponse",
     "Choice",
+    "Counted",
     "Labels",
     "ListedModels",
     "Logprobs",
+    "Message",
+    "Part",
     "Position",
     "PromptLogprobs",
     "Tokens",
+    "Usage",
     "Version",
     "read",
 ]
@@ -57,15 +61,33 @@ class _Sent(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
-class _Usage(_Sent):
+class Usage(_Sent):
+    """Numbers of tokens."""
+
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
 
 
-class _Message(_Sent):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
+class Part(_Sent):
+    """One part of a message whose content is a list."""
+
+    type: str | None = None
+    text: str | None = None
+    thinking: Any = None
+    reasoning: Any = None
+    refusal: str | None = None
+
+
+class Message(_Sent):
+    """Of a chat's reply. What is no text of the reply itself may be of any type."""
+
+    content: str | list[Any] | None = None
+    """A text, or parts (`Part`, or bare texts)."""
+    reasoning: Any = None
+    reasoning_content: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
 
 
 class Choice(_Sent):
@@ -73,8 +95,10 @@ class Choice(_Sent):
 
     index: Token | None = None
     finish_reason: Any = None
-    message: _Message | None = None
+    message: Message | None = None
     """Of a chat."""
+    error: Any = None
+    """Why it is not finished, by some gateways."""
     text: str | None = None
     """Of a completion."""
     logprobs: Any = None
@@ -87,9 +111,15 @@ class Answer(_Sent):
     """The response to a chat or a completion."""
 
     choices: Annotated[list[Choice], Field(min_length=1)]
-    usage: _Usage | None = None
+    usage: Usage | None = None
     model: Any = None
     prompt_token_ids: Any = None
+
+
+class Counted(_Sent):
+    """Any response that may count its tokens."""
+
+    usage: Any = None
 
 
 class _Entry(_Sent):

@@ -18,6 +18,10 @@ from rmbench.models.servers.generation import Grammar, Question, Sampling
 from rmbench.models.servers.key import ApiKey
 
 MESSAGES = ({"role": "system", "content": "Judge."}, {"role": "user", "content": "A or B?"})
+EVERYTHING = Question(
+    "t", "e", (0, 1), 0, MESSAGES, Sampling(max_tokens=50), Grammar(("A", "B"), "[AB]", {"type": "object"}, ("A", "B"))
+)
+"""A question that makes use of every ability."""
 VOCABULARY = {"A": 7, "B": 8, "AB": 0, "x": 9}
 
 
@@ -119,8 +123,9 @@ def backend(stubs: Any, serve: Any) -> Iterator[Any]:
     opened: list[Client] = []
 
     def make(*stub_servers: Any, **more: Any) -> ServerBackend:
+        asked = more.pop("question", EVERYTHING)
         opened.append(Client([stub.url for stub in stub_servers], ApiKey("OPENAI_API_KEY"), policy=stubs.FAST))
-        return ServerBackend(opened[-1], "judge", check_capabilities(opened[-1], "judge", **more), "org/judge")
+        return ServerBackend(opened[-1], "judge", check_capabilities(opened[-1], "judge", asked, **more), "org/judge")
 
     yield make
     for one in opened:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.capability_check import check_capabilities
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.errors import RejectedError, RetryableError, error_for_status
-from rmbench.models.servers.generation import Grammar, Question, Reply, Sampling
+from rmbench.models.servers.generation import FINISHED, Grammar, Question, Reply, Sampling
 from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.pool import Server
-from rmbench.models.servers.replies import FINISHED, parse_models
+from rmbench.models.servers.replies import parse_models
 from rmbench.models.servers.requests import CHAT, CLASSIFY, COMPLETIONS, MODELS, TOKENIZE
 
 MISSING = object()
@@ -57,6 +58,9 @@ FAULTS: Mapping[str, Any] = {
 }  # fmt: skip
 
 QUESTION = Question("t", "e", (0, 1), 0, ({"role": "user", "content": "A or B?"},), Sampling(max_tokens=8))
+
+EVERYTHING = replace(QUESTION, grammar=Grammar(("A", "B"), "[AB]", {"type": "object"}, ("A", "B")))
+"""A question that makes use of every ability."""
 
 
 def positions() -> list[dict[str, Any]]:
@@ -114,7 +118,7 @@ class FakeClient(Client):
         self.responses, self.key = responses, ApiKey("OPENAI_API_KEY")
         self.policy = type("Policy", (), {"attempts": 8})()
 
-    def post(self, path: str, body: Any, parse: Callable[[Any], Any], *_: Any) -> Any:
+    def post(self, path: str, body: Any, parse: Callable[[Any], Any], *_: Any, **__: Any) -> Any:
         response = self.responses[path]
         try:
             data = json.loads(json.dumps(response(body) if callable(response) else response))
@@ -122,7 +126,7 @@ class FakeClient(Client):
             raise RetryableError("broken JSON") from None
         return parse(data)
 
-    def get(self, path: str, parse: Callable[[Any], Any], server: Server) -> Any:
+    def get(self, path: str, parse: Callable[[Any], Any], *_: Any, **__: Any) -> Any:
         return self.post(path, {}, parse)
 
     def ask_each(self, ask: Callable[[Any], Any], failure: str) -> Any:
@@ -258,7 +262,7 @@ def test_a_fault_in_an_optional_ability_leaves_the_plain_request(kind: str) -> N
             MODELS: with_fault({"data": [{"id": "judge", "owned_by": "vllm"}]}, ("data", 0, "owned_by"), FAULTS[kind]),
             "/version": with_fault({"version": "1"}, ("version",), FAULTS[kind]),
         }
-        found = check_capabilities(FakeClient(routes), "judge")
+        found = check_capabilities(FakeClient(routes), "judge", EVERYTHING)
         assert found.limit_field == "max_tokens"
         assert len(found.server) <= 180
 
@@ -267,7 +271,7 @@ def test_a_fault_in_an_optional_ability_leaves_the_plain_request(kind: str) -> N
 def test_a_fault_in_a_plain_reply_is_one_error(kind: str) -> None:
     broken = with_fault(chat(), ("choices", 0, "finish_reason"), FAULTS[kind])
     with pytest.raises(RmbenchError, match="does not answer a plain request"):
-        list(check_capabilities(FakeClient({CHAT: broken}), "judge").settings)
+        list(check_capabilities(FakeClient({CHAT: broken}), "judge", EVERYTHING).settings)
 
 
 def test_a_fault_in_a_batch_file_fails_its_row_alone(tmp_path: Path) -> None:
@@ -309,7 +313,7 @@ def test_an_ability_that_is_refused_is_absent(status: int, stubs: Any, serve: An
 
     client = Client([serve(answer).url], ApiKey("OPENAI_API_KEY"), policy=stubs.FAST)
     try:
-        found = check_capabilities(client, "judge")
+        found = check_capabilities(client, "judge", EVERYTHING)
     finally:
         client.close()
     assert (found.choice, found.schema, found.logprobs, found.token_ids) == (False, "", "", False)

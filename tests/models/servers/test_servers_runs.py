@@ -197,7 +197,7 @@ def hears_ctrl_c() -> None:
 
 def test_ctrl_c_ends_a_run_at_once_though_answers_are_under_way(stubs: Any, serve: Any, tmp_path: Path) -> None:
     """The probe is answered; then every request hangs, and would for ten minutes."""
-    stub = serve(judge(stubs, lambda call: "[[A]]" if len(call.body["messages"]) == 1 else stubs.Answer(fault="hang")))
+    stub = serve(judge(stubs, lambda call: "[[A]]" if stubs.is_trial(call) else stubs.Answer(fault="hang")))
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, stub.url, str(tmp_path)],
         stderr=subprocess.PIPE,
@@ -205,7 +205,7 @@ def test_ctrl_c_ends_a_run_at_once_though_answers_are_under_way(stubs: Any, serv
         preexec_fn=hears_ctrl_c,
     ) as child:
         until = time.monotonic() + 60
-        while sum(len((call.body or {}).get("messages", ())) > 1 for call in stub.calls) < 2:
+        while sum(call.path.endswith("completions") and not stubs.is_trial(call) for call in stub.calls) < 2:
             assert time.monotonic() < until
             time.sleep(0.02)
         began = time.monotonic()
@@ -225,7 +225,7 @@ def test_a_run_that_is_killed_asks_nothing_twice(stubs: Any, serve: Any, tmp_pat
     limit = [3]
 
     def text(call: Any) -> Any:
-        if len(call.body["messages"]) == 1:
+        if stubs.is_trial(call):
             return "[[A]]"
         with lock:
             if sum(answered.values()) >= limit[0]:
@@ -236,7 +236,7 @@ def test_a_run_that_is_killed_asks_nothing_twice(stubs: Any, serve: Any, tmp_pat
     stub = serve(judge(stubs, text))
     with subprocess.Popen([sys.executable, "-c", SCRIPT, stub.url, str(tmp_path)]) as child:
         until = time.monotonic() + 60
-        while sum(len((call.body or {}).get("messages", ())) > 1 for call in stub.calls) < limit[0] + 2:
+        while sum(call.path.endswith("completions") and not stubs.is_trial(call) for call in stub.calls) < limit[0] + 2:
             assert time.monotonic() < until
             time.sleep(0.02)
         os.kill(child.pid, signal.SIGKILL)

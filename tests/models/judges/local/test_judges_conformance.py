@@ -20,6 +20,7 @@ from rmbench.models.judges.local.scorer import LocalJudge
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.open import OpenOptions
 from rmbench.models.servers.backend import ServerBackend
+from rmbench.models.servers.batch_files import BatchWriterBackend
 from rmbench.models.servers.capability_check import check_capabilities
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.key import ApiKey
@@ -43,8 +44,10 @@ def both(tiny: Any, stubs: Any, serve: Any, same_weights: SimpleNamespace, tmp_p
         args = {"protocol": protocol, **args}
         stub = serve(same_weights.like_a_server(stubs, folder, most))
         client = Client([stub.url], ApiKey("OPENAI_API_KEY"), policy=replace(stubs.FAST, timeout=60.0))
-        backend = ServerBackend(client, "judge", check_capabilities(client, "judge"), "org/judge")
-        judges.append(make_judge(backend, options=OpenOptions(model_args=args)))
+        options = OpenOptions(model_args=args)
+        trial = make_judge(BatchWriterBackend("judge", "judge"), options=options).trial_question()
+        backend = ServerBackend(client, "judge", check_capabilities(client, "judge", trial), "org/judge")
+        judges.append(make_judge(backend, options=options))
         return open_as(LocalJudge, folder, adapter="judge", model_args=args), judges[-1]
 
     yield make
