@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from rmbench.errors import RmbenchError
+from rmbench.evaluation.reasons import kind_of_reason
 from rmbench.types import Judged
 
 __all__ = ["AllFailedError", "refuse_all_failed"]
-
-_NUMBER = re.compile(r"\b\d[\d.,]*\b")
 
 
 class AllFailedError(RmbenchError):
@@ -31,12 +29,7 @@ def refuse_all_failed(task: str, model: str, rows: Sequence[Judged]) -> None:
     """
     if not rows or any(row.judgment.status != "failed" for row in rows):
         return
-    if len({_kind(row) for row in rows}) == 1:
+    if len({kind_of_reason(row) for row in rows}) == 1:
         first = rows[0]
         why = f"{model} failed on all {len(rows)} rows; the first, {first.id}: {first.judgment.error}"
         raise AllFailedError(task, why, len(rows))
-
-
-def _kind(row: Judged) -> str:
-    """The reason without what differs between rows that failed for the same one: their id, bytes asked for, seconds."""
-    return _NUMBER.sub("", row.judgment.error.replace(row.id, ""))

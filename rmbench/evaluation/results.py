@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class Results:
     skipped: tuple[Skipped, ...]
     out: str
     """The folder that holds the records."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Task id -> why rows of it failed or could not be parsed, the commonest reason of each."""
 
     def __repr__(self) -> str:
         values = ", ".join(f"{record.task.id}={_with_interval(headline(record))}" for record in self.records)
@@ -82,6 +84,7 @@ class Results:
             "results": list(self._rows()),
             "skipped": [{"task": item.task, "why": item.why} for item in self.skipped],
             "failed_rows": self.failed_rows,
+            "reasons": dict(self.reasons),
             "intransitive": [
                 {"task": record.task.id, **record.intransitive.model_dump()}
                 for record in self.records
@@ -135,7 +138,7 @@ class Results:
         if marks:
             yield line("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in marks.items()) + ".")
         for record in self.records:
-            yield from (line(f"{record.task.id}: {note}") for note in model_notes(record).values())
+            yield from (line(f"{record.task.id}: {note}") for note in self._notes(record))
         yield from (line(f"skipped {item.task}: {item.why}") for item in self.skipped)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
@@ -166,9 +169,13 @@ class Results:
                 if len(values) > len(self.records)
             ],
             common=common,
-            notes=[f"{record.task.id}: {note}" for record in self.records for note in model_notes(record).values()],
+            notes=[f"{record.task.id}: {note}" for record in self.records for note in self._notes(record)],
             scale_for=_scale_for,
         )
+
+    def _notes(self, record: Record) -> list[str]:
+        why = self.reasons.get(record.task.id)
+        return [*([why] if why else []), *model_notes(record).values()]
 
     def _common_flags(self) -> list[str]:
         shared = set.intersection(*(set(record.flags) for record in self.records)) if self.records else set()

@@ -17,6 +17,7 @@ from rmbench.evaluation.judging import judge_splits, with_reply_cache
 from rmbench.evaluation.objectives import facts_in_direction
 from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
+from rmbench.evaluation.reasons import reasons_of
 from rmbench.evaluation.results import Results, Skipped
 from rmbench.evaluation.rows import load_tasks, selected_tasks
 from rmbench.evaluation.session import Session, closing, open_session
@@ -137,6 +138,7 @@ def judge_tasks(
         progress.note(resolved)
     records: list[Record] = []
     skipped: list[Skipped] = []
+    reasons: dict[str, str] = {}
     with open_session(settings, facts, progress, opener) as session:
         probe = fit_probe(session) if fit_probe else None
         model = with_reply_cache(model, session.journal)
@@ -151,16 +153,19 @@ def judge_tasks(
             for line in loaded.notes:
                 progress.note(f"{task.id}: {line}")
             try:
-                records.append(_judge_task(task, loaded, for_task(model, task), session, identity, probe))
+                record, why = _judge_task(task, loaded, for_task(model, task), session, identity, probe)
             except AllFailedError as error:
                 if task.id in named:
                     raise
                 skipped.append(Skipped(task.id, error.why, error.rows))
+                continue
+            records.append(record)
+            reasons |= {task.id: why} if why else {}
         if not records and skipped:
             raise _no_task(skipped)
         session.journal.release()
     progress.end()
-    return Results(facts.name, settings.source, tuple(records), tuple(skipped), str(session.folder))
+    return Results(facts.name, settings.source, tuple(records), tuple(skipped), str(session.folder), reasons)
 
 
 def _no_task(skipped: Sequence[Skipped]) -> RmbenchError:
@@ -172,8 +177,8 @@ def _no_task(skipped: Sequence[Skipped]) -> RmbenchError:
 
 def _judge_task(
     task: Task, loaded: Loaded, model: Model, session: Session, identity: Identity, probe: Probe | None
-) -> Record:
-    """One task, from its rows to its written record."""
+) -> tuple[Record, str]:
+    """One task, from its rows to its written record, and why rows of it have no verdict."""
     from rmbench.evaluation.build_record import Stopwatch, make_record
     from rmbench.evaluation.prompts import prompt_digests
     from rmbench.metric_spec import is_linear
@@ -204,7 +209,7 @@ def _judge_task(
         record = record.model_copy(update={"probing": probe(rows)})
     headline = task.metrics[0]
     credits_ = {row.id: credit(row, headline).value for row in counted} if is_linear(headline) else None
-    return write(settings.out, record, [without_states(row) for row in rows], credits_)
+    return write(settings.out, record, [without_states(row) for row in rows], credits_), reasons_of(rows)
 
 
 def _note_unused_scores(task: Task, model: Model, progress: Progress) -> None:

@@ -35,7 +35,7 @@ class RetryPolicy:
     broken: float = 120.0
     """A server that has only failed for this long is dropped, after at least `broken_after` failures."""
     broken_after: int = 20
-    denied_after: int = 32
+    denied_after: int = 10
     """So many requests in a row whose key a server does not accept, after it accepted it, end the run."""
 
 

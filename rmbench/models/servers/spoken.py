@@ -44,7 +44,7 @@ def spoken(choice: Choice) -> Spoken:
         text, reasoning, refusal = _of_message(choice.message)
         called = not text and bool(choice.message.tool_calls)
     finish = _finish(choice)
-    if finish is None and (text is None or choice.error):
+    if finish is None and (choice.error or (text is None and not refusal and not called)):
         why = f": {error_message(choice.error)}" if choice.error else ""
         raise RetryableError(f"the response's choices[0] has no text in message.content and no finish_reason{why}")
     if finish in _BROKEN:

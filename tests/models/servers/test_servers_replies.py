@@ -26,9 +26,9 @@ def choice(**fields: Any) -> dict[str, Any]:
     return {"choices": [{"finish_reason": "stop", "message": {"content": "[[A]]"}, **fields}]}
 
 
-@pytest.mark.parametrize("finish", ["abort", "error", "content_filter", "tool_calls", None, 3])
+@pytest.mark.parametrize("finish", ["abort", "ERROR", "network_error", 3, {}])
 def test_a_text_that_was_not_finished_is_none(finish: Any) -> None:
-    with pytest.raises(RetryableError, match="not finished"):
+    with pytest.raises(RetryableError, match="finish_reason"):
         parse_reply(choice(finish_reason=finish))
 
 
@@ -42,8 +42,9 @@ def test_a_text_that_was_not_finished_is_none(finish: Any) -> None:
         {"choices": "x"},
         {"choices": [None]},
         choice(message=None),
-        choice(message={"content": [{"type": "text"}]}),
-        choice(message={"content": None}),
+        choice(message={"content": 5}),
+        choice(message={"content": [5]}),
+        choice(message={"content": None}, finish_reason=None),
     ],
 )
 def test_what_has_no_text_is_asked_again(data: Any) -> None:
@@ -199,3 +200,92 @@ def test_cost_is_by_the_million() -> None:
     assert usage.cost == 3 * (2.0 + 2.0)
     assert usage.summary(2) == "3 replies (2 retries), 3,000,000 prompt tokens, 750,000 completion tokens, cost 12.0000"
     assert Usage().cost is None
+
+
+@pytest.mark.parametrize(
+    ("finish", "read"),
+    [
+        ("eos", "stop"),
+        ("eos_token", "stop"),
+        ("STOP", "stop"),
+        ("end_turn", "stop"),
+        ("end", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "content_filter"),
+        ("content_filter", "content_filter"),
+        ("tool_calls", "tool_calls"),
+        ("Something else", "Something else"),
+    ],
+)
+def test_finish_reasons_are_read_in_every_spelling(finish: str, read: str) -> None:
+    assert parse_reply(choice(finish_reason=finish)).finish == read
+
+
+@pytest.mark.parametrize(
+    "data", [choice(finish_reason=None), choice(finish_reason=""), {"choices": [{"text": "[[A]]"}]}]
+)
+def test_a_text_without_a_finish_reason_is_taken_as_finished_and_counted(data: Any) -> None:
+    reply = parse_reply(data)
+    assert (reply.text, reply.finish, reply.remarks) == ("[[A]]", "stop", ("finish_assumed",))
+    assert parse_reply(choice()).remarks == ()
+
+
+def test_a_gateways_error_beside_a_text_is_asked_again() -> None:
+    with pytest.raises(RetryableError, match="Provider disconnected"):
+        parse_reply(choice(finish_reason="error", error={"code": 502, "message": "Provider disconnected"}))
+    with pytest.raises(RetryableError, match="Provider disconnected"):
+        parse_reply(choice(finish_reason=None, error={"message": "Provider disconnected"}))
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "reasoning"),
+    [
+        ({"content": [{"type": "text", "text": "[["}, {"type": "text", "text": "A]]"}]}, "[[A]]", ""),
+        ({"content": ["[[A]]"]}, "[[A]]", ""),
+        (
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "[[B]]?"}]},
+                    {"type": "text", "text": "[[A]]"},
+                ]
+            },
+            "[[A]]",
+            "[[B]]?",
+        ),
+        ({"content": [{"type": "reasoning", "text": "hm"}, {"type": "image_url"}, {"text": "[[A]]"}]}, "[[A]]", "hm"),
+        ({"content": "[[A]]", "reasoning": {"text": "hm"}}, "[[A]]", "hm"),
+        ({"content": "[[A]]", "reasoning_content": [{"type": "text", "text": "hm"}]}, "[[A]]", "hm"),
+        ({"content": "[[A]]", "reasoning": None, "reasoning_details": [{"text": "hm"}]}, "[[A]]", "hm"),
+        ({"content": "[[A]]", "reasoning": 5}, "[[A]]", ""),
+        ({"content": None}, "", ""),
+        ({}, "", ""),
+        ({"content": ""}, "", ""),
+    ],
+)
+def test_a_message_is_read_in_all_its_shapes(message: Any, text: str, reasoning: str) -> None:
+    reply = parse_reply(choice(message=message))
+    assert (reply.text, reply.reasoning, reply.finish) == (text, reasoning, "stop")
+
+
+@pytest.mark.parametrize("content", [None, "", [], [{"type": "refusal", "refusal": "I cannot"}]])
+def test_a_refusal_is_the_models_own_words(content: Any) -> None:
+    reply = parse_reply(choice(message={"content": content, "refusal": None if content else "I cannot"}))
+    assert (reply.text, reply.finish) == ("I cannot", "refusal")
+
+
+def test_a_tool_call_instead_of_a_text_is_named() -> None:
+    for finish in ("tool_calls", "stop", None):
+        message = {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": '{"winner": "A"}'}}]}
+        assert parse_reply(choice(message=message, finish_reason=finish)).finish == "tool_calls"
+
+
+def test_no_options_are_read_of_a_filtered_reply() -> None:
+    """And none are asked for again: what they lack is lacking for good."""
+    data = choice(finish_reason="content_filter", message={"content": None})
+    assert parse_option_logprobs(data, {"A": (7,), "B": (8,)}).finish == "content_filter"
+    top = parse_top_logprobs(data, ("A", "B"))
+    assert top is not None
+    assert top.finish == "content_filter"
