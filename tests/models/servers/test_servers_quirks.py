@@ -252,10 +252,10 @@ def test_an_account_that_is_used_up_ends_the_run_at_once(
 
 def test_an_error_with_status_200_is_read_by_its_code(judged: Any, stubs: Any) -> None:
     def answer(call: Any) -> Any:
-        error = {"message": "Provider returned error: upstream key is invalid", "code": 401}
+        error = {"message": "Provider returned error: flagged upstream", "code": 403}
         return "[[A]]" if stubs.is_trial(call) else {"error": error, "user_id": "u"}
 
-    with pytest.raises(RmbenchError, match="failed on all 10 rows.*status 401: Provider returned error: upstream"):
+    with pytest.raises(RmbenchError, match=r"failed on all 10 rows.*status 403: Provider returned error: flagged"):
         judged(server(stubs, answer))
     assert len(questions(judged, stubs)) == QUESTIONS
 
@@ -352,7 +352,7 @@ def test_a_model_of_another_name_is_an_error_where_there_is_one_model(judged: An
             return stubs.Answer({"data": [{"id": "qwen3-8b"}]})
         return stubs.Answer(stubs.chat("[[A]]"))
 
-    with pytest.raises(RmbenchError, match="serves 'qwen3-8b' and not 'm'.*served_name=qwen3-8b"):
+    with pytest.raises(RmbenchError, match=r"serves 'qwen3-8b' and not 'm'.*served_name=qwen3-8b"):
         judged(answer)
     done = judged(answer, model_args={"served_name": "qwen3-8b"})
     assert done.records[0].model.name == "m"
@@ -376,7 +376,12 @@ def test_an_address_may_end_in_the_route(judged: Any, stubs: Any, suffix: str) -
 
 
 def test_a_refused_length_says_how_to_set_another(judged: Any, stubs: Any) -> None:
-    stub = refusing(stubs, "max_tokens", "max_tokens is too large: 2048", when=lambda value: value > 1024)
-    with pytest.raises(RmbenchError, match="max_tokens is too large.*--model-args max_tokens=N"):
+    def answer(call: Any) -> Any:
+        if max(call.body.get("max_tokens", 0), call.body.get("max_completion_tokens", 0)) > 1024:
+            return stubs.Answer({"error": {"message": "max_tokens is too large: 2048"}}, 400)
+        return "[[A]]"
+
+    stub = server(stubs, answer)
+    with pytest.raises(RmbenchError, match=r"max_tokens is too large.*--model-args max_tokens=N"):
         judged(stub)
     assert judged(stub, model_args={"max_tokens": "1024"}).records[0].counts.judged == ROWS
