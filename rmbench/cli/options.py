@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,34 @@ def _click_option(name: str, *, required: bool) -> Callable[[Command], Command]:
 
 
 def _parse_pairs(context: click.Context, parameter: click.Parameter, items: Iterable[str]) -> dict[str, str]:
-    """`k=v` settings, repeated or joined by commas, as a mapping."""
+    """`k=v` settings, repeated or joined by commas, as a mapping. What follows a dot in a key stays as it is."""
     pairs: dict[str, str] = {}
-    for item in ",".join(items).split(","):
-        if not item.strip():
-            continue
+    for item in _settings_in(",".join(items).split(",")):
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
             raise click.BadParameter(f"{item!r} is not of the form key=value.", context, parameter)
-        pairs[key.strip().replace("-", "_")] = value.strip()
+        first, dot, inner = key.strip().partition(".")
+        pairs[first.replace("-", "_") + dot + inner] = value.strip()
     return pairs
+
+
+def _settings_in(pieces: Sequence[str]) -> Iterator[str]:
+    """The settings of a text that was split at its commas, those inside a JSON list or object put back."""
+    at = 0
+    while at < len(pieces):
+        end = next((end for end in range(at + 1, len(pieces) + 1) if _is_json(",".join(pieces[at:end]))), at + 1)
+        if item := ",".join(pieces[at:end]).strip():
+            yield item
+        at = end
+
+
+def _is_json(item: str) -> bool:
+    """Whether a setting's value is a whole JSON list or object; true of values that begin as none."""
+    value = item.partition("=")[2].strip()
+    if not value.startswith(("[", "{")):
+        return True
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        return False
+    return True

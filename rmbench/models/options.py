@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -137,7 +138,14 @@ def _converted(kind: Any, value: Any) -> Any:
         )
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         return None
-    return {key: str(each).lower() if isinstance(each, bool) else str(each) for key, each in value.items()}
+    return {key: _text_of(each) for key, each in value.items()}
+
+
+def _text_of(value: Any) -> str:
+    """A setting's value as the command line takes it."""
+    if isinstance(value, bool | None):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, Mapping | list | tuple) else str(value)
 
 
 def _digest(content: bytes) -> str:

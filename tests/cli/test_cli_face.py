@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from rmbench.cli import cli
+from rmbench.cli.options import _parse_pairs
 from rmbench.cli.words import normalize_option
 from tests._make import exit_code
 
@@ -58,6 +59,14 @@ def test_an_unknown_task_names_the_nearest(capsys: pytest.CaptureFixture[str]) -
 def test_an_unknown_fake_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("run", "--model", "fake:oracel", "--tasks", "rm-bench", "--source", "sample") == 2
     assert "oracle" in capsys.readouterr().err
+
+
+def test_model_args_may_hold_json() -> None:
+    """Commas inside a JSON value part no settings, and what follows a dot in a key stays as it is."""
+    items = ['a-b=1,extra_body.x-y={"a": [1, 2], "b": 3},c=[4, 5]', "d=[unclosed", "e=6"]
+    assert _parse_pairs(None, None, items) == {  # type: ignore[arg-type]
+        "a_b": "1", "extra_body.x-y": '{"a": [1, 2], "b": 3}', "c": "[4, 5]", "d": "[unclosed", "e": "6",
+    }  # fmt: skip
 
 
 def test_model_args_must_be_pairs(capsys: pytest.CaptureFixture[str]) -> None:

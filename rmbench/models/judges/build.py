@@ -7,6 +7,7 @@ import json
 
 from rmbench.models.judges.declaration import JudgeProtocol, load_protocol, read_template
 from rmbench.models.judges.prompt import Prompt
+from rmbench.models.judges.request_fields import is_nested, recorded_fields
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.judges.settings import JUDGE_ARGS, MAX_REPLY, JudgeSettings, judge_settings
 from rmbench.models.options import OpenOptions
@@ -38,7 +39,7 @@ def make_judge(
         RmbenchError: an unknown protocol, or an argument that does not fit it.
     """
     options = options or OpenOptions()
-    args = {key: value for key, value in options.model_args.items() if key in JUDGE_ARGS}
+    args = {key: value for key, value in options.model_args.items() if key in JUDGE_ARGS or is_nested(key)}
     declared = load_protocol(args.get("protocol", protocol))
     settings = judge_settings(declared, args)
     declared = declared.with_templates(system=settings.system, prompt=settings.prompt)
@@ -80,11 +81,13 @@ def _record_settings(
         "unparsed": None if settings.unparsed == "task" else settings.unparsed,
         "parser": settings.parser,
         "marks": settings.marks,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
+        "temperature": "none" if settings.temperature is None else settings.temperature,
+        "top_p": "none" if settings.top_p is None else settings.top_p,
         "max_tokens": settings.max_tokens,
         "max_reply": settings.max_reply,
         "repetition_penalty": declared.sampling.repetition_penalty,
         # Only where it matters, so that the others' fingerprints, and with them their cached replies, stay.
         **({"min_option_mass": settings.min_option_mass} if declared.verdict.options else {}),
+        **({} if settings.seed == "run" else {"seed": "none" if settings.seed is None else settings.seed}),
+        **recorded_fields(settings.fields),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -126,7 +127,8 @@ class JudgeResponder:
             settings.max_tokens,
             declared.repetition_penalty,
             declared.stop,
-            self._seed(question.name),
+            self._seed(question.name) if settings.seed == "run" else settings.seed,
+            json.dumps(settings.fields, sort_keys=True) if settings.fields else "",
         )
         return replace(question, sampling=sampling)
 

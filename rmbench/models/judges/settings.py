@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.parsers import PARSERS
+from rmbench.models.judges.request_fields import NESTED, is_nested, nested_fields
 from rmbench.validation import validated
 
 __all__ = ["JUDGE_ARGS", "JudgeSettings", "judge_settings"]
@@ -20,6 +21,8 @@ MAX_REPLY = 1 << 18
 """Default of `max_reply`: about 65,000 tokens of English."""
 MIN_OPTION_MASS = 0.5
 """Default of `min_option_mass`."""
+_SIMPLE = ("top_k", "min_p", "reasoning_effort")
+"""Settings that are fields of a request's body by their own names, where they are given."""
 
 
 class JudgeSettings(BaseModel):
@@ -43,15 +46,36 @@ class JudgeSettings(BaseModel):
     marks: Literal["quoted", "raw"] = "quoted"
     parser: str = "rmbench"
     """"rmbench", or an upstream parser's name."""
-    temperature: float = Field(ge=0, le=100)
-    top_p: float = Field(gt=0, le=1)
+    temperature: float | None = Field(ge=0, le=100)
+    top_p: float | None = Field(gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    """None, "none" on the command line, of these four: the field is left out of requests, so that the server's own
+    default holds."""
+    seed: Literal["run"] | Annotated[int, Field(ge=0, lt=2**63)] | None = "run"
+    """"run": a function of the run's seed and the question; a number is sent with every request, None leaves it out."""
     max_tokens: int = Field(ge=1)
+    reasoning_effort: str | None = Field(default=None, pattern=r"^[\w.-]{1,40}$")
+    chat_template_kwargs: Mapping[str, Any] = Field(default={})
+    extra_body: Mapping[str, Any] = Field(default={})
+    """Further fields of requests; see `rmbench.models.judges.request_fields`."""
     max_reply: int = Field(default=MAX_REPLY, ge=1)
     """Characters of a reply that are read and kept, and as many of its reasoning; a longer reply is unparsed."""
     tournament: bool = False
     min_option_mass: float = Field(default=MIN_OPTION_MASS, ge=0, le=1)
     """The share of the whole probability that a protocol's options hold at least; below it a verdict is unparsed."""
     unparsed: float | Literal["task"]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Further fields of each request's body."""
+        own = {name: getattr(self, name) for name in (*_SIMPLE, "chat_template_kwargs")}
+        return {name: value for name, value in own.items() if value not in (None, {})} | dict(self.extra_body)
+
+    @field_validator("temperature", "top_p", "top_k", "min_p", "seed", "reasoning_effort", mode="before")
+    @classmethod
+    def _may_be_left_out(cls, value: object) -> object:
+        return None if isinstance(value, str) and value.lower() == "none" else value
 
     @field_validator("unparsed", mode="before")
     @classmethod
@@ -66,7 +90,7 @@ class JudgeSettings(BaseModel):
 
 
 JUDGE_ARGS = tuple(JudgeSettings.model_fields)
-"""`--model-args` of every judge."""
+"""`--model-args` of every judge; those of `request_fields.NESTED` hold others behind a dot."""
 
 
 def judge_settings(declared: JudgeProtocol, args: Mapping[str, str]) -> JudgeSettings:
@@ -79,13 +103,19 @@ def judge_settings(declared: JudgeProtocol, args: Mapping[str, str]) -> JudgeSet
         "max_tokens": declared.sampling.max_tokens,
         "unparsed": declared.unparsed,
     }
-    settings = validated(JudgeSettings, {**defaults, **args}, "--model-args")
+    given: dict[str, object] = {key: value for key, value in args.items() if not is_nested(key)}
+    given |= {name: nested_fields(args, name) for name in NESTED}
+    settings = validated(JudgeSettings, {**defaults, **given}, "--model-args")
     votes, options = settings.votes, declared.verdict.options
     if votes > 1 and options:
         raise RmbenchError(f"--model-args votes={votes}: {declared.name} asks for probabilities, drawn once.")
     if votes > 1 and settings.temperature == 0:
         raise RmbenchError(
             f"--model-args votes={votes}: at temperature 0 every vote is the same; set temperature=... too."
+        )
+    if votes > 1 and isinstance(settings.seed, int):
+        raise RmbenchError(
+            f"--model-args votes={votes}: with seed={settings.seed} every vote is the same; leave it out."
         )
     if "min_option_mass" in args and not options:
         raise RmbenchError(f"--model-args min_option_mass: {declared.name} asks for no probabilities.")

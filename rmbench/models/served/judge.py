@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.card import Card
 from rmbench.models.judges.build import DEFAULT_PROTOCOL, make_judge
+from rmbench.models.judges.request_fields import is_nested
 from rmbench.models.judges.responder import JudgeResponder
+from rmbench.models.judges.settings import JUDGE_ARGS
+from rmbench.models.options import OpenOptions
 from rmbench.models.served.request import ServerRequest
 from rmbench.models.servers.backend import ServerBackend
 from rmbench.models.servers.batch_files import BatchWriterBackend, read_responses
@@ -72,10 +77,22 @@ def _batch_capabilities(request: ServerRequest) -> Capabilities:
     return Capabilities.of_batch(structured=bool(request.settings.constrain))
 
 
+def _with_card(options: OpenOptions, card: Card | None) -> OpenOptions:
+    """The user's settings, and those of the card that the user does not give."""
+    of_card = {} if card is None else {key: value for key, value in card.settings.items() if key != "protocol"}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in of_card.items()}
+    for key in texts:
+        if card is not None and key not in JUDGE_ARGS and not is_nested(key):
+            raise RmbenchError(
+                f'{card.path}: key "settings": a judge has no setting {key!r}.{did_you_mean(key, JUDGE_ARGS)}'
+            )
+    return replace(options, model_args={**texts, **options.model_args})
+
+
 def _judge(request: ServerRequest, backend: Backend, card: Card | None = None, why: str = "") -> JudgeResponder:
     protocol = DEFAULT_PROTOCOL if card is None else str(card.settings.get("protocol", DEFAULT_PROTOCOL))
     why = why or f"--model {request.kind}: asks it for verdicts"
-    judge = make_judge(backend, protocol, request.options, why=why)
+    judge = make_judge(backend, protocol, _with_card(request.options, card), why=why)
     if card is None:
         return judge
     facts = replace(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.checkpoint.opening import CARD_ARGS
+from rmbench.models.judges.request_fields import is_nested
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.judges.settings import JUDGE_ARGS
 from rmbench.models.options import OpenOptions
@@ -58,7 +59,7 @@ def _settings(kind: str, args: Mapping[str, str]) -> BackendSettings:
     own = BackendSettings.model_fields
     known = (*own, *CARD_ARGS) if kind == "served" else (*own, *JUDGE_ARGS, *(CARD_ARGS if kind == "vllm" else ()))
     for key in args:
-        if key not in known:
+        if key not in known and not (kind != "served" and is_nested(key)):
             raise RmbenchError(
                 f"--model-args: {kind}: has no setting {key!r} (it has {', '.join(known)}).{did_you_mean(key, known)}"
             )

@@ -89,7 +89,7 @@ class ServerBackend:
 
     @cached_property
     def _tokenizer(self) -> ServerTokenizer:
-        return ServerTokenizer(self.client, self.model)
+        return ServerTokenizer(self.client, self.model, self.capabilities)
 
     def _text(self, question: Question) -> Reply:
         path, fields = structured_output(question.grammar, self.capabilities)

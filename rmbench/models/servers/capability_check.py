@@ -37,6 +37,7 @@ from rmbench.models.servers.requests import (
     schema_field,
     structured_output,
     text_request,
+    tokenize_chat_body,
 )
 from rmbench.models.servers.served_name import check_name, listing
 from rmbench.models.servers.wire import Answer, read
@@ -171,8 +172,7 @@ class _Check:
 
     def _token_ids(self, found: Capabilities) -> tuple[int, ...]:
         """The ids of the messages, if /tokenize and a chat return the same ones."""
-        messages = text_request(self.model, self._chat, found)[1]["messages"]
-        body = {"model": self.model, "messages": messages}
+        body = tokenize_chat_body(self.model, self._chat, found)
         ids = self._optional(
             lambda: self.client.post(TOKENIZE, body, parse_tokens, self.server, _OPTIONAL_ATTEMPTS, optional=True)
         )

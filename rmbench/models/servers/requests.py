@@ -132,10 +132,10 @@ def tokenize_text_body(model: str, text: str, *, special: bool) -> dict[str, Any
     return {"model": model, "prompt": text, "add_special_tokens": special}
 
 
-def tokenize_chat_body(model: str, question: Question) -> dict[str, Any]:
+def tokenize_chat_body(model: str, question: Question, capabilities: Capabilities) -> dict[str, Any]:
     """The body that tokenizes a question as its chat would be."""
-    body = chat_body(model, question)
-    keys = ("model", "messages", "add_generation_prompt", "continue_final_message")
+    body = chat_body(model, question, capabilities)
+    keys = ("model", "messages", "add_generation_prompt", "continue_final_message", "chat_template_kwargs")
     return {key: body[key] for key in keys if key in body}
 
 

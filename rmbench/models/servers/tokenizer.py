@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rmbench.errors import RmbenchError
+from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.generation import Question
 from rmbench.models.servers.option_probs import single_tokens, spellings
@@ -22,6 +23,8 @@ class ServerTokenizer:
 
     client: Client
     model: str
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    """Of which a chat's messages depend on `system`."""
     _options: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _begin: tuple[int, ...] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,7 +58,7 @@ class ServerTokenizer:
         """The tokens of a question's prompt. A raw one gets the special tokens that the tokenizer puts first exactly
         once, whether or not its text spells them too."""
         if not question.raw:
-            return self.client.post(TOKENIZE, tokenize_chat_body(self.model, question), parse_tokens)
+            return self.client.post(TOKENIZE, tokenize_chat_body(self.model, question, self.capabilities), parse_tokens)
         with self._lock:
             if self._begin is None:
                 bare, whole = self._text("a", special=False), self._text("a", special=True)

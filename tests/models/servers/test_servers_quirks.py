@@ -385,3 +385,21 @@ def test_a_refused_length_says_how_to_set_another(judged: Any, stubs: Any) -> No
     with pytest.raises(RmbenchError, match=r"max_tokens is too large.*--model-args max_tokens=N"):
         judged(stub)
     assert judged(stub, model_args={"max_tokens": "1024"}).records[0].counts.judged == ROWS
+
+
+def test_fields_of_the_users_are_sent_in_trials_and_questions(judged: Any, stubs: Any) -> None:
+    args = {"chat_template_kwargs.enable_thinking": "false", "extra_body.provider": '{"order": ["a"]}', "top_k": "5"}
+    done = judged(server(stubs, lambda _: "[[A]]"), model_args=args)
+    chats = [call for call in judged.stub.calls if call.path.endswith("completions")]
+    for call in (chats[1], *questions(judged, stubs)):
+        assert call.body["chat_template_kwargs"] == {"enable_thinking": False}
+        assert (call.body["provider"], call.body["top_k"]) == ({"order": ["a"]}, 5)
+    assert settings_of(done)["provider.order"] == '["a"]'
+
+
+def test_a_field_of_the_users_that_is_refused_is_an_error(judged: Any, stubs: Any) -> None:
+    """It is not left out: the user asked for it."""
+    stub = refusing(stubs, "reasoning_effort", "Unknown parameter: reasoning_effort")
+    with pytest.raises(RmbenchError, match=r"answers a plain request to m, but not the judge's: .*reasoning_effort"):
+        judged(stub, model_args={"reasoning_effort": "low"})
+    assert not questions(judged, stubs)
