@@ -63,6 +63,8 @@ def _click_option(name: str, *, required: bool) -> Callable[[Command], Command]:
         more |= {"metavar": f"[{'|'.join(facts.choices)}]"}
     elif kind is int:
         more |= {"type": int if facts.minimum is None else click.IntRange(min=facts.minimum), "metavar": "N"}
+    elif kind is float:
+        more |= {"type": click.FloatRange(min=facts.minimum)}
     elif kind is Path:
         more |= {"type": click.Path(path_type=Path, exists=facts.exists, dir_okay=not facts.exists)}
     elif facts.parse is None and kind in (tuple, Mapping):

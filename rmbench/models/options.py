@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
@@ -38,6 +38,7 @@ DTYPES = {"float32": ("fp32", "float"), "bfloat16": ("bf16",), "float16": ("fp16
 _EXPECTED = {
     bool: "True or False",
     int: "a whole number",
+    float: "a number",
     str: "a text",
     Path: "a path",
     tuple: "a text or several",
@@ -129,6 +130,8 @@ def _converted(kind: Any, value: Any) -> Any:
         return value if isinstance(value, bool) else None
     if kind is int:
         return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if kind is float:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
     if kind in (str, Path):
         return kind(value) if isinstance(value, str | os.PathLike) else None
     if kind is tuple:
@@ -180,6 +183,9 @@ class OpenArguments(TypedDict, total=False):
     model_args: Mapping[str, Any]
     base_url: str | Sequence[str]
     api_key_env: str | None
+    query: str | Sequence[str]
+    header_env: str | Sequence[str]
+    max_cost: float | None
     vllm_bin: Path | str | None
     requests_out: Path | str | None
     responses_in: Path | str | None
@@ -221,6 +227,27 @@ class OpenOptions:
     )
     api_key_env: str | None = option(
         None, "Variable with the servers' key. [default: OPENAI_API_KEY]", metavar="NAME", servers=True
+    )
+    query: tuple[str, ...] = option(
+        (),
+        "Query of each request to servers, such as api-version=2024-10-21; repeat for several.",
+        metavar="KEY=VALUE",
+        servers=True,
+    )
+    header_env: tuple[str, ...] = option(
+        (),
+        "Header of requests to servers and the variable that holds its value, such as api-key=AZURE_KEY; repeat for "
+        "several.",
+        metavar="HEADER=NAME",
+        servers=True,
+    )
+    max_cost: float | None = option(
+        None,
+        "End the run where its replies have cost this much, at the prices price_in and price_out of --model-args.",
+        commands=("run",),
+        metavar="AMOUNT",
+        minimum=0,
+        servers=True,
     )
     vllm_bin: Path | None = option(None, "The vllm program. [default: $RMBENCH_VLLM, else on the PATH]", servers=True)
     requests_out: Path | None = option(

@@ -52,7 +52,8 @@ def _at_servers(request: ServerRequest) -> JudgeResponder:
     check_protocol(request, request.name, None)
     client = request.client(request.options.base_url)
     with closed_on_error(client):
-        return judge_at(request, client, request.settings.served_name or request.name, request.name)
+        model = request.settings.served_name or request.name
+        return judge_at(request, client, model, request.name, extra_settings=request.recorded)
 
 
 def _settings(kind: str, args: Mapping[str, str]) -> BackendSettings:
@@ -78,6 +79,11 @@ def _check_options(request: ServerRequest) -> None:
     takes_url = not files and kind in ("openai", "served")
     if takes_url and not options.base_url:
         raise RmbenchError(f"--model {kind}:{request.name} needs --base-url, the server's address; it may be repeated.")
+    if options.max_cost is not None and (files or kind not in ("openai", "vllm")):
+        raise RmbenchError(f"--max-cost goes with judges at servers, openai: and vllm: models, not {kind}:.")
+    for flag, given in {"--query": options.query, "--header-env": options.header_env}.items():
+        if given and not takes_url:
+            raise RmbenchError(f"{flag} goes with --base-url, to openai: and served: models.")
     if options.base_url and not takes_url:
         raise RmbenchError(
             f"--base-url goes with --model openai:NAME or served:MODEL, which use a running server, not {kind}:."

@@ -61,7 +61,7 @@ def _scalar_at_servers(request: ServerRequest, opening: Opening) -> ServedScorer
     text, pad = encoder_of(opening)
     client = request.client(request.options.base_url)
     with closed_on_error(client):
-        return open_scorer(opening, text, pad, client, {}, request.settings.served_name)
+        return open_scorer(opening, text, pad, client, request.recorded, request.settings.served_name)
 
 
 def _scalar_started(request: ServerRequest, opening: Opening) -> ServedScorer:

@@ -68,6 +68,7 @@ class ServerBackend:
 
     def ask(self, question: Question) -> Reply:
         """See `Backend.ask`."""
+        self.usage.check(self.name)
         try:
             reply = self._option_logprobs(question) if question.grammar.options else None
             reply = reply or self._text(question)

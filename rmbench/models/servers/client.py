@@ -39,6 +39,7 @@ class Client:
         key: ApiKey,
         *,
         policy: RetryPolicy | None = None,
+        query: str = "",
         note: Callable[[str], None] = silent,
         diagnostics: Callable[[], str] = str,
     ) -> None:
@@ -47,6 +48,7 @@ class Client:
             base_urls: at least one; see `parse_base_url`.
             key: sent to every one of them.
             policy: time-outs and retries.
+            query: of each request, encoded, such as "api-version=1".
             note: called with a line when a server is dropped, from another thread.
             diagnostics: returns more for the error when no server is left, such as the end of a log.
 
@@ -60,7 +62,7 @@ class Client:
         """Attempts after the first ones, of all requests."""
         servers = tuple(parse_base_url(url) for url in dict.fromkeys(base_urls))
         self._pool = ServerPool(servers, self.policy)
-        self._transport = Transport(key, self.policy, proxies=not all(map(is_local, servers)))
+        self._transport = Transport(key, self.policy, proxies=not all(map(is_local, servers)), query=query)
         self._note, self._diagnostics = note, diagnostics
         self._closed = False
         self._closing = threading.Lock()

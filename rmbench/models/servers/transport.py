@@ -41,9 +41,10 @@ class Transport:
     the time of fully asynchronous ones, and with many requests in flight that time is the bottleneck.
     """
 
-    def __init__(self, key: ApiKey, policy: RetryPolicy, *, proxies: bool) -> None:
-        """`proxies`: whether the environment's proxies are used."""
+    def __init__(self, key: ApiKey, policy: RetryPolicy, *, proxies: bool, query: str = "") -> None:
+        """`proxies`: whether the environment's proxies are used; `query`: of each request, encoded."""
         self._key, self._policy, self._proxies = key, policy, proxies
+        self._query = f"?{query}" if query else ""
         self._tls = ssl.create_default_context()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="judge-request")
         self._routes: dict[str, Route] = {}
@@ -93,7 +94,7 @@ class Transport:
         connection = self._take(route)
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **self._key.headers}
         work = asyncio.get_running_loop().run_in_executor(
-            self._threads, connection.exchange, request.method, urlsplit(url).path, request.body, headers
+            self._threads, connection.exchange, request.method, urlsplit(url).path + self._query, request.body, headers
         )
         try:
             response = await work

@@ -5,7 +5,15 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-__all__ = ["Usage"]
+from rmbench.errors import RmbenchError
+
+__all__ = ["CostLimitError", "Usage"]
+
+
+class CostLimitError(RmbenchError):
+    """The run has cost as much as the user allows."""
+
+    exit_code = 3
 
 
 @dataclass(slots=True)
@@ -16,6 +24,8 @@ class Usage:
     """Of a million prompt tokens, in any currency."""
     price_out: float = 0.0
     """Of a million completion tokens."""
+    most: float | None = None
+    """The cost at which no more questions are asked."""
     replies: int = 0
     uncounted: int = 0
     """Replies of which the server gives no numbers of tokens."""
@@ -36,6 +46,18 @@ class Usage:
         with self._lock:
             self.prompt_tokens += prompt_tokens
             self.answer_tokens += answer_tokens
+
+    def check(self, name: str) -> None:
+        """Raise CostLimitError where the next question must not be asked."""
+        if self.most is None:
+            return
+        if self.uncounted:
+            raise CostLimitError(f"{name}: --max-cost: the server does not say how many tokens its replies take.")
+        if self.cost is not None and self.cost >= self.most:
+            raise CostLimitError(
+                f"{name}: --max-cost {self.most:g} is reached: {self.cost:,.4f} for {self.replies:,} replies. They are "
+                "kept; the same command goes on with the rest, and counts its cost anew."
+            )
 
     @property
     def tokens(self) -> int:

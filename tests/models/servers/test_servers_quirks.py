@@ -403,3 +403,81 @@ def test_a_field_of_the_users_that_is_refused_is_an_error(judged: Any, stubs: An
     with pytest.raises(RmbenchError, match=r"answers a plain request to m, but not the judge's: .*reasoning_effort"):
         judged(stub, model_args={"reasoning_effort": "low"})
     assert not questions(judged, stubs)
+
+
+def azure(stubs: Any) -> Any:
+    """The classic routes: a version of the API in the query, the key in a header of its own, no list of models."""
+
+    def answer(call: Any) -> Any:
+        path, _, query = call.path.partition("?")
+        if call.headers.get("api-key") != "az-secret-4711" or "Authorization" in call.headers:
+            return stubs.Answer({"error": {"message": "Access denied due to invalid subscription key"}}, 401)
+        if query != "api-version=2024-10-21&x=a+b" or path != "/openai/deployments/d/chat/completions":
+            return stubs.Answer({"error": {"message": f"Resource not found: {call.headers['api-key']}"}}, 404)
+        return stubs.Answer(stubs.chat("[[A]]"))
+
+    return answer
+
+
+def test_classic_azure_is_reached_by_a_query_and_a_header(
+    judged: Any, stubs: Any, serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_KEY", "az-secret-4711")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another-service")
+    url = serve(azure(stubs)).url.removesuffix("/v1") + "/openai/deployments/d/chat/completions"
+    args = {"source": "sample", "base_url": url, "out": tmp_path, "header_env": "api-key=AZURE_KEY"}
+    done = run("openai:m", "judgebench", query=("api-version=2024-10-21", "x=a b"), **args)
+    assert done.records[0].counts.judged == ROWS
+    assert settings_of(done)["query"] == "api-version=2024-10-21, x=a b"
+    with pytest.raises(RmbenchError) as caught:
+        run("openai:m", "judgebench", query="api-version=1", **args)
+    assert "Resource not found: ***" in str(caught.value)
+    kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"az-secret" not in kept
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"query": "api-version"}, "expected KEY=VALUE"),
+        ({"query": "subscription-key=x"}, "secrets go by --header-env"),
+        ({"header_env": "api-key"}, "takes HEADER=NAME"),
+        ({"header_env": "api key=X"}, "takes HEADER=NAME"),
+        ({"header_env": "Host=X"}, "requests set this header themselves"),
+        ({"header_env": "api-key=NOT_SET_ANYWHERE"}, "the variable is not set"),
+        ({"max_cost": 1.0}, "--max-cost needs prices"),
+    ],
+)
+def test_what_addresses_a_server_is_checked_before_it_is_asked(
+    judged: Any, stubs: Any, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(RmbenchError, match=said):
+        judged(server(stubs, lambda _: "[[A]]"), **options)
+    assert not judged.stub.calls
+
+
+def test_a_run_ends_at_its_cost_and_goes_on_where_it_stopped(judged: Any, stubs: Any) -> None:
+    """A reply takes 10 and 2 tokens: 12 at these prices."""
+    prices = {"price_in": "1000000", "price_out": "1000000"}
+    answers = server(stubs, lambda _: "[[A]]")
+    asked: list[str] = []
+    with pytest.raises(
+        RmbenchError, match=r"--max-cost 70 is reached: 72\.0000 for 6 replies.*the same command"
+    ) as end:
+        judged(answers, model_args=prices, max_cost=70, window=1)
+    assert end.value.exit_code == 3
+    asked += [json.dumps(call.body) for call in questions(judged, stubs)]
+    assert len(asked) == 6
+    done = judged(answers, model_args=prices, max_cost=1000, window=1)
+    asked += [json.dumps(call.body) for call in questions(judged, stubs)]
+    assert done.records[0].counts.judged == ROWS
+    assert len(asked) == len(set(asked)) == QUESTIONS
+
+
+def test_a_cost_that_cannot_be_known_ends_the_run(judged: Any, stubs: Any) -> None:
+    answers = server(stubs, lambda _: {**stubs.chat("[[A]]"), "usage": None})
+    with pytest.raises(RmbenchError, match="does not say how many tokens"):
+        judged(answers, model_args={"price_in": "1"}, max_cost=1.0, window=1)
+    assert len(questions(judged, stubs)) == 1
+    judged(answers)
+    assert any("the server does not say how many tokens they took" in line for line in judged.notes)
