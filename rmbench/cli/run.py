@@ -15,8 +15,13 @@ __all__ = ["run"]
 @model_option
 @tasks_option
 @add_options("run")
+@click.option(
+    "--budgets",
+    metavar="[SETTING=]N,...",
+    help="Run a judge at each of these thinking budgets, by default its max_tokens; print what each buys and costs.",
+)
 @json_option
-def run(as_json: bool, **options: Any) -> None:
+def run(as_json: bool, budgets: str | None, **options: Any) -> None:
     """Judge preference benchmarks with a reward model.
 
     Writes a record per task to OUT; the same command resumes a stopped run. Exit code 0: every row was judged; 2: bad
@@ -38,6 +43,9 @@ def run(as_json: bool, **options: Any) -> None:
 
     if not options["tasks"] and not options["data"]:
         raise RmbenchError("name tasks by --tasks (`rmbench tasks` lists them), or rows of your own by --data.")
+    if budgets is not None:
+        _run_budgets(budgets, options, as_json=as_json)
+        return
     with progress_for(error_console()) as progress:
         results = run_tasks(progress=progress, command=command_line(), **options)
     if as_json:
@@ -46,3 +54,24 @@ def run(as_json: bool, **options: Any) -> None:
         print_rich(results)
         echo(f"{'records' if options['requests_out'] is None else 'questions'}: {results.out}")
     exit_on_failed_rows(results)
+
+
+def _run_budgets(budgets: str, options: dict[str, Any], *, as_json: bool) -> None:
+    from rmbench.cli.output import echo_json, error_console, exit_on_failed_rows, print_rich
+    from rmbench.errors import RmbenchError
+    from rmbench.evaluation.budgets import Budgets, run_budgets
+    from rmbench.evaluation.progress import progress_for
+
+    if options["requests_out"] is not None or options["responses_in"] is not None:
+        raise RmbenchError("--budgets asks a server; it goes with neither --requests-out nor --responses-in.")
+    named = Budgets.of(budgets)
+    with progress_for(error_console()) as progress:
+        curve = run_budgets(
+            options.pop("model"), options.pop("tasks"), named, progress=progress, command=command_line(), **options
+        )
+    if as_json:
+        echo_json(curve.to_dict())
+    else:
+        print_rich(curve)
+    for _, results in curve.points:
+        exit_on_failed_rows(results)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from rmbench.models.servers.option_probs import OPTIONS_AS_TEXT
 from rmbench.types import Judged
 
 __all__ = ["kind_of_reason", "reasons_of"]
@@ -13,10 +15,18 @@ __all__ = ["kind_of_reason", "reasons_of"]
 _NUMBER = re.compile(r"\b\d[\d.,]*\b")
 
 
-def reasons_of(rows: Sequence[Judged]) -> str:
+def reasons_of(rows: Sequence[Judged], remarks: Mapping[str, int] = MappingProxyType({})) -> str:
     """One line such as "3 of 10 rows failed: status 403: flagged; 2 of 10 rows unparsed: the reply is empty"; "" where
-    every row has a verdict. Where a status has several reasons the commonest is given, with how many rows have it."""
+    every row has a verdict of the kind that was asked for. Where a status has several reasons the commonest is given,
+    with how many rows have it.
+
+    Args:
+        rows: the judged rows.
+        remarks: what was counted of their judge's replies, as in `Judging`.
+    """
     parts = []
+    if as_text := remarks.get(OPTIONS_AS_TEXT, 0):
+        parts.append(f"{as_text:,} verdicts were read from text: the server gives no probabilities of the options")
     for status in ("failed", "unparsed"):
         kinds: defaultdict[str, list[Judged]] = defaultdict(list)
         for row in rows:

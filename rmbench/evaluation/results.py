@@ -51,6 +51,10 @@ class Results:
     """The folder that holds the records."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Task id -> why rows of it failed or could not be parsed, the commonest reason of each."""
+    tokens: int = 0
+    """Read and written by the judge's replies in this run; 0 for other models."""
+    cost: float | None = None
+    """Of these tokens, where prices are known."""
 
     def __repr__(self) -> str:
         values = ", ".join(f"{record.task.id}={_with_interval(headline(record))}" for record in self.records)

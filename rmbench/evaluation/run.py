@@ -165,7 +165,20 @@ def judge_tasks(
             raise _no_task(skipped)
         session.journal.release()
     progress.end()
-    return Results(facts.name, settings.source, tuple(records), tuple(skipped), str(session.folder), reasons)
+    tokens, cost = _spent(model)
+    return Results(
+        facts.name, settings.source, tuple(records), tuple(skipped), str(session.folder), reasons, tokens, cost
+    )
+
+
+def _spent(model: Model) -> tuple[int, float | None]:
+    """Tokens that the model's replies took, and their cost where prices are known."""
+    from rmbench.evaluation.ensemble import members_of
+    from rmbench.models.abilities import Metered
+
+    spent = [member.spent() for member in members_of(model) if isinstance(member, Metered)]
+    costs = [cost for _, cost in spent if cost is not None]
+    return sum(tokens for tokens, _ in spent), sum(costs) if costs else None
 
 
 def _no_task(skipped: Sequence[Skipped]) -> RmbenchError:
@@ -209,7 +222,9 @@ def _judge_task(
         record = record.model_copy(update={"probing": probe(rows)})
     headline = task.metrics[0]
     credits_ = {row.id: credit(row, headline).value for row in counted} if is_linear(headline) else None
-    return write(settings.out, record, [without_states(row) for row in rows], credits_), reasons_of(rows)
+    return write(settings.out, record, [without_states(row) for row in rows], credits_), reasons_of(
+        rows, judging.remarks
+    )
 
 
 def _note_unused_scores(task: Task, model: Model, progress: Progress) -> None:

@@ -26,6 +26,7 @@ from rmbench.models.judges.verdict import (
 )
 from rmbench.models.protocols import ModelFacts
 from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Grammar, Question, Reply, Sampling
+from rmbench.models.servers.option_probs import OPTIONS_AS_TEXT
 from rmbench.models.servers.reply_cache import ask_once
 from rmbench.types import Example, Judgment, Verdict
 
@@ -153,6 +154,8 @@ class JudgeResponder:
             rationale += [_rationale(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
             errors += [parsed.why] if parsed.status != "ok" else []
             remarks += [parsed.remark] if parsed.remark else []
+            as_text = self.protocol.verdict.options and reply.path != "logprobs" and not reply.error
+            remarks += [OPTIONS_AS_TEXT] if as_text else []
         status = status_of(verdicts)
         return Judgment(
             id=example.id,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "OPTIONS_AS_TEXT",
     "UNDECIDED",
     "Tags",
     "log_sum",
@@ -27,6 +28,9 @@ Tags = Sequence[tuple[str, str]]
 UNDECIDED = ("options_below_mass", "options_undecided", "options_unreached")
 """Remarks of verdicts that probabilities leave open: the options hold too little of the mass, an option outside the
 listed tokens may decide, or the reply holds no verdict to read them at."""
+
+OPTIONS_AS_TEXT = "options_as_text"
+"""Remark of verdicts of a protocol of options that are read from text, since the server gives no probabilities."""
 
 _AROUND = " \t\n*\u2581\u0120"
 """Blanks, as tokenizers write them too (a low line block, G with a dot), and the asterisks of bold text."""

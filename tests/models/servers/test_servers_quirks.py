@@ -174,6 +174,8 @@ def test_options_without_probabilities_are_read_from_the_text_which_is_said(judg
     assert done.records[0].counts.judged == ROWS
     assert settings_of(done)["logprobs"] == "none"
     assert any("no probabilities: verdicts are read from the text" in line for line in judged.notes)
+    assert done.reasons["judgebench"].startswith("20 verdicts were read from text")
+    assert done.records[0].run.engine["options_as_text"] == QUESTIONS
 
 
 @pytest.mark.parametrize("limit", [5, 2])

@@ -1,0 +1,120 @@
+"""One judge at several thinking budgets: what each buys, and what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rmbench.errors import RmbenchError
+from rmbench.evaluation.results import Results
+from rmbench.evaluation.run import run
+from rmbench.records.headline import headline
+from rmbench.text import ColumnLayout, figure, line, text_table
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+
+    from rmbench.engine.interfaces import Progress
+    from rmbench.records.record import Record
+
+__all__ = ["BudgetCurve", "Budgets", "run_budgets"]
+
+_SPELLED = re.compile(r"(?:(?P<setting>[A-Za-z_][\w.-]*)=)?(?P<numbers>[0-9]+(?:,[0-9]+)*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Which setting of a judge is its budget, and the values to run it at."""
+
+    setting: str
+    """Of `--model-args`: "max_tokens", or a field such as "extra_body.thinking_budget"."""
+    values: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Budgets:
+        """Budgets as the command line spells them: "256,1024,4096", which are `max_tokens`, or "SETTING=256,1024"."""
+        match = _SPELLED.fullmatch(text.replace(" ", ""))
+        values = tuple(map(int, match["numbers"].split(","))) if match else ()
+        if match is None or 0 in values or len(set(values)) < len(values):
+            raise RmbenchError(
+                f"--budgets {text}: expected different numbers of tokens such as 256,1024,4096, or "
+                "extra_body.thinking_budget=256,1024."
+            )
+        return cls(match["setting"] or "max_tokens", values)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BudgetCurve:
+    """The results at each budget. Prints as a table."""
+
+    setting: str
+    points: tuple[tuple[int, Results], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `rmbench run --budgets --json` prints."""
+        runs = [
+            {"budget": budget, "tokens": results.tokens, "cost": results.cost, **results.to_dict()}
+            for budget, results in self.points
+        ]
+        return {"setting": self.setting, "runs": runs}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        columns: list[tuple[str, ColumnLayout]] = [(self.setting, "right"), ("task", "left"), ("metric", "fold")]
+        columns += [("value [95%]", "left"), ("n", "right"), ("unparsed", "right"), ("failed", "right")]
+        columns += [("tokens", "right"), ("cost", "right")]
+        rows = []
+        for budget, results in self.points:
+            for place, record in enumerate(results.records):
+                spent = _spent(results) if place == 0 else ("", "")
+                rows.append((f"{budget:,}", *_cells(record), *spent))
+        first = self.points[0][1]
+        yield text_table(columns, rows, title=f"{first.model} on {first.source}")
+        if any(not results.tokens for _, results in self.points):
+            yield line("Tokens and cost are those of this run: none where every reply was at hand.")
+        for budget, results in self.points:
+            for task, why in results.reasons.items():
+                yield line(f"{self.setting} {budget:,}, {task}: {why}")
+
+
+def run_budgets(
+    model: str, tasks: str | Sequence[str], budgets: Budgets, *, progress: Progress | bool | None = None, **options: Any
+) -> BudgetCurve:
+    """Run one judge at several budgets, each with records of its own.
+
+    Args:
+        model: a judge at a server, as `rmbench.run` takes it.
+        tasks: as of `rmbench.run`.
+        budgets: the setting and its values.
+        progress: as of `rmbench.run`.
+        options: as of `rmbench.run`; `max_cost` is that of all budgets together.
+
+    Raises:
+        RmbenchError: as `rmbench.run`; a budget's setting is given among `model_args` too; the model is no judge.
+    """
+    given = dict(options.pop("model_args", None) or {})
+    if budgets.setting in given:
+        raise RmbenchError(f"--budgets: {budgets.setting} is given by --model-args too.")
+    if not (isinstance(model, str) and model.startswith(("openai:", "vllm:"))):
+        raise RmbenchError(f"--budgets goes with a judge at a server, openai:NAME or vllm:MODEL, not {model}.")
+    most, points = options.pop("max_cost", None), list[tuple[int, Results]]()
+    for value in budgets.values:
+        spent = sum(results.cost or 0.0 for _, results in points)
+        left = None if most is None else max(0.0, most - spent)
+        args = {**given, budgets.setting: str(value)}
+        results = run(model, tasks, progress=progress, model_args=args, max_cost=left, **options)
+        points.append((value, results))
+    return BudgetCurve(budgets.setting, tuple(points))
+
+
+def _cells(record: Record) -> tuple[str, ...]:
+    value, counts = headline(record), record.counts
+    limits = "" if value.low is None or value.high is None else f" [{figure(value.low, 2)}, {figure(value.high, 2)}]"
+    rows = (f"{value.n:,}", f"{counts.unparsed:,}", f"{counts.failed:,}")
+    return (record.task.id, value.metric, figure(value.value) + limits, *rows)
+
+
+def _spent(results: Results) -> tuple[str, str]:
+    """Tokens and cost, over all tasks of a run."""
+    return f"{results.tokens:,}" if results.tokens else "-", "-" if results.cost is None else f"{results.cost:,.4f}"

@@ -1,0 +1,116 @@
+"""One judge at several thinking budgets."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from rmbench.errors import RmbenchError
+from rmbench.evaluation.budgets import Budgets, run_budgets
+from tests._make import exit_code
+
+
+class Thinker(BaseHTTPRequestHandler):
+    """Thinks for 500 tokens, as far as its budget reaches, and then picks A."""
+
+    seen: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).seen.append(body)
+        budget = min(body["max_tokens"], body.get("thinking_budget", 10**6))
+        message = {"reasoning_content": "hm", "content": "[[A]]" if budget >= 500 else None}
+        choice = {"index": 0, "message": message, "finish_reason": "stop" if budget >= 500 else "length"}
+        usage = {"prompt_tokens": 100, "completion_tokens": min(500, budget)}
+        self.say(200, {"choices": [choice], "usage": usage})
+
+    def do_GET(self) -> None:
+        self.rfile.read(0)
+        self.say(404, {"detail": "Not Found"})
+
+    def say(self, status: int, data: Any) -> None:
+        text = json.dumps(data).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Thinker.seen = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Thinker)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def options(url: str, tmp_path: Path) -> dict[str, Any]:
+    prices = {"price_in": "1000000", "price_out": "1000000"}
+    return {"source": "sample", "base_url": url, "out": tmp_path, "progress": False, "model_args": prices}
+
+
+def test_each_budget_has_its_accuracy_tokens_and_cost(options: dict[str, Any], tmp_path: Path) -> None:
+    curve = run_budgets("openai:m", "judgebench", Budgets.of("100,1000"), **options)
+    (low, few), (high, many) = curve.points
+    assert (low, high) == (100, 1000)
+    assert (few.records[0].counts.unparsed, many.records[0].counts.judged) == (10, 10)
+    assert (few.tokens, many.tokens) == (20 * 200, 20 * 600)
+    assert (few.cost, many.cost) == (20 * 200, 20 * 600)
+    assert few.out != many.out
+    assert len({file.parent.parent for file in tmp_path.rglob("record.json")}) == 2
+    shown = Console(width=120, file=io.StringIO())
+    with shown.capture() as captured:
+        shown.print(curve)
+    text = captured.get()
+    assert "max_tokens" in text.splitlines()[1]
+    assert "12,000" in text
+    assert "max_tokens 100, judgebench: 10 of 10 rows unparsed: max_tokens ends in the thought" in text
+    assert [run["tokens"] for run in curve.to_dict()["runs"]] == [4000, 12000]
+
+
+def test_a_budget_may_be_another_setting(options: dict[str, Any]) -> None:
+    curve = run_budgets("openai:m", "judgebench", Budgets.of("extra_body.thinking_budget=100,1000"), **options)
+    assert [results.records[0].counts.judged for _, results in curve.points] == [0, 10]
+    assert [results.records[0].model.settings["thinking_budget"] for _, results in curve.points] == [100, 1000]
+    assert {body.get("thinking_budget") for body in Thinker.seen} == {None, 100, 1000}
+
+
+def test_a_cost_is_that_of_all_budgets_together(options: dict[str, Any]) -> None:
+    with pytest.raises(RmbenchError, match=r"--max-cost 1000 is reached"):
+        run_budgets("openai:m", "judgebench", Budgets.of("100,1000"), max_cost=5000, window=1, **options)
+
+
+@pytest.mark.parametrize("text", ["", "a", "256,", "256,256", "0", "-5", "x=", "=5", "1.5"])
+def test_budgets_are_numbers(text: str) -> None:
+    with pytest.raises(RmbenchError, match="expected different numbers of tokens"):
+        Budgets.of(text)
+
+
+def test_what_has_no_budget_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(RmbenchError, match="goes with a judge at a server"):
+        run_budgets("fake:oracle", "judgebench", Budgets.of("1,2"), **options)
+    given = {**options, "model_args": {"max_tokens": "5"}}
+    with pytest.raises(RmbenchError, match="max_tokens is given by --model-args too"):
+        run_budgets("openai:m", "judgebench", Budgets.of("1,2"), **given)
+
+
+def test_the_command_prints_the_curve(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "--model", "openai:m", "--tasks", "judgebench", "--source", "sample", "--base-url", url]
+    assert exit_code(*words, "--out", str(tmp_path), "--budgets", "100,1000") == 0
+    assert "1,000 judgebench" in capsys.readouterr().out
