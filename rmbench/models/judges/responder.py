@@ -220,11 +220,7 @@ class JudgeResponder:
 def _unfinished(reply: Reply) -> ParsedVerdict:
     """The failure of a reply that the server ended in another way than by a stop or its length, in its own words."""
     filtered = reply.finish == "content_filter"
-    why = (
-        "the server's content filter ended the reply"
-        if filtered
-        else f"the server ended the reply with {reply.finish!r}"
-    )
+    why = f"{'the filter of the server' if filtered else 'the server'} ended the reply ({reply.finish})"
     words = f": {_shown(reply.text)}" if reply.text.strip() else ""
     return ParsedVerdict(None, "failed", why + words, remark="answers_filtered" if filtered else "")
 

@@ -288,9 +288,21 @@ def test_a_reply_without_text_is_unparsed_at_once(judged: Any, stubs: Any, messa
 @pytest.mark.parametrize(
     ("choice", "why", "status"),
     [
-        ({"finish_reason": "content_filter", "message": {"content": None}}, "the server's content filter", "failed"),
-        ({"finish_reason": "tool_calls", "message": {"content": None}}, "'tool_calls'", "failed"),
-        ({"finish_reason": "odd", "message": {"content": "Both w"}}, "'odd': Both w", "failed"),
+        (
+            {"finish_reason": "content_filter", "message": {"content": None}},
+            "the filter of the server ended the reply (content_filter)",
+            "failed",
+        ),
+        (
+            {"finish_reason": "tool_calls", "message": {"content": None}},
+            "the server ended the reply (tool_calls)",
+            "failed",
+        ),
+        (
+            {"finish_reason": "odd", "message": {"content": "Both w"}},
+            "the server ended the reply (odd): Both w",
+            "failed",
+        ),
         (
             {"finish_reason": "stop", "message": {"content": None, "refusal": "I'm sorry."}},
             "the judge refuses: I'm sorry.",
