@@ -18,7 +18,7 @@ from rmbench.errors import RmbenchError, UnreachableError
 from rmbench.models.options import silent
 from rmbench.models.servers.capabilities import MOST_LOGPROBS, SYSTEM, Capabilities, SchemaField
 from rmbench.models.servers.client import Client
-from rmbench.models.servers.errors import AccountError, RejectedError, RetryableError
+from rmbench.models.servers.errors import AccountError, BusyError, RejectedError, RetryableError
 from rmbench.models.servers.field_check import Settled, settle_fields
 from rmbench.models.servers.generation import FINISHED, Grammar, Question, Reply
 from rmbench.models.servers.pool import Server
@@ -143,8 +143,8 @@ class _Check:
         def ask(capabilities: Capabilities) -> Exception | None:
             route, body = text_request(self.model, self.question, capabilities)
             try:
-                self.client.post(route, body, parse_reply, self.server, _ATTEMPTS, optional=True)
-            except (UnreachableError, AccountError):
+                self._send(route, body, parse_reply)
+            except (UnreachableError, AccountError, BusyError):
                 raise
             except (RejectedError, RetryableError, RmbenchError) as error:
                 return error
@@ -203,7 +203,7 @@ class _Check:
             fields = option_logprobs_fields(found.limit_field, length=length, most=most)
             try:
                 return min(most, max(MOST_LOGPROBS, self._post(found, fields, count_top_logprobs)))
-            except (UnreachableError, AccountError):
+            except (UnreachableError, AccountError, BusyError):
                 raise
             except (RejectedError, RmbenchError) as error:
                 named = [int(number) for number in re.findall(r"\d+", str(error)) if 1 < int(number) < most]
@@ -221,7 +221,7 @@ class _Check:
         """The result; None where the server refuses, in whatever way, since it has answered a plain request."""
         try:
             return ask()
-        except (UnreachableError, AccountError):
+        except (UnreachableError, AccountError, BusyError):
             raise
         except (RejectedError, RetryableError, RmbenchError):
             return None
@@ -232,8 +232,19 @@ class _Check:
         return replace(self.question, raw=False)
 
     def _post(self, found: Capabilities, fields: Mapping[str, Any], parse: Callable[[Any], Found]) -> Found:
-        body = {**text_request(self.model, self._chat, found)[1], **fields}
-        return self.client.post(CHAT, body, parse, self.server, _ATTEMPTS, optional=True)
+        return self._send(CHAT, {**text_request(self.model, self._chat, found)[1], **fields}, parse)
+
+    def _send(self, route: str, body: Mapping[str, Any], parse: Callable[[Any], Found]) -> Found:
+        """The response to what the server may refuse in any way; RmbenchError where it is too busy to refuse it."""
+        try:
+            return self.client.post(route, body, parse, self.server, _ATTEMPTS, optional=True)
+        except RetryableError as error:
+            if not error.busy:
+                raise
+        try:
+            return self.client.post(route, body, parse, self.server)
+        except RetryableError as error:
+            raise BusyError(f"{self.server.api} is too busy to be tried out: {error}") from None
 
 
 def _summary(question: Question, settled: Settled) -> str:

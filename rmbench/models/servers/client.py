@@ -94,7 +94,7 @@ class Client:
             server: the one to send to; None: the one with the least load.
             attempts: overrides the policy's number.
             optional: a route or a field that the server may lack: its failures are no sign that the server is broken,
-                and no Retry-After is waited for.
+                and on a route that it never served no Retry-After is waited for.
 
         Raises:
             RetryableError: every attempt failed; the last reason.
@@ -209,7 +209,7 @@ class Client:
                 if not server.dropped:
                     await asyncio.sleep(min(self.policy.first_wait, self.policy.unreachable))
             except RetryableError as error:
-                if error.pause is None or request.optional:
+                if error.pause is None or (request.optional and request.path not in server.served):
                     raise
                 if error.pause > self.policy.longest_pause:
                     raise AccountError(

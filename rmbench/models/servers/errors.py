@@ -12,6 +12,7 @@ from rmbench.untrusted.masking import mask
 
 __all__ = [
     "AccountError",
+    "BusyError",
     "ConnectError",
     "DeniedError",
     "RejectedError",
@@ -34,10 +35,17 @@ _NO_CREDIT = ("insufficient_quota", "exceeded your current quota", "insufficient
 class RetryableError(Exception):
     """The request may succeed when it is sent again."""
 
-    def __init__(self, reason: str, pause: float | None = None) -> None:
+    def __init__(self, reason: str, pause: float | None = None, status: int | None = None) -> None:
         super().__init__(reason)
         self.pause = pause
         """Seconds the server asked to wait (`Retry-After`); None: it did not say."""
+        self.status = status
+        """The HTTP status; None where there was none, or a response that is none."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the server cannot answer now, whatever it is asked; a status of 500 may be a field's fault."""
+        return self.status not in (None, 500)
 
 
 class ConnectError(Exception):
@@ -50,6 +58,10 @@ class RejectedError(Exception):
 
 class AccountError(RmbenchError):
     """No request will be answered whatever it asks: no credit is left, or a quota ends for hours."""
+
+
+class BusyError(RmbenchError):
+    """A server that answers does not go on to, so that nothing can be learned of it."""
 
 
 class DeniedError(Exception):
@@ -81,7 +93,7 @@ def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url:
     if status == 402 or (status == 429 and any(words in body.lower() for words in _NO_CREDIT)):
         return AccountError(f"{url} says that there is no credit left ({status}): {message}")
     if status in _RETRYABLE or (status >= 500 and status not in _NEVER):
-        return RetryableError(f"status {status}: {message}", retry_after(headers))
+        return RetryableError(f"status {status}: {message}", retry_after(headers), status)
     if status in (401, 403):
         return DeniedError(status, message, f"{url} does not accept the key in {variable} ({status}): {message}")
     if status == 404:

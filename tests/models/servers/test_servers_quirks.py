@@ -495,3 +495,31 @@ def test_a_cost_that_cannot_be_known_ends_the_run(judged: Any, stubs: Any) -> No
     assert len(questions(judged, stubs)) == 1
     judged(answers)
     assert any("the server does not say how many tokens they took" in line for line in judged.notes)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}])
+def test_a_busy_server_does_not_seem_to_refuse_fields(judged: Any, stubs: Any, headers: dict[str, str]) -> None:
+    """Else a run would lose its temperature because a rate limit was hit at the wrong moment."""
+    count = [0]
+
+    def answer(call: Any) -> Any:
+        count[0] += 1
+        if count[0] in range(2, 7):
+            return stubs.Answer({"error": {"message": "Rate limit reached"}}, 429, headers)
+        return "[[A]]"
+
+    done = judged(server(stubs, answer))
+    assert "left_out" not in settings_of(done)
+    assert settings_of(done).get("system_message") is None
+
+
+def test_a_server_that_stays_busy_ends_the_run(judged: Any, stubs: Any) -> None:
+    count = [0]
+
+    def answer(_: Any) -> Any:
+        count[0] += 1
+        return "[[A]]" if count[0] == 1 else stubs.Answer({"error": {"message": "overloaded"}}, 503)
+
+    with pytest.raises(RmbenchError, match="too busy to be tried out: status 503: overloaded"):
+        judged(server(stubs, answer), model_args={"attempts": "2"})
+    assert not questions(judged, stubs)
