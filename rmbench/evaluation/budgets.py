@@ -96,7 +96,7 @@ def run_budgets(
     given = dict(options.pop("model_args", None) or {})
     if budgets.setting in given:
         raise RmbenchError(f"--budgets: {budgets.setting} is given by --model-args too.")
-    if not (isinstance(model, str) and model.startswith(("openai:", "vllm:"))):
+    if not model.startswith(("openai:", "vllm:")):
         raise RmbenchError(f"--budgets goes with a judge at a server, openai:NAME or vllm:MODEL, not {model}.")
     most, points = options.pop("max_cost", None), list[tuple[int, Results]]()
     for value in budgets.values:

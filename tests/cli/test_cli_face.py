@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -64,7 +65,8 @@ def test_an_unknown_fake_names_the_nearest(capsys: pytest.CaptureFixture[str]) -
 def test_model_args_may_hold_json() -> None:
     """Commas inside a JSON value part no settings, and what follows a dot in a key stays as it is."""
     items = ['a-b=1,extra_body.x-y={"a": [1, 2], "b": 3},c=[4, 5]', "d=[unclosed", "e=6"]
-    assert _parse_pairs(None, None, items) == {  # type: ignore[arg-type]
+    context, option = click.Context(cli), click.Option(["--model-args"])
+    assert _parse_pairs(context, option, items) == {
         "a_b": "1", "extra_body.x-y": '{"a": [1, 2], "b": 3}', "c": "[4, 5]", "d": "[unclosed", "e": "6",
     }  # fmt: skip
 
