@@ -28,6 +28,16 @@ _RETRYABLE = frozenset({408, 409, 425, 429})
 """Statuses below 500 that another attempt may change."""
 _NEVER = frozenset({501, 505})
 """Statuses from 500 on that say what the server will never do."""
+_SAYS = frozenset({"message", "detail"})
+"""Keys of an error that is no object of its own."""
+_STATUSES = {
+    "invalid_request_error": 400, "context_length_exceeded": 400, "unsupported_value": 400,
+    "unsupported_parameter": 400, "invalid_argument": 400, "authentication_error": 401, "invalid_api_key": 401, "unauthenticated": 401,
+    "permission_error": 403, "permission_denied": 403, "not_found_error": 404, "model_not_found": 404,
+    "rate_limit_error": 429, "rate_limit_exceeded": 429, "resource_exhausted": 429, "insufficient_quota": 402,
+    "api_error": 500, "server_error": 500, "overloaded_error": 503,
+}  # fmt: skip
+"""Code or type of an error -> the HTTP status that it has where the server keeps to statuses."""
 _NO_CREDIT = ("insufficient_quota", "exceeded your current quota", "insufficient credits", "insufficient balance")
 """What services say, in lower case, with status 429 where no later attempt will be served."""
 
@@ -106,15 +116,28 @@ def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url:
 def error_in_body(data: object, text: str, *, url: str, variable: str) -> Exception | None:
     """The exception for an error that comes with status 200 and instead of an answer; None where there is none. Its
     `error.code` is read as a status where it is one. `text` is the body without secrets."""
-    error = data.get("error") if isinstance(data, dict) and not data.get("choices") else None
+    data = data[0] if isinstance(data, list) and data else data
+    if not isinstance(data, dict) or data.get("choices"):
+        return None
+    error = data.get("error") or (data if data.get("object") == "error" or _SAYS & data.keys() else None)
     if not error:
         return None
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, int) and 400 <= code < 600:
-        return error_for_status(code, {}, text, url=url, variable=variable)
+    status = _status_of(error) if isinstance(error, dict) else None
+    if status is not None:
+        return error_for_status(status, {}, text, url=url, variable=variable)
     if any(words in text.lower() for words in _NO_CREDIT):
         return error_for_status(402, {}, text, url=url, variable=variable)
     return RetryableError(f"status 200 with an error: {error_message(text)}")
+
+
+def _status_of(error: Mapping[str, object]) -> int | None:
+    """The HTTP status that an error stands for by its code or type."""
+    for value in (error.get("code"), error.get("status"), error.get("type")):
+        if isinstance(value, int | str) and str(value).isdecimal() and 400 <= int(str(value)[:4]) < 600:
+            return int(value)
+        if isinstance(value, str) and value.lower() in _STATUSES:
+            return _STATUSES[value.lower()]
+    return None
 
 
 def error_message(body: object) -> str:
@@ -125,6 +148,7 @@ def error_message(body: object) -> str:
         text = text or json.dumps(body)
     except (ValueError, RecursionError):
         error = body
+    error = error[0] if isinstance(error, list) and error else error
     for _ in range(2):  # batch files wrap it twice
         error = error.get("error", error) if isinstance(error, dict) else error
     if isinstance(error, dict):
@@ -135,8 +159,12 @@ def error_message(body: object) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a `Retry-After` header, which is a number or a date (RFC 9110, 10.2.3); None without one."""
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    """Seconds of a `retry-after-ms` header, or of `Retry-After`, a number or a date (RFC 9110, 10.2.3); None without
+    either."""
+    given = {name.lower(): value.strip() for name, value in headers.items()}
+    if (thousandths := given.get("retry-after-ms", "")).isascii() and thousandths.isdigit():
+        return int(thousandths[:9]) / 1000
+    value = given.get("retry-after", "")
     if value.isascii() and value.replace(".", "", 1).isdigit():
         return float(value)
     try:

@@ -181,7 +181,7 @@ def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str
     answer = read(Answer, data)
     if len(answer.choices) != len(options):
         raise RetryableError(f"the response has {len(answer.choices)} choices; {len(options)} were requested")
-    by_index = {choice.index: choice for choice in answer.choices}
+    by_index = {choice.index: choice for choice in answer.choices if type(choice.index) is int}
     if set(by_index) != set(range(len(options))):
         raise RetryableError("the response's choices[].index are not those of the prompts that were sent")
     sums = {
@@ -224,15 +224,18 @@ def parse_labels(data: Any, count: int, model: str) -> list[float]:
 def tokens_in(data: Any) -> tuple[int, int]:
     """Prompt and completion tokens of a response that need not be a whole one; 0 where it does not say."""
     try:
-        sent = read(Counted, data).usage
-        return _counts(None if sent is None else read(Usage, sent))
+        return _counts(read(Counted, data).usage)
     except RetryableError:
         return 0, 0
 
 
-def _counts(usage: Usage | None) -> tuple[int, int]:
-    """Prompt and completion tokens, as the server counts them; 0 where it does not say."""
-    return (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
+def _counts(sent: object) -> tuple[int, int]:
+    """Prompt and completion tokens, as the server counts them; 0 where it does not say, or says what is no count."""
+    try:
+        usage = Usage() if sent is None else read(Usage, sent)
+    except RetryableError:
+        return 0, 0
+    return usage.prompt_tokens or 0, usage.completion_tokens or 0
 
 
 def _sum_of_last(choice: Choice, ids: Sequence[int], count: int) -> float:

@@ -96,6 +96,8 @@ def _of_message(message: Message) -> tuple[str | None, str, str]:
 
 
 def _parts(content: object) -> list[object]:
+    if isinstance(content, dict) and not content.keys() & {"text", "thinking", "reasoning", "refusal"}:
+        raise RetryableError("the response's choices[0].message.content is an object without a text")
     return content if isinstance(content, list) else [] if content is None else [content]
 
 

@@ -81,8 +81,8 @@ class Part(_Sent):
 class Message(_Sent):
     """Of a chat's reply. What is no text of the reply itself may be of any type."""
 
-    content: str | list[Any] | None = None
-    """A text, or parts (`Part`, or bare texts)."""
+    content: str | list[Any] | dict[str, Any] | None = None
+    """A text, or parts (`Part`, or bare texts), or one part."""
     reasoning: Any = None
     reasoning_content: Any = None
     reasoning_details: Any = None
@@ -93,7 +93,7 @@ class Message(_Sent):
 class Choice(_Sent):
     """One reply."""
 
-    index: Token | None = None
+    index: Any = None
     finish_reason: Any = None
     message: Message | None = None
     """Of a chat."""
@@ -111,7 +111,8 @@ class Answer(_Sent):
     """The response to a chat or a completion."""
 
     choices: Annotated[list[Choice], Field(min_length=1)]
-    usage: Usage | None = None
+    usage: Any = None
+    """`Usage`; what is none of it is a number of tokens that nobody knows."""
     model: Any = None
     prompt_token_ids: Any = None
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from email.utils import formatdate
 from typing import Any
 
 import pytest
 
-from rmbench.models.servers.errors import RetryableError, error_message, retry_after
+from rmbench.models.servers.errors import (
+    AccountError,
+    DeniedError,
+    RejectedError,
+    RetryableError,
+    error_in_body,
+    error_message,
+    retry_after,
+)
 from rmbench.models.servers.generation import Grammar
 from rmbench.models.servers.replies import (
     applied_path,
@@ -107,7 +116,9 @@ def test_an_answer_cut_while_thinking_has_an_empty_text() -> None:
     assert (reply.text, reply.finish) == ("", "length")
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}])
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"prompt_tokens": None}, [], "x", {"prompt_tokens": -1}, {"prompt_tokens": 0.5}]
+)
 def test_missing_counts_are_nought(usage: Any) -> None:
     reply = parse_reply({**choice(), "usage": usage})
     assert (reply.prompt_tokens, reply.answer_tokens) == (0, 0)
@@ -170,6 +181,7 @@ def test_tokens_are_integers(data: Any) -> None:
         ('{"error": {"message": "too\\nlong", "code": 400}}', "too long"),
         ('{"error": {"error": {"message": "twice"}}}', "twice"),
         ('{"error": "a text"}', "a text"),
+        ('[{"error": {"code": 400, "message": "in a list"}}]', "in a list"),
         ('{"detail": "Not Found"}', "Not Found"),
         ('{"detail": [{"type": "json_invalid"}]}', '{"detail": [{"type": "json_invalid"}]}'),
         ("<html>oops</html>", "<html>oops</html>"),
@@ -190,6 +202,36 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     for odd in ("", "soon", "-5", "1e9", "²"):
         assert retry_after({"Retry-After": odd}) is None
     assert retry_after({}) is None
+    assert retry_after({"retry-after-ms": "1500", "Retry-After": "9"}) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "said"),
+    [
+        ({"error": {"message": "no", "code": 400}}, RejectedError, "status 400: no"),
+        ({"error": {"message": "no", "code": "400"}}, RejectedError, "status 400: no"),
+        ([{"error": {"message": "no", "status": "INVALID_ARGUMENT"}}], RejectedError, "status 400: no"),
+        ({"error": {"message": "no", "type": "invalid_request_error"}}, RejectedError, "status 400: no"),
+        ({"object": "error", "message": "no", "code": 404}, DeniedError, "status 404: no"),
+        ({"error": {"message": "no", "code": 401}}, DeniedError, "status 401: no"),
+        ({"error": {"message": "no", "code": "insufficient_quota"}}, AccountError, "no credit left"),
+        ({"error": {"message": "no", "code": 502}}, RetryableError, "status 502: no"),
+        ({"error": {"message": "no", "type": "overloaded_error"}}, RetryableError, "status 503: no"),
+        ({"error": "Unexpected endpoint"}, RetryableError, "with an error: Unexpected endpoint"),
+        ({"detail": "no such thing"}, RetryableError, "with an error: no such thing"),
+    ],
+)
+def test_an_error_with_status_200_is_classified_by_what_it_holds(data: Any, kind: type[Exception], said: str) -> None:
+    error = error_in_body(data, json.dumps(data), url="u", variable="V")
+    assert type(error) is kind
+    assert said in str(error)
+
+
+@pytest.mark.parametrize(
+    "data", [choice(), {**choice(), "error": {"message": "no"}}, {"data": []}, {"tokens": [1]}, [], 5]
+)
+def test_what_holds_an_answer_is_no_error(data: Any) -> None:
+    assert error_in_body(data, json.dumps(data), url="u", variable="V") is None
 
 
 def test_cost_is_by_the_million() -> None:
@@ -245,6 +287,7 @@ def test_a_gateways_error_beside_a_text_is_asked_again() -> None:
     [
         ({"content": [{"type": "text", "text": "[["}, {"type": "text", "text": "A]]"}]}, "[[A]]", ""),
         ({"content": ["[[A]]"]}, "[[A]]", ""),
+        ({"content": {"type": "text", "text": "[[A]]"}}, "[[A]]", ""),
         (
             {
                 "content": [
