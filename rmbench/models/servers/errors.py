@@ -32,7 +32,8 @@ _SAYS = frozenset({"message", "detail"})
 """Keys of an error that is no object of its own."""
 _STATUSES = {
     "invalid_request_error": 400, "context_length_exceeded": 400, "unsupported_value": 400,
-    "unsupported_parameter": 400, "invalid_argument": 400, "authentication_error": 401, "invalid_api_key": 401, "unauthenticated": 401,
+    "unsupported_parameter": 400, "invalid_argument": 400, "authentication_error": 401,
+    "invalid_api_key": 401, "unauthenticated": 401,
     "permission_error": 403, "permission_denied": 403, "not_found_error": 404, "model_not_found": 404,
     "rate_limit_error": 429, "rate_limit_exceeded": 429, "resource_exhausted": 429, "insufficient_quota": 402,
     "api_error": 500, "server_error": 500, "overloaded_error": 503,
