@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 import time
 from collections.abc import Mapping
 
@@ -39,8 +40,12 @@ _STATUSES = {
     "api_error": 500, "server_error": 500, "overloaded_error": 503,
 }  # fmt: skip
 """Code or type of an error -> the HTTP status that it has where the server keeps to statuses."""
-_NO_CREDIT = ("insufficient_quota", "exceeded your current quota", "insufficient credits", "insufficient balance")
-"""What services say, in lower case, with status 429 where no later attempt will be served."""
+_NO_CREDIT = ("exceeded your current quota", "insufficient credits", "insufficient balance")
+"""What services say, in lower case, with status 429 where no later attempt will be served, unless they say when."""
+_PAUSE = re.compile(
+    r"(?:retry|try again) (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?s|\"retryDelay\": ?\"(\d{1,9}(?:\.\d{1,9})?)s"
+)
+"""Seconds to wait, in the words of services that send no header."""
 
 
 class RetryableError(Exception):
@@ -101,10 +106,12 @@ def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url:
         credit is left; RmbenchError for a redirection; RejectedError for every other status.
     """
     message = error_message(body)
-    if status == 402 or (status == 429 and any(words in body.lower() for words in _NO_CREDIT)):
+    pause = retry_after(headers)
+    pause = _pause_in(body) if pause is None else pause
+    if status == 402 or (status == 429 and _used_up(body, pause)):
         return AccountError(f"{url} says that there is no credit left ({status}): {message}")
     if status in _RETRYABLE or (status >= 500 and status not in _NEVER):
-        return RetryableError(f"status {status}: {message}", retry_after(headers), status)
+        return RetryableError(f"status {status}: {message}", pause, status)
     if status in (401, 403):
         return DeniedError(status, message, f"{url} does not accept the key in {variable} ({status}): {message}")
     if status == 404:
@@ -126,9 +133,20 @@ def error_in_body(data: object, text: str, *, url: str, variable: str) -> Except
     status = _status_of(error) if isinstance(error, dict) else None
     if status is not None:
         return error_for_status(status, {}, text, url=url, variable=variable)
-    if any(words in text.lower() for words in _NO_CREDIT):
+    if _used_up(text, _pause_in(text)):
         return error_for_status(402, {}, text, url=url, variable=variable)
     return RetryableError(f"status 200 with an error: {error_message(text)}")
+
+
+def _used_up(body: str, pause: float | None) -> bool:
+    """Whether an account has no credit or quota left for any request to come."""
+    return "insufficient_quota" in body or (pause is None and any(words in body.lower() for words in _NO_CREDIT))
+
+
+def _pause_in(body: str) -> float | None:
+    """Seconds that a body asks to wait; None where it does not say."""
+    match = _PAUSE.search(body)
+    return None if match is None else float(match[1] or match[2])
 
 
 def _status_of(error: Mapping[str, object]) -> int | None:

@@ -14,6 +14,7 @@ from rmbench.models.servers.errors import (
     DeniedError,
     RejectedError,
     RetryableError,
+    error_for_status,
     error_in_body,
     error_message,
     retry_after,
@@ -203,6 +204,29 @@ def test_retry_after_is_seconds_or_a_date() -> None:
         assert retry_after({"Retry-After": odd}) is None
     assert retry_after({}) is None
     assert retry_after({"retry-after-ms": "1500", "Retry-After": "9"}) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "pause"),
+    [
+        ("You exceeded your current quota", {}, "used up"),
+        ("You exceeded your current quota", {"Retry-After": "3"}, 3.0),
+        ("You exceeded your current quota, please retry in 23.5s.", {}, 23.5),
+        ('{"error": {"message": "exceeded your current quota", "details": [{"retryDelay": "7s"}]}}', {}, 7.0),
+        ('{"error": {"message": "Please try again in 1.2s", "code": "insufficient_quota"}}', {}, "used up"),
+        ("Rate limit reached. Please try again in 0.5s", {}, 0.5),
+        ("Rate limit reached", {}, None),
+    ],
+)
+def test_a_quota_of_a_minute_is_waited_for_and_a_used_up_one_is_not(
+    body: str, headers: dict[str, str], pause: Any
+) -> None:
+    error = error_for_status(429, headers, body, url="u", variable="V")
+    if pause == "used up":
+        assert type(error) is AccountError
+    else:
+        assert isinstance(error, RetryableError)
+        assert error.pause == pause
 
 
 @pytest.mark.parametrize(
