@@ -42,9 +42,8 @@ _STATUSES = {
 """Code or type of an error -> the HTTP status that it has where the server keeps to statuses."""
 _NO_CREDIT = ("exceeded your current quota", "insufficient credits", "insufficient balance")
 """What services say, in lower case, with status 429 where no later attempt will be served, unless they say when."""
-_PAUSE = re.compile(
-    r"(?:retry|try again) (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?s|\"retryDelay\": ?\"(\d{1,9}(?:\.\d{1,9})?)s"
-)
+_SECONDS = r"(\d{1,9}(?:\.\d{1,9})?)"
+_PAUSE = re.compile(rf'(?:retry|try again) (?:in|after) {_SECONDS} ?s|"retryDelay": ?"{_SECONDS}s')
 """Seconds to wait, in the words of services that send no header."""
 
 
