@@ -132,6 +132,8 @@ class _Check:
                 reply = self.client.post(route, body, parse_reply, self.server)
             except RejectedError as error:
                 refusal = refusal or error
+                if re.search(rf"\b{self.question.sampling.max_tokens}\b", str(error)):
+                    break  # it is the value that is refused, and a field that nobody reads would limit nothing
                 continue
             if reply.finish not in FINISHED:
                 raise RejectedError(f"its choices[0].finish_reason is {reply.finish!r}")

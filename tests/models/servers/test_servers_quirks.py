@@ -391,7 +391,7 @@ def test_an_address_may_end_in_the_route(judged: Any, stubs: Any, suffix: str) -
 
 def test_a_refused_length_says_how_to_set_another(judged: Any, stubs: Any) -> None:
     def answer(call: Any) -> Any:
-        if max(call.body.get("max_tokens", 0), call.body.get("max_completion_tokens", 0)) > 1024:
+        if call.body.get("max_tokens", 0) > 1024:
             return stubs.Answer({"error": {"message": "max_tokens is too large: 2048"}}, 400)
         return "[[A]]"
 
@@ -523,3 +523,10 @@ def test_a_server_that_stays_busy_ends_the_run(judged: Any, stubs: Any) -> None:
     with pytest.raises(RmbenchError, match="too busy to be tried out: status 503: overloaded"):
         judged(server(stubs, answer), model_args={"attempts": "2"})
     assert not questions(judged, stubs)
+
+
+@pytest.mark.parametrize("message", ["Use 'max_completion_tokens' instead.", "unsupported parameter", "max_tokens: no"])
+def test_the_other_field_of_the_length_is_tried(judged: Any, stubs: Any, message: str) -> None:
+    done = judged(refusing(stubs, "max_tokens", message, 422))
+    assert done.records[0].counts.judged == ROWS
+    assert all(call.body["max_completion_tokens"] == 2048 for call in questions(judged, stubs))
