@@ -28,8 +28,10 @@ _FORMS = {
 }
 _BOXED = "\\boxed{"
 _BRACE = re.compile(r"\\boxed\{|[{}]")
-_DRESSED = re.compile(r"(?P<mark>\*\*|__|\*|`|[\"'])?(?P<bare>[^\n]{1,80}?)\.?(?(mark)(?P=mark))\.?", re.ASCII)
-"""A short line in bold, code or quotation marks, or ending in a full stop."""
+_DRESSED = re.compile(
+    r"(?P<mark>\*\*|__|\*|`|[\"'])?(?P<open>\()?(?P<bare>[^\n]{1,80}?)(?(open)\))[.!]?(?(mark)(?P=mark))[.!]?", re.ASCII
+)
+"""A short line in bold, code, quotation marks or parentheses, or ending in a full stop."""
 _BROKEN = "broken"
 _BLANKS = " \t\r\n"
 _NONE = "\0"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, TypeVar
 
-from rmbench.errors import RmbenchError, UnreachableError
+from rmbench.errors import RmbenchError, UnreachableError, did_you_mean
 from rmbench.models.options import silent
 from rmbench.models.servers.capabilities import MOST_LOGPROBS, SYSTEM, Capabilities, SchemaField
 from rmbench.models.servers.client import Client
@@ -104,7 +104,12 @@ class _Check:
     note: Callable[[str], None]
 
     def run(self) -> Capabilities:
-        plain = self._plain()
+        try:
+            plain = self._plain()
+        except UnreachableError:
+            raise
+        except RmbenchError as error:
+            raise self._with_listing(error) from None
         told = listing(self.client, self.server)
         listed = check_name(self.server, self.model, told.models, self.note)
         settled = self._settled(plain)
@@ -121,6 +126,14 @@ class _Check:
         found = replace(found, server=told.kind, listed=listed)
         self.note(f"{self.server.api}: {_summary(self.question, replace(settled, capabilities=found))}")
         return found
+
+    def _with_listing(self, error: RmbenchError) -> RmbenchError:
+        """The error with the models that the server lists, where the one that is asked is none of them."""
+        models = listing(self.client, self.server).models if "(404)" in str(error) else ()
+        if not models or self.model in models:
+            return error
+        names = ", ".join(models[:5]) + (" ..." if len(models) > 5 else "")
+        return RmbenchError(f"{error} It lists {names}.{did_you_mean(self.model, models)}")
 
     def _plain(self) -> Capabilities:
         """With the field that limits the length; raises where the server answers with neither of them."""

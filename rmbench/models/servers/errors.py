@@ -42,6 +42,12 @@ _STATUSES = {
 """Code or type of an error -> the HTTP status that it has where the server keeps to statuses."""
 _NO_CREDIT = ("exceeded your current quota", "insufficient credits", "insufficient balance")
 """What services say, in lower case, with status 429 where no later attempt will be served, unless they say when."""
+_ACCOUNT = re.compile(
+    r'"(?:code|type)":\s*"(?:insufficient_quota|billing_hard_limit_reached|billing_not_active|account_deactivated)"'
+)
+"""Codes of errors that are true of all requests of an account; a request's text that an error repeats has its quotation
+marks escaped."""
+_LOW_BALANCE = "Your credit balance is too low"
 _SECONDS = r"(\d{1,9}(?:\.\d{1,9})?)"
 _PAUSE = re.compile(rf'(?:retry|try again) (?:in|after) {_SECONDS} ?s|"retryDelay": ?"{_SECONDS}s')
 """Seconds to wait, in the words of services that send no header."""
@@ -107,7 +113,7 @@ def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url:
     message = error_message(body)
     pause = retry_after(headers)
     pause = _pause_in(body) if pause is None else pause
-    if status == 402 or (status == 429 and _used_up(body, pause)):
+    if status == 402 or _used_up(status, body, pause):
         return AccountError(f"{url} says that there is no credit left ({status}): {message}")
     if status in _RETRYABLE or (status >= 500 and status not in _NEVER):
         return RetryableError(f"status {status}: {message}", pause, status)
@@ -132,14 +138,16 @@ def error_in_body(data: object, text: str, *, url: str, variable: str) -> Except
     status = _status_of(error) if isinstance(error, dict) else None
     if status is not None:
         return error_for_status(status, {}, text, url=url, variable=variable)
-    if _used_up(text, _pause_in(text)):
+    if _used_up(429, text, _pause_in(text)):
         return error_for_status(402, {}, text, url=url, variable=variable)
     return RetryableError(f"status 200 with an error: {error_message(text)}")
 
 
-def _used_up(body: str, pause: float | None) -> bool:
+def _used_up(status: int, body: str, pause: float | None) -> bool:
     """Whether an account has no credit or quota left for any request to come."""
-    return "insufficient_quota" in body or (pause is None and any(words in body.lower() for words in _NO_CREDIT))
+    if 400 <= status < 500 and (_ACCOUNT.search(body) or error_message(body).startswith(_LOW_BALANCE)):
+        return True
+    return status == 429 and pause is None and any(words in body.lower() for words in _NO_CREDIT)
 
 
 def _pause_in(body: str) -> float | None:

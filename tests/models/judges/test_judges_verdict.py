@@ -180,6 +180,23 @@ def test_json() -> None:
     assert read("pair-json", '{"winner": "A", "winner": "A"}') == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A", 0), ("B.", 1), ("**A**", 0), ("**A.**", 0), ("**A**.", 0), ("`B`", 1), ('"B"', 1), ("(A)", 0),
+        ("(A).", 0),        (" *B*\n", 1), ("A!", 0), ("**A", "unparsed"), ("A**", "unparsed"), ("(A", "unparsed"),
+        ("**A** or B", "unparsed"), ("A. B.", "unparsed"), ("A.\nB.", "unparsed"), ("The answer is A", "unparsed"),
+        ("not A.", "unparsed"), ("a.", "unparsed"), ("\uff08A\uff09", "unparsed"), ("**\uff21**", "unparsed"),
+    ],
+)  # fmt: skip
+def test_a_whole_answer_may_be_bold_or_end_in_a_full_stop(text: str, expected: object) -> None:
+    assert read("option", text) == expected
+    spelled = text.replace("A", "Yes").replace("B", "No")
+    assert read("yes-no", spelled) == (expected if expected == "unparsed" else 1.0 - float(str(expected)))
+    inside = f"My verdict: {text} "
+    assert read("option", inside) == "unparsed"
+
+
 def test_first_lines_sentences_and_whole_answers() -> None:
     assert read("judgelm", " 7 9.5\nThe second") == 1
     assert read("judgelm", "7, 7\n") == TIE

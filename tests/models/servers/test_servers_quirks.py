@@ -217,7 +217,7 @@ def test_one_row_that_is_denied_fails_alone(judged: Any, stubs: Any, status: int
 def test_a_key_or_model_that_is_denied_from_the_start_ends_the_run(judged: Any, stubs: Any, status: int) -> None:
     with pytest.raises(RmbenchError, match=rf"\({status}\): no"):
         judged(lambda _: stubs.Answer({"error": {"message": "no"}}, status))
-    assert len(judged.stub.calls) == 1
+    assert sum(call.path.endswith("completions") for call in judged.stub.calls) == 1
 
 
 def test_a_key_that_is_withdrawn_ends_the_run(judged: Any, stubs: Any) -> None:
@@ -530,3 +530,31 @@ def test_the_other_field_of_the_length_is_tried(judged: Any, stubs: Any, message
     done = judged(refusing(stubs, "max_tokens", message, 422))
     assert done.records[0].counts.judged == ROWS
     assert all(call.body["max_completion_tokens"] == 2048 for call in questions(judged, stubs))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached"}),
+        (400, {"message": "Your credit balance is too low to access the API.", "type": "invalid_request_error"}),
+    ],
+)
+def test_an_account_that_is_used_up_may_say_so_by_400(judged: Any, stubs: Any, status: int, error: Any) -> None:
+    def answer(call: Any) -> Any:
+        return "[[A]]" if stubs.is_trial(call) else stubs.Answer({"error": error}, status)
+
+    with pytest.raises(RmbenchError, match="no credit left"):
+        judged(server(stubs, answer), window=1)
+    assert len(questions(judged, stubs)) == 1
+
+
+def test_a_model_that_is_not_there_is_told_from_those_that_are(judged: Any, stubs: Any) -> None:
+    def answer(call: Any) -> Any:
+        if call.path == "/v1/models":
+            return stubs.Answer({"data": [{"id": "mm"}, {"id": "other"}]})
+        return stubs.Answer({"error": {"message": "The model does not exist"}}, 404)
+
+    with pytest.raises(
+        RmbenchError, match=r'has no such model or route \(404\).*It lists mm, other\..*Did you mean "mm"'
+    ):
+        judged(answer)

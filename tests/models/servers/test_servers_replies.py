@@ -216,6 +216,8 @@ def test_retry_after_is_seconds_or_a_date() -> None:
         ('{"error": {"message": "Please try again in 1.2s", "code": "insufficient_quota"}}', {}, "used up"),
         ("Rate limit reached. Please try again in 0.5s", {}, 0.5),
         ("Rate limit reached", {}, None),
+        ('{"error": {"message": "x", "code": "billing_not_active"}}', {}, "used up"),
+        ('{"error": {"message": "flagged: \\"code\\": \\"insufficient_quota\\""}}', {}, None),
     ],
 )
 def test_a_quota_of_a_minute_is_waited_for_and_a_used_up_one_is_not(
