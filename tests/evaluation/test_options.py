@@ -214,7 +214,7 @@ def test_a_value_is_taken_as_its_type_or_refused_by_name(name: str, value: objec
 def test_every_option_has_its_help_and_a_kind_that_is_checked() -> None:
     for name, facts in options_of(RunOptions).items():
         assert facts.help.endswith((".", "]", "...")), name
-        assert facts.parse or kind_of(RunOptions, name) in (bool, int, str, Path, tuple, Mapping)
+        assert facts.parse or kind_of(RunOptions, name) in (bool, int, float, str, Path, tuple, Mapping)
     assert {each.name for each in fields(RunOptions)} - set(options_of(RunOptions)) == {"note"}
 
 
