@@ -25,7 +25,7 @@ from rmbench.evaluation.probe import probe
 from rmbench.models.options import OpenArguments, OpenOptions, checked, kind_of, options_of
 
 OWN_PARAMETERS = {
-    "run": {"model", "tasks", "as_json"},
+    "run": {"model", "tasks", "as_json", "budgets"},
     "probe": {"model", "tasks", "as_json", "probes"},
     "score": {
         *("model", "as_json", "prompt", "responses", "system"),
