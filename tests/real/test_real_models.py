@@ -138,4 +138,4 @@ class TestTrainedByTrl:
                 with torch.no_grad():
                     expected = float(model(input_ids=torch.tensor([ids])).logits[0, 0])
                 assert reward == pytest.approx(expected, abs=1e-4)
-        assert not rmbench.check(str(folder), device="cpu", max_length=512).failed
+        assert not rmbench.check(str(folder), out=tmp_path, device="cpu", max_length=512).failed
