@@ -67,7 +67,7 @@ class Capabilities:
             "logprobs": self.logprobs or "none",
             **({"top_logprobs": self.top_logprobs} if self.logprobs == "top" else {}),
             "token_ids": self.token_ids,
-            **({"left_out": ", ".join(self.left_out)} if self.left_out else {}),
+            **({"left_out": " ".join(self.left_out)} if self.left_out else {}),
             **({} if self.system else {"system_message": "in the user's"}),
             **({} if self.listed else {"listed": False}),
         }

@@ -152,7 +152,7 @@ class _Check:
                 raise RejectedError(f"its choices[0].finish_reason is {reply.finish!r}")
             return found
         hint = "; --model-args max_tokens=N sets another length" if "max_tokens" in str(refusal) else ""
-        raise RejectedError(f"{refusal}{hint}")
+        raise RejectedError(f"{str(refusal).removesuffix('.')}{hint}")
 
     def _settled(self, plain: Capabilities) -> Settled:
         def ask(capabilities: Capabilities) -> Exception | None:

@@ -58,7 +58,7 @@ def test_two_fields_refused_in_the_same_words_are_both_found(judged: Any, stubs:
             return stubs.Answer({"error": {"message": "bad request"}}, 400)
         return "[[A]]"
 
-    assert settings_of(judged(server(stubs, answer)))["left_out"] == "seed, temperature"
+    assert settings_of(judged(server(stubs, answer)))["left_out"] == "seed temperature"
 
 
 def test_runs_with_and_without_a_field_lie_apart(judged: Any, stubs: Any) -> None:
