@@ -16,6 +16,8 @@ from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.models.judges.settings import JudgeSettings
 from rmbench.models.judges.verdict import (
+    CUT_THOUGHT,
+    NO_VERDICT_AFTER_THOUGHT,
     ParsedVerdict,
     VerdictParser,
     allowed_replies,
@@ -228,9 +230,9 @@ def _unfinished(reply: Reply) -> ParsedVerdict:
 def _empty(reply: Reply) -> ParsedVerdict:
     """The verdict of a reply without text."""
     if reply.finish == "length":
-        thought = "the thought" if reply.reasoning else "a thought that the server does not show"
-        return unparsed(f"max_tokens ends in {thought}, before the verdict; more are needed")
-    return unparsed("no verdict after the thought" if reply.reasoning else "the reply is empty")
+        hidden = "max_tokens ends in a thought that the server does not show, before the verdict; more are needed"
+        return unparsed(CUT_THOUGHT if reply.reasoning else hidden)
+    return unparsed(NO_VERDICT_AFTER_THOUGHT if reply.reasoning else "the reply is empty")
 
 
 def _shown(text: str) -> str:

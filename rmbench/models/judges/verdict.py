@@ -24,6 +24,8 @@ from rmbench.models.servers.replies import is_json_object
 from rmbench.types import TIE, Status, Verdict
 
 __all__ = [
+    "CUT_THOUGHT",
+    "NO_VERDICT_AFTER_THOUGHT",
     "ParsedVerdict",
     "Value",
     "VerdictParser",
@@ -34,6 +36,9 @@ __all__ = [
     "verdicts_of",
 ]
 
+CUT_THOUGHT = "max_tokens ends in the thought, before the verdict; more are needed"
+NO_VERDICT_AFTER_THOUGHT = "no verdict after the thought"
+"""Why a reply whose reasoning is in its text, or apart from it, is unparsed."""
 _DECIDED = 1e-3
 """Share of the range of a rating by which options of unknown probability may move it."""
 
@@ -85,11 +90,14 @@ class VerdictParser:
     def parse(self, text: str, finish: str, size: int) -> ParsedVerdict:
         """The verdict in a reply about `size` candidates. Never raises, whatever the text."""
         if finish == "length" and not self._complete(text):
-            return unparsed("the reply was cut off by its length")
+            thinks = strip_reasoning(text, self.think) is None
+            return unparsed(CUT_THOUGHT if thinks else "the reply was cut off by its length")
         whole = self.verdict_format.place == "json" and is_json_object(text)  # a think tag in its reason is text
         visible = text if whole else strip_reasoning(text, self.think)
         if visible is None:
             return unparsed("the reasoning does not end")
+        if text.strip() and not visible.strip():
+            return unparsed(NO_VERDICT_AFTER_THOUGHT)
         spelled = extract_verdicts(visible, self.verdict_format, self.pattern)
         if not spelled:
             return unparsed("no verdict at the declared place")

@@ -88,7 +88,7 @@ class Capabilities:
         """What both servers support."""
         return Capabilities(
             self.server if self.server == other.server else " and ".join(sorted({self.server, other.server})),
-            self.limit_field if self.limit_field == other.limit_field else "max_tokens",
+            self.limit_field if self.limit_field == other.limit_field else "max_completion_tokens",
             self.choice and other.choice,
             self.schema if self.schema == other.schema else "",
             self.logprobs if self.logprobs == other.logprobs else "top" if self.logprobs and other.logprobs else "",

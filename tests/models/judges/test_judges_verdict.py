@@ -181,6 +181,20 @@ def test_json() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "finish", "why"),
+    [
+        ("<think>Hm.</think>\n", "stop", "no verdict after the thought"),
+        ("Hm.</think>", "stop", "no verdict after the thought"),
+        ("<think>Hm. [[A]]", "length", "max_tokens ends in the thought, before the verdict; more are needed"),
+        ("<think>Hm.</think> So [[", "length", "the reply was cut off by its length"),
+        ("Both are fine.", "stop", "no verdict at the declared place"),
+    ],
+)
+def test_a_reason_says_where_the_reply_ends(text: str, finish: str, why: str) -> None:
+    assert READERS["pair"].parse(text, finish, 2).why == why
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("A", 0), ("B.", 1), ("**A**", 0), ("**A.**", 0), ("**A**.", 0), ("`B`", 1), ('"B"', 1), ("(A)", 0),

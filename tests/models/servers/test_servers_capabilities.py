@@ -303,3 +303,13 @@ def test_sampling_is_sent_whole(stubs: Any, serve: Any, backend: Any) -> None:
     }
     assert {key: sent[key] for key in wanted} == wanted
     assert all(math.isfinite(value) for value in (sent["temperature"], sent["top_p"]))
+
+
+def test_of_several_servers_each_is_asked_with_what_all_of_them_take() -> None:
+    first = Capabilities("a", "max_completion_tokens", left_out=("temperature",), system=False, top_logprobs=5)
+    second = Capabilities("b", "max_tokens", left_out=("seed", "top_p"), listed=False)
+    both = first.intersection(second)
+    assert both == second.intersection(first)
+    assert both.limit_field == "max_completion_tokens"  # newer servers know both, and one of these refuses the other
+    assert both.left_out == ("seed", "top_p", "temperature")
+    assert (both.system, both.listed, both.top_logprobs) == (False, False, 5)
