@@ -116,7 +116,7 @@ def show_prompts(
         raise RmbenchError(f"{len(selected)} tasks are selected; give one.")
     if isinstance(spec, str) and spec.partition(":")[0] in ("openai", "vllm"):
         # Nothing is asked, so no server is needed.
-        settings = replace(settings, requests_out=Path(os.devnull), base_url=())
+        settings = replace(settings, requests_out=Path(os.devnull), base_url=(), query=(), header_env=())
     opened: Model = open_ensemble(spec, settings) if is_ensemble(spec) else open_model(spec, settings)
     why = cannot_take(opened, selected[0])
     if why:

@@ -76,7 +76,9 @@ def test_the_messages_shown_are_those_that_a_server_gets(tmp_path: Path) -> None
     rmbench.run("openai:judge", "judgebench", requests_out=file, out=tmp_path / "out", **given)
     sent = {line["custom_id"]: line["body"]["messages"] for line in read_lines(file)}
     rows = list(dict.fromkeys(name.split("/", 1)[1].rsplit("/", 2)[0] for name in sent))
-    shown = show_prompts("judgebench", "openai:judge", ids=rows, base_url=("http://no.server.invalid",), **given)
+    shown = show_prompts(
+        "judgebench", "openai:judge", ids=rows, base_url=("http://no.server.invalid",), query="a=b", **given
+    )
     assert [list(map(dict, prompt.messages)) for prompt in shown.prompts] == list(sent.values())
     assert all(prompt.settings["max_tokens"] > 0 for prompt in shown.prompts)
 

@@ -146,8 +146,9 @@ def _verdict_at(data: Any, reply: Reply, think: Tags | None) -> int | None:
 
 def _token_text(position: Position) -> str | None:
     """The text of a token that a response lists; None where it gives an id alone."""
-    if position.bytes:
-        return bytes(position.bytes).decode("utf-8", "replace")
+    given = position.bytes
+    if isinstance(given, list) and given and all(type(one) is int and 0 <= one < 256 for one in given):
+        return bytes(given).decode("utf-8", "replace")
     return None if position.token is None or position.token.startswith("token_id:") else position.token
 
 

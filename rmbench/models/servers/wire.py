@@ -131,7 +131,8 @@ class _Entry(_Sent):
 class Position(_Entry):
     """One token of a reply, and the most probable ones in its place."""
 
-    bytes: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+    bytes: Any = None
+    """Of the token's text, which is the token itself where these are no list of bytes."""
     top_logprobs: list[_Entry] | None = None
 
 

@@ -351,6 +351,15 @@ def test_a_tool_call_instead_of_a_text_is_named() -> None:
         assert parse_reply(choice(message=message, finish_reason=finish)).finish == "tool_calls"
 
 
+@pytest.mark.parametrize("bytes_", [None, [], "QQ==", [300], [-1], ["A"], {"a": 1}, 65])
+def test_bytes_of_tokens_that_are_none_leave_the_tokens(bytes_: Any) -> None:
+    entry = {"token": "A", "bytes": bytes_, "logprob": -0.25}
+    listed = [{**entry, "top_logprobs": [entry, {"token": "B", "logprob": -2.0}]}]
+    reply = parse_top_logprobs(choice(message={"content": "A"}, logprobs={"content": listed}), ("A", "B"), THINK)
+    assert reply is not None
+    assert reply.options == {"A": -0.25, "B": -2.0}
+
+
 def test_no_options_are_read_of_a_filtered_reply() -> None:
     """And none are asked for again: what they lack is lacking for good."""
     data = choice(finish_reason="content_filter", message={"content": None})
