@@ -236,7 +236,9 @@ def _of_judge(model: JudgeResponder, task: str, example: Example) -> Iterator[Pr
         for question in model.questions(task, example):
             vote = f", vote {question.vote + 1}" if model.settings.votes > 1 else ""
             grammar = {key: value for key, value in asdict(question.grammar).items() if value}
-            settings = {**asdict(question.sampling), **({"held_to": grammar} if grammar else {}), "raw": question.raw}
+            sampling = {key: value for key, value in asdict(question.sampling).items() if key != "extra"}
+            sampling |= question.sampling.further
+            settings = {**sampling, **({"held_to": grammar} if grammar else {}), "raw": question.raw}
             what = f"{_name(question.shown)}{vote}"
             yield Prompt(example.id, what, messages=question.messages, settings=settings)
     except PromptError as error:

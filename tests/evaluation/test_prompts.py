@@ -81,6 +81,10 @@ def test_the_messages_shown_are_those_that_a_server_gets(tmp_path: Path) -> None
     )
     assert [list(map(dict, prompt.messages)) for prompt in shown.prompts] == list(sent.values())
     assert all(prompt.settings["max_tokens"] > 0 for prompt in shown.prompts)
+    given["model_args"] |= {"top_k": "5", "extra_body.a.b": "[1]", "top_p": "none"}
+    (prompt, *_) = show_prompts("judgebench", "openai:judge", ids=rows[:1], **given).prompts
+    assert (prompt.settings["top_k"], prompt.settings["a"], prompt.settings["top_p"]) == (5, {"b": [1]}, None)
+    assert "extra" not in prompt.settings
 
 
 def test_each_member_of_an_ensemble_reads_by_itself(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
@@ -34,6 +35,12 @@ class Sampling:
     """The request's own: a function of the run's seed, the row, the order and the vote."""
     extra: str = ""
     """Further fields of the request's body, as a JSON object; "" for none."""
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """`extra` as an object."""
+        fields: dict[str, Any] = json.loads(self.extra or "{}")
+        return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -156,7 +155,7 @@ def _sampling(question: Question, limit: LimitField, capabilities: Capabilities)
         "seed": sampling.seed,
     }
     kept = {key: value for key, value in body.items() if value is not None and key not in capabilities.left_out}
-    return {**kept, **json.loads(sampling.extra or "{}")}
+    return {**kept, **sampling.further}
 
 
 def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
