@@ -24,6 +24,7 @@ from rmbench.models.families.scalar.heads.declarations import layouts
 from rmbench.models.families.vision.blip.open import BlipSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.judges.declaration import load_protocol
+from rmbench.models.judges.settings import judge_settings
 from rmbench.models.open import open_model
 from rmbench.models.protocols import Scorer
 from rmbench.models.text.template import TemplateRefusedError
@@ -92,8 +93,11 @@ def test_settings_are_those_of_the_layout(card: Card) -> None:
     by_family: dict[str, type[BaseModel]] = {"clip": ClipSettings, "blip": BlipSettings}
     schema = by_family.get(card.family, schemas.get(card.layout))
     if card.family == "judge":
-        assert set(card.settings) == {"protocol"}
-        assert load_protocol(str(card.settings["protocol"])).notes
+        declared = load_protocol(str(card.settings["protocol"]))
+        assert declared.notes
+        given = {key: json.dumps(value) for key, value in card.settings.items() if key != "protocol"}
+        assert set(given) <= {"top_k", "chat_template_kwargs.enable_thinking"}
+        assert judge_settings(declared, given)
     elif schema is not None:
         assert schema.model_validate(dict(card.settings)).model_fields_set == set(card.settings)
     else:

@@ -21,6 +21,7 @@ from rmbench.validation import read_toml, validated
 
 __all__ = [
     "PLACEHOLDER",
+    "REPLY",
     "DeclaredSampling",
     "JudgeProtocol",
     "PromptMessage",
@@ -30,6 +31,8 @@ __all__ = [
     "read_template",
 ]
 
+REPLY = "reply"
+"""The role of a message that stands for the judge's answer to those before it."""
 FOLDER = Path(__file__).resolve().parent / "protocols"
 PLACEHOLDER = re.compile(r"\{(label|value|number|numbers|ranking)\}")
 _PLAIN_NAME = re.compile(r"[\w][\w.-]*\.jinja", re.ASCII)
@@ -46,10 +49,18 @@ class _Declared(BaseModel):
 class PromptMessage(_Declared):
     """One message of the prompt."""
 
-    role: Literal["system", "user", "assistant", "raw"]
-    """"assistant": the beginning of the judge's own reply, last. "raw": the whole prompt, no chat template around."""
-    template: str
-    """The template's file, next to the declaration."""
+    role: Literal["system", "user", "assistant", "raw", "reply", "principle"]
+    """"assistant": the beginning of the judge's own reply where it stands last, else a turn that it is shown. "raw":
+    the whole prompt, no chat template around. "reply": what the judge answers to the messages before, which it is
+    asked first. "principle": a role of Nemotron's judges."""
+    template: str = ""
+    """The template's file, next to the declaration; a "reply" has none."""
+
+    @model_validator(mode="after")
+    def _has_a_template(self) -> PromptMessage:
+        if (self.role == "reply") == bool(self.template):
+            raise ValueError("template: every message but a reply has one")
+        return self
 
 
 class VerdictFormat(_Declared):
@@ -83,9 +94,18 @@ class VerdictFormat(_Declared):
     """Whether a reply cut off by its length may hold a verdict, where the declared place is complete."""
     options: bool = False
     """Request the probabilities of the texts in `values`; the mark is parsed where the server returns none."""
-    options_at: Literal["start", "verdict"] = "start"
+    options_at: Literal["start", "verdict", "end", "behind"] = "start"
     """Of which token of the reply the options' probabilities are read. "start": the first. "verdict": the first behind
-    reasoning, white space and bold marks, as far as `max_tokens` reaches."""
+    reasoning, white space and bold marks, as far as `max_tokens` reaches. "end": the last one of the text. "behind":
+    the first behind `options_behind` and white space."""
+    options_behind: str = ""
+    """Literal text of the reply; its first occurrence counts."""
+    options_as: Literal["mean", "log-odds"] = "mean"
+    """What a rating is, from the options' probabilities. "log-odds": ln p of the higher rated one of two less ln p of
+    the other."""
+    absent: float | None = Field(default=None, lt=0)
+    """"log-odds": the least ln p of an option, also of one that the server does not list; None: as little as it may
+    be."""
     constrain: Literal["none", "choices", "json"] = "none"
     """Structured output, where the server supports it: the marks alone, or JSON with a reason and the field."""
 
@@ -107,6 +127,13 @@ class VerdictFormat(_Declared):
             raise ValueError("values: go with {value} and with options, and with nothing else")
         if self.options_at != "start" and not self.options:
             raise ValueError("options_at: goes with options")
+        if (self.options_at == "behind") != bool(self.options_behind):
+            raise ValueError('options_behind: goes with options_at = "behind", and with nothing else')
+        odds = self.options_as == "log-odds"
+        if odds and not (self.options and self.reads == "rating" and len(set(self.values.values())) == 2):
+            raise ValueError('options_as: "log-odds" is a rating by two options of different values')
+        if self.absent is not None and not odds:
+            raise ValueError('absent: goes with options_as = "log-odds"')
         if self.place in ("tag", "tags", "json") and not self.tag:
             raise ValueError(f'tag: the place "{self.place}" needs its name')
         asks_json, asks_choices = self.constrain == "json", self.constrain == "choices"
@@ -169,8 +196,10 @@ class JudgeProtocol(_Declared):
         roles = [message.role for message in self.message]
         if "raw" in roles and roles != ["raw"]:
             raise ValueError("message: a raw prompt stands alone")
-        if "assistant" in roles[:-1] or "system" in roles[1:]:
-            raise ValueError("message: a system message stands first, an assistant's last")
+        if "system" in roles[1:] or roles[0] in ("assistant", "reply"):
+            raise ValueError("message: a system message stands first, an assistant's behind another")
+        if roles.count("reply") > 1 or roles[-1] == "reply":
+            raise ValueError("message: one reply at most, and messages behind it")
         single = self.shape in ("pointwise", "yes-no")
         if single != (self.most == 1):
             raise ValueError(f"most: a {self.shape} question shows {'one candidate' if single else 'two or more'}")
@@ -187,6 +216,11 @@ class JudgeProtocol(_Declared):
         return self
 
     @property
+    def turns(self) -> int:
+        """How often the judge is asked for one verdict."""
+        return 1 + sum(message.role == "reply" for message in self.message)
+
+    @property
     def raw(self) -> bool:
         """Whether the prompt is one text without a chat template."""
         return self.message[0].role == "raw"
@@ -195,8 +229,9 @@ class JudgeProtocol(_Declared):
     def digest(self) -> str:
         """sha256 over the declaration and its templates."""
         declared = self.model_dump(mode="json")
-        if self.verdict.options_at == "start":
-            del declared["verdict"]["options_at"]  # as before there was the key, so that cached replies stay
+        for key in ("options_at", "options_behind", "options_as", "absent"):
+            if declared["verdict"][key] == VerdictFormat.model_fields[key].default:
+                del declared["verdict"][key]  # as before there was the key, so that cached replies stay
         whole = [declared, list(self.template_texts)]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
@@ -214,7 +249,7 @@ class JudgeProtocol(_Declared):
         roles = [message.role for message in self.message]
         for kind, path in (("prompt", prompt), ("system", system)):
             places = [k for k, role in enumerate(roles) if (role == "system") == (kind == "system")]
-            places = [k for k in places if roles[k] != "assistant"]
+            places = [k for k in places if roles[k] not in ("assistant", "reply")]
             if path is not None and not places:
                 raise RmbenchError(f"--model-args {kind}={path}: protocol {self.name} has no {kind} message.")
             if path is not None:
@@ -253,7 +288,9 @@ def _templates(path: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
     messages = data.get("message", ())
     for message in messages if isinstance(messages, list) else ():
         name = message.get("template") if isinstance(message, dict) else None
-        if isinstance(name, str):
+        if isinstance(message, dict) and message.get("role") == "reply":
+            texts.append("")
+        elif isinstance(name, str):
             if not _PLAIN_NAME.fullmatch(name):
                 raise RmbenchError(f"{path}: message.template: {name!r} is not the name of a .jinja file next to it.")
             texts.append(read_template(path.with_name(name)))

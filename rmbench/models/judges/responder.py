@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rmbench.models.abilities import Replies
-from rmbench.models.judges.declaration import JudgeProtocol
+from rmbench.models.judges.declaration import REPLY, JudgeProtocol
+from rmbench.models.judges.grammar import strip_reasoning
 from rmbench.models.judges.orders import position_orders
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
@@ -92,8 +93,9 @@ class JudgeResponder:
         for example in examples:
             try:
                 for shown in self._orders(example):
-                    characters = sum(len(message["content"]) for message in self.prompt.messages(example, shown))
-                    calls += votes
+                    messages = self.prompt.messages(example, shown)
+                    characters = self.protocol.turns * sum(len(message["content"]) for message in messages)
+                    calls += votes * self.protocol.turns
                     tokens += votes * math.ceil(characters / _CHARACTERS_PER_TOKEN)
             except PromptError:
                 continue  # the row fails without a question
@@ -115,7 +117,8 @@ class JudgeResponder:
     def trial_question(self) -> Question:
         """A question as all others but for its texts, to try a server with."""
         roles = [message.role for message in self.protocol.message]
-        messages = tuple({"role": "user" if role == "raw" else role, "content": role} for role in roles)
+        spelled = {"raw": "user", REPLY: "assistant"}
+        messages = tuple({"role": spelled.get(role, role), "content": role} for role in roles)
         return self._question("trial", "0", tuple(range(self.protocol.most)), 0, messages)
 
     def _question(
@@ -141,19 +144,20 @@ class JudgeResponder:
         A question without a reply is a failed verdict; the judgment is failed where all are, unparsed where none is
         ok. Raises RmbenchError where the backend can answer no question.
         """
+        first: dict[str, Reply] = {}
         try:
-            replies = [(question, self._ask(question)) for question in self.questions(task, example)]
+            replies = [(question, *self._ask(question, first)) for question in self.questions(task, example)]
         except PromptError as error:
             return Judgment(id=example.id, status="failed", error=str(error))
         verdicts: list[Verdict] = []
         rationale: list[str] = []
         errors: list[str] = []
-        remarks = list(_remarks(reply for _, reply in replies))
-        for question, reply in replies:
+        remarks = list(_remarks(reply for _, reply, _ in replies))
+        for question, reply, before in replies:
             parsed = self._parse(reply, len(question.shown))
             of_question = verdicts_of(question.shown, question.vote, parsed, self.protocol)
             verdicts += of_question
-            rationale += [_rationale(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
+            rationale += [before + _rationale(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
             errors += [parsed.why] if parsed.status != "ok" else []
             remarks += [parsed.remark] if parsed.remark else []
             as_text = self.protocol.verdict.options and reply.path != "logprobs" and not reply.error
@@ -176,7 +180,29 @@ class JudgeResponder:
         settings = self.settings
         return position_orders(example, self.protocol, settings.orders, tournament=settings.tournament, seed=self.seed)
 
-    def _ask(self, question: Question) -> Reply:
+    def _ask(self, question: Question, first: dict[str, Reply]) -> tuple[Reply, str]:
+        """The reply to a question, and the text of the judge's own that stands in it, for the rationale.
+
+        Args:
+            question: one message of it may be REPLY: the judge is asked the messages before it first.
+            first: the replies to such messages so far, which do not depend on the candidates.
+        """
+        messages = question.messages
+        at = next((index for index, message in enumerate(messages) if message["role"] == REPLY), None)
+        if at is None:
+            return self._asked(question), ""
+        key = json.dumps([question.vote, messages[:at]])
+        if key not in first:
+            first[key] = self._asked(replace(question, shown=(), messages=messages[:at], grammar=Grammar()))
+        reply = first[key]
+        text = strip_reasoning(reply.text, self.protocol.think)
+        if reply.error or reply.finish != "stop" or text is None or len(text) > self.settings.max_reply:
+            return reply if reply.finish != "stop" or reply.error else replace(reply, text="", finish="length"), ""
+        turn = {"role": "assistant", "content": text}
+        asked = self._asked(replace(question, messages=(*messages[:at], turn, *messages[at + 1 :])))
+        return asked, _storable(text) + "\n\n"
+
+    def _asked(self, question: Question) -> Reply:
         if self.replies is None:
             return self.backend.ask(question)
         return ask_once(self.backend, question, self.replies, self.facts.fingerprint)
@@ -205,8 +231,9 @@ class JudgeResponder:
     def _grammar(self, size: int) -> Grammar:
         verdict_format = self.protocol.verdict
         if verdict_format.options:
-            think = self.protocol.think if verdict_format.options_at == "verdict" else None
-            return Grammar(options=tuple(verdict_format.values), think=think)
+            at, options = verdict_format.options_at, tuple(verdict_format.values)
+            think = None if at == "start" else self.protocol.think
+            return Grammar(options=options, think=think, last=at == "end", behind=verdict_format.options_behind)
         if verdict_format.constrain == "choices":
             return Grammar(choices=allowed_replies(verdict_format, size))
         if verdict_format.constrain == "json":
@@ -245,7 +272,11 @@ def _rationale(reply: Reply, most: int) -> str:
     """The judge's text after its reasoning, at most so many characters of each; lone surrogates, which no file can
     store, replaced."""
     reasoning = f"<think>\n{reply.reasoning[:most]}\n</think>\n" if reply.reasoning else ""
-    return (reasoning + reply.text[:most]).encode("utf-8", "replace").decode("utf-8")
+    return _storable(reasoning + reply.text[:most])
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _remarks(replies: Iterable[Reply]) -> Iterator[str]:

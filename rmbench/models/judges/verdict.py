@@ -119,6 +119,7 @@ class VerdictParser:
                 where it depends on these (a rating where they move it by more than 1e-3 of its range).
             min_mass: the share of the whole probability that the options hold at least; below it there is no verdict.
         """
+        floor = -math.inf if self.verdict_format.absent is None else self.verdict_format.absent
         least = {option: options.get(option, -math.inf) for option in self.verdict_format.values}
         most = {option: options.get(option, -math.inf if bound is None else bound) for option in least}
         if any(map(math.isnan, most.values())) or max(most.values()) == -math.inf:
@@ -130,6 +131,8 @@ class VerdictParser:
             return unparsed(f"options hold {_share(mass, at_most)} of the mass", mass, "options_undecided")
         if max(least.values()) == -math.inf:
             return unparsed("no option is among the listed tokens", mass, "options_undecided")
+        if self.verdict_format.options_as == "log-odds":
+            return replace(self._log_odds(least, most, floor), mass=mass)
         parsed = self._expected(least, most) if self.verdict_format.reads == "rating" else self._picked(least, most)
         return replace(parsed, mass=mass)
 
@@ -152,6 +155,17 @@ class VerdictParser:
         if max(means) - min(means) > _DECIDED * (max(rated.values()) - min(rated.values())):
             return unparsed("the rating depends on an option outside the listed tokens", remark="options_undecided")
         return ParsedVerdict((max(means) + min(means)) / 2)
+
+    def _log_odds(self, least: Mapping[str, float], most: Mapping[str, float], floor: float) -> ParsedVerdict:
+        """Ln p of the higher rated of two options less that of the other. With a floor, an option that is not listed
+        has it, as upstream has it; without one it leaves the verdict open."""
+        low, high = sorted(least, key=lambda option: _rated(self.verdict_format.values[option]))
+        logprobs = {option: max(least[option], floor) for option in (low, high)}
+        if any(math.isinf(logprob) for logprob in logprobs.values()) or (
+            math.isinf(floor) and any(least[option] != most[option] for option in (low, high))
+        ):
+            return unparsed("the rating depends on an option outside the listed tokens", remark="options_undecided")
+        return ParsedVerdict(logprobs[high] - logprobs[low])
 
     def _complete(self, text: str) -> bool:
         """Whether a reply that was cut off contains the declared place completely."""

@@ -65,12 +65,22 @@ def judge_at(
 def judge_for_batch(request: ServerRequest) -> JudgeResponder:
     """A judge whose questions are written into a batch file."""
     model = request.settings.served_name or request.name
-    return _judge(request, BatchWriterBackend(request.name, model, _batch_capabilities(request)))
+    return _one_turn(_judge(request, BatchWriterBackend(request.name, model, _batch_capabilities(request))))
 
 
 def judge_of_batch(request: ServerRequest, file: Path, name: str) -> JudgeResponder:
     """A judge whose replies are in a batch's file; `name` as in `read_responses`."""
-    return _judge(request, read_responses(file, name, _batch_capabilities(request)))
+    return _one_turn(_judge(request, read_responses(file, name, _batch_capabilities(request))))
+
+
+def _one_turn(judge: JudgeResponder) -> JudgeResponder:
+    """The judge; raises RmbenchError where its second question holds its reply to the first."""
+    if judge.protocol.turns > 1:
+        raise RmbenchError(
+            f"protocol {judge.protocol.name}: it asks in {judge.protocol.turns} turns, which batch files cannot hold: "
+            "ask a server (--base-url)."
+        )
+    return judge
 
 
 def _batch_capabilities(request: ServerRequest) -> Capabilities:

@@ -106,7 +106,9 @@ class ServerBackend:
 
     def _option_logprobs(self, question: Question) -> Reply | None:
         """The options' log-probabilities; None where the servers return none."""
-        options, limit, think = question.grammar.options, self.capabilities.limit_field, question.grammar.think
+        grammar, limit = question.grammar, self.capabilities.limit_field
+        options, think = grammar.options, grammar.think
+        last, behind = grammar.last, grammar.behind
         length = 1 if think is None else question.sampling.max_tokens
         if self.capabilities.logprobs == "ids":
             tokens = self._tokenizer.options(options)
@@ -118,11 +120,15 @@ class ServerBackend:
             ids = [token for spellings in spelled.values() for token in spellings]
             fields = option_logprobs_fields(limit, length=length, tokens=ids)
             body = chat_body(self.model, question, self.capabilities) | fields
-            return self._post(CHAT, body, lambda data: parse_option_logprobs(data, spelled, think))
+            return self._post(
+                CHAT, body, lambda data: parse_option_logprobs(data, spelled, think, last=last, behind=behind)
+            )
         if self.capabilities.logprobs == "top" and not question.raw:
             fields = option_logprobs_fields(limit, length=length, most=self.capabilities.top_logprobs)
             body = chat_body(self.model, question, self.capabilities) | fields
-            return self._post(CHAT, body, lambda data: parse_top_logprobs(data, options, think))
+            return self._post(
+                CHAT, body, lambda data: parse_top_logprobs(data, options, think, last=last, behind=behind)
+            )
         return None
 
     def _post(self, route: str, body: Mapping[str, Any], parse: Callable[[Any], Parsed]) -> Parsed:

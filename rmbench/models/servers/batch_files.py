@@ -151,7 +151,8 @@ class BatchReaderBackend:
     def _parse(self, question: Question, body: Mapping[str, Any]) -> Reply:
         grammar = question.grammar
         if grammar.options and self.capabilities.logprobs:
-            reply = parse_top_logprobs(body, grammar.options, grammar.think)
+            last, behind = grammar.last, grammar.behind
+            reply = parse_top_logprobs(body, grammar.options, grammar.think, last=last, behind=behind)
             if reply is None:
                 raise RetryableError("the response lacks log-probabilities of the first token")
             return reply

@@ -58,6 +58,10 @@ class Grammar:
     think: tuple[tuple[str, str], ...] | None = None
     """Of options: the tags of reasoning behind which they are read (`option_probs.verdict_position`); None: at the
     reply's first token."""
+    last: bool = False
+    """Of options with `think`: they are read at the last token of the reply's text instead."""
+    behind: str = ""
+    """Of options with `think`: they are read at the first token behind this text and white space instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ __all__ = [
     "OPTIONS_AS_TEXT",
     "UNDECIDED",
     "Tags",
+    "last_position",
     "log_sum",
     "may_be_reasoning",
+    "position_behind",
     "reasoning_end",
     "single_tokens",
     "spellings",
@@ -93,9 +95,32 @@ def verdict_position(tokens: Sequence[str], think: Tags) -> int | None:
     start = reasoning_end(text, think)
     if start is None:
         return None
-    begin = len(text) - len(text[start:].lstrip(_AROUND))
+    return _token_at(tokens, len(text) - len(text[start:].lstrip(_AROUND)))
+
+
+def position_behind(tokens: Sequence[str], mark: str) -> int | None:
+    """Which of a reply's tokens is the first behind the first occurrence of a text and white space; None where there is
+    none. A token that the text ends within does not count."""
+    text = "".join(tokens)
+    found = text.find(mark)
+    if found < 0:
+        return None
+    behind = text[found + len(mark) :]
+    return _token_at(tokens, len(text) - len(behind.lstrip()))
+
+
+def last_position(tokens: Sequence[str], text: str) -> int | None:
+    """Which of a reply's tokens its text ends with, white space and the tokens behind it (an end of turn) apart; None
+    where there is none."""
+    shown = text.rstrip()
+    found = "".join(tokens).rfind(shown) if shown else -1
+    return None if found < 0 else _token_at(tokens, found + len(shown) - 1)
+
+
+def _token_at(tokens: Sequence[str], place: int) -> int | None:
+    """The index of the token that holds a character of the joined texts."""
     ends = itertools.accumulate(map(len, tokens))
-    return next((index for index, end in enumerate(ends) if end > begin), None)
+    return next((index for index, end in enumerate(ends) if end > place), None)
 
 
 def may_be_reasoning(text: str, think: Tags) -> bool:

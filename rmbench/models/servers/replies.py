@@ -12,7 +12,15 @@ from typing import Any
 from rmbench.errors import RmbenchError
 from rmbench.models.servers.errors import RetryableError
 from rmbench.models.servers.generation import FINISHED, Grammar, Path, Reply
-from rmbench.models.servers.option_probs import Tags, log_sum, reasoning_end, summed_options, verdict_position
+from rmbench.models.servers.option_probs import (
+    Tags,
+    last_position,
+    log_sum,
+    position_behind,
+    reasoning_end,
+    summed_options,
+    verdict_position,
+)
 from rmbench.models.servers.spoken import spoken
 from rmbench.models.servers.wire import (
     Answer,
@@ -80,13 +88,17 @@ def is_json_object(text: str) -> bool:
         return False
 
 
-def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]], think: Tags | None = None) -> Reply:
+def parse_option_logprobs(
+    data: Any, tokens: Mapping[str, Sequence[int]], think: Tags | None = None, *, last: bool = False, behind: str = ""
+) -> Reply:
     """The log-probabilities of each option at the token that a chat's verdict begins with.
 
     Args:
         data: the response to a request for the log-probabilities of all these tokens.
         tokens: option -> the ids of the tokens that spell it, whose probabilities are added.
-        think: as `Grammar.think`.
+        think: as in `Grammar`.
+        last: likewise.
+        behind: likewise.
 
     Raises:
         RetryableError: the log-probability of a token is missing.
@@ -94,7 +106,7 @@ def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]], think:
     reply = parse_reply(data)
     if reply.finish not in FINISHED:
         return reply
-    at = _verdict_at(data, reply, think)
+    at = _verdict_at(data, reply, think, last=last, behind=behind)
     if at is None:
         return replace(reply, path="logprobs")
     logprobs = parse_token_logprobs(data, at)
@@ -104,14 +116,16 @@ def parse_option_logprobs(data: Any, tokens: Mapping[str, Sequence[int]], think:
     return _with_options(reply, {option: log_sum(logprobs[one] for one in ids) for option, ids in labels.items()})
 
 
-def parse_top_logprobs(data: Any, options: Sequence[str], think: Tags | None = None) -> Reply | None:
+def parse_top_logprobs(
+    data: Any, options: Sequence[str], think: Tags | None = None, *, last: bool = False, behind: str = ""
+) -> Reply | None:
     """The log-probabilities of each option at the token that a chat's verdict begins with, from those of the most
     probable tokens; an option that is not among them is at most as probable as the last (`Reply.bound`). None where
-    none are listed. `think` as in `Grammar.think`."""
+    none are listed. `think`, `last` and `behind` as in `Grammar`."""
     reply = parse_reply(data)
     if reply.finish not in FINISHED:
         return reply
-    at = _verdict_at(data, reply, think)
+    at = _verdict_at(data, reply, think, last=last, behind=behind)
     logprobs = parse_token_logprobs(data, at or 0)
     if len(logprobs) < 2:
         return None
@@ -128,19 +142,21 @@ def _with_options(reply: Reply, options: Mapping[str, float]) -> Reply:
     return replace(reply, finish="stop", options=options, path="logprobs")
 
 
-def _verdict_at(data: Any, reply: Reply, think: Tags | None) -> int | None:
-    """The index of the token that a chat's verdict begins with: the first one without `think` or where the response
-    gives no texts of tokens; None where there is none. Reasoning that the server returns separately and without its
-    tags is what stands before the reply's text."""
+def _verdict_at(data: Any, reply: Reply, think: Tags | None, *, last: bool, behind: str) -> int | None:
+    """The index of the token at which options are read, see `Grammar`: the first one without `think`, and where the
+    response gives no texts of tokens and the verdict begins the reply; None where there is none. Reasoning that the
+    server returns separately and without its tags is what stands before the reply's text."""
     texts = [_token_text(position) for position in _positions(data)]
     tokens = [text for text in texts if text is not None]
     if think is None or not tokens or len(tokens) < len(texts):
-        return 0
+        return None if last or behind else 0
+    if last:  # a text that was cut off ends anywhere
+        return None if reply.finish == "length" else last_position(tokens, reply.text)
     text, reasoned = "".join(tokens), 0
     if reply.reasoning and reasoning_end(text, think) == 0 and text.rstrip().endswith(reply.text.strip()):
         start = len(text.rstrip()) - len(reply.text.strip())
         reasoned = sum(end <= start for end in itertools.accumulate(map(len, tokens)))
-    at = verdict_position(tokens[reasoned:], think)
+    at = position_behind(tokens[reasoned:], behind) if behind else verdict_position(tokens[reasoned:], think)
     return None if at is None else reasoned + at
 
 

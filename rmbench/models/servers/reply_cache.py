@@ -42,6 +42,9 @@ def reply_key(question: Question, fingerprint: str) -> str:
     fields = asdict(question)
     if question.grammar.think is None:
         del fields["grammar"]["think"]  # as before there was the field, so that cached replies stay
+    for name in ("last", "behind"):
+        if not getattr(question.grammar, name):
+            del fields["grammar"][name]
     if not question.sampling.extra:
         del fields["sampling"]["extra"]  # likewise
     whole = json.dumps([fingerprint, question.name, fields], sort_keys=True, default=dict)

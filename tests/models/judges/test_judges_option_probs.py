@@ -145,3 +145,50 @@ def test_the_mass_is_kept_in_the_table(stubs: Any, serve: Any, tmp_path: Path) -
     assert first.judgment.verdicts[0].mass == pytest.approx(0.75)
     assert second.judgment.verdicts == ()
     assert MASS.name not in SCHEMA.names  # records of other models have the columns they had
+
+
+def replied(stubs: Any, serve: Any, protocol: str, tokens: list[str], at: int, top: dict[str, float]) -> Any:
+    """The judgment of one answer by a server whose reply is these tokens, and what it was sent; the probabilities are
+    those of token number `at`."""
+    sent: list[Any] = []
+
+    def answer(call: Any) -> Any:
+        sent.append(call.body)
+        data = stubs.chat("".join(token for token in tokens if not token.startswith("<|")))
+        listed = [[{"token": "?", "logprob": -0.1}, {"token": "!", "logprob": -9.0}] for _ in tokens]
+        listed[at] = [{"token": token, "logprob": logprob} for token, logprob in top.items()]
+        data["choices"][0]["logprobs"] = {
+            "content": [
+                {"token": token, "logprob": -1e9, "top_logprobs": each}
+                for token, each in zip(tokens, listed, strict=True)
+            ]
+        }
+        return stubs.Answer(data)
+
+    client = Client([serve(answer).url], ApiKey("OPENAI_API_KEY"), policy=stubs.FAST)
+    backend = ServerBackend(client, "judge", Capabilities(logprobs="top", top_logprobs=5), "org/judge")
+    judge = make_judge(backend, protocol, OpenOptions())
+    try:
+        return judge.judge("t", make_example("e", "What is 2 + 2?", "Four.")), sent[0]
+    finally:
+        judge.close()
+
+
+def test_nemotrons_judge_is_read_where_its_reply_ends(stubs: Any, serve: Any) -> None:
+    """The penultimate token of the reply, and a floor of -50 for an option that is not listed."""
+    tokens = ["It", " is", " right", ":", " Yes", "<|im_end|>"]
+    found, sent = replied(stubs, serve, "nemotron-principle", tokens, 4, {" Yes": -0.02, " No": -4.25, "x": -9.0})
+    assert found.verdicts[0].value == pytest.approx(-0.02 + 4.25)
+    assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "principle"]
+    assert "continue_final_message" not in sent
+    alone, _ = replied(stubs, serve, "nemotron-principle", tokens, 4, {" Yes": -0.02, "x": -9.0})
+    assert alone.verdicts[0].value == pytest.approx(-0.02 + 50)
+
+
+def test_lmunits_digit_is_read_behind_its_key(stubs: Any, serve: Any) -> None:
+    tokens = ['{"', "score", '":', " ", "4", "}", "<|im_end|>"]
+    top = {"4": math.log(0.6), "5": math.log(0.3), "3": math.log(0.1), "x": -30.0}
+    found, sent = replied(stubs, serve, "lmunit", tokens, 4, top)
+    assert found.verdicts[0].value == pytest.approx(0.6 * 4 + 0.3 * 5 + 0.1 * 3, abs=1e-6)
+    assert sent["messages"][0] == {"role": "system", "content": "rationale=No"}
+    assert sent["max_tokens"] == 10

@@ -23,8 +23,9 @@ PUBLIC = (
     "rm-r1-distilled rrm deepseek-grm unified-reward rb1-pair rb2-four-way rb-ratings yes-no judgelrm think-rm "
     "think-rm-multiclass j1 j1-pointwise eval-planner"
 ).split()
-THEIRS = "compass-judger-2 r3 r3-pair mr3-pair".split()
+THEIRS = "compass-judger-2 r3 r3-pair mr3-pair lmunit ce-rm".split()
 """Whose licence allows their authors' own wording."""
+NO_WORDING = ["nemotron-principle"]
 OURS = "pair pair-tie pair-json pick-k listwise pointwise-10 pointwise-rubric rag-pair option".split()
 
 
@@ -38,10 +39,10 @@ def shown(name: str, row: Example, order: tuple[int, ...] = (1, 0)) -> str:
 
 
 def test_all_are_here() -> None:
-    assert set(protocol_names()) == {*PUBLIC, *THEIRS, *OURS}
+    assert set(protocol_names()) == {*PUBLIC, *THEIRS, *NO_WORDING, *OURS}
 
 
-@pytest.mark.parametrize("name", [*PUBLIC, *THEIRS, *OURS])
+@pytest.mark.parametrize("name", [*PUBLIC, *THEIRS, *NO_WORDING, *OURS])
 def test_a_prompt_shows_question_and_candidates_in_order(name: str) -> None:
     text = shown(name, example("FIRST", "SECOND", rubric="RUBRIC"))
     protocol = load_protocol(name)
@@ -76,6 +77,28 @@ def test_context_where_a_protocol_has_a_place_for_it() -> None:
     with pytest.raises(PromptError, match="needs a rubric"):
         shown("pointwise-rubric", example("a", "b"))
     assert "RUBRIC" in Prompt.of(load_protocol("pointwise-rubric"), rubric="RUBRIC").messages(row, (0,))[1]["content"]
+
+
+def test_a_principle_is_a_message_of_its_own_role() -> None:
+    prompt = Prompt.of(load_protocol("nemotron-principle"))
+    asked = prompt.messages(example("FIRST", "SECOND"), (1,))
+    assert [(m["role"], m["content"]) for m in asked] == [
+        ("user", "QUESTION"),
+        ("assistant", "SECOND"),
+        ("principle", "helpfulness"),
+    ]
+    named = prompt.messages(example("FIRST", rubric="security hardness"), (0,))
+    assert named[2]["content"] == "security hardness"
+
+
+def test_lmunit_is_asked_as_its_authors_ask_it() -> None:
+    prompt = Prompt.of(load_protocol("lmunit"))
+    system, user = (m["content"] for m in prompt.messages(example("FIRST", "SECOND"), (1,)))
+    assert system == "rationale=No"
+    assert user == "Query: QUESTION\n\nResponse: SECOND\n\nUnit Test: Is the response helpful?"
+    assert prompt.messages(example("FIRST", rubric="Is it safe?"), (0,))[1]["content"].endswith(
+        "Unit Test: Is it safe?"
+    )
 
 
 def test_conversations_and_prompts_of_their_own() -> None:
@@ -119,6 +142,13 @@ def copied(folder: Path, old: str, new: str, name: str = "pair") -> Path:
         ('"pair.system.jinja"', '"gone.jinja"', "gone.jinja: cannot be read"),
         ('role = "system"', 'role = "raw"', "raw prompt stands alone"),
         ('role = "user"', 'role = "system"', "stands first"),
+        ('role = "user"', 'role = "usr"', 'Did you mean "user"'),
+        ('role = "system"', 'role = "assistant"', "an assistant's behind another"),
+        ('template = "pair.user.jinja"', "", "every message but a reply has one"),
+        ('role = "user"\ntemplate = "pair.user.jinja"', 'role = "reply"', "messages behind it"),
+        ('mark = "[[{label}]]"', 'mark = "[[{label}]]"\noptions_behind = "x"', "goes with options_at"),
+        ('mark = "[[{label}]]"', 'mark = "[[{label}]]"\noptions_as = "log-odds"', "a rating by two options"),
+        ('mark = "[[{label}]]"', 'mark = "[[{label}]]"\nabsent = -50.0', "goes with options_as"),
         ('shape = "pair"', 'shape = "pair"\nmost = 1', "two or more"),
         ('shape = "pair"', 'shape = "pair"\nunparsed = 2.0', "between 0 and 1"),
         ("[verdict]", "[verdict", "not TOML"),

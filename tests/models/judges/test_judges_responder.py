@@ -19,7 +19,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.measure import measure
 from rmbench.models.judges.orders import pairs_to_compare
-from rmbench.models.servers.generation import Question, Reply
+from rmbench.models.servers.generation import Grammar, Question, Reply
 from rmbench.types import TIE, Edge, Example, Judged
 
 STYLES = tuple(Edge(i, 3 + j) for i in range(3) for j in range(3))
@@ -303,3 +303,55 @@ def test_the_default_of_max_reply_leaves_fingerprints_as_they_were(judges: Simpl
     settings = {key: value for key, value in plain.settings.items() if key != "max_reply"}
     hashed = json.dumps([plain.name, settings, 0], sort_keys=True).encode()
     assert plain.fingerprint == hashlib.sha256(hashed).hexdigest()
+
+
+class TestTwoTurns:
+    """A judge whose own reply stands in the question that is read."""
+
+    @staticmethod
+    def answer(question: Question) -> str:
+        if len(question.messages) == 1:
+            return "<think>hm</think>[Start of Criteria] 1. Right [End of Criteria]"
+        return r"\boxed{3}" + f"\n\\boxed{{{len(question.messages[2]['content']) % 10}}}"
+
+    def test_the_criteria_are_asked_for_once_and_shown(self, judges: SimpleNamespace) -> None:
+        judge = judges.judge(self.answer, "ce-rm")
+        row = judges.example("four", "of course five")
+        found = judge.judge("t", row)
+        asked = judge.backend.asked
+        assert [len(question.messages) for question in asked] == [1, 3, 3]
+        first = asked[0]
+        assert "What is 2 + 2?" in first.messages[0]["content"]
+        assert (first.shown, first.grammar) == ((), Grammar())
+        for question, text in zip(asked[1:], ("four", "of course five"), strict=True):
+            assert [message["role"] for message in question.messages] == ["user", "assistant", "user"]
+            assert question.messages[0] == first.messages[0]
+            assert question.messages[1]["content"] == "[Start of Criteria] 1. Right [End of Criteria]"
+            assert text in question.messages[2]["content"]
+        assert [verdict.shown for verdict in found.verdicts] == [(0,), (1,)]
+        assert all(verdict.status == "ok" for verdict in found.verdicts)
+        assert found.rationale[0].startswith("[Start of Criteria] 1. Right [End of Criteria]\n\n")
+        assert judge.estimate([row]).calls == 4  # at most
+
+    @pytest.mark.parametrize(
+        ("reply", "status", "error"),
+        [
+            (Reply(error="the server is gone"), "failed", "the server is gone"),
+            (Reply(text="1. Right", finish="length"), "unparsed", "cut off by its length"),
+            (Reply(text="<think>for ever"), "unparsed", ""),
+        ],
+    )
+    def test_without_criteria_there_is_no_verdict(
+        self, judges: SimpleNamespace, reply: Reply, status: str, error: str
+    ) -> None:
+        judge = judges.judge(lambda question: reply if len(question.messages) == 1 else r"\boxed{3}", "ce-rm")
+        found = judge.judge("t", judges.example("four", "five"))
+        assert found.status == status
+        assert error in found.error
+        assert len(judge.backend.asked) == 1
+
+    def test_every_vote_has_criteria_of_its_own(self, judges: SimpleNamespace) -> None:
+        judge = judges.judge(self.answer, "ce-rm", votes="2", temperature="1")
+        judge.judge("t", judges.example("four", "five"))
+        firsts = [question for question in judge.backend.asked if len(question.messages) == 1]
+        assert [question.vote for question in firsts] == [0, 1]

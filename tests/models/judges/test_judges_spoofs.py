@@ -55,6 +55,9 @@ VERDICTS: dict[str, dict[str, object]] = {
     "r3": {'{"explanation": "so it is", "score": 3}': 3.0},
     "r3-pair": {'{"explanation": "so it is", "score": "Response 2"}': 1},
     "mr3-pair": {'{"explanation": "so it is", "score": "Assistant A"}': 0},
+    "lmunit": {'{"score": 3}': 3.0},
+    "ce-rm": {BOX % "7.5": 7.5},
+    "nemotron-principle": {"So it does: Yes": 1.0, "No": 0.0},
     "pair-json": {'{"reason": "so it is", "winner": "A"}': 0, '{"reason": "so it is", "winner": "B"}': 1},
 }
 FIRST = {"judgelm": {"9 2": 0, "2 9": 1}}

@@ -244,6 +244,38 @@ def test_probabilities_of_options() -> None:
         assert READERS["option"].parse_options(nothing).status == "unparsed"
 
 
+def test_log_odds_are_the_difference_of_the_logs_with_a_floor() -> None:
+    reader = READERS["nemotron-principle"]
+    for yes, no in ((-0.1, -2.5), (-1e-9, -38.0), (-45.0, -1e-9), (-70.0, -0.1)):
+        found = reader.parse_options({"Yes": yes, "No": no})
+        assert found.value == max(yes, -50.0) - max(no, -50.0)  # upstream clamps at -50
+    near, far = (reader.parse_options({"Yes": -1e-12, "No": no}).value for no in (-40.0, -41.0))
+    assert near != far  # a probability would be 1.0 for both
+    alone = reader.parse_options({"Yes": -0.01}, -9.0)
+    assert (alone.value, alone.status) == (pytest.approx(49.99), "ok")
+    assert reader.parse_options({"No": -0.01}, -9.0).value == pytest.approx(-49.99)
+    assert reader.parse_options({}, -9.0).status == "unparsed"
+    assert reader.parse_options({"Yes": -9.0}, -9.0, min_mass=0.5).status == "unparsed"
+    open_ended = VerdictParser(reader.verdict_format.model_copy(update={"absent": None}), (), reader.pattern)
+    assert open_ended.parse_options({"Yes": -0.01, "No": -60.0}).value == pytest.approx(59.99)
+    assert open_ended.parse_options({"Yes": -0.01}, -9.0).remark == "options_undecided"
+
+
+def test_lmunit_is_the_mean_of_its_digits() -> None:
+    digits = {"3": 0.2, "4": 0.5, "5": 0.3}
+    options = {digit: math.log(p) for digit, p in digits.items()} | dict.fromkeys("0126", -40.0)
+    assert READERS["lmunit"].parse_options(options).value == pytest.approx(0.2 * 3 + 0.5 * 4 + 0.3 * 5)
+    assert read("lmunit", '{"score": 4}') == 4.0
+    assert read("lmunit", '{"score": 7}') == "unparsed"
+
+
+def test_ce_rm_reads_the_last_box() -> None:
+    text = r"Clear: $\boxed{4.5}$" + "\nOverall: $\\boxed{8}$"
+    assert read("ce-rm", text) == 8.0
+    for wrong in (r"\boxed{11}", r"\boxed{8/10}", "8", r"\boxed{4} and \boxed{5}"):
+        assert read("ce-rm", wrong) == "unparsed", wrong
+
+
 def test_marks_that_a_server_can_be_held_to() -> None:
     assert allowed_replies(READERS["skywork-critic"].verdict_format, 2) == ("[[A]]", "[[B]]")
     assert allowed_replies(READERS["pair-json"].verdict_format, 2) == ("A", "B")

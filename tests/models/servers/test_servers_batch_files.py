@@ -213,6 +213,11 @@ def test_a_run_writes_questions_and_another_reads_their_answers(tmp_path: Path) 
             "price_in: input should be .* found '-1'",
         ),
         ("openai:m", {"base_url": "http://h", "model_args": {"protocol": "nope"}}, "nope"),
+        (
+            "openai:m",
+            {"requests_out": "x", "model_args": {"protocol": "ce-rm"}},
+            "ce-rm: it asks in 2 turns, which batch",
+        ),
         ("served:m", {"base_url": "http://h", "model_args": {"protocol": "pair"}}, "has no setting 'protocol'"),
     ],
 )

@@ -112,6 +112,54 @@ def test_options_are_read_where_the_verdict_begins(
     assert (behind.path, behind.finish) == ("logprobs", "length" if place is None else "stop")
 
 
+def options_in(tokens: list[str], content: str, *, finish: str = "stop", bare: bool = False, **where: Any) -> Any:
+    """The options read from a chat whose token number k gives A the probability e^-(k + 0.25)."""
+    positions = [
+        {"token": "token_id:3" if bare else token, "logprob": -1e9, "top_logprobs": listed}
+        for at, token in enumerate(tokens)
+        for listed in ([{"token": o, "logprob": -at - p} for o, p in (("A", 0.25), ("B", 0.5))],)
+    ]
+    data = choice(message={"content": content}, logprobs={"content": positions}, finish_reason=finish)
+    reply = parse_top_logprobs(data, ("A", "B"), THINK, **where)
+    assert reply is not None
+    assert reply.path == "logprobs"
+    return None if reply.options is None else -reply.options["A"] - 0.25
+
+
+@pytest.mark.parametrize(
+    ("tokens", "content", "place"),
+    [
+        (["So", ":", " A"], "So: A", 2),
+        (["So", ":", " A", "<|im_end|>"], "So: A", 2),
+        (["So", ":", " A", "\n", "<|im_end|>"], "So: A\n", 2),
+        (["A", " A", ""], "A A", 1),
+        (["<think>", "A", "</think>", "\n\n", "B", "<|im_end|>"], "B", 4),
+        (["<|im_end|>"], "", None),
+    ],
+)
+def test_options_at_the_end_are_those_of_the_texts_last_token(tokens: list[str], content: str, place: Any) -> None:
+    assert options_in(tokens, content, last=True) == place
+    assert options_in(tokens, content, last=True, finish="length") is None
+    assert options_in(tokens, content, last=True, bare=True) is None
+
+
+@pytest.mark.parametrize(
+    ("tokens", "place"),
+    [
+        (['{"', "score", '":', " ", "4", "}"], 4),
+        (['{"', "score", '":', "4", "}"], 3),
+        (['{"score":', " 4", "}"], 1),
+        (['{"score": 4', "}"], 0),
+        (['{"', "score", '":', " ", "4", ', "score": 5}'], 4),  # the first counts
+        (['{"', "mark", '":', " ", "4", "}"], None),
+        (['{"', "score", '":', " "], None),
+    ],
+)
+def test_options_behind_a_text_are_those_of_the_first_token_behind_it(tokens: list[str], place: Any) -> None:
+    assert options_in(tokens, "".join(tokens), behind='"score":') == place
+    assert options_in(tokens, "".join(tokens), behind='"score":', bare=True) is None
+
+
 def test_an_answer_cut_while_thinking_has_an_empty_text() -> None:
     reply = parse_reply(choice(message={"content": None, "reasoning": "hm"}, finish_reason="length"))
     assert (reply.text, reply.finish) == ("", "length")

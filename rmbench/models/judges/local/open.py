@@ -98,6 +98,10 @@ def _options(declared: JudgeProtocol) -> tuple[str, ...]:
     verdict_format, why = declared.verdict, ""
     if not verdict_format.options:
         why = "this one is read from generated text"
+    elif verdict_format.options_at in ("end", "behind"):
+        why = "this one reads them inside a text that it generates"
+    elif declared.turns > 1:
+        why = "this one asks in two turns"
     elif declared.raw:
         why = "this one's prompt stands outside a chat"
     elif declared.message[-1].role == "assistant":

@@ -29,7 +29,10 @@ from rmbench.tasks.sources import load
 from rmbench.types import Example, Judgment
 from tests._make import make_example, open_as
 
-READ_BY_OPTIONS = [name for name in protocol_names() if load_protocol(name).verdict.options]
+DECLARED = {name: load_protocol(name).verdict for name in protocol_names()}
+READ_BY_OPTIONS = [
+    name for name, verdict in DECLARED.items() if verdict.options and verdict.options_at in ("start", "verdict")
+]
 Both = Callable[..., tuple[LocalJudge, JudgeResponder]]
 
 
@@ -188,4 +191,6 @@ def test_every_other_protocol_is_refused_in_one_line(folder: Path, protocol: str
         open_as(LocalJudge, folder, adapter="judge", model_args={"protocol": protocol})
     assert "\n" not in str(refused.value)
     assert f"protocol {protocol}: " in str(refused.value)
-    assert "this one is read from generated text. Serve the model, or name one such as option." in str(refused.value)
+    inside = "this one reads them inside a text that it generates"
+    why = inside if DECLARED[protocol].options else "this one is read from generated text"
+    assert f"{why}. Serve the model, or name one such as option." in str(refused.value)
