@@ -49,10 +49,10 @@ class _Declared(BaseModel):
 class PromptMessage(_Declared):
     """One message of the prompt."""
 
-    role: Literal["system", "user", "assistant", "raw", "reply", "principle"]
+    role: Literal["system", "user", "assistant", "raw", "reply", "principle", "response_1", "response_2"]
     """"assistant": the beginning of the judge's own reply where it stands last, else a turn that it is shown. "raw":
     the whole prompt, no chat template around. "reply": what the judge answers to the messages before, which it is
-    asked first. "principle": a role of Nemotron's judges."""
+    asked first. Others: roles of Nemotron's judges."""
     template: str = ""
     """The template's file, next to the declaration; a "reply" has none."""
 

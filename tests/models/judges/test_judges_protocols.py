@@ -25,7 +25,7 @@ PUBLIC = (
 ).split()
 THEIRS = "compass-judger-2 r3 r3-pair mr3-pair lmunit ce-rm".split()
 """Whose licence allows their authors' own wording."""
-NO_WORDING = ["nemotron-principle"]
+NO_WORDING = ["nemotron-principle", "nemotron-genrm"]
 OURS = "pair pair-tie pair-json pick-k listwise pointwise-10 pointwise-rubric rag-pair option".split()
 
 
@@ -87,6 +87,8 @@ def test_a_principle_is_a_message_of_its_own_role() -> None:
         ("assistant", "SECOND"),
         ("principle", "helpfulness"),
     ]
+    pair = Prompt.of(load_protocol("nemotron-genrm")).messages(example("FIRST", "SECOND"), (1, 0))
+    assert [(m["role"], m["content"]) for m in pair[1:]] == [("response_1", "SECOND"), ("response_2", "FIRST")]
     named = prompt.messages(example("FIRST", rubric="security hardness"), (0,))
     assert named[2]["content"] == "security hardness"
 

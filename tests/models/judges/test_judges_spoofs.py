@@ -57,6 +57,7 @@ VERDICTS: dict[str, dict[str, object]] = {
     "mr3-pair": {'{"explanation": "so it is", "score": "Assistant A"}': 0},
     "lmunit": {'{"score": 3}': 3.0},
     "ce-rm": {BOX % "7.5": 7.5},
+    "nemotron-genrm": {'{"score_1": 4, "score_2": 3, "ranking": 2}': 0, '{"ranking": 4}': 1},
     "nemotron-principle": {"So it does: Yes": 1.0, "No": 0.0},
     "pair-json": {'{"reason": "so it is", "winner": "A"}': 0, '{"reason": "so it is", "winner": "B"}': 1},
 }

@@ -269,6 +269,19 @@ def test_lmunit_is_the_mean_of_its_digits() -> None:
     assert read("lmunit", '{"score": 7}') == "unparsed"
 
 
+def test_nemotrons_ranking() -> None:
+    assert [read("nemotron-genrm", f'{{"score_1": 4, "score_2": 3, "ranking": {k}}}') for k in range(1, 7)] == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]
+    for text in ('{"ranking": 0}', '{"ranking": 7}', '{"ranking": 3.5}', '{"score_1": 4, "score_2": 3}', "2"):
+        assert read("nemotron-genrm", text) == "unparsed", text
+
+
 def test_ce_rm_reads_the_last_box() -> None:
     text = r"Clear: $\boxed{4.5}$" + "\nOverall: $\\boxed{8}$"
     assert read("ce-rm", text) == 8.0
