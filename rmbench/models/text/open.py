@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -52,7 +53,7 @@ def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> 
     template = resolve_template(tokenizer, options.template, card.template, opening.name)
     return TextEncoder(
         tokenizer=tokenizer,
-        template=replace(template, system=system_message(card), system_name=card.system_message),
+        template=replace(template, system=system_message(card), system_name=Path(card.system_message).name),
         bos=card.bos,
         max_length=length,
         truncation_side=side,

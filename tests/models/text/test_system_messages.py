@@ -57,7 +57,7 @@ def test_themis_on_a_tiny_checkpoint(tmp_path: Path, tiny: Any) -> None:
     found = model.forward(tiny.batch(rows, model.pad_id, "left"))["reward"][:, 0]
     assert found.tolist() == pytest.approx(tiny.alone(folder, rows), abs=2e-5)
     assert found[0] != pytest.approx(float(plain.forward(tiny.batch(plain.encode(asked[:1]), 1))["reward"][0, 0]))
-    assert model.facts.settings["system_message"] == str(tmp_path / "aspect.txt")
+    assert model.facts.settings["system_message"] == "aspect.txt"
     assert "system_message" not in plain.facts.settings
     assert model.facts.fingerprint != plain.facts.fingerprint
 
