@@ -9,6 +9,8 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card, cards
+from rmbench.models.checkpoint import hub
+from rmbench.models.checkpoint.hub import Download
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.text.system_messages import system_message, system_messages
 from tests._make import open_as
@@ -70,6 +72,23 @@ def test_a_card_names_its_set(tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text("Be strict.")
     assert system_message(card(system_message=str(own))) == "Be strict."
+
+
+def test_the_card_of_themis_takes_an_aspect_by_name(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny.checkpoint(tmp_path, "qwen3", max_position_embeddings=4096)
+    monkeypatch.setattr(hub, "download", lambda name, revision, **more: Download(folder, "c" * 40))
+    asked = [tiny.request("Sort it.", "sorted(x)")]
+    lengths = {}
+    for aspect in ("", *ASPECTS, "Full"):
+        model = open_as(ScalarScorer, "themis-rm-0.6b", model_args={"system_message": aspect} if aspect else {})
+        assert model.facts.settings.get("system_message", "") == aspect
+        (row,) = model.encode(asked)
+        assert not row.truncated
+        lengths[aspect] = len(row.ids)
+    assert max(lengths, key=lengths.__getitem__) == "Full"
+    assert min(lengths, key=lengths.__getitem__) == ""
+    with pytest.raises(RmbenchError, match='Did you mean "Full"'):
+        open_as(ScalarScorer, "themis-rm-0.6b", model_args={"system_message": "full"})
 
 
 @pytest.mark.parametrize(
