@@ -31,6 +31,8 @@ _NEVER = frozenset({501, 505})
 """Statuses from 500 on that say what the server will never do."""
 _SAYS = frozenset({"message", "detail"})
 """Keys of an error that is no object of its own."""
+_ANSWERS = frozenset({"data", "tokens", "version"})
+"""Keys of responses that may say something besides, such as "success"."""
 _STATUSES = {
     "invalid_request_error": 400, "context_length_exceeded": 400, "unsupported_value": 400,
     "unsupported_parameter": 400, "invalid_argument": 400, "authentication_error": 401,
@@ -132,7 +134,8 @@ def error_in_body(data: object, text: str, *, url: str, variable: str) -> Except
     data = data[0] if isinstance(data, list) and data else data
     if not isinstance(data, dict) or data.get("choices"):
         return None
-    error = data.get("error") or (data if data.get("object") == "error" or _SAYS & data.keys() else None)
+    bare = data.get("object") == "error" or (_SAYS & data.keys() and not _ANSWERS & data.keys())
+    error = data.get("error") or (data if bare else None)
     if not error:
         return None
     status = _status_of(error) if isinstance(error, dict) else None

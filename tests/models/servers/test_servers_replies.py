@@ -302,7 +302,8 @@ def test_an_error_with_status_200_is_classified_by_what_it_holds(data: Any, kind
 
 
 @pytest.mark.parametrize(
-    "data", [choice(), {**choice(), "error": {"message": "no"}}, {"data": []}, {"tokens": [1]}, [], 5]
+    "data",
+    [choice(), {**choice(), "error": {"message": "no"}}, {"data": [], "message": "success"}, {"tokens": [1]}, [], 5],
 )
 def test_what_holds_an_answer_is_no_error(data: Any) -> None:
     assert error_in_body(data, json.dumps(data), url="u", variable="V") is None
