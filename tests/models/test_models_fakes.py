@@ -142,8 +142,8 @@ class TestCallables:
         return Batch(rows, empty, empty, np.zeros(len(rows), dtype=np.int64))
 
     @staticmethod
-    def opened(function: Any) -> Scorer:
-        model = open_model(function)
+    def opened(function: Any, name: str | None = None) -> Scorer:
+        model = open_model(function, OpenOptions(name=name))
         assert isinstance(model, Scorer)
         return model
 
@@ -176,8 +176,8 @@ class TestCallables:
         "returned", [np.array([1.5]), torch.tensor([[1.5]], dtype=torch.bfloat16, requires_grad=True), (1.5,)]
     )
     def test_arrays_and_tensors(self, returned: Any, tiny: Any) -> None:
-        model = self.opened(lambda conversations: returned)
-        assert model.facts.name == "lambda"
+        model = self.opened(lambda conversations: returned, name="mine")
+        assert model.facts.name == "mine"
         assert model.forward(self.batch(model, tiny.request("a", "b")))["reward"].tolist() == [[1.5]]
 
     @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ class TestCallables:
         ],
     )
     def test_anything_else_is_an_error(self, returned: Any, message: str, tiny: Any) -> None:
-        model = self.opened(lambda conversations: returned)
+        model = self.opened(lambda conversations: returned, name="mine")
         with pytest.raises(RmbenchError, match=message):
             model.forward(self.batch(model, tiny.request("a", "b"), tiny.request("a", "c")))
 
