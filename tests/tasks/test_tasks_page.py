@@ -12,12 +12,13 @@ from pydantic import BaseModel
 from rmbench.tasks.declaration import schema as declaration
 from rmbench.tasks.registry import load_file
 from rmbench.tasks.sources import load
+from rmbench.tasks.suites import load_suite, suites
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "adding-a-task.md").read_text()
 
 
 def test_the_example_is_right(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    text, _ = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)  # the other one is a suite's
     path = tmp_path / "example.toml"
     path.write_text(text)
     task = load_file(path)
@@ -30,6 +31,14 @@ def test_the_example_is_right(tmp_path: Path) -> None:
     assert [each.id for each in loaded.examples] == ["soups/3"]
     assert loaded.missing == ("data/baking.jsonl",)
     assert dict(loaded.examples[0].groups) == {"course": "soups", "skill": "easy"}
+
+
+def test_the_suite_is_the_bundled_one(tmp_path: Path) -> None:
+    _, text = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    path = tmp_path / "suites" / "rmb.toml"
+    path.parent.mkdir()
+    path.write_text(text)
+    assert load_suite(path).tasks == suites()["rmb"].tasks
 
 
 def keys() -> set[str]:
