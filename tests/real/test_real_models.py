@@ -1,7 +1,8 @@
-"""Real models on real rows, each against a few lines of plain transformers."""
+"""Real models on real rows, each against a few lines of plain transformers; RMBENCH_REAL_ROWS says on how many."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore"),  # TRL's, peft's and transformers' remarks
 ]
-TASK, ROWS = "hhh-alignment", 50
+WHOLE = 50
+TASK, ROWS = "hhh-alignment", int(os.environ.get("RMBENCH_REAL_ROWS", WHOLE))
+"""Fewer rows take minutes in place of a quarter of an hour, and leave out what needs them all."""
 Row = tuple[Example, Judged]
 
 
@@ -66,7 +69,7 @@ class TestImplicitReward:
                 end = len(whole) - 1  # the line break behind the end of the turn is the template's
                 answer = token_logps(model, whole[:end])[len(prompt) - 1 :]
                 assert reward == pytest.approx(sum(answer) / len(answer), abs=1e-4)
-        assert results.headline(TASK).value > 0.5
+        assert results.headline(TASK).value > 0.5 or ROWS < WHOLE
         # The folder is the GGUF file dequantised, so that file has the same rewards and the same figure.
         of_file, same = run(real / "smollm2.gguf", data, tmp_path / "file", adapter="implicit")
         assert of_file.records[0].model.settings["quantisation"] == "GGUF Q4_1"
@@ -142,4 +145,5 @@ class TestTrainedByTrl:
                 with torch.no_grad():
                     expected = float(model(input_ids=torch.tensor([ids])).logits[0, 0])
                 assert reward == pytest.approx(expected, abs=1e-4)
-        assert not rmbench.check(str(folder), out=tmp_path, device="cpu", max_length=512).failed
+        if ROWS >= WHOLE:
+            assert not rmbench.check(str(folder), out=tmp_path, device="cpu", max_length=512).failed
