@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ScoredRows", "score_rows"]
 
+_OF_RECORDS = (
+    *("source", "images", "allow_changed_data", "limit", "objective_weights", "include_path"),
+    *("retry_failed", "save_prompts", "command", "requests_out", "responses_in"),
+)
+"""Options of a run that have no meaning here, and are refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
@@ -51,7 +57,7 @@ class ScoredRows:
         }
 
 
-@with_named_options(RunOptions)
+@with_named_options(RunOptions, without=_OF_RECORDS)
 def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind here
     model: str | Path | Callable[..., Any],
     data: str | Path,
@@ -75,11 +81,12 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
             answer), `best_index` (from 0) and `reward`. The first of several with the same reward.
         name_as: what the column is called in place of `reward`.
         progress: as in `rmbench.run`.
-        options: as in `rmbench.run`, of which those of opening, of the engine, `columns` and `overwrite` count.
+        options: those of opening and of the engine, `columns` and `overwrite`, as in `rmbench.run`.
 
     Raises:
-        RmbenchError: the rows cannot be read, or have such a column already; a file is there already and `overwrite`
-            is not given; the model gives no numbers, or failed on every row for one reason.
+        RmbenchError: an option that has no meaning here; the rows cannot be read, or have such a column already; a
+            file is there already and `overwrite` is not given; the model gives no numbers, or failed on every row for
+            one reason.
     """
     from rmbench.evaluation.compatibility import cannot_read, cannot_take, for_task
     from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
@@ -91,9 +98,12 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
 
     files = {"out": Path(out), **({"best_of": Path(best_of)} if best_of is not None else {})}
     work = files["out"].parent / f".{files['out'].name}.unfinished"
+    for name in _OF_RECORDS:
+        if name in options:
+            raise RmbenchError(f"score_rows() has no option {name!r}.")
     spec = spec_of(model)
     settings = replace(checked(RunOptions, options, "score_rows"), out=work)
-    own = own_task(str(data), settings.columns, labelled=False, include=settings.include_path)
+    own = own_task(str(data), settings.columns, labelled=False)
     # What a stopped job may have left is its own to replace.
     _check_files(files, own, name_as, settings.overwrite or work.exists())
     with reporting(progress) as shown:
@@ -101,7 +111,7 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
         noted = replace(settings, note=shown.note)
         opened: Any = open_ensemble(spec, noted) if is_ensemble(spec) else open_model(spec, noted)
         opener = (lambda: open_model(spec, settings)) if isinstance(spec, str) and not is_ensemble(spec) else None
-        loaded = load(own.task, settings.source)
+        loaded = load(own.task)
         with closing(opened, owned=isinstance(spec, str)):
             why = cannot_take(opened, own.task) or cannot_read(opened, own.task, loaded)
             if why:

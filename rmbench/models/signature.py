@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -16,8 +16,9 @@ __all__ = ["spec_of", "with_named_options"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def with_named_options(schema: type[Any]) -> Callable[[Function], Function]:
-    """Show the options of `schema` as keyword parameters of a function that takes them as `**options`.
+def with_named_options(schema: type[Any], *, without: Collection[str] = ()) -> Callable[[Function], Function]:
+    """Show the options of `schema` but those of `without` as keyword parameters of a function that takes them as
+    `**options`.
 
     Notebooks complete what `inspect.signature` gives, and `help` prints the docstring: both name every option with its
     type and default. Editors, which do not run the code, read the same from `options: Unpack[OpenArguments]`.
@@ -28,7 +29,7 @@ def with_named_options(schema: type[Any]) -> Callable[[Function], Function]:
         own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
         known, of_model = options_of(schema), options_of(OpenOptions)
         order = [*(name for name in known if name not in of_model), *of_model]
-        named = {name: known[name] for name in order if name not in {each.name for each in own}}
+        named = {name: known[name] for name in order if name not in {each.name for each in own} | {*without}}
         defaults, hints = schema(), get_type_hints(schema)
         shown = [
             inspect.Parameter(

@@ -22,6 +22,7 @@ from rmbench.cli import cli
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.probe import probe
+from rmbench.evaluation.score_rows import _OF_RECORDS
 from rmbench.models.options import OpenArguments, OpenOptions, checked, kind_of, options_of
 
 OWN_PARAMETERS = {
@@ -80,9 +81,9 @@ def test_every_option_is_a_named_parameter(name: str) -> None:
     defaults, hints = schema(), get_type_hints(schema)
     assert not [each for each in shown.values() if each.kind is inspect.Parameter.VAR_KEYWORD]
     own = {"data", "out"} if name == "score_rows" else set()
-    for option in options_of(schema):
-        if option in own:
-            continue
+    left_out = set(options_of(schema)) - set(shown)
+    assert left_out == (set(_OF_RECORDS) if name == "score_rows" else set())
+    for option in set(options_of(schema)) - own - left_out:
         assert shown[option].kind is inspect.Parameter.KEYWORD_ONLY
         assert f"\n    {option}: " in inspect.getdoc(function)
         if shown[option].annotation == hints[option]:  # `check` has an `out` of its own

@@ -164,6 +164,8 @@ def test_a_row_that_fails_says_why(data: Path, tmp_path: Path) -> None:
         ({"out": "out.txt"}, r"--out .*out\.txt: expected a name that ends in \.jsonl"),
         ({"out": "nowhere/out.csv"}, r"there is no folder .*nowhere"),
         ({"out": "out.csv", "best_of": "out.csv"}, r"--out and --best-of are one file"),
+        ({"out": "out.csv", "limit": 3}, r"score_rows\(\) has no option 'limit'"),
+        ({"out": "out.csv", "source": "sample"}, r"score_rows\(\) has no option 'source'"),
         ({"out": "out.csv", "name_as": "note"}, r'has a column "note" already; --as NAME calls ours otherwise'),
         ({"out": "out.csv", "model": "fake:oracle"}, r"fake:oracle cannot score .*its rows have no gold"),
         (

@@ -55,13 +55,11 @@ def at(text: str, numbers: Sequence[str] = ()) -> Place:
     path = Path(text).expanduser()
     if path.is_file():
         return _file(text, path, numbers)
-    folder, split = (
-        (path, "") if path.is_dir() else (Path(text.rpartition(":")[0]).expanduser(), text.rpartition(":")[2])
-    )
-    if split and str(folder) != "." and folder.is_dir():
-        path = folder
     if path.is_dir():
-        return _folder(text, path, split)
+        return _folder(text, path, "")
+    before, _, split = text.rpartition(":")
+    if before and split and Path(before).expanduser().is_dir():
+        return _folder(text, Path(before).expanduser(), split)
     hub = _HUB.fullmatch(text)
     if hub is None or plain_name(text).endswith(tuple(FORMATS)):
         near = did_you_mean(path.name, [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else [])
@@ -78,9 +76,8 @@ def _file(text: str, path: Path, numbers: Sequence[str]) -> Place:
         rule |= _shape_of_json(path)
     rows = _read(path.parent, LayoutRule(**rule))
     if plain.endswith(".csv"):
-        held = [
-            name for name in numbers if name in rows[0].values and all(_is_number(row.values[name]) for row in rows)
-        ]
+        there = [name for name in dict.fromkeys(numbers) if name in rows[0].values]
+        held = [name for name in there if all(_is_number(row.values[name]) for row in rows)]
         if held:
             rule["numbers"] = held
             rows = _read(path.parent, LayoutRule(**rule))
@@ -93,31 +90,35 @@ def _shape_of_json(path: Path) -> dict[str, str]:
     if not content.startswith(b"{"):
         return {}
     line, _, rest = content.partition(b"\n")
-    try:
-        json.loads(line)
-        if rest.strip():
-            return {"format": "jsonl"}
-    except ValueError:
-        pass
-    try:
-        whole = json.loads(content)
-    except (ValueError, RecursionError):
+    if rest.strip() and _parsed(line) is not None:
+        return {"format": "jsonl"}
+    whole = _parsed(content)
+    if whole is None:
         return {}  # the reader says what is wrong and where
     lists = [key for key, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if len(lists) > 1:
         raise RmbenchError(f"--data {path}: several keys hold rows: {', '.join(lists)}. Keep one.")
     if lists and "." not in lists[0]:
         return {"under": lists[0]}
-    return (
-        {"keyed": "key"} if whole and all(isinstance(value, dict) for value in whole.values()) else {"format": "jsonl"}
-    )
+    by_id = whole and all(isinstance(value, dict) for value in whole.values())
+    return {"keyed": "key"} if by_id else {"format": "jsonl"}
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    """A JSON object; None for what is none."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _is_number(cell: object) -> bool:
     try:
-        return isinstance(cell, str) and (not cell or float(cell) is not None)
+        float(cell or 0) if isinstance(cell, str) else None
     except ValueError:
         return False
+    return isinstance(cell, str)
 
 
 def _read(root: Path, layout: LayoutRule) -> list[RawRow]:
@@ -157,12 +158,9 @@ def _folder(text: str, folder: Path, split: str) -> Place:
 
 
 def _json_of(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path, MIB))
-    except ValueError as error:
-        raise RmbenchError(f"{path}: is not JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise RmbenchError(f"{path}: expected an object.")
+    content = _parsed(read_text(path, MIB).encode())
+    if content is None:
+        raise RmbenchError(f"{path}: expected a JSON object.")
     return content
 
 
@@ -176,9 +174,8 @@ def _set(text: str, hub: str, revision: str | None, parts: Sequence[str]) -> Pla
     if split is None:
         if len(splits) != 1:
             name = ":".join(filter(None, (hub, config)))
-            raise RmbenchError(
-                f"--data {text}: expected one of its splits: {', '.join(f'{name}:{s}' for s in splits)}."
-            )
+            listed = ", ".join(f"{name}:{each}" for each in splits)
+            raise RmbenchError(f"--data {text}: expected one of its splits: {listed}.")
         split = splits[0]
     source = SourceRule(hub=hub, revision=revision, config=config, split=split)
     rows, _ = read_hub(source, "A file of the rows works too: --data FILE.")

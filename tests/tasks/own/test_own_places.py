@@ -137,7 +137,7 @@ def test_the_splits_of_a_folder(saved: Callable[[Any], Path]) -> None:
     "make, message",
     [
         (lambda folder: (folder / "x.jsonl").write_bytes(LINES), r"no state\.json.* It has x\.jsonl: name one of them"),
-        (lambda folder: (folder / "state.json").write_text("{"), r"state\.json: is not JSON"),
+        (lambda folder: (folder / "state.json").write_text("{"), r"state\.json: expected a JSON object"),
         (lambda folder: (folder / "state.json").write_text("{}"), r"state\.json: names no data file"),
         (
             lambda folder: (folder / "state.json").write_text('{"_data_files": [{"filename": "../x.arrow"}]}'),
@@ -160,6 +160,7 @@ def test_folders_that_datasets_did_not_save(tmp_path: Path, make: Callable[[Path
         ("two.json", json.dumps({"train": ROWS, "test": ROWS}).encode(), "several keys hold rows: train, test"),
         ("broken.jsonl", b'{"prompt": ', "line 1, column 12: is not JSON"),
         ("list.json", b"[]", "holds no row"),
+        ("nested.json", b'{"a": ' + b"[" * 100_000, r"nested\.json, line 1.* is not JSON"),
     ],
 )
 def test_what_holds_no_rows(tmp_path: Path, name: str, content: bytes, message: str) -> None:
