@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -20,7 +19,7 @@ from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.reasons import reasons_of
 from rmbench.evaluation.results import Results, Skipped
 from rmbench.evaluation.rows import load_tasks, selected_tasks
-from rmbench.evaluation.session import Session, closing, open_session
+from rmbench.evaluation.session import Session, open_session, opened_model
 from rmbench.models.options import checked
 from rmbench.models.signature import spec_of, with_named_options
 
@@ -88,13 +87,7 @@ def _run(
     progress: Progress,
 ) -> Results:
     """Open the model, judge the tasks or write their questions, and close it."""
-    from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
-    from rmbench.models.open import open_model
-
-    noted = replace(settings, note=progress.note)
-    opened: Model = open_ensemble(model, noted) if is_ensemble(model) else open_model(model, noted)
-    opener = partial(open_model, model, settings) if isinstance(model, str) and not is_ensemble(model) else None
-    with closing(opened, owned=isinstance(model, str)):
+    with opened_model(model, settings, progress.note) as (opened, opener):
         if settings.requests_out is not None:
             return write_requests(opened, tasks, named, settings, settings.requests_out, progress)
         return judge_tasks(opened, tasks, named, settings, progress, opener=opener)

@@ -89,10 +89,8 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
             one reason.
     """
     from rmbench.evaluation.compatibility import cannot_read, cannot_take, for_task
-    from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
     from rmbench.evaluation.judging import judge_splits, with_reply_cache
-    from rmbench.evaluation.session import closing, open_session
-    from rmbench.models.open import open_model
+    from rmbench.evaluation.session import open_session, opened_model
     from rmbench.tasks.own.declare import own_task
     from rmbench.tasks.sources import load
 
@@ -108,11 +106,8 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
     _check_files(files, own, name_as, settings.overwrite or work.exists())
     with reporting(progress) as shown:
         shown.note(own.line)
-        noted = replace(settings, note=shown.note)
-        opened: Any = open_ensemble(spec, noted) if is_ensemble(spec) else open_model(spec, noted)
-        opener = (lambda: open_model(spec, settings)) if isinstance(spec, str) and not is_ensemble(spec) else None
         loaded = load(own.task)
-        with closing(opened, owned=isinstance(spec, str)):
+        with opened_model(spec, settings, shown.note) as (opened, opener):
             why = cannot_take(opened, own.task) or cannot_read(opened, own.task, loaded)
             if why:
                 raise RmbenchError(f"{opened.facts.name} cannot score {own.task.path}: {why}.")

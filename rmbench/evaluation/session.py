@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     Opener = Callable[[], Scorer | Responder]
 
-__all__ = ["Session", "closing", "open_session"]
+__all__ = ["Session", "closing", "open_session", "opened_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,23 @@ def open_session(
                 raise RmbenchError("--workers: each worker opens the model itself, so it must be a name.")
             executor = stack.enter_context(Workers(opener, settings.workers))
         yield Session(settings, facts, folder, journal, progress, cache, executor)
+
+
+@contextlib.contextmanager
+def opened_model(
+    spec: str | Callable[..., Any] | Scorer | Responder, settings: RunOptions, note: Callable[[str], None]
+) -> Iterator[tuple[Model, Opener | None]]:
+    """A model or an ensemble, closed at the end where it was opened here, and what opens it again in a worker process:
+    None for what a worker cannot open."""
+    from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
+    from rmbench.models.open import open_model
+
+    noted = replace(settings, note=note)
+    model: Model = open_ensemble(spec, noted) if is_ensemble(spec) else open_model(spec, noted)
+    # A partial, since it goes to processes.
+    opener = partial(open_model, spec, settings) if isinstance(spec, str) and not is_ensemble(spec) else None
+    with closing(model, owned=isinstance(spec, str)):
+        yield model, opener
 
 
 @contextlib.contextmanager

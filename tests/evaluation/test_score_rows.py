@@ -142,6 +142,14 @@ def test_a_stopped_job_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.jsonl", "out.jsonl", "rows.jsonl"]
 
 
+def test_worker_processes(data: Path, tmp_path: Path) -> None:
+    alone = rmbench.score_rows("tiny-bt", data, tmp_path / "alone.jsonl", cache=False)
+    two = rmbench.score_rows("tiny-bt", data, tmp_path / "two.jsonl", cache=False, workers=2)
+    assert (alone.rows, two.rows, two.reused) == (3, 3, 0)
+    for one, other in zip(lines(tmp_path / "alone.jsonl"), lines(tmp_path / "two.jsonl"), strict=True):
+        assert one["reward"] == pytest.approx(other["reward"], abs=1e-5)
+
+
 def test_a_row_that_fails_says_why(data: Path, tmp_path: Path) -> None:
     def picky(conversations: list[Any]) -> list[float]:
         if any("snow" in turns[0]["content"] for turns in conversations):

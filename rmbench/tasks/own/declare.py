@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
 from rmbench.tasks.own.words import GROUPS, IDS, LABELS, MEDIA, NAMES, SCORES_BESIDE, plain
 from rmbench.tasks.registry import known, load_text
+from rmbench.tasks.rows.column_check import declared_columns
 from rmbench.tasks.task import Task
 
 __all__ = ["Own", "own_task"]
@@ -247,19 +248,11 @@ def _line(place: Place, table: Table, reading: Reading, task: Task) -> str:
         parts.append(f"by {', '.join(str(group.column) for group in declaration.groups.values())}")
     if declaration.rows.id != ["@file", "@row"]:
         parts.append(f"id {declaration.rows.id[0]}")
-    read = {*_texts(declaration.model_dump(include={"columns", "groups", "rows"}))}
+    read = {path for names in declared_columns(declaration) for path in names}
     read |= {path.split(".")[0].removesuffix("[]") for path in read}
     unread = [name for name in table.names if name not in read]
     if unread:
         more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         parts.append(f"not read: {', '.join(unread[:_SHOWN])}{more}")
-    return f"{place.name}: {len(place.rows):,} rows, {_SHAPES[reading.shape]}: {'; '.join(parts)}"
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from (text for each in value.values() for text in _texts(each))
-    elif isinstance(value, list | tuple):
-        yield from (text for each in value for text in _texts(each))
+    count = "1 row" if len(place.rows) == 1 else f"{len(place.rows):,} rows"
+    return f"{place.name}: {count}, {_SHAPES[reading.shape]}: {'; '.join(parts)}"
