@@ -89,8 +89,8 @@ def check_capabilities(
 
 def _trial(question: Question) -> Question:
     """The question with texts of ours in place of its own."""
-    texts = {"system": _SYSTEM_TEXT, "user": _TEXT, "assistant": "It is"}
-    messages = tuple({**message, "content": texts[message["role"]]} for message in question.messages)
+    texts = {"system": _SYSTEM_TEXT, "assistant": "It is"}  # some judges have roles of their own
+    messages = tuple({**message, "content": texts.get(message["role"], _TEXT)} for message in question.messages)
     return replace(question, messages=messages)
 
 
