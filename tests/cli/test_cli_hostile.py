@@ -113,7 +113,11 @@ def test_rich_and_click_print_through_one_module_each() -> None:
         *("evaluation/progress.py", "evaluation/prompts_text.py", "evaluation/results.py"),
     }
     pages = {str(file.relative_to(package)) for file in package.rglob("*.html")}
-    assert pages == {"boards/site/page.html", "evaluation/results.html"}  # each made by `rmbench.html`
+    assert pages == {
+        "boards/site/page.html",
+        "evaluation/results.html",
+        "html/shell.html",
+    }  # each made by `rmbench.html`
     assert of_click == {"cli/output.py", "cli/__init__.py"}
 
 

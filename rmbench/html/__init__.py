@@ -1,4 +1,7 @@
-"""HTML of ours: the one way in which text of others gets into a page, and intervals drawn as positions in an SVG."""
+"""Pages of ours: the one way in which text of others gets into HTML, and intervals drawn as positions in an SVG.
+
+`shell.document` makes a whole page, `charts.svg` a chart in it, `assets` the files that pages share.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from markupsafe import Markup
 
 from rmbench.text import figure, printable
 
-__all__ = ["WIDTH", "Scale", "environment", "scale_of"]
+__all__ = ["WIDTH", "Scale", "bar", "environment", "scale_of"]
 
 WIDTH = 96
 _EDGE = 3.0
@@ -67,3 +70,21 @@ def scale_of(values: Iterable[Drawn | None]) -> Scale:
     known = [each for each in values if each is not None]
     negative = any(number is not None and number < 0 for each in known for number in (each.value, each.low))
     return Scale(-1.0, 1.0) if negative or any(each.chance == 0 for each in known) else Scale(0.0, 1.0)
+
+
+def bar(
+    scale: Scale, value: float | None, low: float | None, high: float | None, chance: float | None = None
+) -> Markup:
+    """A value and its limits as a thin drawing, with an upright line at the level of chance; "" without limits.
+
+    It is hidden from screen readers, which have the same numbers beside it.
+    """
+    if value is None or low is None or high is None:
+        return Markup("")
+    upright = f'<path class="chance" d="M{scale.x(chance):g} 0v10"/>' if chance is not None else ""
+    # Numbers only, so there is nothing to escape.
+    return Markup(  # noqa: S704
+        f'<svg class="bar" viewBox="0 0 {WIDTH} 10" width="{WIDTH}" height="10" aria-hidden="true" focusable="false">'
+        f'<path class="axis" d="M3 5h90"/>{upright}<path class="range" d="M{scale.x(low):g} 5H{scale.x(high):g}"/>'
+        f'<circle class="point" cx="{scale.x(value):g}" cy="5" r="2.2"/></svg>'
+    )
