@@ -55,21 +55,27 @@ class Scale:
 
 
 class Drawn(Protocol):
-    """What is drawn: a value, the lower limit of its interval, and the level of chance."""
+    """What is drawn: a value, the limits of its interval, and the level of chance."""
 
     @property
     def value(self) -> float | None: ...
     @property
     def low(self) -> float | None: ...
     @property
+    def high(self) -> float | None: ...
+    @property
     def chance(self) -> float | None: ...
 
 
 def scale_of(values: Iterable[Drawn | None]) -> Scale:
-    """0 to 1; -1 to 1 where anything is negative, or chance is 0: a correlation."""
+    """0 to 1; -1 to 1 where anything is negative, or chance is 0: a correlation; the ends of what is drawn where that
+    is more: scores in a model's own units."""
     known = [each for each in values if each is not None]
-    negative = any(number is not None and number < 0 for each in known for number in (each.value, each.low))
-    return Scale(-1.0, 1.0) if negative or any(each.chance == 0 for each in known) else Scale(0.0, 1.0)
+    numbers = [number for each in known for number in (each.value, each.low, each.high) if number is not None]
+    least, most = min(numbers, default=0.0), max(numbers, default=1.0)
+    if least < -1 or most > 1:
+        return Scale(least, most if most > least else least + 1)
+    return Scale(-1.0, 1.0) if least < 0 or any(each.chance == 0 for each in known) else Scale(0.0, 1.0)
 
 
 def bar(

@@ -35,8 +35,17 @@ _ICON = (
 class _File:
     """A script or style of ours: the only text of a page that is not escaped."""
 
-    name: str
-    text: Markup
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What the file is called among the site's."""
+        return self.path.name
+
+    @property
+    def text(self) -> Markup:
+        """What a page for itself holds."""
+        return _text(self.path)
 
     @property
     def hash(self) -> str:
@@ -64,13 +73,13 @@ def document(
         body: what stands in the main landmark, escaped.
         root: the relative way to the site's root: "" or "../".
         crumbs: label and link of the pages above, the site's own first.
-        scripts: classic scripts of ours, run after the body in this order.
+        scripts: classic scripts of ours, run after the body in this order; of a page of a site only their names count.
         styles: style sheets of ours, after the common one.
         single: everything in the page, for a page that is a file by itself.
         data: plain data for the scripts, as JSON in the element `data`.
         wide: the body may be wider than text is.
     """
-    style_files, theme, script_files = [_file(STYLE), *map(_file, styles)], _file(SCRIPT), list(map(_file, scripts))
+    style_files, theme, script_files = [_File(STYLE), *map(_File, styles)], _File(SCRIPT), list(map(_File, scripts))
     return _template().render(
         title=title,
         body=body,
@@ -112,8 +121,8 @@ def _policy(styles: Iterable[_File], scripts: Iterable[_File], *, single: bool) 
 
 
 @cache
-def _file(path: Path) -> _File:
-    return _File(path.name, Markup(path.read_text("utf-8")))  # noqa: S704
+def _text(path: Path) -> Markup:
+    return Markup(path.read_text("utf-8"))  # noqa: S704
 
 
 @cache
