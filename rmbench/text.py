@@ -3,6 +3,8 @@ the secrets hidden that this process knows."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import string
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ColumnLayout",
+    "block",
+    "csv_text",
     "figure",
     "file_size",
     "guarded",
@@ -40,6 +44,7 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LONGEST = 200
 _LONGEST_LINE = 2_000
 _MOST_LINES = 100
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\n\r]")
 _COMMAND_LINE = re.compile(r"^(\s*)(?=::)", re.MULTILINE)
 _COMMAND_WORD = re.compile(r"##(?=\w*\[)")
 """How commands to the runners of GitHub and Azure begin: a line with "::", and "##[" or "##vso[" anywhere."""
@@ -153,6 +158,14 @@ def line(text: str, style: str = "", longest: int = _LONGEST_LINE) -> Text:
     return Text(printable(text, longest), style=style)
 
 
+def block(text: str, style: str = "") -> Text:
+    """Several lines of a terminal: `text` as `printable_block` gives it, in a style of rich, and never markup. Tabs are
+    spaces, and lines may end as on Windows."""
+    from rich.text import Text
+
+    return Text(printable_block(text.replace("\r\n", "\n").expandtabs(4)), style=style)
+
+
 def file_size(size: float) -> str:
     """A number of bytes with its unit.
 
@@ -164,6 +177,26 @@ def file_size(size: float) -> str:
             return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
         size /= 1024
     return f"{size:,.1f} GiB"
+
+
+def csv_text(rows: Iterable[Sequence[str | float | None]]) -> str:
+    r"""Rows as CSV that is safe to open in a spreadsheet: a text that would be a formula there begins with an apostrophe,
+    numbers are numbers, and characters that no file should hold (but tabs and line breaks) are escapes.
+
+    >>> print(csv_text([["=1+1", -1.5, None]]), end="")
+    '=1+1,-1.5,
+    """
+    target = io.StringIO()
+    csv.writer(target, lineterminator="\n").writerows([_csv_cell(cell) for cell in row] for row in rows)
+    return target.getvalue()
+
+
+def _csv_cell(cell: str | float | None) -> str | float | None:
+    if not isinstance(cell, str):
+        return cell
+    lines = ("\t".join(printable_block(part) for part in line.split("\t")) for line in cell.split("\n"))
+    safe = "\n".join(lines)
+    return f"'{safe}" if _FORMULA.match(safe) else safe
 
 
 def letters_of(names: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,160 @@
+"""Rows for a terminal: control characters made visible, long texts cut unless the row was asked for by its id."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from rmbench.text import block, figure, line, printable
+from rmbench.types import Conversation, Message, Verdict
+from rmbench.view.rows import Answer, Row
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from rmbench.view.selection import View
+
+__all__ = ["lines_of", "message_text", "verdict_words"]
+
+_LONGEST = 1_500
+"""Characters of a text, where a row was not asked for by its id."""
+
+
+def lines_of(view: View, most: int | None = None) -> Iterator[RenderableType]:
+    """A heading, then each row; at most so many rows."""
+    task, shown = view.record.task, view.rows[:most]
+    yield line(f"{task.title} ({task.id}@{task.version}) by {' and '.join(view.models)}", "bold")
+    yield line(f"{len(view.rows):,} of {view.total:,} rows{', ' + view.selection if view.selection else ''}")
+    if view.note:
+        yield line(view.note, "italic")
+    for row in shown:
+        yield line("")
+        yield from _row(row, view.models, whole=view.whole)
+    if len(shown) < len(view.rows):
+        yield line("")
+        yield line(f"and {len(view.rows) - len(shown):,} more rows: --limit N prints more, --out FILE.html shows all.")
+
+
+def _row(row: Row, models: tuple[str, ...], *, whole: bool) -> Iterator[RenderableType]:
+    yield line(row.id, "bold")
+    for model, answer in zip(models, row.answers, strict=True):
+        yield line(("" if len(models) == 1 else f"{printable(model)}: ") + _said(answer))
+    if row.labels:
+        yield line(", ".join(sorted(row.labels)))
+    if row.judged.gold.labels:
+        yield line("labels: " + ", ".join(f"{name} {value}" for name, value in row.judged.gold.labels.items()))
+    if row.example is not None:
+        for name, text in row.example.context.items():
+            yield from _text(name, text, whole=whole)
+        yield from _turns(row.example.prompt, whole=whole)
+    for k in range(row.judged.size):
+        yield from _candidate(row, k, whole=whole)
+    for model, answer in zip(models, row.answers, strict=True):
+        yield from _verdicts("" if len(models) == 1 else f" of {printable(model)}", answer, whole=whole)
+
+
+def _said(answer: Answer) -> str:
+    words = [answer.outcome]
+    if answer.outcome == "neither":
+        words = []
+    if answer.credit is not None and 0 < answer.credit < 1:
+        words.append(f"credit {figure(answer.credit)}")
+    if answer.margin is not None:
+        words.append(f"margin {number(answer.margin, signed=True)}")
+    if answer.judgment.error:
+        words.append(printable(answer.judgment.error, 500))
+    return ", ".join(words)
+
+
+def _candidate(row: Row, k: int, *, whole: bool) -> Iterator[RenderableType]:
+    example = row.example
+    words = [f"candidate {k}", row.gold[k]]
+    if example is not None and example.candidates[k].source:
+        words.append(f"by {example.candidates[k].source}")
+    for answer in row.answers:
+        if answer.scores is not None:
+            words.append(f"{answer.unit} {number(answer.scores[k])}")
+    if any(answer.judgment.truncated[k : k + 1] == (True,) for answer in row.answers):
+        words.append("truncated")
+    yield line("• " + ", ".join(filter(None, words)), "bold")
+    if example is not None:
+        candidate = example.candidates[k]
+        yield from _turns((*(candidate.prompt or ()), *candidate.messages), whole=whole, role=len(candidate.messages) > 1)
+
+
+def _turns(conversation: Conversation, *, whole: bool, role: bool = True) -> Iterator[RenderableType]:
+    for message in conversation:
+        yield from _text(message.role if role else "", message_text(message), whole=whole)
+
+
+def _text(name: str, text: str, *, whole: bool) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+
+    if name:
+        yield Padding(line(name, "italic"), (0, 0, 0, 2))
+    cut = len(text) - _LONGEST
+    if cut > 0 and not whole:
+        text = f"{text[:_LONGEST]} ... {cut:,} more characters: --id shows all"
+    yield Padding(block(text), (0, 0, 0, 4))
+
+
+def message_text(message: Message) -> str:
+    """A message's texts, names of its media, and its further keys."""
+    parts = [part.text if part.kind == "text" else f"[{part.kind}: {part.name}]" for part in message.parts]
+    return "\n".join(["".join(parts), *(f"{key}: {value}" for key, value in message.extra)])
+
+
+def _verdicts(whose: str, answer: Answer, *, whole: bool) -> Iterator[RenderableType]:
+    from rich.padding import Padding
+
+    rationale = answer.judgment.rationale
+    if answer.judgment.verdicts or any(rationale):
+        yield line(f"• verdicts{whose}", "bold")
+    for place, verdict in enumerate(answer.judgment.verdicts):
+        yield Padding(line(verdict_words(verdict)), (0, 0, 0, 2))
+        if rationale[place : place + 1] not in ((), ("",)):
+            yield from _text("", rationale[place], whole=whole)
+
+
+def verdict_words(verdict: Verdict) -> str:
+    """What a judge said, and of what.
+
+    >>> verdict_words(Verdict((1, 0), "pick", 1, logprob=-0.5, mass=0.98))
+    'shown 1, 0: prefers 1, probability .607, option mass .980'
+    """
+    words = [f"shown {_joined(verdict.shown)}: {_verdict(verdict)}"]
+    if verdict.vote:
+        words.append(f"vote {verdict.vote}")
+    if verdict.logprob is not None:
+        words.append(f"probability {figure(math.exp(verdict.logprob))}")
+    if verdict.mass is not None:
+        words.append(f"option mass {figure(verdict.mass)}")
+    return ", ".join(words)
+
+
+def _verdict(verdict: Verdict) -> str:
+    value = verdict.value
+    if verdict.status != "ok" or value is None:
+        return verdict.status
+    if verdict.kind == "pick":
+        return "a tie" if value == -1 else f"prefers {value}"
+    if isinstance(value, tuple):
+        return f"orders {' > '.join(map(str, value))}"
+    return f"{verdict.kind} {printable(str(value))}"
+
+
+def _joined(places: Iterable[int]) -> str:
+    return ", ".join(map(str, places))
+
+
+def number(value: float | None, *, signed: bool = False) -> str:
+    """A score with as many digits as people read.
+
+    >>> number(-1.23456), number(1.5, signed=True), number(None), number(12345.6)
+    ('-1.235', '+1.500', '-', '1.235e+04')
+    """
+    if value is None:
+        return "-"
+    sign = "+" if signed else ""
+    return format(value, f"{sign}.3f") if value == 0 or 0.001 <= abs(value) < 10_000 else format(value, f"{sign}.3e")

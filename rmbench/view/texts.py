@@ -1,0 +1,73 @@
+"""The texts of a record's rows, which no record holds, from the source of its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmbench.errors import AbsentDataError, RmbenchError
+from rmbench.records.record import Record
+from rmbench.tasks.own.declare import own_task
+from rmbench.tasks.registry import known
+from rmbench.tasks.sources import load
+from rmbench.tasks.task import Task
+from rmbench.tasks.where import how_else
+from rmbench.types import Example
+
+__all__ = ["Source", "examples_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the texts are; see `rmbench.run` for each."""
+
+    source: str = "auto"
+    data: Sequence[str] = ()
+    columns: Mapping[str, str] | None = None
+    include_path: Sequence[str] = ()
+    allow_changed_data: bool = False
+
+
+def examples_of(folder: Path, record: Record, source: Source) -> tuple[Mapping[str, Example], str]:
+    """The rows of a record by id, with their texts; or none, and a sentence that says why and what to do.
+
+    Raises:
+        RmbenchError: the source holds other rows than the record's, or is broken.
+    """
+    task = _task(folder, record, source)
+    if task is None:
+        return {}, (
+            f"Without texts: no task is called {record.task.id}. Name the rows by --data FILE, or the folder of the "
+            "task's TOML by --include-path."
+        )
+    where = "sample" if source.source == "auto" and record.data.source == "sample" else source.source
+    try:
+        loaded = load(task, where, allow_changed_data=source.allow_changed_data)
+    except AbsentDataError as error:
+        return {}, f"Without texts: {error}"
+    theirs = record.data.digest_of_rows
+    if loaded.digest != theirs:
+        raise RmbenchError(
+            f"{folder}: its rows (digest {theirs}, version {record.task.version} of {record.task.id}) are not those "
+            f'of the {_named(where, loaded.source)} (digest {loaded.digest}, version {task.version}). Name the source '
+            "that the record was made from: --source auto|hub|sample|FOLDER."
+        )
+    if getattr(loaded, "without_texts", False):
+        return {}, f"Without texts: the files at hand hold ids, groups and labels alone. {how_else(task)}"
+    return {example.id: example for example in loaded.examples}, ""
+
+
+def _task(folder: Path, record: Record, source: Source) -> Task | None:
+    """The record's task; None where it is not known."""
+    if not source.data:
+        return known(source.include_path).get(record.task.id)
+    own = [own_task(data, source.columns, include=source.include_path).task for data in source.data]
+    named = [task for task in own if task.id == record.task.id]
+    if not named:
+        raise RmbenchError(f"{folder}: it is of the task {record.task.id}, and --data is {own[0].id}.")
+    return named[0]
+
+
+def _named(where: str, kind: str) -> str:
+    return kind if kind in ("hub", "sample") else f"folder {where}" if where != "auto" else "data folder"
