@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         Value,
         Verdict,
     )
+    from rmbench.view import view
+    from rmbench.view.selection import View
 
     __version__: str
 
@@ -80,6 +82,7 @@ _HOMES = {
     "Task": "rmbench.tasks.task",
     "Value": "rmbench.types",
     "Verdict": "rmbench.types",
+    "View": "rmbench.view.selection",
     "boards": "rmbench.boards",
     "cards": "rmbench.models.card",
     "check": "rmbench.check",
@@ -95,6 +98,7 @@ _HOMES = {
     "score_rows": "rmbench.evaluation.score_rows",
     "select_tasks": "rmbench.tasks.registry:select",
     "show_prompts": "rmbench.evaluation.prompts",
+    "view": "rmbench.view",
 }
 """Public name -> its module, with `:name` where the module calls it otherwise."""
 
@@ -124,6 +128,7 @@ __all__ = [
     "Task",
     "Value",
     "Verdict",
+    "View",
     "boards",
     "cards",
     "check",
@@ -140,6 +145,7 @@ __all__ = [
     "select_tasks",
     "show_prompts",
     "stats",
+    "view",
 ]
 
 

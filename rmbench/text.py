@@ -180,8 +180,8 @@ def file_size(size: float) -> str:
 
 
 def csv_text(rows: Iterable[Sequence[str | float | None]]) -> str:
-    r"""Rows as CSV that is safe to open in a spreadsheet: a text that would be a formula there begins with an apostrophe,
-    numbers are numbers, and characters that no file should hold (but tabs and line breaks) are escapes.
+    r"""Rows as CSV that is safe to open in a spreadsheet: a text that would be a formula there begins with an
+    apostrophe, numbers are numbers, and characters that do not show (but tabs and line breaks) are escapes.
 
     >>> print(csv_text([["=1+1", -1.5, None]]), end="")
     '=1+1,-1.5,

@@ -25,6 +25,7 @@ from rmbench.cli.show import show
 from rmbench.cli.show_prompt import show_prompt
 from rmbench.cli.task import task
 from rmbench.cli.verify import verify
+from rmbench.cli.view import view
 from rmbench.cli.words import normalize_option, refuse_undecodable
 
 __all__ = ["cli", "main"]
@@ -50,6 +51,7 @@ for command in (
     models,
     show,
     show_prompt,
+    view,
     validate,
     verify,
     score,

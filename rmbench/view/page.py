@@ -100,10 +100,7 @@ class _Data:
             "id": visible(row.id),
             "groups": [[visible(name), visible(value)] for name, value in row.judged.groups.items()],
             "gold": [visible(words) for words in row.gold],
-            "edges": [
-                [edge.i, edge.j, edge.strength, visible(", ".join(_named(edge)))]
-                for edge in gold.relation
-            ],
+            "edges": [[edge.i, edge.j, edge.strength, visible(", ".join(_named(edge)))] for edge in gold.relation],
             "labels": [[visible(name), value] for name, value in gold.labels.items()],
             "answers": [self._answer(answer) for answer in row.answers],
         }
@@ -145,7 +142,7 @@ class _Data:
         return whole
 
     def _turns(self, conversation: Conversation) -> list[list[Any]]:
-        """[role, [[kind, number of the text or the medium's name] ...], [[further key, number] ...]] of each message."""
+        """[role, [[kind, number of the text or medium's name] ...], [[further key, number] ...]] of each message."""
         return [
             [
                 visible(message.role),

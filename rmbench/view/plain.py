@@ -67,7 +67,9 @@ def _conversation(messages: Conversation) -> str:
 
 def jsonl_of(view: View) -> str:
     """An object per line; what does not show in texts is escaped, and numbers that are not finite are null."""
-    return "".join(json.dumps(masked(_object(row, view)), ensure_ascii=True, allow_nan=False) + "\n" for row in view.rows)
+    return "".join(
+        json.dumps(masked(_object(row, view)), ensure_ascii=True, allow_nan=False) + "\n" for row in view.rows
+    )
 
 
 def _object(row: Row, view: View) -> dict[str, Any]:

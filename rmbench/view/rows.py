@@ -13,12 +13,13 @@ from rmbench.metrics.rows.answers import answered_by, in_dimension, is_failed, i
 from rmbench.metrics.rows.gold import compared
 from rmbench.types import Example, Judged, Judgment
 
-__all__ = ["OUTCOMES", "Answer", "Outcome", "Row", "answer_of", "gold_words"]
+__all__ = ["OUTCOMES", "WON_LESS_LOST", "Answer", "Outcome", "Row", "answer_of", "gold_words"]
 
 Outcome = Literal["right", "partly right", "wrong", "tie", "unparsed", "failed", "neither"]
-"""Full credit, some, none; a tie of the model's that has no full credit; no verdict could be read; the row failed; neither
-right nor wrong, where the benchmark's figure is of all rows together and people compared nothing in this one."""
+"""Full credit, some, none; a tie of the model's that has no full credit; no verdict could be read; the row failed;
+neither right nor wrong, where the benchmark's figure is of all rows together and people compared nothing here."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+WON_LESS_LOST = "won less lost"
 _FULL = 1 - 1e-9
 
 
@@ -145,7 +146,7 @@ def _unit(row: Judged) -> str:
     kind = answered_by(row)
     if kind == "verdict":
         rated = any(verdict.kind == "rating" for verdict in row.judgment.verdicts)
-        return "rating" if rated else "won less lost"
+        return "rating" if rated else WON_LESS_LOST
     return {"reward": "reward", "margin": "mean margin", "none": ""}[kind]
 
 
@@ -174,4 +175,4 @@ def _rated(row: Judged, k: int) -> str:
     if not row.gold.ratings:
         return ""
     named: Mapping[str, float] = dict(zip(row.gold.dimensions, row.gold.ratings[k], strict=True))
-    return ", ".join(f"{name} {value:g}" for name, value in named.items() if not math.isnan(value))
+    return ", ".join(f"{name} {value:.3g}" for name, value in named.items() if not math.isnan(value))

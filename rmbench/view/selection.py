@@ -15,6 +15,7 @@ from rmbench.metrics.rows.answers import item_scores
 from rmbench.records.groups import matching
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
+from rmbench.records.slug import model_slug, task_slug
 from rmbench.records.store import find, read, read_table_of
 from rmbench.types import Example, Judged
 from rmbench.view.rows import Answer, Row, answer_of, gold_words
@@ -49,6 +50,12 @@ class View:
         records = [self.record] if self.other is None else [self.record, self.other]
         return tuple(f"{record.model.name}@{record.model.revision}" for record in records)
 
+    @property
+    def file_name(self) -> str:
+        """A safe name for the page, which tells pages apart in the browser's history."""
+        names = [model_slug(record.model.name, record.model.revision) for record in (self.record, self.other) if record]
+        return f"{task_slug(self.record.task.id, self.record.task.version)}-{'-'.join(names)}"[:120] + ".html"
+
     def __repr__(self) -> str:
         return f"<{len(self.rows):,} of {self.total:,} rows of {self.record.task.id} by {' and '.join(self.models)}>"
 
@@ -71,9 +78,9 @@ class View:
         return jsonl_of(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rmbench.view.terminal import lines_of
+        from rmbench.view.terminal import Lines
 
-        yield from lines_of(self)
+        yield Lines(self)
 
 
 def selected(

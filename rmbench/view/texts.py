@@ -50,7 +50,7 @@ def examples_of(folder: Path, record: Record, source: Source) -> tuple[Mapping[s
     if loaded.digest != theirs:
         raise RmbenchError(
             f"{folder}: its rows (digest {theirs}, version {record.task.version} of {record.task.id}) are not those "
-            f'of the {_named(where, loaded.source)} (digest {loaded.digest}, version {task.version}). Name the source '
+            f"of the {_named(where, loaded.source)} (digest {loaded.digest}, version {task.version}). Name the source "
             "that the record was made from: --source auto|hub|sample|FOLDER."
         )
     if getattr(loaded, "without_texts", False):

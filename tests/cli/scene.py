@@ -94,6 +94,12 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda _: ["show", "the-task"]),
         ("terminal", lambda _: ["show", "the-card"]),
     ],
+    "view": [
+        ("terminal", lambda at: ["view", str(at.a), "--text"]),
+        ("terminal", lambda at: ["view", str(at.a), "--flipped", str(at.b), "--data", str(at.rows), "--text"]),
+        ("page", lambda at: ["view", str(at.a), "--out", str(at.folder / "rows.html")]),
+        ("terminal", lambda at: ["view", str(at.a), "--id", at.row, "--csv", str(at.folder / "rows.csv")]),
+    ],
     "task init": [("terminal", lambda at: ["task", "init", str(at.rows)])],
     "validate": [
         ("terminal", lambda at: ["validate", str(at.a)]),

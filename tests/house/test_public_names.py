@@ -11,9 +11,9 @@ import rmbench
 
 PUBLIC = """
 Candidate CheckReport CheckResult Conversation Edge Example Gold Judged Judgment Message MetricSpec ModelFacts Part
-Prompt Prompts Record Responder Results RmbenchError Scored ScoredRows Scorer Task Value Verdict boards cards check
+Prompt Prompts Record Responder Results RmbenchError Scored ScoredRows Scorer Task Value Verdict View boards cards check
 compare find_records gate load_examples read_record read_rows rescore run score_responses score_rows select_tasks
-show_prompts stats
+show_prompts stats view
 """.split()
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "pydantic", "scipy", "pyarrow", "open_clip")
@@ -34,9 +34,9 @@ def test_modules_do_not_hide_the_functions_of_their_name() -> None:
     code = """
 import rmbench
 import rmbench.evaluation.run, rmbench.gate, rmbench.check.conformance, rmbench.boards, rmbench.gate.comparison
-import rmbench.cli.validate
+import rmbench.cli.validate, rmbench.view.page
 assert callable(rmbench.run) and callable(rmbench.check) and callable(rmbench.gate)
-assert callable(rmbench.boards) and callable(rmbench.compare)
+assert callable(rmbench.boards) and callable(rmbench.compare) and callable(rmbench.view)
 from rmbench import gate, run
 assert callable(gate) and callable(run)
 """

@@ -18,6 +18,7 @@ class LongList {
   /* Show these items, the one at `place` chosen. */
   show(items, place) {
     this.items = items;
+    this.box.setAttribute("role", items.length ? "listbox" : "group");  // a list box without options is none
     this.clear();
     this.inner.style.height = `${items.length * this.height}px`;
     this.select(place);

@@ -1,6 +1,6 @@
 "use strict";
 /* One row in full. Every text of others becomes the content of a text node, and nothing else. */
-const LONG_PROMPT = 1500, LONG_ANSWER = 8000, MOST_LINES = 200;
+const LONG_PROMPT = 1000, LONG_ANSWER = 8000, MOST_LINES = 200;
 
 const element = (tag, className, ...inside) => {
   const made = document.createElement(tag);
@@ -8,10 +8,11 @@ const element = (tag, className, ...inside) => {
   made.append(...inside.filter((each) => each !== null && each !== undefined && each !== "").map((each) => (each instanceof Node ? each : String(each))));
   return made;
 };
-const number = (value, signed) => {
+const WON_LESS_LOST = "won less lost";  // whole numbers, unless votes were averaged
+const decimal = (value, signed, unit) => {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  const text = size === 0 || (size >= 0.001 && size < 1e4) ? value.toFixed(3) : value.toExponential(2);
+  const text = unit === WON_LESS_LOST && Number.isInteger(value) ? String(value) : size === 0 || (size >= 0.001 && size < 1e4) ? value.toFixed(3) : value.toExponential(2);
   return (signed && value >= 0 ? "+" : "") + text.replace("-", "−");
 };
 const count = (value) => value.toLocaleString("en");
@@ -40,7 +41,7 @@ class RowView {
     made.append(this.head(row));
     for (const answer of row.answers) if (answer.error) made.append(element("p", "error", answer.error));
     if (row.context?.length) made.append(this.folded("Context", row.context.map(([name, place]) => this.turn(name, [this.block(this.text(place), LONG_PROMPT)]))));
-    if (row.prompt) made.append(this.section("Prompt", this.turns(row.prompt, LONG_PROMPT)));
+    if (row.prompt) made.append(this.section("Prompt", this.turns(row.prompt, LONG_PROMPT, row.prompt.length > 1 || row.prompt[0]?.[0] !== "user")));
     made.append(this.candidates(row));
     made.append(...this.verdicts(row), ...this.comparisons(row), ...this.parts(row));
     return made;
@@ -50,8 +51,8 @@ class RowView {
     const head = element("header", "row-head", element("h2", "", row.id));
     const badges = element("p", "badges");
     if (!this.two && this.outcome(row.answers[0]) !== "neither") badges.append(outcomeBadge(this.outcome(row.answers[0])));
-    if (!this.two && row.answers[0].margin !== null) badges.append(element("span", "figure", `margin ${number(row.answers[0].margin, true)}`));
-    if (!this.two && row.answers[0].credit > 0 && row.answers[0].credit < 1) badges.append(element("span", "figure", `credit ${number(row.answers[0].credit)}`));
+    if (!this.two && row.answers[0].margin !== null) badges.append(element("span", "figure", `margin ${decimal(row.answers[0].margin, true, row.answers[0].unit)}`));
+    if (!this.two && row.answers[0].credit > 0 && row.answers[0].credit < 1) badges.append(element("span", "figure", `credit ${decimal(row.answers[0].credit)}`));
     for (const [name, value] of [...row.groups, ...row.labels]) badges.append(element("span", "badge", `${name}: ${value}`));
     head.append(badges);
     if (this.two) head.append(this.sides(row));
@@ -61,12 +62,12 @@ class RowView {
   sides(row) {
     const body = element("tbody", "");
     row.answers.forEach((answer, side) => {
-      const name = element("th", "", this.data.models[side]);
+      const name = element("th", "", `${"AB"[side]}  `, element("span", "model", this.data.models[side]));
       name.scope = "row";
       const outcome = element("td", "", this.outcome(answer) === "neither" ? "–" : outcomeBadge(this.outcome(answer)));
-      body.append(element("tr", "", name, outcome, element("td", "num", number(answer.credit)), element("td", "num", number(answer.margin, true))));
+      body.append(element("tr", "", name, outcome, element("td", "num", decimal(answer.credit)), element("td", "num", decimal(answer.margin, true, answer.unit))));
     });
-    return element("div", "scroller", element("table", "", this.names(["model", "outcome", "credit", "margin"]), body));
+    return element("div", "scroller", element("table", "sides", this.names(["model", "outcome", "credit", "margin"]), body));
   }
 
   names(labels) {
@@ -114,7 +115,7 @@ class RowView {
   score(answer, side, k) {
     const best = answer.scores[k] !== null && answer.scores.length > 1 && answer.scores.every((each) => each === null || each <= answer.scores[k]);
     const label = this.two ? `${"AB"[side]} ${answer.unit}` : answer.unit;
-    return element("span", best ? "score best" : "score", `${label} `, element("b", "", number(answer.scores[k])), best ? element("span", "hidden-text", " highest") : "");
+    return element("span", best ? "score best" : "score", `${label} `, element("b", "", decimal(answer.scores[k], false, answer.unit)), best ? element("span", "hidden-text", " highest") : "");
   }
 
   turns(turns, long, named = true) {
@@ -174,9 +175,9 @@ class RowView {
   }
 
   margin(answer, i, j) {
-    if (answer.directed) return number((answer.directed[i][j] - answer.directed[j][i]) / 2, true);
+    if (answer.directed) return decimal((answer.directed[i][j] - answer.directed[j][i]) / 2, true);
     const [one, other] = [answer.scores?.[i] ?? null, answer.scores?.[j] ?? null];
-    return one === null || other === null ? "–" : number(one - other, true);
+    return one === null || other === null ? "–" : decimal(one - other, true, answer.unit);
   }
 
   parts(row) {
@@ -189,7 +190,7 @@ class RowView {
         lines.forEach((line, k) => {
           const label = element("th", "", `candidate ${k}`);
           label.scope = "row";
-          body.append(element("tr", "", label, ...line.map((value) => element("td", "num", number(value)))));
+          body.append(element("tr", "", label, ...line.map((value) => element("td", "num", decimal(value)))));
         });
         return element("div", "scroller", element("table", "", element("caption", "", name), body));
       });

@@ -64,7 +64,7 @@
     });
     const margin = row.answers[0].margin;
     option.append(
-      element("span", "line", marks, element("span", "id", row.id), margin === null ? "" : element("span", "figure", number(margin, true))),
+      element("span", "line", marks, element("span", "id", row.id), margin === null ? "" : element("span", "figure", decimal(margin, true, row.answers[0].unit))),
       element("span", "start", start(row)),
     );
   }, (at) => choose(at, true));
@@ -185,7 +185,10 @@
   }
   at("groups-box").hidden = !at("groups").childElementCount;
   if (data.rows.every((row) => row.answers[0].margin === null)) order.closest("label").hidden = true;
-  order.addEventListener("change", () => refresh());
+  order.addEventListener("change", () => {
+    place = -1;  // another order begins at its first row
+    refresh();
+  });
   if (two) {
     at("change").addEventListener("change", () => {
       state.change = at("change").value;
