@@ -34,7 +34,7 @@ def csv_of(view: View) -> str:
         names += [f"gold_{k}", *(f"{side}score_{k}" for side in sides)]
     names += [*(f"context {name}" for name in context), "prompt", *(f"candidate_{k}" for k in range(most))]
     names += [f"{side}{name}" for side in sides for name in ("verdicts", "rationale", "error")]
-    return csv_text([names, *(_cells(row, groups, context, most) for row in view.rows)])
+    return csv_text([names, *([*_cells(row, groups, context, most)] for row in view.rows)])
 
 
 def _cells(row: Row, groups: Sequence[str], context: Sequence[str], most: int) -> Iterator[str | float | None]:

@@ -69,9 +69,7 @@ def _row(row: Row, sides: Sequence[str], *, whole: bool) -> Iterator[RenderableT
 
 
 def _said(answer: Answer) -> str:
-    words = [answer.outcome]
-    if answer.outcome == "neither":
-        words = []
+    words: list[str] = [] if answer.outcome == "neither" else [answer.outcome]
     if answer.credit is not None and 0 < answer.credit < 1:
         words.append(f"credit {figure(answer.credit)}")
     if answer.margin is not None:

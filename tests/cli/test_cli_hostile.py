@@ -117,6 +117,7 @@ def test_rich_and_click_print_through_one_module_each() -> None:
         "boards/site/page.html",
         "evaluation/results.html",
         "html/shell.html",
+        "view/page.html",
     }  # each made by `rmbench.html`
     assert of_click == {"cli/output.py", "cli/__init__.py"}
 

@@ -39,7 +39,9 @@ def credit_of(row: Judged) -> float | None:
 
 
 def example_of(name: str, prompt: str, *responses: str, **more: Any) -> Example:
-    return Example(name, (Message.of("user", prompt),), tuple(map(Candidate.of, responses)), Gold((Edge(0, 1),)), **more)
+    return Example(
+        name, (Message.of("user", prompt),), tuple(map(Candidate.of, responses)), Gold((Edge(0, 1),)), **more
+    )
 
 
 def hostile_view(folder: Path, texts: Sequence[str]) -> View:
@@ -47,7 +49,9 @@ def hostile_view(folder: Path, texts: Sequence[str]) -> View:
     rows: list[tuple[Judged, Example | None]] = []
     for place, text in enumerate(texts):
         name = f"{text} {place}"
-        gold = Gold((Edge(0, 1, 1.0, text, text, (f"{text}={text}",)), Edge(0, 1)), ((1.0,), (2.0,)), (text,), {text: 1})
+        gold = Gold(
+            (Edge(0, 1, 1.0, text, text, (f"{text}={text}",)), Edge(0, 1)), ((1.0,), (2.0,)), (text,), {text: 1}
+        )
         judgment = Judgment(
             name,
             parts={text: ((1.0,), (2.0,))},

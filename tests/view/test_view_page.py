@@ -39,7 +39,8 @@ def many(count: int) -> Rows:
 
 def test_texts_that_rows_share_are_in_the_page_once(tmp_path: Path) -> None:
     rows = [
-        (pair(f"r{k}", 1.0, 0.0), example_of(f"r{k}", "The same long prompt", f"a{k}", "The same answer")) for k in range(9)
+        (pair(f"r{k}", 1.0, 0.0), example_of(f"r{k}", "The same long prompt", f"a{k}", "The same answer"))
+        for k in range(9)
     ]
     page = view_of(tmp_path, rows).to_html()
     assert page.count("The same long prompt") == page.count("The same answer") == 1
@@ -65,8 +66,7 @@ def test_what_does_not_show_is_made_visible() -> None:
 
 def test_no_text_becomes_markup(tmp_path: Path) -> None:
     plain, hostile = (
-        hostile_view(tmp_path / name, texts).to_html()
-        for name, texts in (("a", ["word"] * len(TEXTS)), ("b", TEXTS))
+        hostile_view(tmp_path / name, texts).to_html() for name, texts in (("a", ["word"] * len(TEXTS)), ("b", TEXTS))
     )
     tags = re.compile(r"<[!/]?\w[^>]*>")
     shapes = [[tag for tag in tags.findall(page) if "policy" not in tag.lower()] for page in (plain, hostile)]
@@ -86,13 +86,17 @@ class Browser:
     def open(self, path: Path, *, hash_: str = "", width: int = 1280, height: int = 860, scheme: str = "light") -> Any:
         context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         page = context.new_page()
-        page.on("dialog", lambda dialog: (self.faults.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self.dialog)
         page.on("console", lambda message: self.faults.append(f"console {message.text}"))
         page.on("pageerror", lambda error: self.faults.append(f"error {error}"))
         page.on("request", lambda request: self.seen(request.url, path))
         page.goto(path.as_uri() + hash_)
         page.wait_for_selector("#view.live")
         return page
+
+    def dialog(self, dialog: Any) -> None:
+        self.faults.append(f"dialog {dialog.message}")
+        dialog.dismiss()
 
     def seen(self, url: str, path: Path) -> None:
         if url.partition("#")[0] != path.as_uri() and not url.startswith("data:"):

@@ -39,23 +39,27 @@ def plain_view(folder: Path) -> View:
 
 def test_csv_has_every_figure_and_text_in_a_column_of_its_own(tmp_path: Path) -> None:
     first, second = table(plain_view(tmp_path))
-    assert first | {
-        "id": "r0",
-        "outcome": "right",
-        "credit": "1.0",
-        "margin": "1.75",
-        "other_outcome": "wrong",
-        "other_margin": "-1.0",
-        "group domain": "chat",
-        "gold_0": "preferred",
-        "gold_1": "not preferred",
-        "score_0": "1.5",
-        "score_1": "-0.25",
-        "other_score_0": "-1.0",
-        "prompt": "Why?",
-        "candidate_0": "Because.",
-        "candidate_1": "No.",
-    } == first
+    assert (
+        first
+        | {
+            "id": "r0",
+            "outcome": "right",
+            "credit": "1.0",
+            "margin": "1.75",
+            "other_outcome": "wrong",
+            "other_margin": "-1.0",
+            "group domain": "chat",
+            "gold_0": "preferred",
+            "gold_1": "not preferred",
+            "score_0": "1.5",
+            "score_1": "-0.25",
+            "other_score_0": "-1.0",
+            "prompt": "Why?",
+            "candidate_0": "Because.",
+            "candidate_1": "No.",
+        }
+        == first
+    )
     assert (second["outcome"], second["other_outcome"], second["prompt"]) == ("wrong", "right", "")
 
 
@@ -68,7 +72,9 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path) -> None:
             assert cell[:1] not in ("\t", "\r", "\n")
     assert [row["prompt"] for row in table(hostile_view(tmp_path / "one", ["=1+1"]))][0].startswith("'user: =") is False
     only = view_of(tmp_path / "two", [(pair("r", 1.0, 0.0), example_of("r", "=1+1", "-2+3", "ok"))])
-    assert [(row["prompt"], row["candidate_0"], row["candidate_1"]) for row in table(only)] == [("'=1+1", "'-2+3", "ok")]
+    assert [(row["prompt"], row["candidate_0"], row["candidate_1"]) for row in table(only)] == [
+        ("'=1+1", "'-2+3", "ok")
+    ]
 
 
 def is_number(cell: str) -> bool:
