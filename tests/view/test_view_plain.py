@@ -70,7 +70,6 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path) -> None:
             begins = cell.lstrip()[:1]
             assert begins == "" or begins not in "=+-@\t\r" or is_number(cell), cell
             assert cell[:1] not in ("\t", "\r", "\n")
-    assert [row["prompt"] for row in table(hostile_view(tmp_path / "one", ["=1+1"]))][0].startswith("'user: =") is False
     only = view_of(tmp_path / "two", [(pair("r", 1.0, 0.0), example_of("r", "=1+1", "-2+3", "ok"))])
     assert [(row["prompt"], row["candidate_0"], row["candidate_1"]) for row in table(only)] == [
         ("'=1+1", "'-2+3", "ok")

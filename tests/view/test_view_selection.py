@@ -132,8 +132,8 @@ def test_one_record_is_shown_at_a_time(tmp_path: Path) -> None:
         put_record(tmp_path / "both", margins(1, 2), task=task)
     with pytest.raises(RmbenchError, match=r"holds 2 records\. Name one: .*one@1, .*two@1"):
         view(tmp_path / "both")
+    (tmp_path / "none").mkdir()
     with pytest.raises(RmbenchError, match=r"holds no record\.json"):
-        (tmp_path / "none").mkdir()
         view(tmp_path / "none")
     place = put_record(tmp_path / "third", margins(1, 2), task="third")
     with pytest.raises(RmbenchError, match=r"no record of third .*one@1.*name one record"):
