@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -18,10 +18,8 @@ from rmbench.types import Conversation, Edge
 from rmbench.untrusted.masking import mask
 from rmbench.view.plain import finite
 from rmbench.view.rows import OUTCOMES, Answer, Row
+from rmbench.view.shown import Shown
 from rmbench.view.terminal import verdict_words
-
-if TYPE_CHECKING:
-    from rmbench.view.selection import View
 
 __all__ = ["page", "visible"]
 
@@ -32,7 +30,7 @@ _KEPT = "\n\t\u200c\u200d"
 _MOST_PARTS = 40
 
 
-def page(view: View) -> str:
+def page(view: Shown) -> str:
     """The page's text."""
     record = view.record
     body = environment().from_string((_HERE / "page.html").read_text("utf-8"))
@@ -84,7 +82,7 @@ class _Data:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
-    def of(self, view: View) -> dict[str, Any]:
+    def of(self, view: Shown) -> dict[str, Any]:
         """What the page's script reads."""
         rows = [self._row(row) for row in view.rows]
         return {

@@ -6,23 +6,21 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rmbench.text import csv_text
 from rmbench.types import Conversation, Message
 from rmbench.untrusted.masking import masked
 from rmbench.view.rows import Answer, Row
+from rmbench.view.shown import Shown
 from rmbench.view.terminal import message_text, verdict_words
-
-if TYPE_CHECKING:
-    from rmbench.view.selection import View
 
 __all__ = ["csv_of", "finite", "jsonl_of"]
 
 _SIDES = ("", "other_")
 
 
-def csv_of(view: View) -> str:
+def csv_of(view: Shown) -> str:
     """A line of names, then a line per row. Columns of the second model begin with `other_`."""
     sides = _SIDES[: len(view.models)]
     most = max((row.judged.size for row in view.rows), default=0)
@@ -65,14 +63,14 @@ def _conversation(messages: Conversation) -> str:
     return "\n\n".join(f"{message.role}: {message_text(message)}" for message in messages)
 
 
-def jsonl_of(view: View) -> str:
+def jsonl_of(view: Shown) -> str:
     """An object per line; what does not show in texts is escaped, and numbers that are not finite are null."""
     return "".join(
         json.dumps(masked(_object(row, view)), ensure_ascii=True, allow_nan=False) + "\n" for row in view.rows
     )
 
 
-def _object(row: Row, view: View) -> dict[str, Any]:
+def _object(row: Row, view: Shown) -> dict[str, Any]:
     gold, example = row.judged.gold, row.example
     return {
         "id": row.id,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,10 @@ from rmbench.metrics.rows.answers import item_scores
 from rmbench.records.groups import matching
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
-from rmbench.records.slug import model_slug, task_slug
 from rmbench.records.store import find, read, read_table_of
 from rmbench.types import Example, Judged
 from rmbench.view.rows import Answer, Row, answer_of, gold_words
+from rmbench.view.shown import Shown
 from rmbench.view.texts import Source, examples_of
 
 if TYPE_CHECKING:
@@ -27,37 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["View", "selected"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class View:
+class View(Shown):
     """Rows of a record with their texts. Prints as text in a terminal."""
 
-    record: Record
-    other: Record | None
-    """The second model's, where two are compared."""
-    rows: tuple[Row, ...]
-    total: int
-    """Rows of the record."""
-    selection: str
-    """Which rows these are, in words."""
-    note: str
-    """Why there are no texts, and what to do; "" where there are."""
-    whole: bool
-    """Whether the rows were asked for by their ids, so that no text of them is cut."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """`name@revision` of the models."""
-        records = [self.record] if self.other is None else [self.record, self.other]
-        return tuple(f"{record.model.name}@{record.model.revision}" for record in records)
-
-    @property
-    def file_name(self) -> str:
-        """A safe name for the page, which tells pages apart in the browser's history."""
-        names = [model_slug(record.model.name, record.model.revision) for record in (self.record, self.other) if record]
-        return f"{task_slug(self.record.task.id, self.record.task.version)}-{'-'.join(names)}"[:120] + ".html"
-
-    def __repr__(self) -> str:
-        return f"<{len(self.rows):,} of {self.total:,} rows of {self.record.task.id} by {' and '.join(self.models)}>"
+    __slots__ = ()
 
     def to_html(self) -> str:
         """A page that is one file, for a browser; write it with `write_bytes(text.encode())`."""

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from rmbench.text import block, figure, line, printable
 from rmbench.types import Conversation, Message, Verdict
 from rmbench.view.rows import WON_LESS_LOST, Answer, Row
+from rmbench.view.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
-    from rmbench.view.selection import View
 
 __all__ = ["Lines", "message_text", "number", "verdict_words"]
 
@@ -26,7 +25,7 @@ _LONGEST = 1_500
 class Lines:
     """For `rich.print`: a heading, then each row; at most so many rows."""
 
-    view: View
+    view: Shown
     most: int | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
