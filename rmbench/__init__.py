@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from rmbench.records.store import find as find_records
     from rmbench.records.store import read as read_record
     from rmbench.records.store import read_rows
+    from rmbench.reports import report_of as report
+    from rmbench.reports.report import Report
     from rmbench.tasks.registry import select as select_tasks
     from rmbench.tasks.sources import load as load_examples
     from rmbench.tasks.task import Task
@@ -73,6 +75,7 @@ _HOMES = {
     "Prompt": "rmbench.evaluation.prompts",
     "Prompts": "rmbench.evaluation.prompts",
     "Record": "rmbench.records.record",
+    "Report": "rmbench.reports.report",
     "Responder": "rmbench.models.protocols",
     "Results": "rmbench.evaluation.results",
     "RmbenchError": "rmbench.errors",
@@ -92,6 +95,7 @@ _HOMES = {
     "load_examples": "rmbench.tasks.sources:load",
     "read_record": "rmbench.records.store:read",
     "read_rows": "rmbench.records.store",
+    "report": "rmbench.reports:report_of",
     "rescore": "rmbench.evaluation.rescore",
     "run": "rmbench.evaluation.run",
     "score_responses": "rmbench.evaluation.score",
@@ -119,6 +123,7 @@ __all__ = [
     "Prompt",
     "Prompts",
     "Record",
+    "Report",
     "Responder",
     "Results",
     "RmbenchError",
@@ -138,6 +143,7 @@ __all__ = [
     "load_examples",
     "read_record",
     "read_rows",
+    "report",
     "rescore",
     "run",
     "score_responses",

@@ -34,6 +34,7 @@ __all__ = [
     "printable_message",
     "share",
     "text_table",
+    "wrapped",
 ]
 
 ColumnLayout = Literal["left", "right", "fold"] | int
@@ -45,6 +46,8 @@ _LONGEST = 200
 _LONGEST_LINE = 2_000
 _MOST_LINES = 100
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\n\r]")
+_NARROWEST = 8
+"""Characters of a line, however narrow the terminal."""
 _COMMAND_LINE = re.compile(r"^(\s*)(?=::)", re.MULTILINE)
 _COMMAND_WORD = re.compile(r"##(?=\w*\[)")
 """How commands to the runners of GitHub and Azure begin: a line with "::", and "##[" or "##vso[" anywhere."""
@@ -166,6 +169,30 @@ def block(text: str, style: str = "") -> Text:
     return Text(printable_block(text.replace("\r\n", "\n").expandtabs(4)), style=style)
 
 
+def wrapped(text: str, width: int, style: str = "") -> Text:
+    """`text` as `printable` gives it, on lines of at most `width` characters, in a style of rich. Where it can, a line
+    ends after a space or one of "/@_-,=".
+
+    >>> wrapped("org/model-name@0123abcd", 12).plain.split(chr(10))
+    ['org/model-', 'name@', '0123abcd']
+    """
+    lines, width = [""], max(width, _NARROWEST)
+    for piece in re.findall(r"[^\s/@_,=-]*[\s/@_,=-]?", printable(text, _LONGEST_LINE)):
+        while len(piece.rstrip()) > width:
+            room = width - len(lines[-1])
+            lines[-1] += piece[:room]
+            lines.append("")
+            piece = piece[room:]
+        if len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    whole = line(lines[0])
+    for each in lines[1:]:
+        whole.append("\n").append_text(line(each))
+    whole.stylize(style)
+    return whole
+
+
 def file_size(size: float) -> str:
     """A number of bytes with its unit.
 
@@ -246,7 +273,7 @@ def text_table(
             no_wrap=whole,
             overflow="fold",
             width=layout if isinstance(layout, int) else None,
-            min_width=max(text.cell_len for text in texts) if whole else None,
+            min_width=max(part.cell_len for text in texts for part in text.split("\n")) if whole else None,
         )
     for row in shown:
         table.add_row(*row)

@@ -18,6 +18,7 @@ from rmbench.cli.library_output import printable_libraries
 from rmbench.cli.listing import models, tasks, validate
 from rmbench.cli.output import echo_error, echo_usage_error
 from rmbench.cli.probe import probe
+from rmbench.cli.report import report
 from rmbench.cli.rescore import rescore
 from rmbench.cli.run import run
 from rmbench.cli.score import score
@@ -50,6 +51,7 @@ for command in (
     task,
     models,
     show,
+    report,
     show_prompt,
     view,
     validate,
@@ -72,10 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cli.main()  # the completion of a shell
     words = [normalize_option(word) for word in (sys.argv[1:] if arguments is None else arguments)]
 
-    def report(error: BaseException) -> None:
+    def tell(error: BaseException) -> None:
         echo_error(f"rmbench: {unforeseen(error, words)}")
 
-    with interruptible(), printable_libraries(report):
+    with interruptible(), printable_libraries(tell):
         code = _exit_code(words)
     sys.exit(code)
 

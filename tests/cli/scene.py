@@ -78,6 +78,11 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda at: ["score", *MODEL, "-p", at.text, "-r", at.text, "-r", "b"]),
         ("json", lambda at: ["score", *MODEL, "-p", at.text, "-r", at.text, "-r", "b", "--json"]),
     ],
+    "report": [
+        ("terminal", lambda at: ["report", str(at.a), str(at.b)]),
+        ("json", lambda at: ["report", str(at.a), "--json"]),
+        ("page", lambda at: ["report", str(at.a), str(at.b), "--html", str(at.folder / "report.html")]),
+    ],
     "show-prompt": [
         ("terminal", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample"]),
         ("json", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample", "--json"]),
@@ -206,8 +211,10 @@ def known_task() -> tuple[Task, Loaded]:
 def page_and_summary(scene: Scene) -> tuple[Any, ...]:
     """The shapes of what is read elsewhere than in a terminal: a board, a gate's summary, results in a notebook."""
     page = Seen((scene.folder / "site" / "mine" / "index.html").read_text("utf-8"))
+    report = scene.folder / "report.html"  # a record that cannot be read has none
+    in_depth = Seen(report.read_text("utf-8")).shape if report.exists() else None
     summary = markdown_shape((scene.folder / "summary.md").read_text("utf-8"))
-    return page.shape, summary, ("notebook", notebook_shape(scene.text))
+    return page.shape, in_depth, summary, ("notebook", notebook_shape(scene.text))
 
 
 def notebook_shape(text: str) -> Any:

@@ -118,6 +118,8 @@ def test_rich_and_click_print_through_one_module_each() -> None:
         "evaluation/results.html",
         "html/shell.html",
         "view/page.html",
+        "reports/page.html",
+        "reports/sections.html",
     }  # each made by `rmbench.html`
     assert of_click == {"cli/output.py", "cli/__init__.py"}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rmbench.types import TIE, Judgment, Verdict
 
-__all__ = ["Orders", "orders"]
+__all__ = ["Orders", "in_both_orders", "orders"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def orders(judgments: Sequence[Judgment]) -> Orders | None:
     """The count over judgments that hold margins or picks and no rewards; None where there is none, or where all
     margins are skew-symmetric to the last bit, so that order cannot matter to the model."""
     found = [judgment for judgment in judgments if judgment.status == "ok" and judgment.rewards is None]
-    asked = [row for judgment in found if (row := _in_both_orders(judgment))]
+    asked = [row for judgment in found if (row := in_both_orders(judgment))]
     both = [pair for row in asked for pair in row]
     judges = any(judgment.directed is None for judgment in found)
     if not both or (not judges and all(there == -back for there, back in both)):
@@ -46,7 +46,7 @@ def orders(judgments: Sequence[Judgment]) -> Orders | None:
     )
 
 
-def _in_both_orders(judgment: Judgment) -> list[tuple[float, float]]:
+def in_both_orders(judgment: Judgment) -> list[tuple[float, float]]:
     """(how much better the candidate shown first is in one order, the same in the other) of every pair."""
     margins = judgment.directed
     if margins is not None:

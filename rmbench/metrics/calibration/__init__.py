@@ -1,0 +1,3 @@
+"""What a margin is worth as a probability: confidence against accuracy (`reliability`) and the scale of the margins
+(`temperature`).
+"""
