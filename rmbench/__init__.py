@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rmbench.evaluation.run import run
     from rmbench.evaluation.score import Scored, score_responses
     from rmbench.evaluation.score_rows import ScoredRows, score_rows
+    from rmbench.exchange import export, submit, verify_table
     from rmbench.gate import compare, gate
     from rmbench.metric_spec import MetricSpec
     from rmbench.models.card import cards
@@ -90,6 +91,7 @@ _HOMES = {
     "cards": "rmbench.models.card",
     "check": "rmbench.check",
     "compare": "rmbench.gate",
+    "export": "rmbench.exchange",
     "find_records": "rmbench.records.store:find",
     "gate": "rmbench.gate",
     "load_examples": "rmbench.tasks.sources:load",
@@ -102,6 +104,8 @@ _HOMES = {
     "score_rows": "rmbench.evaluation.score_rows",
     "select_tasks": "rmbench.tasks.registry:select",
     "show_prompts": "rmbench.evaluation.prompts",
+    "submit": "rmbench.exchange",
+    "verify_table": "rmbench.exchange",
     "view": "rmbench.view",
 }
 """Public name -> its module, with `:name` where the module calls it otherwise."""
@@ -138,6 +142,7 @@ __all__ = [
     "cards",
     "check",
     "compare",
+    "export",
     "find_records",
     "gate",
     "load_examples",
@@ -151,6 +156,8 @@ __all__ = [
     "select_tasks",
     "show_prompts",
     "stats",
+    "submit",
+    "verify_table",
     "view",
 ]
 

@@ -12,6 +12,7 @@ from rmbench.cli.boards import board
 from rmbench.cli.cache import cache
 from rmbench.cli.check import check
 from rmbench.cli.ending import CLOSED_PIPE, STOPPED, UNFORESEEN, close_pipes, interruptible, unforeseen
+from rmbench.cli.export import export
 from rmbench.cli.fetch import fetch
 from rmbench.cli.gate import compare, gate
 from rmbench.cli.library_output import printable_libraries
@@ -24,6 +25,7 @@ from rmbench.cli.run import run
 from rmbench.cli.score import score
 from rmbench.cli.show import show
 from rmbench.cli.show_prompt import show_prompt
+from rmbench.cli.submit import submit
 from rmbench.cli.task import task
 from rmbench.cli.verify import verify
 from rmbench.cli.view import view
@@ -56,6 +58,8 @@ for command in (
     view,
     validate,
     verify,
+    export,
+    submit,
     score,
     check,
     rescore,
@@ -83,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _exit_code(words: list[str]) -> int:
-    """Run a command. Code 1 is for a regression or a failed check, and for nothing else."""
+    """Run a command. Code 1 is for a regression, a failed check, a number of a table that differs or a submission that
+    lacks something, and for nothing else."""
     from rmbench.errors import RmbenchError
 
     of_gate = words[:1] == ["gate"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from rmbench.untrusted.masking import HIDDEN, mask
 
-__all__ = ["clean_command", "digest_of", "sha256_file"]
+__all__ = ["clean_command", "digest_of", "hide_tokens", "sha256_file"]
 
 _HIDE = (
     r"(?:[\w.-]*[_.-])?(?:token|key|apikey|secret|password|passwd|passphrase|pwd|auth|authorization|bearer|"
@@ -66,6 +66,15 @@ def clean_command(command: str | Sequence[str]) -> str:
         cleaned.append(HIDDEN if secret_next else _clean_word(word))
         secret_next = not secret_next and _OPTION.fullmatch(word) is not None
     return " ".join(word if HIDDEN in word and _is_plain(word) else shlex.quote(word) for word in map(mask, cleaned))
+
+
+def hide_tokens(text: str) -> str:
+    """A text without the words that are shaped like known access tokens.
+
+    >>> hide_tokens("the key sk-" + "a1" * 12 + " was refused")
+    'the key *** was refused'
+    """
+    return _KNOWN_SHAPES.sub(HIDDEN, text)
 
 
 def _words(command: str) -> list[str]:

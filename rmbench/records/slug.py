@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["model_slug", "task_slug"]
+__all__ = ["model_slug", "name_slug", "task_slug"]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _UNSAFE_IN_VARIANT = re.compile(r"[^A-Za-z0-9._=,+-]+")
@@ -25,6 +25,15 @@ def model_slug(name: str, revision: str) -> str:
     first = _marked(slug, name) if "__" in name else _safe(slug, name)
     plain, plus, variant = revision.partition("+")
     return f"{first}@{_safe(plain, plain)}{plus and '+' + _safe(variant, variant, _UNSAFE_IN_VARIANT)}"
+
+
+def name_slug(name: str) -> str:
+    """One safe name of a file or folder: the name itself where it is one, else its safe part with a digest.
+
+    >>> name_slug("Llama-3.1-8B"), name_slug("../x")
+    ('Llama-3.1-8B', 'x-60f1a4de')
+    """
+    return _safe(name, name)
 
 
 def task_slug(task: str, version: int, variant: str = "") -> str:

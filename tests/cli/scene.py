@@ -44,6 +44,8 @@ class Scene:
     """Rows of a user's own."""
     row: str
     """The id of a row."""
+    table: Path
+    """A table of a paper, about a record that holds."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,19 @@ RENDERINGS: dict[str, list[Rendering]] = {
     ],
     "verify": [
         ("terminal", lambda at: ["verify", str(at.a)]),
+        ("json", lambda at: ["verify", str(at.a), "--json"]),
+        ("terminal", lambda at: ["verify", str(at.table), "--results", str(at.folder / "sound")]),
+        ("json", lambda at: ["verify", str(at.table), "--results", str(at.folder / "sound"), "--json"]),
         ("terminal", lambda at: ["verify", str(at.a), "--rerun", "2", *MODEL, "--source", "sample"]),
+    ],
+    "export": [
+        ("terminal", lambda at: ["export", str(at.folder / "sound"), "--to", "scores", "--out", str(at.folder / "ex")]),
+        ("json", lambda at: ["export", str(at.a), "--to", "model-index", "--out", str(at.folder / "ex"), "--json"]),
+    ],
+    "submit": [
+        ("terminal", lambda at: ["submit", str(at.a)]),
+        ("terminal", lambda at: ["submit", str(at.folder / "sound")]),
+        ("json", lambda at: ["submit", str(at.folder / "sound"), "--out", str(at.folder / "handed-in"), "--json"]),
     ],
     "rescore": [
         ("terminal", lambda at: ["rescore", str(at.a), "--objective-weights", "a=1", "--out", str(at.folder / "re")])
@@ -198,7 +212,13 @@ def scene_of(text: str, folder: Path) -> Scene:
     task.write_text(toml({"id": sane, "title": sane, "family": sane}))
     rows = folder / "rows.jsonl"
     rows.write_text(json.dumps({"prompt": text, "chosen": text, "rejected": f"{text}.", "subset": text, text: text}))
-    return Scene(text, folder, a, b, board, task, rows, text)
+    with contextlib.suppress(ValidationError, UnicodeEncodeError):  # a lone surrogate, which no record can hold
+        put_record(folder / "sound", margins(12, 20), name=text, changed={"task": {"title": text}})
+    put_record(folder / "sound", margins(12, 20), name="org/known")
+    table = folder / "table.csv"
+    cells = [["model", "pairs", f"no task {sane}"], ["org/known", "60.0", "1"], [f"no model {sane}", "1", f"1 {sane}"]]
+    table.write_text("\n".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in cells), "utf-8")
+    return Scene(text, folder, a, b, board, task, rows, text, table)
 
 
 @cache

@@ -54,11 +54,12 @@ PAGES = sorted(DOCS.glob("*.md"))
 ELSEWHERE = {
     "adding-a-family.md": "tests/models/test_models_plugin.py",
     "checking-a-model.md": "tests/check/test_check_page.py",
+    "interchange.md": "tests/exchange/test_interchange_page.py",
     "own-data.md": "tests/tasks/own/test_own_page.py",
     "reading-a-record.md": "tests/records/test_reading_page.py",
 }
 """Pages whose examples have a test of their own."""
-NOT_RUN = {"files": 7, "gpu": 1, "hub": 2, "install": 1, "server": 4}
+NOT_RUN = {"files": 8, "gpu": 1, "hub": 2, "install": 1, "server": 4}
 """Blocks that are not run, by what they need."""
 RECORDS = """
 rmbench run --model tiny-bt --tasks rm-bench,rmb-bon,judgebench --source sample --out out

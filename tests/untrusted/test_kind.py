@@ -37,8 +37,8 @@ def test_texts_announce_no_format() -> None:
 @pytest.mark.parametrize(
     "name, reader",
     [
-        ("scores.jsonl", lambda file: list(read_rows(file))),
-        ("scores.parquet", lambda file: list(read_rows(file))),
+        ("scores.jsonl", lambda file: list(read_rows(file).rows)),
+        ("scores.parquet", lambda file: list(read_rows(file).rows)),
         ("config.json", read_json),
         ("record.json", lambda file: read(file.parent)),
         ("image.png", open_image),

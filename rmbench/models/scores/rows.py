@@ -1,4 +1,5 @@
-"""Reads and checks the rows of a score file: `{task, id, scores | verdicts}` as JSONL or Parquet."""
+"""Reads and checks the rows of a score file: `{task, id, scores | verdicts}` as JSONL or Parquet, or a result file of a
+benchmark as it lies (`rmbench.models.scores.released`)."""
 
 from __future__ import annotations
 
@@ -7,24 +8,29 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
+from rmbench.models.scores.released import Form, Released, form_of, lists_as_rows
+from rmbench.untrusted.files import MIB, read_text
 from rmbench.untrusted.kind import refuse_stand_in
 from rmbench.untrusted.parquet import read_table
 from rmbench.validation import validated
 
-__all__ = ["ScoreRow", "number", "read_rows"]
+__all__ = ["ScoreFile", "ScoreRow", "number", "read_rows"]
 
 _ANSWERS = ("scores", "verdicts", "decisions")
 _EXACT = 2.0**53
 """Below it every integer is a float."""
 _INDEX = re.compile(r"__index_level_\d+__")
+_LARGEST_JSON = 1024 * MIB
+"""Of a file that is one JSON value; RewardBench's, which repeat every text, have up to 60 MiB."""
 
 
 class _Line(BaseModel):
@@ -49,10 +55,23 @@ class ScoreRow:
     scores: object
     verdicts: object
     model: str
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Groups that the file says the task's row is in."""
 
 
-def read_rows(file: Path) -> Iterator[ScoreRow]:
-    """The rows in their order.
+@dataclass(frozen=True, slots=True)
+class ScoreFile:
+    """The rows of a file in their order."""
+
+    rows: Iterator[ScoreRow]
+    form: str = ""
+    """Whose kind of file it is; "" where it is rmbench's own."""
+    mended: str = ""
+    """What was put right, in words."""
+
+
+def read_rows(file: Path) -> ScoreFile:
+    """The rows of a score file.
 
     Raises:
         RmbenchError: the file does not exist or is not such a table, or a row lacks a key or has an unknown key or a
@@ -61,9 +80,38 @@ def read_rows(file: Path) -> Iterator[ScoreRow]:
     if not file.is_file():
         raise RmbenchError(f"scores:{file} does not exist." if not file.exists() else f"scores:{file} is no file.")
     refuse_stand_in(file)
-    raw = _parquet(file) if file.suffix == ".parquet" else _jsonl(file)
-    for place, values in raw:
-        yield _row(place, values)
+    readers = {".parquet": _parquet, ".json": _json}
+    raw = readers.get(file.suffix, _jsonl)(file)
+    first = next(raw, None)
+    if first is None:
+        return ScoreFile(iter(()))
+    place, values = first
+    form, raw = form_of(values, place), chain([first], raw)
+    if form is None:
+        return ScoreFile(_row(place, values if file.suffix != ".parquet" else _filled(values)) for place, values in raw)
+    return _released(form, raw)
+
+
+def _released(form: Form, raw: Iterator[tuple[str, dict[str, Any]]]) -> ScoreFile:
+    places: list[str] = []
+    rows: list[Released] = []
+    for index, (place, values) in enumerate(raw):
+        for key in sorted(form.keys - values.keys()):
+            raise RmbenchError(f'{place}: the key "{key}" is missing, which rows of {form.name} have.')
+        places.append(place)
+        rows.append(form.read(place, index, values))
+    rows, mended = form.repair(rows)
+    found = zip(places, rows, strict=True)
+    return ScoreFile(
+        (ScoreRow(at, row.task, row.id, row.scores, row.verdicts, row.model, dict(row.groups)) for at, row in found),
+        form.name,
+        mended,
+    )
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of Parquet, where a key that other rows have is null."""
+    return {name: value for name, value in values.items() if value is not None or name in _ANSWERS}
 
 
 def _row(place: str, values: Mapping[str, Any]) -> ScoreRow:
@@ -102,6 +150,27 @@ def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, values
 
 
+def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A file that is one JSON value: a list of rows, or an object of parallel lists; or JSON Lines all the same."""
+    text = read_text(file, _LARGEST_JSON, f"scores:{file}").removeprefix("\ufeff")
+    try:
+        data = json.loads(text, parse_float=_decimal)
+    except RecursionError as error:
+        raise RmbenchError(f"{file} is not JSON: {error}") from error
+    except ValueError as error:
+        if "\n" in text.strip() and str(error).startswith("Extra data"):
+            yield from _jsonl(file)
+            return
+        raise RmbenchError(f"{file} is not JSON: {error}") from error
+    if isinstance(data, dict) and "task" not in data:
+        data = list(lists_as_rows(data, str(file)))
+    for index, values in enumerate(data if isinstance(data, list) else [data]):
+        place = f"{file}, row {index}"
+        if not isinstance(values, dict):
+            raise RmbenchError(f"{place} must be an object {{task, id, scores}}, not {type(values).__name__}.")
+        yield place, values
+
+
 def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     table = read_table(file, file)
     # pandas stores a DataFrame's unnamed index as a column.
@@ -111,8 +180,7 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except Exception as error:  # which it is depends on the type: text that is not UTF-8, dates beyond Python's
         raise RmbenchError(f"{file}: a value cannot be read ({error}).") from error
     for number, values in enumerate(rows):
-        filled = {name: value for name, value in values.items() if value is not None or name in _ANSWERS}
-        yield f"{file}, row {number}", filled
+        yield f"{file}, row {number}", values
 
 
 def number(value: object) -> float | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from rmbench.errors import RmbenchError
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
-from rmbench.models.scores.rows import ScoreRow, number, read_rows
+from rmbench.models.scores.rows import ScoreFile, ScoreRow, number, read_rows
 from rmbench.models.scores.verdicts import parse_verdicts
 from rmbench.types import Example, Judgment
 from rmbench.validation import validated
@@ -77,6 +77,7 @@ class Precomputed:
         if row is None:
             return Judgment(id=example.id, status="failed", error=f"no score in {self.file.name}")
         self._used.add((task, example.id))
+        _check_groups(row, example)
         size = len(example.candidates)
         if row.scores is None and not row.verdicts:
             return Judgment(id=example.id, status="failed", error=f"the score in {self.file.name} is null")
@@ -105,7 +106,8 @@ def open_scores(file: Path, options: OpenOptions) -> Precomputed:
     rows: dict[tuple[str, str], ScoreRow] = {}
     kinds: dict[bool, ScoreRow] = {}
     models: dict[str, ScoreRow] = {}
-    for row in read_rows(file):
+    read = read_rows(file)
+    for row in read.rows:
         first = rows.setdefault((row.task, row.id), row)
         if first is not row:
             raise RmbenchError(f"{row.place}: task {row.task!r}, id {row.id!r} is at {first.place} already.")
@@ -121,18 +123,32 @@ def open_scores(file: Path, options: OpenOptions) -> Precomputed:
         )
     if len(kinds) > 1:
         raise RmbenchError(f"{kinds[True].place} has scores and {kinds[False].place} verdicts only: use two files.")
-    facts = _facts(file, next(iter(models)), voting, options.variant, scored=True in kinds)
+    facts = _facts(file, read, next(iter(models)), voting, options.variant, scored=True in kinds)
     return Precomputed(file, facts, rows)
 
 
-def _facts(file: Path, model: str, voting: VotingSettings, variant: str, *, scored: bool) -> ModelFacts:
+def _check_groups(row: ScoreRow, example: Example) -> None:
+    """Raise RmbenchError where a file that knows a row by its place has its rows in another order than the task."""
+    for name, said in row.groups.items():
+        own = example.groups.get(name)
+        if own is not None and own != said:
+            raise RmbenchError(
+                f"{row.place}: its {name} is {said!r}, and row {row.id} of {row.task} is of {name} {own!r}: the file "
+                "is of other rows, or in another order."
+            )
+
+
+def _facts(
+    file: Path, read: ScoreFile, model: str, voting: VotingSettings, variant: str, *, scored: bool
+) -> ModelFacts:
+    holds = f"{file.name} holds {read.form and read.form + ': '}{'scores' if scored else 'verdicts'}"
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return ModelFacts(
         name=model or f"scores:{file.stem}",
         revision=digest[:8] + variant,
         family="precomputed",
-        why=f"{file.name} holds {'scores' if scored else 'verdicts'}",
+        why=holds + (read.mended and f"; {read.mended}"),
         answer_kind="reward" if scored else "verdict",
         modalities=_MODALITIES,
         settings={"file": file.name, **voting.model_dump(exclude_none=True)},

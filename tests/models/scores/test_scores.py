@@ -210,8 +210,8 @@ def test_the_index_that_pandas_stores_is_no_key(tmp_path: Path) -> None:
     frame.iloc[[3, 0, 1]].to_parquet(tmp_path / "kept.parquet")
     frame.to_parquet(tmp_path / "whole.parquet")
     assert "__index_level_0__" in pyarrow.parquet.read_schema(tmp_path / "kept.parquet").names
-    assert [row.id for row in read_rows(tmp_path / "kept.parquet")] == ["3", "0", "1"]
-    assert [row.scores for row in read_rows(tmp_path / "whole.parquet")] == [[float(k), 0.0] for k in range(4)]
+    assert [row.id for row in read_rows(tmp_path / "kept.parquet").rows] == ["3", "0", "1"]
+    assert [row.scores for row in read_rows(tmp_path / "whole.parquet").rows] == [[float(k), 0.0] for k in range(4)]
 
 
 def test_parquet_holds_dimensions_and_verdicts_too(tmp_path: Path) -> None:

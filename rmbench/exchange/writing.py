@@ -1,0 +1,69 @@
+"""Records -> files of another tool's format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from rmbench.audit import problems
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.exchange.formats import FORMATS
+from rmbench.exchange.formats.written import Stored
+from rmbench.records.store import find, read
+
+__all__ = ["Exported", "export_records"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    format: str
+    files: tuple[Path, ...]
+    """In the order of the records."""
+    notes: tuple[str, ...]
+    """What the format cannot say, and which records it has no place for; a sentence each."""
+
+
+def export_records(paths: Sequence[Path], to: str, out: Path) -> Exported:
+    """See `rmbench.exchange.export`."""
+    if to not in FORMATS:
+        raise RmbenchError(f'"{to}" is no format. Known: {", ".join(FORMATS)}.{did_you_mean(to, FORMATS)}')
+    kind = FORMATS[to]
+    files, notes = kind.write([_sound(folder) for folder in _folders(paths)])
+    if not files:
+        raise RmbenchError(" ".join([f"nothing to write as {to}.", *notes]))
+    return Exported(to, tuple(_write(out, files)), (*notes, *kind.cannot_say))
+
+
+def _folders(paths: Sequence[Path]) -> list[Path]:
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        below = find(path.parent if path.name == "record.json" else path)
+        if not below:
+            raise RmbenchError(f"{path} holds no record.json.")
+        for folder in below:
+            folders.setdefault(folder.resolve(), folder)
+    return list(folders.values())
+
+
+def _sound(folder: Path) -> Stored:
+    """A record whose numbers follow from its rows; RmbenchError for any other, which must not be passed on."""
+    record = read(folder)
+    if wrong := problems(folder):
+        raise RmbenchError("\n".join(wrong[:3]))
+    return Stored(folder, record)
+
+
+def _write(out: Path, files: Mapping[PurePosixPath, str]) -> list[Path]:
+    written = []
+    for name, text in files.items():
+        path = out / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8", newline="\n")
+        except OSError as error:
+            raise RmbenchError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        written.append(path)
+    return written
