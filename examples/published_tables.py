@@ -34,6 +34,10 @@ _RAG = {
     "harmless_abstain": "subset=abstain",
     "harmless_conflict": "subset=conflict",
 }
+_SUITES = {"AB": "AssistantBench", "VWA": "VisualWebArena", "WA": "WebArena", "Work": "WorkArena"}
+_SUITES["Work++"] = "WorkArena++"
+_HERE = Path(__file__).resolve().parent / "tables"
+"""Tables that upstream has as a file of figures, with our names of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Table:
     task: str
     columns: Mapping[str, tuple[str, str | None]]
     """Column -> (metric, group)."""
+    owner: str = ""
+    """Stands before the names of its rows, which are judges' there; "": they are models, taken over by hub id."""
 
 
 TABLES = (
@@ -121,6 +127,16 @@ TABLES = (
         "rag-rewardbench",
         {column: ("accuracy", group) for column, group in _RAG.items()},
     ),
+    Table(
+        "agent-reward-bench.csv",
+        "agent-reward-bench-results",
+        "McGill-NLP/agent-reward-bench@ea58fb5b17cd: apps/results.csv, its judges called as in judge/utils.py "
+        "(arXiv:2504.08942)",
+        "agent-reward-bench",
+        {"Overall": ("precision", None), "Recall": ("recall", None), "F1": ("f1", None)}
+        | {column: ("precision", f"benchmark={name}") for column, name in _SUITES.items()},
+        "AgentRewardBench",
+    ),
 )
 
 _OWNERS = {
@@ -168,8 +184,8 @@ MODELS = {name.casefold(): f"{owner}/{name}" for owner, names in _OWNERS.items()
 _SPELT = {"fsfairx-lllama3-rm-v0.1": "fsfairx-llama3-rm-v0.1"}
 _SUSPECT = {("rag-rewardbench-table2", "LxzGordon/URM-LLaMa-3.1-8B")}
 """Rows whose printed averages do not follow from their own columns."""
-_VERDICTS = ("skywork-critic", "self-taught", "pair-preference", "rm-r1")
-"""Models that compare answers instead of giving each a reward."""
+_VERDICTS = ("skywork-critic", "self-taught", "pair-preference", "rm-r1", "agentrewardbench/")
+"""Models that compare answers, or name a class, instead of giving each a reward."""
 RM_R1 = ("RM-R1-DeepSeek-Distilled-Qwen-32B", "RM-R1-Qwen2.5-Instruct-32B")
 
 
@@ -177,9 +193,9 @@ def published(data: Path) -> Iterator[Record]:
     """The records of all tables, and of the figures that RM-R1's authors released."""
     folder = data / "published-results"
     for table in TABLES:
-        with (folder / table.file).open(encoding="utf-8", newline="") as file:
+        with ((_HERE if table.owner else folder) / table.file).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                model = hub_id(row["model"])
+                model = f"{table.owner}/{row['model']}" if table.owner else hub_id(row["model"])
                 if model is not None and (table.key, model) not in _SUSPECT:
                     values = {place: percent(row[column]) for column, place in table.columns.items() if row[column]}
                     yield _record(table.task, model, table.key, table.where, values)

@@ -166,6 +166,7 @@ _LLMBAR = "LLMBar (arXiv:2310.07641), evaluate.py"
 _AUTO_J = "Auto-J (arXiv:2310.05470), pairwise_eval.py"
 _PANDALM = "PandaLM (arXiv:2306.05087)"
 _RAGCHECKER = "RAGChecker (arXiv:2408.08067), meta_eval.py"
+_AGENTS = "AgentRewardBench (arXiv:2504.08942), eval/metrics.py"
 _OURS = "rmbench"
 _SCIPY = "scipy.stats"
 _SECOND = "for the candidate shown second"
@@ -183,6 +184,7 @@ _listed = partial(_coefficient, kind="list correlation", needs=_EITHER, human_ti
 _graded = partial(_coefficient, kind="difference correlation", human_ties=True, source=_RAGCHECKER)
 _classes = partial(Rule, kind="classes", needs=_PAIRS_OR_LABELS, human_ties=True, ties="a class of its own")
 _labels = partial(Rule, kind="classes", needs=_LABELS, numbers=True)
+_positives = partial(Rule, kind="classes", needs=_LABELS, ties="one class")
 _likelihood = partial(Rule, kind="likelihoods", source="arXiv:2405.19534", ties="wrong", numbers=True)
 
 # fmt: off
@@ -265,6 +267,9 @@ _TABLE = (
     _classes("macro_precision", "Mean of the classes' precision.", _PANDALM),
     _classes("macro_recall", "Mean of the classes' recall.", _PANDALM),
     _classes("cohen_kappa", "Agreement of classes beyond chance.", "Cohen 1960", low=-1.0),
+    _positives("precision", "Of the rows that the model calls class 1, the share that people do.", _AGENTS),
+    _positives("recall", "Of the rows that people call class 1, the share that the model does.", _AGENTS),
+    _positives("f1", "Harmonic mean of precision and recall of class 1.", _AGENTS),
     _labels("threshold_accuracy", "Accuracy of rewards cut at the threshold that is best on the fit split.", _OURS,
             ties="one class", worst_case=True),
     _labels("threshold_macro_f1", "Macro F1 of rewards cut at the threshold that is best on the fit split.",

@@ -7,12 +7,13 @@ order the task declares, never in the order a model was shown them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
     "TIE",
+    "TOOLS",
     "Candidate",
     "Conversation",
     "Edge",
@@ -39,6 +40,9 @@ Setting: TypeAlias = str | int | float | bool | None
 TIE = -1
 """Value of a pick verdict that calls the candidates equal."""
 
+TOOLS = "tools"
+"""Role of a prompt's first message that holds the functions which may be called: a JSON list of their definitions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -61,7 +65,7 @@ class Message:
     """One turn of a conversation."""
 
     role: str
-    """"system", "user", "assistant" or "tool"."""
+    """"system", "user", "assistant" or "tool"; `TOOLS` for the definitions of functions, before all others."""
     parts: tuple[Part, ...]
     """None where the message's content is null, as beside tool calls."""
     extra: tuple[tuple[str, str], ...] = ()
@@ -71,6 +75,12 @@ class Message:
     def of(cls, role: str, text: str) -> Message:
         """A message of one text part."""
         return cls(role, (Part(text=text),))
+
+    @classmethod
+    def of_tools(cls, definitions: Sequence[Mapping[str, Any]]) -> Message:
+        """The message of role `TOOLS`, one definition a line."""
+        spelled = (json.dumps(each, ensure_ascii=False, allow_nan=False) for each in definitions)
+        return cls.of(TOOLS, "[\n" + ",\n".join(spelled) + "\n]")
 
     @property
     def as_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rmbench.check.tokens import decode, pairs_of_probes, squeezed, why_no_text
 from rmbench.models.protocols import Request
 from rmbench.models.text.special import LiteralTokenizer, special_strings
 from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
-from rmbench.types import Conversation, Message
+from rmbench.types import TOOLS, Conversation, Message
 
 __all__ = ["template"]
 
@@ -41,7 +41,7 @@ def template(subject: Subject) -> CheckResult:
     source = str(subject.facts.settings.get("template") or "the model's own")
     how = "with both responses in each" if rows[0][1].against else "once and in order"
     line = f"{len(rows)} rows hold every message, {how} (template: {source})"
-    line += _unread_keys(subject) + _dropped_reasoning(subject) + _special_tokens(subject)
+    line += _unread_tools(subject) + _unread_keys(subject) + _dropped_reasoning(subject) + _special_tokens(subject)
     return passed(name, line, {"rows": len(rows)}, text=text)
 
 
@@ -68,6 +68,16 @@ def _special_tokens(subject: Subject) -> str:
     if isinstance(subject.tokenizer, LiteralTokenizer):
         return "; special tokens that messages spell are read as text"
     return "; special tokens that messages spell are parsed (--special-tokens text reads them as text)"
+
+
+def _unread_tools(subject: Subject) -> str:
+    """Whether the template leaves tools out, or ""."""
+    tools = Message.of_tools(
+        [{"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {}}}]
+    )
+    turns = (tools, Message.of("user", "What is two and two?"), Message.of("assistant", "It is four."))
+    unread = subject.text is not None and not subject.text.template.reads(TOOLS, turns)
+    return "; it leaves tools out, which runs count as template_ignored_tools" if unread else ""
 
 
 def _unread_keys(subject: Subject) -> str:

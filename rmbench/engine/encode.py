@@ -12,7 +12,14 @@ from rmbench.engine.interfaces import Progress
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError, panics_as_errors
 from rmbench.models.introspect import decoder_of
-from rmbench.models.protocols import SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, Encoded, Request, Scorer
+from rmbench.models.protocols import (
+    SPECIAL_TOKENS_IN_TEXT,
+    TEMPLATE_DROPPED_TEXT,
+    TEMPLATE_IGNORED_TOOLS,
+    Encoded,
+    Request,
+    Scorer,
+)
 from rmbench.models.text.special import LiteralTokenizer, holds_special_tokens, special_strings
 from rmbench.types import Example
 
@@ -24,7 +31,7 @@ _ENCODE_ROWS = 256
 _WINDOW = 8192
 """Requests planned together. Equal rows further apart are found in the score cache; memory does not grow with rows."""
 
-OF_EXAMPLES = frozenset({SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT})
+OF_EXAMPLES = frozenset({SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, TEMPLATE_IGNORED_TOOLS})
 """Remarks that are counted by example."""
 
 _ALIKE = "the chat template drops text, so that the model reads the same as for"

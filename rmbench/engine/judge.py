@@ -22,7 +22,13 @@ from rmbench.engine.respond import respond
 from rmbench.engine.score import Scoring, score
 from rmbench.engine.threads import ThreadExecutor
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, Responder, Scorer
+from rmbench.models.protocols import (
+    SPECIAL_TOKENS_IN_TEXT,
+    TEMPLATE_DROPPED_TEXT,
+    TEMPLATE_IGNORED_TOOLS,
+    Responder,
+    Scorer,
+)
 from rmbench.types import Example, Judgment, Setting
 
 __all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "SilentProgress", "judge"]
@@ -30,6 +36,13 @@ __all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "Si
 
 _WAYS = ("alone", "padded", "shared")
 """Of several ways in which parts of a task were computed, the first is that of the task."""
+
+_NOTES = {
+    TEMPLATE_DROPPED_TEXT: "template dropped text",
+    TEMPLATE_IGNORED_TOOLS: "template left tools out, which the model does not read,",
+    SPECIAL_TOKENS_IN_TEXT: "messages hold special tokens",
+}
+"""Remark -> what users are told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +69,8 @@ class Judging:
     resumed_rows: int = 0
     """Unique rows, of responders examples, taken from the ledger."""
     remarks: Mapping[str, int] = field(default_factory=dict)
-    """How many requests carry each remark, e.g. "pool_index_mismatch"; for "template_dropped_text" and
-    "special_tokens_in_text", how many examples have such a request."""
+    """How many requests carry each remark, e.g. "pool_index_mismatch"; for those of `_NOTES`, how
+    many examples have such a request."""
 
     def reused(self) -> dict[str, int]:
         """How many rows were not computed by this run, and where they came from; unlike `facts` it depends on what ran
@@ -154,12 +167,10 @@ def _score(scoring: Scoring, examples: Sequence[Example]) -> Judging:
     remarks: Counter[str] = Counter()
     for part in parts:
         remarks.update(part.remarks)
-    if dropped := remarks[TEMPLATE_DROPPED_TEXT]:
-        rows = sum(len(part.judgments) for part in parts)
-        scoring.progress.note(f"{scoring.task_id}: template dropped text in {dropped:,} of {rows:,} rows")
-    if spelled := remarks[SPECIAL_TOKENS_IN_TEXT]:
-        rows = sum(len(part.judgments) for part in parts)
-        scoring.progress.note(f"{scoring.task_id}: messages hold special tokens in {spelled:,} of {rows:,} rows")
+    rows = sum(len(part.judgments) for part in parts)
+    for remark, what in _NOTES.items():
+        if count := remarks[remark]:
+            scoring.progress.note(f"{scoring.task_id}: {what} in {count:,} of {rows:,} rows")
     return Judging(
         judgments=tuple(judgment for part in parts for judgment in part.judgments),
         statistics=sum((part.statistics for part in parts), PlanStatistics()),

@@ -10,7 +10,7 @@ import numpy as np
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec, of_kind, rule_of
 from rmbench.metrics.classes.auc import auc_sample
-from rmbench.metrics.classes.confusion import macro_sample, threshold_sample
+from rmbench.metrics.classes.confusion import confusion_sample, threshold_sample
 from rmbench.metrics.correlation.coefficients import correlation, correlation_draw
 from rmbench.metrics.correlation.lists import list_sample
 from rmbench.metrics.correlation.preference_strength import delta_sample
@@ -75,10 +75,8 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     **dict.fromkeys(of_kind("difference correlation"), delta_sample),
     **dict.fromkeys(of_kind("list correlation"), list_sample),
     **dict.fromkeys(of_kind("likelihoods"), likelihood_sample),
-    "macro_f1": macro_sample,
-    "macro_precision": macro_sample,
-    "macro_recall": macro_sample,
-    "cohen_kappa": macro_sample,
+    **dict.fromkeys(("macro_f1", "macro_precision", "macro_recall", "cohen_kappa"), confusion_sample),
+    **dict.fromkeys(("precision", "recall", "f1"), confusion_sample),
     "auc": auc_sample,
     "ties": ties_sample,
     "mean_score": mean_score_sample,

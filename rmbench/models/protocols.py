@@ -19,6 +19,7 @@ __all__ = [
     "REFERENCE_KEYS",
     "SPECIAL_TOKENS_IN_TEXT",
     "TEMPLATE_DROPPED_TEXT",
+    "TEMPLATE_IGNORED_TOOLS",
     "Answer",
     "Batch",
     "Encoded",
@@ -52,6 +53,9 @@ TEMPLATE_DROPPED_TEXT = "template_dropped_text"
 """Remark of a row whose text lacks some of its conversation's, white space apart, since the model's template leaves it
 out. The record counts the examples that have such a row."""
 
+TEMPLATE_IGNORED_TOOLS = "template_ignored_tools"
+"""Remark of a row with tools that the model's template leaves out. The record counts the examples that have such a
+row."""
 
 SPECIAL_TOKENS_IN_TEXT = "special_tokens_in_text"
 """Remark of a row whose messages spell special tokens of the model's tokenizer. The record counts the examples that

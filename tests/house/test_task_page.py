@@ -77,7 +77,8 @@ def papers() -> list[list[str]]:
 
 def test_papers_are_numbered_and_say_what_works_today() -> None:
     rows = papers()
-    assert [row[0] for row in rows] == [str(k) for k in range(1, 53)]
+    assert [row[0] for row in rows] == [str(k) for k in range(1, len(rows) + 1)]
+    assert len(rows) >= 57
     assert {len(row) for row in rows} == {4}
     assert set(Counter(row[2] for row in rows)) <= set(TODAY)
     for _, name, today, what in rows:

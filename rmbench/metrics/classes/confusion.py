@@ -1,8 +1,10 @@
-"""Predicted classes against gold ones: macro precision, recall and F1, and rewards cut at a threshold.
+"""Predicted classes against gold ones: precision, recall and F1 of class 1 or as means of all, and rewards cut at a
+threshold.
 
 Pairs have three classes (one is better, the other is, a tie: PandaLM); rows with a label have that label's (a claim
 that is attributable or not: AttributionBench). A prediction that could not be read is of no class, so it lowers recall
-alone; where labels have two classes it is the wrong one, as AttributionBench counts it.
+alone; where labels have two classes it is the wrong one, as AttributionBench counts it, but for precision, recall and
+F1 of class 1, for which it is no class 1, as AgentRewardBench counts it.
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ __all__ = [
     "classed",
     "cohen_kappa",
     "confusion_matrix",
+    "confusion_sample",
     "macro",
-    "macro_sample",
+    "of_class_one",
     "threshold_sample",
 ]
 
 _NONE = -1
 """The prediction that names no class."""
+_OF_ONE = ("precision", "recall", "f1")
+"""The rules of class 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +86,7 @@ def _choice(row: Judged, one: Compared, spec: MetricSpec) -> int:
 
 def _labelled(row: Judged, label: int, classes: int, spec: MetricSpec, threshold: float | None) -> int:
     """The class of a labelled row by its label verdicts, else by its reward."""
-    wrong = 1 - label if classes == 2 else _NONE
+    wrong = 1 - label if classes == 2 and spec.rule not in _OF_ONE else _NONE
     if is_failed(row):
         return wrong
     verdicts = [verdict for verdict in row.judgment.verdicts if verdict.kind == "label"]
@@ -120,14 +125,26 @@ def macro(rule: str, confusion: Floats) -> Floats:
     `confusion` [..., C, C + 1] counts gold classes by predicted ones, the last column those of no class. A class that
     occurs on neither side is left out; one that was never predicted has precision 0 (as in scikit-learn).
     """
+    per_class = _per_class(rule.removeprefix("macro_"), confusion)
+    occurs = (confusion.sum(axis=-1) + confusion[..., :-1].sum(axis=-2)) > 0
+    count = occurs.sum(axis=-1)
+    out: Floats = np.divide((per_class * occurs).sum(axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0)
+    return out
+
+
+def of_class_one(rule: str, confusion: Floats) -> Floats:
+    """[...] "precision", "recall" or "f1" of class 1, of such a `confusion`; 0 where nothing is class 1 (as in upstream
+    and scikit-learn)."""
+    return _per_class(rule, confusion)[..., 1]  # type: ignore[no-any-return]
+
+
+def _per_class(rule: str, confusion: Floats) -> Floats:
+    """[..., C] precision, recall or F1 of each class."""
     square = confusion[..., :-1]
     right = np.diagonal(square, axis1=-2, axis2=-1)
     gold, predicted = confusion.sum(axis=-1), square.sum(axis=-2)
-    bottom = {"macro_precision": predicted, "macro_recall": gold}.get(rule, (gold + predicted) / 2)
-    per_class = np.divide(right, bottom, out=np.zeros(right.shape), where=bottom > 0)
-    occurs = (gold + predicted) > 0
-    count = occurs.sum(axis=-1)
-    out: Floats = np.divide((per_class * occurs).sum(axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0)
+    bottom = {"precision": predicted, "recall": gold}.get(rule, (gold + predicted) / 2)
+    out: Floats = np.divide(right, bottom, out=np.zeros(right.shape), where=bottom > 0)
     return out
 
 
@@ -144,7 +161,7 @@ def cohen_kappa(confusion: Floats) -> Floats:
     return np.where(total > 0, out, np.nan)
 
 
-def macro_sample(rows: Sequence[Judged], spec: MetricSpec, threshold: float | None = None) -> Sample:
+def confusion_sample(rows: Sequence[Judged], spec: MetricSpec, threshold: float | None = None) -> Sample:
     """The figure of `spec.rule`; rewards of labelled rows are cut at `threshold`, else the declared one."""
     of = classed(rows, spec, spec.threshold if threshold is None else threshold)
     if not len(of.gold):
@@ -158,7 +175,9 @@ def macro_sample(rows: Sequence[Judged], spec: MetricSpec, threshold: float | No
 
     def draw(counts: Floats) -> Floats:
         tables = (counts @ table).reshape(-1, of.classes, of.classes + 1)
-        return cohen_kappa(tables) if rule == "cohen_kappa" else macro(rule, tables)
+        if rule == "cohen_kappa":
+            return cohen_kappa(tables)
+        return of_class_one(rule, tables) if rule in _OF_ONE else macro(rule, tables)
 
     value = float(draw(np.ones((1, len(names))))[0])
     return Sample(
@@ -204,7 +223,7 @@ def threshold_sample(rows: Sequence[Judged], spec: MetricSpec, fit: Sequence[Jud
             return undefined_sample(("no_fit_split", "undefined"), len(rows))
     flags = () if threshold is None else (f"threshold={threshold:.6g}",)
     if spec.rule == "threshold_macro_f1":
-        sample = macro_sample(rows, spec, threshold)
+        sample = confusion_sample(rows, spec, threshold)
         return replace(sample, flags=(*flags, *sample.flags))
     of = classed(rows, spec, threshold)
     right = (of.gold == of.predicted).astype(np.float64)

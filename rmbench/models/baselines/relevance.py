@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.models.backbone.tensors import left_align, tensors_of
 from rmbench.models.baselines.surface import distinct_trigrams, word_punct
+from rmbench.models.plain import plain_text
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
-from rmbench.types import text_of
 
 __all__ = ["EmbeddedText", "Pooling", "RelevanceScorer", "RelevanceSettings", "Terms", "terms_of"]
 
@@ -127,7 +127,7 @@ class RelevanceScorer:
         """A row per request, of two parts. The prompt is the text of its user turns on one line, or of all its turns
         where none is the user's; a prompt without text fails its row."""
         prompts = [_asked(request) for request in requests]
-        answers = [text_of(request.conversation[request.prompt_messages :]) for request in requests]
+        answers = [plain_text(request.conversation[request.prompt_messages :]) for request in requests]
         rows = self.text.rows([*prompts, *answers])
         return [
             _row(prompt, answer, question, reply)
@@ -161,7 +161,7 @@ class RelevanceScorer:
 def _asked(request: Request) -> str:
     turns = request.conversation[: request.prompt_messages]
     users = tuple(message for message in turns if message.role == "user")
-    return " ".join(text_of(users or turns).split())
+    return " ".join(plain_text(users or turns).split())
 
 
 def _row(prompt: str, answer: str, question: Encoded, reply: Encoded) -> Encoded:

@@ -10,8 +10,9 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rmbench.models.plain import plain_text
 from rmbench.models.protocols import ModelFacts
-from rmbench.types import Example, Judgment, text_of
+from rmbench.types import Example, Judgment
 
 __all__ = [
     "BASELINES",
@@ -101,7 +102,7 @@ BASELINES = (*SURFACES, RELEVANCE)
 
 @dataclass(frozen=True)
 class SurfaceBaseline:
-    """A Responder that counts something in the candidate's own text."""
+    """A Responder that counts something in the candidate's own text, tool calls included (`plain_text`)."""
 
     surface: Surface
     facts: ModelFacts
@@ -109,12 +110,12 @@ class SurfaceBaseline:
     def judge(self, task: str, example: Example) -> Judgment:
         """Rewards [K]; `lengths` are in characters (Unicode code points). The prompt is the candidate's own where it
         has one, all turns of it."""
-        answers = [candidate.text for candidate in example.candidates]
+        answers = [plain_text(candidate.messages) for candidate in example.candidates]
         prompts = [example.prompt if each.prompt is None else each.prompt for each in example.candidates]
         return Judgment(
             id=example.id,
             rewards=tuple(
-                self.surface.reward(text_of(prompt), answer) for prompt, answer in zip(prompts, answers, strict=True)
+                self.surface.reward(plain_text(prompt), answer) for prompt, answer in zip(prompts, answers, strict=True)
             ),
             lengths=tuple(len(answer) for answer in answers),
             truncated=(False,) * len(answers),

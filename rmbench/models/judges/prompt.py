@@ -2,7 +2,8 @@
 
 A template is Jinja in a sandbox. It may use:
 
-- `question`: the prompt's text; of several messages, the conversation with a line "[user]" and so on before each turn.
+- `question`: the prompt's text; of several messages, the conversation with a line "[user]" and so on before each turn,
+  "[tools]" before the definitions of functions and "[tool_calls]" before an assistant's calls, both as JSON.
 - `answers`: the candidates in the order shown, each with `label` ("A" or "1"), `number` (from 1), `text` and `question`
   (its own prompt where candidates differ in it, else the same as above). `answer` is the first.
 - `rubric`, `reference`, `passages`: from the example's context or the user's file; "" where there is none.
@@ -24,8 +25,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from rmbench.errors import RmbenchError
 from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.quoting import Quoting, reserved_marks
+from rmbench.models.plain import plain_blocks
 from rmbench.models.protocols import REFERENCE_KEYS
-from rmbench.types import Conversation, Example, bare_text
+from rmbench.types import Conversation, Example
 
 __all__ = ["Prompt", "PromptError"]
 
@@ -108,11 +110,11 @@ class Prompt:
 
 
 def _text(conversation: Conversation, quote: Quote, bare: str = "user") -> str:
-    """A conversation's text; a single turn of the role `bare` without its role."""
+    """A conversation's text; where it is a single turn of the role `bare`, without its role."""
     try:
-        texts = [quote(bare_text(message)) for message in conversation]
+        blocks = [block for message in conversation for block in plain_blocks(message)]
     except ValueError as error:
         raise PromptError(str(error)) from None
-    if len(conversation) == 1 and conversation[0].role == bare:
-        return texts[0]
-    return "\n\n".join(f"[{message.role}]\n{text}" for message, text in zip(conversation, texts, strict=True))
+    alone = len(conversation) == 1 and blocks[0][0] == bare
+    texts = [f"[{quote(header)}]\n{quote(text)}" for header, text in blocks]
+    return "\n\n".join([quote(blocks[0][1]), *texts[1:]] if alone else texts)

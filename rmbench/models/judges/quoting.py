@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rmbench.models.judges.declaration import PLACEHOLDER, JudgeProtocol
+from rmbench.models.plain import HEADERS
 
 __all__ = ["CHAT_MARKS", "Quoting", "reserved_marks"]
 
@@ -68,7 +69,7 @@ _PREFIX = 4  # characters that make the text before a placeholder a mark by itse
 
 
 def reserved_marks(protocol: JudgeProtocol) -> tuple[str, ...]:
-    """What is quoted in every text shown: the protocol's own marks, then `CHAT_MARKS`."""
+    """What is quoted in every text shown: the protocol's own marks, the headers of turns, then `CHAT_MARKS`."""
     verdict_format = protocol.verdict
     # The common think tags even where the protocol has none: a server may remove the text between them.
     marks = [*protocol.reserved, *(tag for pair in protocol.think for tag in pair), "<think>", "</think>"]
@@ -81,7 +82,7 @@ def reserved_marks(protocol: JudgeProtocol) -> tuple[str, ...]:
         marks.append("\\boxed{")
     elif verdict_format.place in ("last", "end", "tag", "tags") or PLACEHOLDER.sub("", verdict_format.mark).strip():
         marks += _verdict_marks(protocol)
-    return tuple(dict.fromkeys([*marks, *CHAT_MARKS]))
+    return tuple(dict.fromkeys([*marks, *HEADERS, *CHAT_MARKS]))
 
 
 def _verdict_marks(protocol: JudgeProtocol) -> list[str]:

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from rmbench.models.protocols import Request
-from rmbench.types import Conversation, Message
+from rmbench.types import TOOLS, Conversation, Message
 
 __all__ = ["LiteralTokenizer", "holds_special_tokens", "special_strings", "unmarked"]
 
@@ -129,9 +129,11 @@ def unmarked(conversation: Conversation) -> Conversation:
 
 
 def _changed(conversation: Conversation, change: Callable[[str], str]) -> Conversation:
-    """The conversation with each of its texts changed."""
+    """The conversation with each of its texts changed; those of JSON string by string."""
     return tuple(
-        replace(
+        Message.of_tools(_mapped(json.loads(message.text), change))
+        if message.role == TOOLS
+        else replace(
             message,
             parts=tuple(replace(one, text=change(one.text)) if one.kind == "text" else one for one in message.parts),
             extra=tuple((key, json.dumps(_mapped(json.loads(value), change))) for key, value in message.extra),
@@ -141,21 +143,21 @@ def _changed(conversation: Conversation, change: Callable[[str], str]) -> Conver
 
 
 def _texts(message: Message) -> list[str]:
-    texts = [message.text]
+    texts = [] if message.role == TOOLS else [message.text]
 
     def keep(text: str) -> str:
         texts.append(text)
         return text
 
-    for _, value in message.extra:
+    for value in (*([message.text] if message.role == TOOLS else []), *(value for _, value in message.extra)):
         _mapped(json.loads(value), keep)
     return texts
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """JSON with each of its strings changed, keys left as they are."""
+    """JSON with each of its strings changed, those that are keys of objects too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {key: _mapped(each, change) for key, each in value.items()}
+        return {change(key): _mapped(each, change) for key, each in value.items()}
     return [_mapped(each, change) for each in value] if isinstance(value, list) else value

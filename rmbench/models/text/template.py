@@ -15,12 +15,15 @@ from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Request
 from rmbench.models.text.template_cost import cost_of
 from rmbench.models.text.template_worker import TemplateLimitError, render_apart
-from rmbench.types import Conversation, Message, bare_text
+from rmbench.types import TOOLS, Conversation, Message, bare_text
 
 __all__ = ["ChatTemplate"]
 
 Turns = Sequence[Mapping[str, Any]]
 """Messages as a template takes them."""
+
+Tools = Sequence[Mapping[str, Any]] | None
+"""Definitions of functions as a template takes them; None where a conversation has none."""
 
 _FIXED_DATE = datetime(2024, 7, 26)
 """What a template that asks for today gets, so that scores do not change overnight: the date that Llama 3.1's own
@@ -57,17 +60,22 @@ class ChatTemplate:
     """The system message of conversations that have none; "": they keep none."""
     system_name: str = ""
     """What it is called, for the record."""
+    tool_use: str = ""
+    """The template of conversations with tools, where the tokenizer has one for them; "": the same."""
 
     @property
     def settings(self) -> Mapping[str, str]:
         """For the record."""
         facts = {"template": self.source, "template_sha256": hashlib.sha256(self.text.encode()).hexdigest()}
+        if self.tool_use:
+            facts["tool_use_template_sha256"] = hashlib.sha256(self.tool_use.encode()).hexdigest()
         if self.system:
             facts |= {
                 "system_message": self.system_name,
                 "system_message_sha256": hashlib.sha256(self.system.encode()).hexdigest(),
             }
-        return facts | ({"template_date": f"{_FIXED_DATE:%Y-%m-%d}"} if _TODAY.search(self.text) else {})
+        dated = _TODAY.search(self.text) or _TODAY.search(self.tool_use)
+        return facts | ({"template_date": f"{_FIXED_DATE:%Y-%m-%d}"} if dated else {})
 
     def render(self, request: Request) -> str:
         """The text of a request, with `generation_prompt` followed by the header of the next answer.
@@ -77,15 +85,13 @@ class ChatTemplate:
         """
         if request.render == "raw":
             return "".join(map(_bare, request.conversation))
-        turns = [message.as_dict for message in request.conversation]
-        if self.system and not any(message.role == "system" for message in request.conversation):
-            turns = [{"role": "system", "content": self.system}, *turns]
-        text = self._rendered(turns)
+        turns, tools = self._asked(request.conversation)
+        text = self._rendered(turns, tools)
         for turn in turns:
             if turn["role"] == "system" and not _holds(text, str(turn["content"] or "")):
                 raise TemplateRefusedError("the chat template drops the system message")
         for key in dict.fromkeys(key for message in request.conversation for key, _ in message.extra):
-            if self._leaves_out(key, turns, text) and not self._may_leave_out(key, request):
+            if self._leaves_out(key, turns, tools, text) and not self._may_leave_out(key, request):
                 raise TemplateRefusedError(
                     f'the chat template does not read the key "{key}" of messages (`ignore_keys` of the task\'s column '
                     "leaves annotations out)"
@@ -93,22 +99,48 @@ class ChatTemplate:
         return text
 
     def drops_text(self, request: Request, text: str) -> bool:
-        """Whether the text that `render` gave for a request lacks some of a message's, further keys included."""
-        pieces = (piece for message in request.conversation for piece in _pieces(message))
+        """Whether the text that `render` gave for a request lacks some of a message's, further keys included. Of tools
+        see `ignores_tools`."""
+        pieces = (piece for message in request.conversation if message.role != TOOLS for piece in _pieces(message))
         return request.render == "chat" and not all(_holds(text, piece) for piece in pieces)
 
-    def reads(self, key: str, conversation: Conversation) -> bool:
-        """Whether the text of a conversation differs without a key of its messages."""
-        turns = [message.as_dict for message in conversation]
+    def ignores_tools(self, request: Request, text: str) -> bool:
+        """Whether the text that `render` gave for a request with tools is the same without them."""
+        turns, tools = self._asked(request.conversation)
+        if request.render != "chat" or tools is None:
+            return False
+        if self.tool_use:
+            return "tools" not in self.tool_use
         try:
-            return not self._leaves_out(key, turns, self._rendered(turns))
+            return "tools" not in self.text or self._rendered(turns, None) == text
         except TemplateRefusedError:
             return False
 
-    def _leaves_out(self, key: str, turns: Turns, text: str) -> bool:
-        """Whether the text of these turns is the same without the key."""
+    def reads(self, key: str, conversation: Conversation) -> bool:
+        """Whether the text of a conversation differs without a key of its messages, or with "tools" without its
+        tools."""
+        turns, tools = self._asked(conversation)
         try:
-            return self._rendered([{name: each[name] for name in each if name != key} for each in turns]) == text
+            text = self._rendered(turns, tools)
+            if key == TOOLS:
+                return not self.ignores_tools(Request(conversation, len(conversation)), text)
+            return not self._leaves_out(key, turns, tools, text)
+        except TemplateRefusedError:
+            return False
+
+    def _asked(self, conversation: Conversation) -> tuple[Turns, Tools]:
+        """The turns, with the system message of conversations that have none, and the tools."""
+        tools = next((json.loads(message.text) for message in conversation if message.role == TOOLS), None)
+        turns = [message.as_dict for message in conversation if message.role != TOOLS]
+        if self.system and not any(message.role == "system" for message in conversation):
+            turns = [{"role": "system", "content": self.system}, *turns]
+        return turns, tools
+
+    def _leaves_out(self, key: str, turns: Turns, tools: Tools, text: str) -> bool:
+        """Whether the text of these turns is the same without the key."""
+        without = [{name: each[name] for name in each if name != key} for each in turns]
+        try:
+            return self._rendered(without, tools) == text
         except TemplateRefusedError:
             return False
 
@@ -118,34 +150,35 @@ class ChatTemplate:
         held = any(key in dict(message.extra) for message in answers)
         return key in _REASONING and key in self.text and not held
 
-    def _rendered(self, turns: Turns) -> str:
+    def _rendered(self, turns: Turns, tools: Tools) -> str:
         """The text of turns. Where content is null, templates differ in whether they take None or an empty text."""
         if all(turn["content"] is not None for turn in turns):
-            return self._apply(turns)
+            return self._apply(turns, tools)
         empty = [{**turn, "content": "" if turn["content"] is None else turn["content"]} for turn in turns]
         try:
-            text = self._apply(turns)
+            text = self._apply(turns, tools)
         except (TemplateRefusedError, TypeError):
-            return self._apply(empty)
-        return min(text, self._apply(empty), key=lambda each: each.count("None")) if "None" in text else text
+            return self._apply(empty, tools)
+        return min(text, self._apply(empty, tools), key=lambda each: each.count("None")) if "None" in text else text
 
-    def _apply(self, turns: Turns) -> str:
+    def _apply(self, turns: Turns, tools: Tools = None) -> str:
         """The text of turns; in a process of its own where the template may make too much of them."""
         from jinja2.exceptions import TemplateError
 
-        template = _on_a_fixed_date(self.text)
+        template = _on_a_fixed_date((tools is not None and self.tool_use) or self.text)
         cost = cost_of(template)
         try:
-            if cost is not None and cost.fits(turns) and self._tokens_are_short:
+            if cost is not None and cost.fits(turns, tools) and self._tokens_are_short:
                 text: str = self.tokenizer.apply_chat_template(
                     list(turns),
+                    tools=None if tools is None else list(tools),
                     chat_template=template,
                     tokenize=False,
                     add_generation_prompt=self.generation_prompt,
                 )
             else:
                 tokens = self.tokenizer.special_tokens_map
-                text = render_apart(template, turns, tokens, generation_prompt=self.generation_prompt)
+                text = render_apart(template, turns, tokens, tools=tools, generation_prompt=self.generation_prompt)
         except TemplateError as error:
             raise TemplateRefusedError(f"the chat template refuses the conversation: {str(error)[:_REASON]}") from error
         except TemplateLimitError as error:

@@ -59,10 +59,10 @@ class Cost:
     """How many times as long what it writes may be as these."""
     loops: tuple[Loop, ...]
 
-    def fits(self, turns: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether these turns are rendered in bounds for sure."""
-        m, n = len(turns), 0
-        keys: set[str] | None = set()
+    def fits(self, turns: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> bool:
+        """Whether these turns, and the tools that the template is given, are rendered in bounds for sure."""
+        m, n = len(turns), 0 if tools is None else len(repr(tools))
+        keys: set[str] | None = set() if tools is None else None
         for turn in turns:
             for key, value in turn.items():
                 n += len(value) if isinstance(value, str) else len(repr(value))

@@ -10,7 +10,7 @@ from jinja2 import nodes
 __all__ = ["Loop", "all_nodes", "loops", "targets"]
 
 _NEVER_GIVEN = frozenset(("tools", "documents", "custom_tools", "builtin_tools", "None"))
-"""Names that are never defined, and what stands for None."""
+"""Names that are never defined, or where there are tools alone (then every loop counts), and what stands for None."""
 _LISTS = frozenset("list reverse sort selectattr rejectattr select reject unique".split())
 """Filters that leave messages whole."""
 

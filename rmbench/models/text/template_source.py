@@ -42,7 +42,7 @@ def _own(tokenizer: Any, model: str) -> ChatTemplate:
     for source, value in held.items():
         templates = _by_name(value)
         if templates.get("default"):
-            return ChatTemplate(tokenizer, templates["default"], source)
+            return ChatTemplate(tokenizer, templates["default"], source, tool_use=templates.get("tool_use", ""))
         named += templates
     if named:
         raise RmbenchError(

@@ -86,7 +86,12 @@ _workers: list[_Worker] = []
 
 
 def render_apart(
-    template: str, turns: Sequence[Mapping[str, Any]], tokens: Mapping[str, Any], *, generation_prompt: bool
+    template: str,
+    turns: Sequence[Mapping[str, Any]],
+    tokens: Mapping[str, Any],
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    generation_prompt: bool,
 ) -> str:
     """The text that a template makes of turns, as the library's tokenizers render it.
 
@@ -94,6 +99,7 @@ def render_apart(
         template: in Jinja.
         turns: messages, of what JSON has.
         tokens: the tokenizer's special tokens by the names that templates use.
+        tools: definitions of functions; None: the template is given none.
         generation_prompt: whether the header of an answer to come is asked for.
 
     Raises:
@@ -103,7 +109,13 @@ def render_apart(
     """
     from jinja2.exceptions import TemplateError
 
-    asked = {"template": template, "turns": turns, "tokens": tokens, "generation_prompt": generation_prompt}
+    asked = {
+        "template": template,
+        "turns": turns,
+        "tools": tools,
+        "tokens": tokens,
+        "generation_prompt": generation_prompt,
+    }
     with _LOCK:
         if not _workers:
             _workers.append(_Worker())
@@ -148,6 +160,7 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
         text = PreTrainedTokenizerBase.apply_chat_template(
             tokenizer,
             asked["turns"],
+            tools=asked["tools"],
             chat_template=asked["template"],
             tokenize=False,
             add_generation_prompt=asked["generation_prompt"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rmbench.errors import RmbenchError
-from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, Encoded, Request
+from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, TEMPLATE_IGNORED_TOOLS, Encoded, Request
 from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
 
 __all__ = ["TextEncoder", "TextRow", "affixes"]
@@ -140,8 +140,9 @@ class TextEncoder:
                 size=0,
                 error=f"token {outside} ({token!r}) is outside the model's {self.vocabulary:,} embeddings",
             )
-        remarks = (TEMPLATE_DROPPED_TEXT,) if self.template.drops_text(request, text) else ()
-        return TextRow(text, tuple(before), tuple(kept), tuple(after), left, dropped - left, remarks)
+        remarks = [TEMPLATE_DROPPED_TEXT] if self.template.drops_text(request, text) else []
+        remarks += [TEMPLATE_IGNORED_TOOLS] if self.template.ignores_tools(request, text) else []
+        return TextRow(text, tuple(before), tuple(kept), tuple(after), left, dropped - left, tuple(remarks))
 
     def _begin(self, body: list[int]) -> tuple[list[int], list[int]]:
         """Special tokens before the text, and the text without those that the template wrote."""

@@ -20,7 +20,7 @@ _SIDE_SOURCES = {"chosen_source", "rejected_source"}
 _SIDE_PROMPTS = {"chosen_prompt", "rejected_prompt"}
 _LISTED = {"prompt", "candidates"}
 _LISTED_SOURCES = {"candidate_sources"}
-_ANY = {"answers_hold_prompt", "context", "prompt_media", "system"}
+_ANY = {"answers_hold_prompt", "context", "prompt_media", "system", "tools"}
 _GOLD = {"pair": {"gold"}, "pick": {"gold"}, "ranked": {"gold"}, "rated": {"ratings"}, "labelled": {"labels"}}
 """Shape -> the keys of its gold, where candidates are listed."""
 _PAIR_FORMS = ("grades", "positive")
@@ -93,6 +93,8 @@ def _check_columns(declaration: Declaration, path: Path) -> None:
         forms = (rule.column is not None, bool(rule.first_of), bool(rule.join), rule.template is not None)
         if sum(forms) != 1:
             raise problem(path, f"columns.{key}", "give exactly one of `column`, `first_of`, `join` and `template`.")
+    if columns.tools is not None and (columns.tools.column is None) == (not columns.tools.first_of):
+        raise problem(path, "columns.tools", "give exactly one of `column` and `first_of`.")
 
 
 def _texts(declaration: Declaration) -> Iterator[tuple[str, TextRule]]:
@@ -200,9 +202,13 @@ def _check_groups(declaration: Declaration, path: Path) -> None:
 def _check_layouts(layouts: Sequence[LayoutRule], where: str, path: Path) -> None:
     for index, layout in enumerate(layouts):
         key = f"{where}[{index}]"
-        for pattern in layout.capture:
+        for pattern in (*layout.capture, *(each for rule in layout.join for each in rule.capture)):
             if not captured_names(pattern):
                 raise problem(path, f"{key}.capture", f'"{pattern}" has no name in braces.')
+        for at, rule in enumerate(layout.join):
+            sizes = [1 if isinstance(names, str) else len(names) for names in (rule.on, rule.key)]
+            if sizes[0] != sizes[1] or not sizes[0]:
+                raise problem(path, f"{key}.join[{at}].key", f"{sizes[1]} columns for {sizes[0]} of `on`.")
         paths = [*layout.paths, *(rule.path for rule in layout.join)]
         for name in layout.sha256:
             if name not in paths:

@@ -134,6 +134,8 @@ class Columns(_Strict):
     """Images or videos before the prompt's text."""
     system: Text | None = None
     """A system message before the prompt; none where the text is empty."""
+    tools: Annotated[ColumnRule, BeforeValidator(_shorthand)] | None = None
+    """The functions that an assistant may call: a list of JSON schemas, or the JSON text of one."""
     chosen: Text | None = None
     rejected: Text | None = None
     chosen_prompt: Text | None = None

@@ -103,10 +103,17 @@ class JoinRule(_Strict):
     """`[files.join]`: a second file from which rows take the columns that they lack."""
 
     path: str
-    on: str
-    """The rows' column."""
-    key: str
-    """The column of the second file that must equal it; `@row`: the 0-based row."""
+    """`*` and `?` match within a name, and stand for several files that are read as one."""
+    on: str | list[str]
+    """The rows' column, or several."""
+    key: str | list[str]
+    """The columns of the second file that must equal them; `@row`: the 0-based row, `@file`: its file."""
+    drop: list[str] = []
+    """Texts that are taken out of the rows' columns before they are compared."""
+    capture: list[str] = []
+    """As of `[[files]]`, of the second file's path."""
+    keep: list[str] = []
+    """Of files that hold much more than is read: the columns to keep, or what of them (`steps[].action`); else all."""
     git: str | None = None
     """Address of the repository that holds the second file; absent: that of `[source]`."""
     commit: str | None = None

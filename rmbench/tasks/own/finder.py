@@ -53,7 +53,16 @@ class Finder:
         for system in self("system", "text") if "messages" not in kinds or "system" in self.spec else ():
             columns["system"] = system
             spec["system"] = system
+        for tools in [name for name in self("tools", "objects", "texts", "text") if self._holds_tools(name)][:1]:
+            columns["tools"] = tools
+            spec["tools"] = tools
         return [(columns, spec)]
+
+    def _holds_tools(self, name: str) -> bool:
+        """Whether a column that the user did not name holds objects, or the JSON text of a list."""
+        value = next((each for each in self.table.values(name) if each), None)
+        text = value[0] if isinstance(value, list) and value else value
+        return "tools" in self.spec or not isinstance(text, str) or text.lstrip().startswith(("[", "{"))
 
     def answers(self) -> list[tuple[str, str]]:
         """Pairs of columns that are the two answers of a row by their names."""

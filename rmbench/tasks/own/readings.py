@@ -17,6 +17,7 @@ __all__ = ["ROLES", "Reading", "readings"]
 ROLES = {
     "prompt": "the question, as a text or a list of messages",
     "system": "a system message before it",
+    "tools": "the functions that an assistant may call: a list of JSON schemas, or its JSON text",
     "chosen": "the better answer, or a list of them",
     "rejected": "the worse answer, or a list of them",
     "a": "the first of two answers",

@@ -24,6 +24,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("input", "context", "post", "history", "conversation", "conversations", "messages", "trajectory", "dialogue"),
     ),
     "system": (("system", "system_prompt", "system_message"),),
+    "tools": (("tools", "available_tools", "tool_definitions", "functions"),),
     "chosen": (("chosen", "chosen_response", "chosen_answer", "response_chosen", "preferred", "better", "accepted"),),
     "rejected": (
         ("rejected", "rejected_response", "rejected_answer", "response_rejected", "dispreferred", "worse", "declined"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rmbench.tasks.rows.adapt_agents import web_trajectory
 from rmbench.tasks.rows.adapt_cyclic import cycle_of_pairs, cycles_of_criteria, dice, first_by_key
 from rmbench.tasks.rows.adapt_media import fetv_videos, genai_votes, t2v_videos
 from rmbench.tasks.rows.adapt_rag import references_and_question, shared_tool_calls
@@ -78,6 +79,7 @@ ADAPTERS: dict[str, Adapter] = {
     "genai_votes": Adapter((), genai_votes),
     "hh_dialogues": Adapter(("chosen", "rejected"), hh_dialogues),
     "references_and_question": Adapter(("prompt", "question", "chosen"), references_and_question),
+    "web_trajectory": Adapter(("goal",), web_trajectory),
     "shared_tool_calls": Adapter(("question", "pos_answer.answer", "neg_answer.answer"), shared_tool_calls),
     "t2v_videos": Adapter(("video", "prompt"), t2v_videos),
 }

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.schema import JoinRule, LayoutRule, SourceRule
-from rmbench.tasks.rows.fields import RawRow, lookup
+from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.rows.formats import FORMATS, MOST_UNPACKED, PACKED, plain_name, rows_of, unpacked
-from rmbench.tasks.rows.paths import captured
+from rmbench.tasks.rows.join import joined, named
+from rmbench.tasks.rows.paths import captured, kept
 from rmbench.tasks.task import DataFileFacts
 from rmbench.untrusted.files import check_file, read_file
 
@@ -114,7 +115,7 @@ def read_all(files: LayoutFiles, *, allow_changed: bool = False) -> tuple[list[R
         content = read_file(path, MOST_UNPACKED)
         digest = _checked(layout, name, content, allow_changed)
         values = rows_of(name, content, layout, under=layout.under, scalar=layout.scalar)
-        extra = _columns_of(layout, name)
+        extra = _columns_of(layout.capture, layout.set, name)
         label = stem(name)
         split = name.rpartition("/")[0] + "/" + label  # its shards lie in one folder, and rows are numbered across them
         start = rows_of_split.get(split, 0)
@@ -124,9 +125,31 @@ def read_all(files: LayoutFiles, *, allow_changed: bool = False) -> tuple[list[R
         rows_of_split[split] = start + len(values)
         facts.append(DataFileFacts(name, digest, len(values)))
     for rule in layout.join:
-        rows, fact = _joined(files, rows, rule, allow_changed)
+        second, fact = _second(files, rule, allow_changed)
+        rows = joined(rows, second, rule)
         facts.append(fact)
     return rows, facts
+
+
+def _second(files: LayoutFiles, rule: JoinRule, allow_changed: bool) -> tuple[list[RawRow], DataFileFacts]:
+    """The rows of the files that a join names."""
+    matches = _matches(files.root, rule.path)
+    if not matches:
+        what = f'"{rule.path}" is missing below {files.root}; rows take columns from it by {named(rule.on)}.'
+        raise RmbenchError(what)
+    rows: list[RawRow] = []
+    digests = []
+    for path in matches:
+        name = path.relative_to(files.root).as_posix()
+        content = read_file(path, MOST_UNPACKED)
+        digests.append(_checked(files.layout, name, content, allow_changed))
+        extra = _columns_of(rule.capture, {}, name)
+        for index, row in enumerate(rows_of(name, content, rule)):
+            columns = _with_columns(name, index, kept(row, rule.keep) if rule.keep else row, extra)
+            rows.append(RawRow(name, stem(name), index, columns))
+    if len(matches) == 1:
+        return rows, DataFileFacts(rows[0].file if rows else rule.path, digests[0], len(rows))
+    return rows, DataFileFacts(rule.path, hashlib.sha256("".join(digests).encode()).hexdigest(), len(rows))
 
 
 def _checked(layout: LayoutRule, name: str, content: bytes, allow_changed: bool) -> str:
@@ -164,40 +187,15 @@ def _number(place: str, cell: Any) -> int | float | None:
         raise RmbenchError(f"{place}: {cell!r} is no number.") from None
 
 
-def _joined(
-    files: LayoutFiles, rows: list[RawRow], rule: JoinRule, allow_changed: bool
-) -> tuple[list[RawRow], DataFileFacts]:
-    """The rows with the columns of the second file's row that has the same key."""
-    matches = _matches(files.root, rule.path)
-    if not matches:
-        raise RmbenchError(f'"{rule.path}" is missing below {files.root}; rows take columns from it by "{rule.on}".')
-    name = matches[0].relative_to(files.root).as_posix()
-    content = read_file(matches[0], MOST_UNPACKED)
-    digest = _checked(files.layout, name, content, allow_changed)
-    second: dict[str, Mapping[str, Any]] = {}
-    for index, values in enumerate(rows_of(name, content, rule)):
-        key = str(lookup(RawRow(name, stem(name), index, values), rule.key))
-        if key in second:
-            raise RmbenchError(f'{name}, row {index}: "{rule.key}" {key!r} occurs twice.')
-        second[key] = values
-    out = []
-    for row in rows:
-        key = str(lookup(row, rule.on))
-        if key not in second:
-            raise row.error(f'"{rule.on}" {key!r} is no "{rule.key}" of {name}.')
-        out.append(replace(row, values={**second[key], **row.values}))
-    return out, DataFileFacts(name, digest, len(second))
-
-
-def _columns_of(layout: LayoutRule, name: str) -> dict[str, str]:
+def _columns_of(capture: Sequence[str], more: Mapping[str, str], name: str) -> Mapping[str, str]:
     plain = plain_name(name)
-    for pattern in layout.capture:
+    for pattern in capture:
         names = captured(plain_name(pattern), plain)
         if names is not None:
-            return {**layout.set, **names}
-    if layout.capture:
-        raise RmbenchError(f"{name}: the path has none of the declared forms {', '.join(layout.capture)}.")
-    return layout.set
+            return {**more, **names}
+    if capture:
+        raise RmbenchError(f"{name}: the path has none of the declared forms {', '.join(capture)}.")
+    return more
 
 
 def _with_columns(name: str, index: int, row: Mapping[str, Any], extra: Mapping[str, str]) -> Mapping[str, Any]:

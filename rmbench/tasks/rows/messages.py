@@ -9,6 +9,7 @@ from typing import Any
 from rmbench.errors import did_you_mean
 from rmbench.tasks.declaration.columns import TextRule
 from rmbench.tasks.rows.fields import RawRow, as_text, kind_of, lookup, pick, text
+from rmbench.tasks.rows.tools import without_filled
 from rmbench.types import Conversation, Message, Part
 
 __all__ = ["conversation"]
@@ -39,7 +40,7 @@ def _message(row: RawRow, name: str, turn: Any, ignored: Collection[str]) -> Mes
     if {"from", "value"} <= turn.keys() and not {"role", "content"} & turn.keys():
         role = turn.pop("from")
         turn = {"role": _SHAREGPT.get(str(role), role), "content": turn.pop("value"), **turn}
-    extra = {key: value for key, value in turn.items() if key not in ("role", "content")}
+    extra = {key: without_filled(row, value) for key, value in turn.items() if key not in ("role", "content")}
     extra = {key: value for key, value in extra.items() if value not in (None, "", [], {})}
     bare = turn.get("content") is None and any(key in extra for key in _CALLS)
     for key in ("role", "content"):
@@ -81,6 +82,6 @@ def _part(row: RawRow, name: str, part: Any) -> Part:
 def _as_json(row: RawRow, name: str, value: Any) -> str:
     try:
         spelled = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise row.error(f'column "{name}": {kind_of(value)} cannot be written as JSON.') from None
     return as_text(row, name, spelled)

@@ -1,11 +1,13 @@
-"""Patterns with names in braces: columns taken from a file's path, and templates filled with columns."""
+"""Patterns with names in braces: columns taken from a file's path, and templates filled with columns; and the parts of
+a row that paths name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-__all__ = ["captured", "captured_names", "filled", "filled_names"]
+__all__ = ["captured", "captured_names", "filled", "filled_names", "kept"]
 
 _BRACED = re.compile(r"\{([a-z_]+)\}")
 _FILLED = re.compile(r"\{([^{}:]+)(?::0(\d))?\}")
@@ -48,3 +50,29 @@ def filled(template: str, value: Callable[[str], str]) -> str:
     'sd/00012.jpg'
     """
     return _FILLED.sub(lambda match: value(match[1]).zfill(int(match[2] or 0)), template)
+
+
+def kept(row: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    """What of a row the paths name, `[]` standing for every item of a list; what a row lacks is lacking.
+
+    >>> kept({"a": 1, "b": [{"c": 2, "d": 3}], "e": 4}, ["a", "b[].c"])
+    {'a': 1, 'b': [{'c': 2}]}
+    """
+    below: dict[str, list[str]] = {}
+    for path in paths:
+        name, _, rest = path.partition(".")
+        below.setdefault(name, []).append(rest)
+    out: dict[str, Any] = {}
+    for name, rests in below.items():
+        key = name.removesuffix("[]")
+        if key not in row:
+            continue
+        value = row[key]
+        inner = [rest for rest in rests if rest]
+        if len(inner) < len(rests):
+            out[key] = value
+        elif name.endswith("[]") and isinstance(value, list):
+            out[key] = [kept(each, inner) if isinstance(each, Mapping) else each for each in value]
+        else:
+            out[key] = kept(value, inner) if isinstance(value, Mapping) else value
+    return out

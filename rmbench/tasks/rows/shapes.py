@@ -24,6 +24,7 @@ from rmbench.tasks.rows.fields import (
 from rmbench.tasks.rows.gold import gold_of
 from rmbench.tasks.rows.media import media_part
 from rmbench.tasks.rows.messages import conversation
+from rmbench.tasks.rows.tools import tools
 from rmbench.tasks.rows.whole import common_prompt, without_prompt
 from rmbench.types import Candidate, Conversation, Example, Gold, Message, Part
 
@@ -47,6 +48,7 @@ def example(declaration: Declaration, row: RawRow) -> Example:
     else:
         prompt, candidates = common_prompt(row, candidates)
         prompt = _completed(declaration, row, prompt)
+    prompt, candidates = _with_tools(tools(row, columns.tools), prompt, candidates)
     groups = _groups(declaration, row)
     gold = gold_of(declaration, row, len(candidates), better, groups)
     return Example(
@@ -121,6 +123,14 @@ def _with_prompts(
     if all(prompt == prompts[0] for prompt in prompts):
         return prompts[0], tuple(candidates)
     return prompts[0], tuple(replace(c, prompt=p) for c, p in zip(candidates, prompts, strict=True))
+
+
+def _with_tools(
+    message: Conversation, prompt: Conversation, candidates: tuple[Candidate, ...]
+) -> tuple[Conversation, tuple[Candidate, ...]]:
+    """Every prompt with the message of tools, if any, before it."""
+    own = (each if each.prompt is None else replace(each, prompt=(*message, *each.prompt)) for each in candidates)
+    return (*message, *prompt), tuple(own)
 
 
 def _prompt(declaration: Declaration, row: RawRow, rule: TextRule | None) -> Conversation:

@@ -90,3 +90,16 @@ def test_facts() -> None:
 def test_a_name_that_means_nothing_lists_them_all() -> None:
     with pytest.raises(RmbenchError, match=r"baseline:length\|shorter\|overlap\|type-token\|relevance"):
         open_model("nothing-of-this")
+
+
+def test_tools_and_calls_count_as_the_text_that_they_are() -> None:
+    calls = '[{"function": {"name": "sky", "arguments": {}}}]'
+    calling = Message("assistant", (), (("tool_calls", calls),))
+    saying = Message("assistant", Message.of("assistant", "Look.").parts, (("tool_calls", calls),))
+    tools = Message.of_tools([{"name": "sky"}])
+    row = Example("0", (tools, *OWN), (Candidate((calling,)), Candidate((saying,)), Candidate.of("sky")), Gold())
+    length, overlap = (open_model(f"baseline:{kind}", OpenOptions()).judge("t", row) for kind in ("length", "overlap"))
+    assert length.rewards == (len(calls), len(f"Look.\n{calls}"), 3)
+    # the prompt is: name sky name a rose (5 words); the last answer is one of them
+    assert overlap.rewards is not None
+    assert overlap.rewards[2] == pytest.approx(2 * 1 / (5 + 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rmbench.models.protocols import Encoded, Request
 from rmbench.models.text.tokens import TextEncoder, TextRow
-from rmbench.types import Message, bare_text
+from rmbench.types import TOOLS, Message, bare_text
 
 __all__ = ["GpmText"]
 
@@ -79,11 +79,13 @@ class GpmText:
 
 
 def _first_of(request: Request) -> Request:
-    """The first message as a conversation. Of raw text without the space at its end, which joins it to the answer."""
-    first = request.conversation[0]
+    """The first message as a conversation, with the tools before it. Of raw text without the space at its end, which
+    joins it to the answer."""
+    place = sum(message.role == TOOLS for message in request.conversation[:1])
+    *tools, first = request.conversation[: place + 1]
     if request.render == "raw":
         first = Message.of(first.role, bare_text(first).rstrip(" "))
-    return Request((first,), 1, request.render)
+    return Request((*tools, first), place + 1, request.render)
 
 
 def _refused(why: str) -> Encoded:

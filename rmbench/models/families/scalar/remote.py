@@ -17,7 +17,7 @@ from rmbench.models.families.scalar.pooling import BoundPooling, encode
 from rmbench.models.families.scalar.reference import ReferenceEncoder
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder, TextRow
-from rmbench.types import bare_text
+from rmbench.types import TOOLS, bare_text
 
 __all__ = ["RemoteScorer"]
 
@@ -77,6 +77,8 @@ def _with_turns(row: TextRow | Encoded, request: Request) -> Encoded:
         return row
     if request.render == "raw":
         return Encoded(key="", size=0, error="the model takes conversations, and the task gives raw text")
+    if any(message.role == TOOLS for message in request.conversation):
+        return Encoded(key="", size=0, error="the model's own code takes conversations without tools")
     turns = tuple((message.role, bare_text(message)) for message in request.conversation)
     return replace(row, text="", remarks=()).encoded(_Chat(turns))  # the template's text is not what the model reads
 
