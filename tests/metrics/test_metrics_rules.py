@@ -36,6 +36,7 @@ SETTINGS = {
     **dict.fromkeys((*of_kind("correlation"), *of_kind("difference correlation")), 'dimension = "overall"'),
     "inverse_propensity": 'propensity = "sampled"\nclip = 0.1',
     "recall_at_k": "k = 1",
+    **dict.fromkeys(("precision", "recall", "f1"), "threshold = 0.5"),
     "noise_corrected": "flip_rate = 0.1",
     "mean_of": 'of = ["other"]\n\n[[metric]]\nname = "other"\nrule = "pair"',
     "probe": 'probe = "logistic"\ndimension = "attributable"',

@@ -15,7 +15,7 @@ import rmbench
 from rmbench.errors import RmbenchError
 from rmbench.metrics.measure import measure
 from rmbench.records.store import read
-from rmbench.tasks.registry import get
+from rmbench.tasks.registry import get, load_text
 from rmbench.tasks.rows.adapt_agents import web_trajectory
 from rmbench.tasks.sources import load
 from rmbench.types import Example, Judged, Judgment, Verdict
@@ -58,6 +58,25 @@ def test_a_score_file_is_measured_by_kind_of_error(tmp_path: Path) -> None:
     assert values["error_type=Parameter value error"] == pytest.approx(0.5)
     assert values["error_type=Parsing error"] == 0.0
     assert values["test_category=multiple"] == 1.0
+
+
+@pytest.mark.parametrize("kind, yes, no", [("label", "successful", "unsuccessful"), ("rating", 1, 0)])
+def test_saved_verdicts_are_measured(kind: str, yes: str | int, no: str | int, tmp_path: Path) -> None:
+    """A judge that calls all trajectories of one agent successful, two of four rightly, and no other."""
+    file = tmp_path / "scores.jsonl"
+    with file.open("w") as lines:
+        for id_ in examples("agent-reward-bench"):
+            value = yes if id_.startswith("GenericAgent-invented-b") else no
+            verdict = {"shown": [0], "kind": kind, "value": value}
+            lines.write(json.dumps({"task": "agent-reward-bench", "id": id_, "verdicts": [verdict]}) + "\n")
+    run = rmbench.run(f"scores:{file}", "agent-reward-bench", source="sample", out=tmp_path / "out")
+    values = {(value.metric, value.group): value.value for value in run.records[0].results}
+    called = [
+        each.gold.labels["success"] for id_, each in examples("agent-reward-bench").items() if "invented-b" in id_
+    ]
+    assert values[("precision", None)] == pytest.approx(sum(called) / len(called))
+    assert values[("recall", None)] == pytest.approx(sum(called) / 5)
+    assert values[("precision", "agent=GenericAgent-invented-a")] == 0.0
 
 
 def test_trajectories_of_the_test_split_by_their_first_annotation() -> None:
@@ -138,6 +157,15 @@ def test_a_verdict_that_cannot_be_read_is_no_success() -> None:
     half = figures(lambda id_: Judgment(id_, rewards=(1.0,)) if id_ == first else unread(id_))
     assert half == pytest.approx({"precision": 1.0, "recall": 1 / 5, "f1": 1 / 3})
     assert figures(lambda id_: Judgment(id_, rewards=(0.0,))) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+@pytest.mark.parametrize("rule", ["precision", "recall", "f1"])
+def test_a_rule_of_class_one_needs_the_place_of_a_rating(rule: str) -> None:
+    path = get("agent-reward-bench").path
+    before, _, after = path.read_text("utf-8").partition(f'rule = "{rule}"')
+    text = f'{before}rule = "{rule}"{after.replace("threshold = 0.5", "", 1)}'
+    with pytest.raises(RmbenchError, match=rf'threshold: this key is missing: rule "{rule}" needs it'):
+        load_text(text, path)
 
 
 @pytest.mark.parametrize(

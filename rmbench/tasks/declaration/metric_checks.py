@@ -51,6 +51,8 @@ def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path)
         raise problem(path, f"{key}.k", 'rules "ndcg" and "recall_at_k" have a `k`, and no others.')
     if metric.k is None and metric.rule == "recall_at_k":
         raise problem(path, f"{key}.k", 'this key is missing: rule "recall_at_k" needs it.')
+    if metric.threshold is None and metric.rule in ("precision", "recall", "f1"):
+        raise problem(path, f"{key}.threshold", f'this key is missing: rule "{metric.rule}" needs it for ratings.')
     if metric.gain != "linear" and metric.rule != "ndcg":
         raise problem(path, f"{key}.gain", 'rule "ndcg" has a `gain`, and no other.')
     if (metric.rule == "inverse_propensity") != bool(metric.propensity):

@@ -50,6 +50,7 @@ VERDICTS: dict[str, dict[str, object]] = {
     "think-rm-multiclass": {"<answer>-2</answer>": 0, "<answer>1</answer>": 1},
     "j1": {TAG % "A": 0, TAG % "B": 1},
     "j1-pointwise": {"<score>7.5</score>": 7.5},
+    "j1-scores": {"<score>3</score><score>7.5</score>": 1, "<score> 8 </score> <score> 3 </score>": 0},
     "eval-planner": {"[[A]]": 0, "[[B]]": 1},
     "compass-judger-2": {'{"Choice": "Model A"}': 0, '{"Choice": "Model B"}': 1},
     "r3": {'{"explanation": "so it is", "score": 3}': 3.0},
@@ -58,6 +59,9 @@ VERDICTS: dict[str, dict[str, object]] = {
     "lmunit": {'{"score": 3}': 3.0},
     "ce-rm": {BOX % "7.5": 7.5},
     "nemotron-genrm": {'{"score_1": 4, "score_2": 3, "ranking": 2}': 0, '{"ranking": 4}': 1},
+    "nemotron-super-genrm": {BOX % "2": 0, BOX % "5": 1},
+    "br-rm": {BOX % "1": 0, BOX % "2": 1},
+    "agent-trajectory": {"<success>Successful</success>": 1.0, "<success>Unsuccessful</success><loop>No</loop>": 0.0},
     "nemotron-principle": {"So it does: Yes": 1.0, "No": 0.0},
     "pair-json": {'{"reason": "so it is", "winner": "A"}': 0, '{"reason": "so it is", "winner": "B"}': 1},
 }

@@ -17,7 +17,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.families.gpm.scorer import GpmScorer
 from rmbench.models.open import open_model
 from rmbench.models.protocols import Request
-from rmbench.types import Candidate, Example, Gold
+from rmbench.types import Candidate, Example, Gold, Message
 from tests._make import open_as
 
 opened = partial(open_as, GpmScorer)
@@ -119,6 +119,25 @@ def test_the_gate_is_that_of_the_first_message(gpm: Path, tiny: Any) -> None:
     gates = model.forward(tiny.batch(model.encode(many), model.pad_id))["_gate"]
     assert gates[:5] == pytest.approx(np.tile(gates[0], (5, 1)), abs=1e-6)
     assert np.abs(gates[5] - gates[0]).max() > 1e-3
+
+
+def test_the_gate_of_a_conversation_with_tools_is_that_of_its_question(gpm: Path, tiny: Any) -> None:
+    model = opened(gpm)
+    tools = Message.of_tools([{"name": "boil"}])
+    plain, *with_tools = [
+        dataclasses.replace(
+            tiny.request(PROMPT, answer), conversation=(*more, *tiny.request(PROMPT, answer).conversation)
+        )
+        for answer, more in (("Boil.", ()), ("Boil.", (tools,)), ("Fry.", (tools,)))
+    ]
+    with_tools = [dataclasses.replace(each, prompt_messages=2) for each in with_tools]
+    rows = model.encode([plain, *with_tools])
+    assert not [row.error for row in rows if row.error]
+    gates = model.forward(tiny.batch(rows, model.pad_id))["_gate"]
+    assert gates == pytest.approx(
+        np.tile(gates[0], (3, 1)), abs=1e-6
+    )  # its template leaves tools out, which is counted
+    assert ["template_ignored_tools" in row.remarks for row in rows] == [False, True, True]
 
 
 def test_settings_change_what_they_say(gpm: Path, tiny: Any) -> None:

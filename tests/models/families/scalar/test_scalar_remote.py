@@ -13,6 +13,8 @@ from rmbench.models.card import Card
 from rmbench.models.families.scalar.remote import RemoteScorer
 from rmbench.models.locate import Located
 from rmbench.models.open import OpenOptions, _open_checkpoint, open_model
+from rmbench.models.protocols import Request
+from rmbench.types import Message
 from tests._make import open_as
 
 CODE = '''
@@ -120,6 +122,8 @@ def test_a_model_that_takes_conversations(tmp_path: Path, tiny: Any, upstream: A
             state = backbone(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
         assert float(score) == pytest.approx(9 * float(head[0] @ state) + len(request.conversation), abs=1e-4)
     assert rows[0].key != rows[1].key
+    with_tools = Request((Message.of_tools([{"name": "f"}]), *asked[0].conversation), 2)
+    assert model.encode([with_tools])[0].error == "the model's own code takes conversations without tools"
 
 
 class TestRefused:
