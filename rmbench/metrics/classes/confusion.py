@@ -135,7 +135,8 @@ def macro(rule: str, confusion: Floats) -> Floats:
 def of_class_one(rule: str, confusion: Floats) -> Floats:
     """[...] "precision", "recall" or "f1" of class 1, of such a `confusion`; 0 where nothing is class 1 (as in upstream
     and scikit-learn)."""
-    return _per_class(rule, confusion)[..., 1]  # type: ignore[no-any-return]
+    out: Floats = _per_class(rule, confusion)[..., 1]
+    return out
 
 
 def _per_class(rule: str, confusion: Floats) -> Floats:

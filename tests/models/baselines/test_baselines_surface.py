@@ -11,6 +11,7 @@ from rmbench.models.baselines.open import open_baseline
 from rmbench.models.baselines.surface import BASELINES, SurfaceBaseline
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.types import Candidate, Example, Gold, Message
+from tests._make import open_as
 
 PROMPT = (Message.of("system", "Be terse."), Message.of("user", "Why is the sky blue?"))
 OWN = (Message.of("user", "Name a rose."),)
@@ -98,7 +99,7 @@ def test_tools_and_calls_count_as_the_text_that_they_are() -> None:
     saying = Message("assistant", Message.of("assistant", "Look.").parts, (("tool_calls", calls),))
     tools = Message.of_tools([{"name": "sky"}])
     row = Example("0", (tools, *OWN), (Candidate((calling,)), Candidate((saying,)), Candidate.of("sky")), Gold())
-    length, overlap = (open_model(f"baseline:{kind}", OpenOptions()).judge("t", row) for kind in ("length", "overlap"))
+    length, overlap = (open_as(SurfaceBaseline, f"baseline:{kind}").judge("t", row) for kind in ("length", "overlap"))
     assert length.rewards == (len(calls), len(f"Look.\n{calls}"), 3)
     # the prompt is: name sky name a rose (5 words); the last answer is one of them
     assert overlap.rewards is not None

@@ -12,7 +12,8 @@ import pytest
 from rmbench.errors import RmbenchError
 from rmbench.tasks.registry import load_text
 from rmbench.tasks.rows.paths import kept
-from rmbench.tasks.sources import Loaded, load
+from rmbench.tasks.sources import load
+from rmbench.tasks.task import Loaded
 
 JOIN = """
 [[files.join]]
