@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -108,7 +109,9 @@ def _name(row: Row) -> str:
 
 
 def _grids(names: Sequence[str], strips: Sequence[_Strip], max_width: int) -> Iterator[Table | Text]:
-    width = min(max(len(name) for name in names), max(20, max_width // 3))
+    # At a third of the screen, or half where names would be broken elsewhere than behind the organisation.
+    parts = max(len(part) for name in names for part in re.split(r"(?<=/)| ", name))
+    width = min(max(map(len, names)), max(20, max_width // 3, min(parts, max_width // 2)))
     for part in _parts(strips, max_width - width - _GAP):
         yield _grid(names, width, part)
         yield line("")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from rmbench.cli.options import add_options, json_option
-from rmbench.text import ColumnLayout, printable, text_table
+from rmbench.text import ColumnLayout, paragraph, printable, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rmbench.records.record import Record
+    from rmbench.records.record import Record, ValueRecord
     from rmbench.tasks.task import Task
 
 __all__ = ["show"]
@@ -24,9 +25,10 @@ _SHOWN = 300
 
 @click.command()
 @click.argument("what", metavar="ID|TOML|FOLDER")
+@click.option("--group", metavar="NAME=VALUE", help="Of records, only the values of these groups; a glob: domain=*.")
 @add_options("show")
 @json_option
-def show(what: str, as_json: bool, include_path: tuple[str, ...]) -> None:
+def show(what: str, as_json: bool, group: str | None, include_path: tuple[str, ...]) -> None:
     """Show a task, a model card or a record.
 
     ID names a task or a card, TOML is a declaration of your own, of which the first row is shown as it is read; FOLDER
@@ -34,7 +36,7 @@ def show(what: str, as_json: bool, include_path: tuple[str, ...]) -> None:
     """
     path = Path(what)
     if path.is_dir() or path.name == "record.json":
-        _show_records(path.parent if path.name == "record.json" else path, as_json)
+        _show_records(path.parent if path.name == "record.json" else path, as_json, group)
         return
     from rmbench.cli.output import echo, echo_block
     from rmbench.errors import RmbenchError, did_you_mean
@@ -42,6 +44,8 @@ def show(what: str, as_json: bool, include_path: tuple[str, ...]) -> None:
     from rmbench.models.card import cards
     from rmbench.tasks.registry import known, load_file, plain_name
 
+    if group is not None:
+        raise RmbenchError(f"--group chooses values of records, and {what!r} is no folder of records.")
     known_tasks, known_cards = known(include_path), cards()
     name = plain_name(what)
     own = load_file(path) if what.endswith(".toml") else None
@@ -76,33 +80,39 @@ def _first_row(task: Task) -> str:
     return "\n".join(lines)
 
 
-def _show_records(folder: Path, as_json: bool) -> None:
+def _show_records(folder: Path, as_json: bool, group: str | None) -> None:
     from rmbench.audit import problems
-    from rmbench.cli.output import echo, echo_block, echo_json, print_rich
+    from rmbench.cli.output import echo, echo_json, print_rich
     from rmbench.errors import RmbenchError
+    from rmbench.records.groups import matching
     from rmbench.records.store import find, read
 
     places = find(folder)
     if not places:
         raise RmbenchError(f"{folder} holds no record.json.")
+    read_records = [(place, read(place)) for place in places]
+    groups = [value.group for _, record in read_records for value in record.results if value.group is not None]
+    meant = None if group is None else matching(group, groups)
     found: list[str] = []
     records = []
-    for place in places:
-        record = read(place)
-        records.append(record.model_dump(mode="json"))
+    for place, record in read_records:
+        values = [value for value in record.results if meant is None or value.group in meant]
+        records.append({**record.model_dump(mode="json"), "results": [value.model_dump() for value in values]})
         wrong = problems(place)
         found += wrong
-        if not as_json:
-            echo_block(_head(place, record))
+        if not as_json and values:
+            for each in _head(place, record):
+                print_rich(paragraph(each))
             echo("digests hold, numbers follow from the rows" if not wrong else "THE RECORD DOES NOT HOLD")
-            print_rich(_values(record))
+            print_rich(_values(values))
     if as_json:
         echo_json(records[0] if len(records) == 1 else records)
     if found:
         raise RmbenchError("\n".join(found))
 
 
-def _head(place: Path, record: Record) -> str:
+def _head(place: Path, record: Record) -> list[str]:
+    """What the record is of, a fact a line."""
     from rmbench.evaluation.results import model_notes
 
     model, data, run = record.model, record.data, record.run
@@ -125,19 +135,24 @@ def _head(place: Path, record: Record) -> str:
     lines += [f"failed   {row.id}: {row.why}" for row in record.failed[:20]]
     if len(record.failed) > 20:
         lines.append(f"failed   and {len(record.failed) - 20} more")
-    return "\n".join(printable(line, 2_000) for line in lines)
+    return lines
 
 
-def _values(record: Record) -> Table:
-    columns: list[tuple[str, ColumnLayout]] = [("metric", "fold"), ("group", "fold")]
+def _values(values: Sequence[ValueRecord]) -> Table:
+    """A line for each metric's overall value, and one below it for each group."""
+    columns: list[tuple[str, ColumnLayout]] = [("metric, group", "fold")]
     columns += [(name, "right") for name in ("value", "95% interval", "n", "comparisons")]
-    flagged = any(value.flags for value in record.results)
+    flagged = any(value.flags for value in values)
     columns += [("flags", "fold")] * flagged
-    rows = []
-    for value in record.results:
+    rows: list[tuple[str, ...]] = []
+    metric = None
+    for value in values:
+        if value.metric != metric and value.group is not None:
+            rows.append((value.metric, *[""] * (len(columns) - 1)))
+        metric = value.metric
         interval = "-" if value.low is None or value.high is None else f"{value.low:.4f}, {value.high:.4f}"
         number = "-" if value.value is None else f"{value.value:.4f}"
         counts = (f"{value.n:,}", f"{value.comparisons:,}")
         flags = (", ".join(value.flags),) * flagged
-        rows.append((value.metric, value.group or "overall", number, interval, *counts, *flags))
-    return text_table(columns, rows, gap=2)
+        rows.append((value.metric if value.group is None else f"· {value.group}", number, interval, *counts, *flags))
+    return text_table(columns, rows, gap=1 if flagged else 2)

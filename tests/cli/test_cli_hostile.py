@@ -109,7 +109,7 @@ def test_rich_and_click_print_through_one_module_each() -> None:
         if re.search(r"click\.s?echo\(|(?<![.\w])print\(|sys\.std(out|err)\.write", source):
             of_click.add(name)
     assert of_rich == {
-        *("text.py", "cli/output.py"),
+        *("text/tables.py", "cli/output.py"),
         *("evaluation/progress.py", "evaluation/prompts_text.py", "evaluation/results.py"),
     }
     pages = {str(file.relative_to(package)) for file in package.rglob("*.html")}

@@ -12,7 +12,7 @@ import pytest
 
 from rmbench.gate import gate
 from rmbench.gate.policy import GateError
-from rmbench.gate.report.markdown import escaped
+from rmbench.text import markdown_text
 from rmbench.metric_spec import MetricSpec
 from tests._make import margins, printed
 
@@ -223,14 +223,14 @@ class Tags(HTMLParser):
 
 
 def test_escaped_names_keep_every_character() -> None:
-    assert escaped("https://example.org/@all") == "https:/&#8203;/example.org/@&#8203;all"
-    assert escaped("- a_b") == r"\- a\_b"
-    assert escaped("12. <x>|") == r"12\. &lt;x&gt;\|"
+    assert markdown_text("https://example.org/@all") == "https:/&#8203;/example.org/@&#8203;all"
+    assert markdown_text("- a_b") == r"\- a\_b"
+    assert markdown_text("12. <x>|") == r"12\. &lt;x&gt;\|"
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_no_name_is_markup_in_markdown(payload: str) -> None:
-    text = escaped(payload)
+    text = markdown_text(payload)
     assert Tags(text).seen == []
     assert "\n" not in text
     # Every character that Markdown reads stands behind an odd number of backslashes.
