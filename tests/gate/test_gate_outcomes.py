@@ -12,8 +12,8 @@ import pytest
 
 from rmbench.gate import gate
 from rmbench.gate.policy import GateError
-from rmbench.text import markdown_text
 from rmbench.metric_spec import MetricSpec
+from rmbench.text import markdown_text
 from tests._make import margins, printed
 
 Put = Callable[..., Path]

@@ -13,7 +13,6 @@ from rmbench.text import markdown_text
 __all__ = ["comparison", "outcomes"]
 
 
-
 def comparison(a: str, b: str, tasks: Sequence[TaskComparison]) -> str:
     """A table, then a section per task with its notes and flipped rows."""
     lines = [
