@@ -150,7 +150,7 @@ def _lacks(record: Record, results: Path) -> Iterator[Lack]:
     yield from _coverage(record, run)
     if model.family not in _LOCAL and record.kind == "measured":
         yield from _check(record, results)
-        if model.name.count("/") != 1 or model.name.startswith(("/", ".", "~")):
+        if model.family != "judge" and (model.name.count("/") != 1 or model.name.startswith(("/", ".", "~"))):
             yield Lack(
                 "missing",
                 f"the model is called {model.name}, and nobody can find it by that name",
@@ -185,8 +185,9 @@ def _check(record: Record, results: Path) -> Iterator[Lack]:
     check, run = record.model.check, shlex.join(["rmbench", "check", record.model.name, "--out", str(results)])
     if record.model.family == "precomputed" or record.run.source_of_scores:
         return  # the model was not here
-    if check is None:
-        yield Lack("missing", "the model was not checked", f"`{run}` writes the outcome into the record.")
+    if check is None:  # what is checked of a judge is little
+        kind: Kind = "note" if record.model.family == "judge" else "missing"
+        yield Lack(kind, "the model was not checked", f"`{run}` writes the outcome into the record.")
     elif not check.passed:
         failed = ", ".join(check.failed) or "it was not opened"
         yield Lack("missing", f"the model failed its check: {failed}", f"`{run}` says why.")

@@ -78,6 +78,13 @@ def test_what_is_missing_is_said_with_what_to_do(
     assert not submission.ready
 
 
+def test_a_judge_has_its_servers_name_and_need_not_be_checked(tmp_path: Path) -> None:
+    put_record(tmp_path / "r", margins(3, 4), name="gpt-4o", changed={"model": {"family": "judge"}})
+    submission = submit(tmp_path / "r")
+    assert submission.ready
+    assert [lack.what for lack in submission.entries[0].lacks] == ["the model was not checked"]
+
+
 def test_unknown_facts_are_a_note(tmp_path: Path) -> None:
     changed = {"model": {**CHECKED["model"], "license": None, "parameters": None}}
     put_record(tmp_path / "r", margins(3, 4), changed=changed)

@@ -121,34 +121,51 @@ class _Table:
         return self._evidence.values(model, target.task, target.metric, target.group)
 
     def _row(self, row: Sequence[str], label: str, columns: Sequence[_Column]) -> Iterator[Claim]:
-        if not label or _is_section(row):
-            return
         guess = plain(label) in _GUESS
         model, why = ("", "") if guess else self._models.find(label)
-        means: list[float | None] = []
+        numbers = {column.at: printed_number(row[column.at]) for column in columns}
+        if not label or _is_section(row) or (why and not any(numbers.values())):
+            return
+        found: dict[int, list[Claim]] = {}
         for column in columns:
-            cell = row[column.at]
+            cell, number = row[column.at], numbers[column.at]
             if column.targets == () and not column.why:
                 continue
-            number = printed_number(cell)
             if number is None and (_NOTHING.fullmatch(cell) or not re.search(r"\d", cell)):
-                if column.targets:
-                    means.append(None)
                 continue
             claim = Claim(self._grid.place, label, column.heading, cell, "value", "no record", why=column.why or why)
             if number is None:
-                yield replace(claim, why="the cell is not read as a number")
-            elif column.targets is None:
-                yield self._mean_claim(claim, number, means if not why else [None], column)
+                found[column.at] = [replace(claim, why="the cell is not read as a number")]
             elif not column.targets or why:
-                yield claim
+                found[column.at] = [claim]
             elif guess:
-                yield self._chance_claim(claim, number, column)
+                found[column.at] = [self._chance_claim(claim, number, column)]
             else:
-                means.append(None)
-                for each in self._claims(claim, number, model, column):
-                    means[-1] = each.value if each.part == "value" else means[-1]
-                    yield each
+                found[column.at] = [*self._claims(claim, number, model, column)]
+            if number is not None and number.beside:
+                found[column.at].append(replace(claim, part="interval", why=f"{number.beside} is not read"))
+        for column in columns:
+            number = numbers[column.at]
+            if column.targets is None and number is not None and not why and not guess:
+                found[column.at][0] = self._mean_of_row(found[column.at][0], number, found, columns, column)
+        for column in columns:
+            yield from found.get(column.at, ())
+
+    def _mean_of_row(
+        self,
+        claim: Claim,
+        number: Printed,
+        found: Mapping[int, Sequence[Claim]],
+        columns: Sequence[_Column],
+        column: _Column,
+    ) -> Claim:
+        """The mean of the row's benchmarks; of its groups where there are not two benchmarks."""
+        others = [each for each in columns if each.targets]
+        whole = [each for each in others if all(target.group is None for target in each.targets or ())]
+        counted = whole if len(whole) > 1 else others
+        return self._mean_claim(
+            claim, number, [found[each.at][0].value if each.at in found else None for each in counted], column
+        )
 
     def _claims(self, claim: Claim, number: Printed, model: str, column: _Column) -> Iterator[Claim]:
         targets = column.targets or ()

@@ -12,6 +12,8 @@ __all__ = ["latex_tables"]
 
 _TABULAR = r"tabular[xy*]?|tabulary|longtable|longtabu|tabu|tblr|longtblr|NiceTabular[X*]?|supertabular"
 _BEGIN = re.compile(rf"\\begin\s*\{{({_TABULAR})\}}")
+_EDGE = re.compile(rf"\\(begin|end)\s*\{{(?:{_TABULAR})\}}")
+_COLUMNS = re.compile(r"\s*(?:\[[^\]]*\])?\s*\{(?:[^{}]|\{[^{}]*\})*\}")
 _COMMENT = re.compile(r"(?<!\\)%[^\n]*\n?[ \t]*|(?<!\\)((?:\\\\)+)%[^\n]*\n?[ \t]*")
 _WORD = re.compile(r"\\[A-Za-z@]+\*?[ \t]*\n?[ \t]*|\\.|[{}&$~^_]|[^\\{}&$~^_]+", re.DOTALL)
 _DEFINED = re.compile(r"\\(?:re)?newcommand\*?\s*\{?\s*\\([A-Za-z@]+)\s*\}?\s*(?:\[(\d)\])?|\\def\s*\\([A-Za-z@]+)")
@@ -56,22 +58,45 @@ def latex_tables(text: str) -> Iterator[tuple[int, list[list[str]]]]:
         RmbenchError: a tabular that does not end, braces that do not close, macros that never end.
     """
     macros = _macros(text)
+    done = 0
     for found in islice(_BEGIN.finditer(text), _MOST_TABLES):
-        line = text.count("\n", 0, found.start()) + 1
-        name = found[1]
-        if _in_comment(text, found.start()):
+        if found.start() < done or _in_comment(text, found.start()):
             continue
-        end = text.find(f"\\end{{{name}}}", found.end())
+        line, name = text.count("\n", 0, found.start()) + 1, found[1]
+        end = done = _end_of(text, found.end())
         if end < 0:
             raise RmbenchError(f"line {line}: \\begin{{{name}}} without \\end{{{name}}}.")
-        inner = text[found.end() : end]
-        later = _BEGIN.search(inner)
-        if later is not None:  # a table within a cell: the inner one is read by itself
-            continue
+        inner = _flat(_without_comments(text[found.end() : end]))
         try:
-            yield line, _Reader(_without_comments(inner), macros, name).rows()
+            yield line, _Reader(inner, macros, name).rows()
         except (ValueError, RecursionError) as error:
             raise RmbenchError(f"line {line}: the {name} cannot be read ({error}).") from error
+
+
+def _end_of(text: str, at: int) -> int:
+    """Where the table that begins before `at` ends, past those within its cells; -1: nowhere."""
+    depth = 1
+    for found in _EDGE.finditer(text, at):
+        depth += 1 if found[1] == "begin" else -1
+        if depth == 0:
+            return found.start()
+    return -1
+
+
+def _flat(inner: str) -> str:
+    """The inside of a table, with tables within cells as their text in one line."""
+    parts: list[list[str]] = [[]]
+    at = 0
+    for found in _EDGE.finditer(inner):
+        parts[-1].append(inner[at : found.start()])
+        at = found.end()
+        if found[1] == "begin":
+            parts.append([])
+        elif len(parts) > 1:
+            cell = _COLUMNS.sub("", "".join(parts.pop()), count=1)
+            parts[-1].append(re.sub(r"\\\\|(?<!\\)&", " ", cell))
+    parts[-1].append(inner[at:])
+    return "".join(map("".join, parts))
 
 
 def _in_comment(text: str, at: int) -> bool:

@@ -13,12 +13,15 @@ Agreement = Literal["right", "rounded", "different"]
 """`right`: the value correctly rounded at the digits printed, an exact half up or to the even digit. `rounded`: cut off
 at these digits, or rounded twice, first at more of them."""
 
-_DIGITS = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
+_UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
+_DIGITS = rf"[-+]?{_UNSIGNED}"
 _NUMBER = re.compile(
-    rf"(?P<value>{_DIGITS})\s*(?P<percent>%?)\s*"
-    rf"(?:(?:\+/-|\+-|±)\s*(?P<margin>{_DIGITS.removeprefix('[-+]?')})\s*%?"
+    rf"(?P<value>{_DIGITS})(?:\((?P<last>\d{{1,4}})\))?\s*(?P<percent>%?)\s*"
+    rf"(?:(?:\+/-|\+-|±)\s*(?P<margin>{_UNSIGNED})\s*%?"
     rf"|[\[(]\s*(?:95\s*%\s*CI:?\s*)?(?P<low>{_DIGITS})\s*%?\s*(?:,|;|to|–|—|--)\s*(?P<high>{_DIGITS})\s*%?\s*[\])]"
-    rf"|\+(?P<up>{_DIGITS.removeprefix('[-+]?')})\s*[-/]\s*-?(?P<down>{_DIGITS.removeprefix('[-+]?')}))?"
+    rf"|\+(?P<up>{_UNSIGNED})\s*[-/]\s*-?(?P<down>{_UNSIGNED})"
+    rf"|-(?P<below>{_UNSIGNED})\s*\+(?P<above>{_UNSIGNED})"
+    rf"|(?P<beside>\([^()]*\)|\[[^\[\]]*\]|[↑↓△▲▼]\s*{_UNSIGNED}))?"
     r"\s*[*†‡§¶^]*\s*"
 )
 _NOISE = Decimal("1e-12")
@@ -39,6 +42,8 @@ class Printed:
     margin: Decimal | None = None
     """What follows ±."""
     limits: tuple[Decimal, Decimal] | None = None
+    beside: str = ""
+    """What stands beside it and is no interval."""
 
 
 def printed_number(text: str) -> Printed | None:
@@ -50,11 +55,15 @@ def printed_number(text: str) -> Printed | None:
     found = _NUMBER.fullmatch(text.strip().replace("−", "-").replace("\u2009", "")) if len(text) < 200 else None
     if found is None:
         return None
-    value, low, high = _decimal(found["value"]), found["low"], found["high"]
+    value, low, high, margin = _decimal(found["value"]), found["low"], found["high"], found["margin"]
     limits = (_decimal(low), _decimal(high)) if low and high else None
-    if found["up"]:
-        limits = (value - _decimal(found["down"]), value + _decimal(found["up"]))
-    return Printed(value, bool(found["percent"]), _decimal(found["margin"]) if found["margin"] else None, limits)
+    up, down = found["up"] or found["above"], found["down"] or found["below"]
+    if up and down:
+        limits = (value - _decimal(down), value + _decimal(up))
+    around = _decimal(margin) if margin else None
+    if found["last"]:  # 72.8(12), as siunitx writes 72.8 ± 1.2
+        around = _decimal(found["last"]).scaleb(int(value.as_tuple().exponent))
+    return Printed(value, bool(found["percent"]), around, limits, found["beside"] or "")
 
 
 def _decimal(text: str) -> Decimal:

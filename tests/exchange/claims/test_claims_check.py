@@ -141,6 +141,23 @@ def test_means_and_chance(verify: Verify) -> None:
     assert statuses(verify("model,pairs\nRM-8B,62.5\nRandom,25.0\n")) == ["right", "different"]
 
 
+def test_a_mean_may_stand_anywhere(verify: Verify) -> None:
+    assert statuses(verify("model,Avg.,pairs,rm-bench\nRM-8B,47.9,62.5,33.3\n")) == ["right"] * 3
+    assert statuses(verify("model,Avg.,pairs,rm-bench\nRM-8B,62.5,62.5,33.3\n"))[0] == "different"
+
+
+def test_headings_between_rows_are_no_numbers(verify: Verify) -> None:
+    """As longtables repeat them."""
+    table = "Model,Pairs,RM-Bench 1\nRM-8B,62.5,33.3\nModel,Pairs,RM-Bench 1\nRM-8B-v2,75,\n"
+    assert statuses(verify(table, headings={"RM-Bench 1": "rm-bench"})) == ["right"] * 3
+
+
+def test_what_stands_beside_a_number_is_said(verify: Verify) -> None:
+    checked = verify("model,pairs\nRM-8B,62.5 (+1.2)\n")
+    assert [(claim.status, claim.part) for claim in checked.claims] == [("right", "value"), ("no record", "interval")]
+    assert (checked.claims[1].why, checked.exit_code) == ("(+1.2) is not read", 3)
+
+
 def test_cells_that_say_nothing_are_no_numbers(verify: Verify) -> None:
     table = "model,pairs,rm-bench\nRM-8B,62.5,-\nRM-8B-v2,75,n/a\nJudge 70B,—,\nScalar models,,\n"
     assert statuses(verify(table)) == ["right", "right"]

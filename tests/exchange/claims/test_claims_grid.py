@@ -93,6 +93,13 @@ def test_spans_stand_in_every_column_and_row(tmp_path: Path) -> None:
     assert grid.body == (("x", "1", "2", "3", "3"), ("x", "4", "5", "6", "7"))
 
 
+def test_a_table_within_a_cell_is_its_text(tmp_path: Path) -> None:
+    """As people break lines of headings and intervals."""
+    one = r"\begin{tabular}[c]{@{}c@{}}72.8\\(71.6, 73.9)\end{tabular}"
+    rows = body(tmp_path, rf"Model & \begin{{tabular}}{{c}}A\\B\end{{tabular}} & C \\ x & {one} & 2 \\ y & 3 & 4 \\")
+    assert rows == [("x", "72.8 (71.6, 73.9)", "2"), ("y", "3", "4")]
+
+
 def test_macros_of_the_text_are_put_in(tmp_path: Path) -> None:
     before = r"""\newcommand{\sky}{Skywork-Reward}
 \newcommand{\twice}[2]{\textbf{#2}}
