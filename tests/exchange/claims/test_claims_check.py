@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -246,24 +248,24 @@ def test_groups_of_a_benchmark() -> None:
         (folder / "t.tex").write_text(two)
         assert statuses(verify_table(folder / "t.tex", RESULTS)) == ["right"] * 2
 
-    import tempfile
-
     with tempfile.TemporaryDirectory() as name:
         run(Path(name))
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "counts"),
+    ("name", "task", "source", "counts"),
     [
-        ("rewardbench2-paper-table3.csv", "reward-bench-2", (84, 0, 0)),
-        ("rm-bench-leaderboard.csv", "rm-bench", (143, 1, 0)),
+        ("rewardbench2-paper-table3.csv", "reward-bench-2", "rewardbench2-table3", (84, 0, 0)),
+        ("rm-bench-leaderboard.csv", "rm-bench", "rm-[br]*", (143, 1, 0)),
     ],
 )
 def test_released_tables_against_the_committed_records(
-    name: str, task: str, counts: tuple[int, ...], data: Path
+    name: str, task: str, source: str, counts: tuple[int, ...], data: Path, tmp_path: Path
 ) -> None:
-    """Published records are copies of these tables, so nothing differs; one mean was rounded twice."""
-    checked = verify_table(data / "published-results" / name, RESULTS, task=task)
+    """Published records are copies of these tables, so nothing differs; one value, .85452, was cut off."""
+    for folder in RESULTS.glob(f"*@{source}"):
+        shutil.copytree(folder, tmp_path / folder.name)
+    checked = verify_table(data / "published-results" / name, tmp_path, task=task)
     assert tuple(checked.counts[status] for status in ("right", "rounded", "different")) == counts
     with (data / "published-results" / name).open(encoding="utf-8") as file:
         rows = sum(1 for _ in csv.DictReader(file))
