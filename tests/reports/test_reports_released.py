@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,28 @@ def test_calibration(name: str, margins: dict[str, np.ndarray], tmp_path: Path) 
     assert [one.pairs for one in found.bins if one.low < one.high] == pytest.approx(
         [8866 / 15] * sum(one.low < one.high for one in found.bins)
     )
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_calibration_by_a_plain_loop(name: str, margins: dict[str, np.ndarray]) -> None:
+    """Once more with nothing but the standard library: 15 slices of pairs sorted by confidence, and a search for T."""
+    every = sorted(margins[name].tolist(), key=abs)
+    edges = [round(k * len(every) / 15) for k in range(16)]
+    error = 0.0
+    for start, end in itertools.pairwise(edges):
+        sure = sum(1 / (1 + math.exp(-abs(one))) for one in every[start:end])
+        error += abs(sum((one > 0) + (one == 0) / 2 for one in every[start:end]) - sure)
+    ece, log_loss, temperature = CALIBRATED[name]
+    assert error / len(every) == pytest.approx(ece, abs=0.0006)
+
+    def loss(t: float) -> float:
+        parts = (one / t for one in every)
+        return sum(math.log1p(math.exp(-one)) if one > -30 else -one for one in parts) / len(every)
+
+    if log_loss is not None:
+        assert loss(1) == pytest.approx(log_loss, abs=0.0005)
+    wide = 0.5 if temperature > 100 else 0.005
+    assert loss(temperature) < min(loss(temperature - 3 * wide), loss(temperature + 3 * wide))
 
 
 @pytest.mark.parametrize("name", TIED)
