@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
+from statsmodels.discrete.discrete_model import Logit
 
 from rmbench.metrics.length import LengthFit, length_controlled
 
@@ -25,7 +25,7 @@ def simulated(n: int, a: float, b: float, seed: int = 0) -> tuple[np.ndarray, np
 def test_it_is_the_logit_of_statsmodels(a: float, b: float) -> None:
     right, differences, cluster = simulated(600, a, b)
     z = differences / differences.std()
-    fit = sm.Logit(right, sm.add_constant(z)).fit(
+    fit = Logit(right, np.stack([np.ones_like(z), z], axis=1)).fit(
         disp=0, tol=1e-12, cov_type="cluster", cov_kwds={"groups": cluster, "use_correction": False}
     )
     groups = 300

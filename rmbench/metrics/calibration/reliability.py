@@ -64,7 +64,7 @@ def reliability(margins: Floats, bins: int = BINS) -> Reliability:
     levels, at, sizes = np.unique(sure, return_inverse=True, return_counts=True)
     edges = len(margins) * np.arange(bins + 1) / bins
     low, high = _ends(_parts(sizes, edges))
-    joined = (low[1:] == high[1:]) & (low[1:] == low[:-1]) & (low[1:] == high[:-1])
+    joined = (low[1:] == high[1:]) & (low[1:] == low[:-1])
     parts = _parts(sizes, np.delete(edges, 1 + np.flatnonzero(joined)))
     low, high = _ends(parts)
     weights = parts[:, at]

@@ -21,9 +21,9 @@ from rmbench.metrics.uncertainty.sample import table_of
 __all__ = ["inverse_temperature", "inverse_temperature_draw", "log_loss"]
 
 _CELL = 0.02
-"""Distance of the values of log b at which the slope of every cluster is kept."""
+"""Distance of the values of log b at which slopes are computed."""
 _NUMBERS = 4_000_000
-"""Of those slopes at most, or the values are further apart."""
+"""Of slopes at most, or the values are further apart."""
 _FEWEST = 33
 _NARROWEST, _WIDEST = 0.05, 12.0
 """How far the values reach from the fitted log b."""
@@ -75,7 +75,7 @@ def inverse_temperature_draw(margins: Floats, cluster: Ints) -> Callable[[Floats
     if not 0 < fitted < math.inf:
         return one_by_one
     reach = float(np.clip(_STANDARD_ERRORS * _relative_error(margins, fitted, cluster), _NARROWEST, _WIDEST))
-    steps = max(_FEWEST, min(math.ceil(2 * reach / _CELL), _NUMBERS // groups))
+    steps = max(_FEWEST, min(math.ceil(2 * reach / _CELL), _NUMBERS // len(margins)))
     logs = np.clip(math.log(fitted) + np.linspace(-reach, reach, steps), -_LARGEST_LOG, _LARGEST_LOG)
     table = table_of(cluster, groups, np.stack([_slopes(margins, math.exp(each)) for each in logs], axis=1))
 
