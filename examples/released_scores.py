@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from rmbench.models.card import cards
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.types import Example
@@ -40,6 +44,11 @@ GENAI = {
     "genai-bench-video": "video_generation",
 }
 GENAI_LABELS = ("[[A>B]]", "[[B>A]]", "[[A>>B]]", "[[B>>A]]", "[[A=B=Good]]", "[[A=B=Bad]]", "[[A=B]]")
+GENERATIVE = ("CE-RM", "LMUnit", "R3-", "Qwen3-Nemotron-32B-GenRM")
+"""Of Themis's models those that write an answer, out of which a score is read."""
+THEMIS = {f"SkyworkV2-Qwen-{size}": f"Skywork/Skywork-Reward-V2-Qwen3-{size}" for size in ("0.6B", "1.7B", "4B", "8B")}
+THEMIS["internlm2-1_8-b-reward"] = "internlm/internlm2-1_8b-reward"
+"""Names of Themis's -> hub ids, where they are not the repository's own name."""
 SHOWN = {0: "A>B", 1: "B>A", 2: "A=B"}
 """Auto-J's verdicts, which name places in the order shown."""
 
@@ -55,6 +64,8 @@ class Release:
     """Repository@commit: file."""
     rows: tuple[Row, ...]
     """`{id, scores | verdicts | decisions}`."""
+    lacks: int = 0
+    """Rows of the task that the release has no score for; they fail."""
 
 
 def released(data: Path) -> Iterator[Release]:
@@ -203,6 +214,41 @@ def genai_bench(data: Path) -> Iterator[Release]:
             yield Release(f"GenAI-Bench/{judge}", task, f"{at}: {file}.json", rows)
 
 
+def code_rewardbench(data: Path) -> Iterator[Release]:
+    """Upstream's own files where its repository is there, else one table of all 51 made from them."""
+    at, folder = "iNeil77/Themis@ddd7934826a2cae320e45955d401c65176df8cb6", "Evaluation/Evaluation_Runs"
+    root = data / "code-rewardbench"
+    for name, scores in _themis_scores(root / folder, root / "scores.parquet"):
+        rows = tuple(
+            # The score of an answer that upstream could not read is NaN there, and the row is wrong.
+            {"id": id_, "status": "unparsed"}
+            if generative and math.isnan(chosen + rejected)
+            else {"id": id_, "scores": [chosen, rejected]}
+            for generative in [name.startswith(GENERATIVE)]
+            for id_, chosen, rejected in scores
+        )
+        lacks = sum("scores" in row and math.isnan(sum(row["scores"])) for row in rows)
+        yield Release(_hub_id(name), "code-rewardbench", f"{at}: {folder}/{name}/scores.parquet", rows, lacks)
+
+
+def _themis_scores(runs: Path, table: Path) -> Iterator[tuple[str, Iterable[tuple[str, float, float]]]]:
+    """(upstream's name of the model, its (id, chosen, rejected)), by name."""
+    if runs.is_dir():
+        for path in sorted(runs.glob("*/scores.parquet")):
+            one = pd.read_parquet(path).reset_index()
+            yield path.parent.name, zip(one["id"], one["chosen_score"], one["rejected_score"], strict=True)
+    elif table.is_file():
+        all_ = pd.read_parquet(table)
+        for name in sorted(column.removesuffix("|chosen") for column in all_.columns if column.endswith("|chosen")):
+            yield name, zip(all_["id"], all_[f"{name}|chosen"], all_[f"{name}|rejected"], strict=True)
+
+
+def _hub_id(name: str) -> str:
+    """The id of the card whose repository has the name that Themis calls a model by."""
+    by_name = {card.hub.rpartition("/")[2].lower(): card.hub for card in cards().values() if card.hub}
+    return THEMIS.get(name) or by_name.get(name.lower()) or f"Themis/{name}"
+
+
 RELEASES: tuple[Callable[[Path], Iterator[Release]], ...] = (
     judgebench,
     llmbar,
@@ -215,6 +261,7 @@ RELEASES: tuple[Callable[[Path], Iterator[Release]], ...] = (
     fetv,
     t2vscore,
     genai_bench,
+    code_rewardbench,
 )
 
 

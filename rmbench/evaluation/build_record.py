@@ -124,8 +124,8 @@ def data_digest(loaded: Loaded) -> str:
     """sha256 over ids, texts and, where there are any at hand, media."""
     from rmbench.records.digest import digest_of
 
-    media = loaded.media
-    return loaded.digest if media is None or not media.files else digest_of([loaded.digest, media.digest])
+    media, rows = loaded.media, loaded.texts_digest or loaded.digest
+    return rows if media is None or not media.files else digest_of([rows, media.digest])
 
 
 def identity_of(task: Task, loaded: Loaded, facts: ModelFacts, settings: RunOptions, probes: str = "") -> Identity:

@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 
+_READ_NO_TEXT = ("precomputed", "fake")
+
+
 def cannot_take(model: Model, task: Task) -> str:
     """Why this model, or a member of this ensemble, cannot take this task, or ""."""
     from rmbench.evaluation.ensemble import Ensemble
@@ -61,6 +64,9 @@ def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
             why = cannot_read(member, task, loaded)
             if why:
                 return f"{member.facts.name}: {why}"
+    if loaded.without_texts and not (isinstance(model, Recorded) or model.facts.family in _READ_NO_TEXT):
+        others = f"; --source hub has them (or `rmbench fetch {task.id}`)" if task.hub else ""
+        return f"its texts are not in this source, which holds ids, groups and gold alone, for score files{others}"
     if "text" not in model.facts.modalities and not _shows_media(loaded):
         return f"its candidates are texts, which a {model.facts.family} model does not score"
     if isinstance(model, Recorded):

@@ -153,7 +153,8 @@ class DataFacts(Frozen):
     rows: int
     """Rows judged."""
     rows_digest: str | None = None
-    """`digest` without media; None in records older than the field, whose `digest` has none."""
+    """`digest` without media, and without texts where some layout of the task lacks them; None in records older than
+    the field, whose `digest` is that."""
     media: MediaFacts | None = None
     """None where the rows show no images or videos, or the record is older than the field."""
 

@@ -91,15 +91,18 @@ def sample_of(examples: Sequence[Example], limit: int | None, seed: int) -> tupl
     return tuple(each for each in examples if each.id in ids_drawn)
 
 
-def digest_of(examples: Sequence[Example]) -> str:
-    """sha256 over the content of the examples: ids, texts, names of media, gold, groups, clusters, weights, context."""
+def digest_of(examples: Sequence[Example], *, texts: bool = True) -> str:
+    """sha256 over the content of the examples: ids, gold, groups, clusters, weights, texts, names of media, context.
+    Without texts: over the first four, in the order of the ids, since files without texts may have another order."""
     digest = hashlib.sha256()
-    for each in examples:
+    for each in examples if texts else sorted(examples, key=lambda each: each.id):
         gold = each.gold
         content = (
-            [each.id, each.cluster, each.weight, each.rater, dict(each.groups), dict(each.context)],
-            _plain(each.prompt),
-            [[_plain(c.messages), None if c.prompt is None else _plain(c.prompt)] for c in each.candidates],
+            [each.id, each.cluster, each.weight, each.rater, dict(each.groups), dict(each.context) if texts else {}],
+            _plain(each.prompt) if texts else [],
+            [[_plain(c.messages), None if c.prompt is None else _plain(c.prompt)] for c in each.candidates]
+            if texts
+            else len(each.candidates),
             [[e.i, e.j, e.strength, e.dimension, e.annotator, e.tags] for e in gold.relation],
             [gold.ratings, gold.dimensions, dict(gold.labels)],
         )
@@ -117,6 +120,7 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
     otherwise = how_else(task)
     folder = None
     files_missing: tuple[str, ...] = ()
+    without_texts = False
     if source == "hub":
         if task.hub is None:
             address = f"{task.git} at commit {declaration.source.commit}" if declaration.source.commit else task.git
@@ -134,9 +138,11 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
             raise AbsentDataError(f"{task.id}: no file of this task was found. Expected {wanted}.{where_from(task)}")
         rows, facts = read_all(files, allow_changed=allow_changed)
         files_missing = files.missing
+        without_texts = bool(files.layout.absent)
         if not rows:
             raise RmbenchError(f"{task.id}: its files in {files.root} hold no row.")
-    examples, excluded, odd = _examples(task, rows)
+    examples, excluded, odd = _examples(task, rows, without_texts=without_texts)
+    textless = any(layout.absent for layout in declaration.files)
     kind: Literal["hub", "sample", "folder"] = "hub" if folder is None else "sample" if source == "sample" else "folder"
     total = len(examples) if kind == "sample" else task.n - len(excluded)
     missing = () if kind == "sample" else _missing(task, files_missing, len(examples) + len(excluded))
@@ -151,13 +157,15 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
         (*facts, *fit_facts),
         missing,
         excluded,
-        digest_of(examples),
+        digest_of(examples, texts=not textless),
         limit,
+        texts_digest=digest_of(examples) if textless and not without_texts else "",
+        without_texts=without_texts,
         group_totals=dict(counted),
         known_totals=_known_totals(task, counted) if missing else dict(counted),
         fit=fit_drawn,
         fit_digest=digest_of(fit) if fit else "",
-        notes=(*_partial(missing), *_notes(odd, drawn, limit), *fit_notes, *absent),
+        notes=(*_partial(missing), *_textless(without_texts=without_texts), *_notes(odd, drawn, limit), *fit_notes, *absent),
     )
 
 
@@ -208,6 +216,10 @@ def _partial(missing: tuple[str, ...]) -> list[str]:
     return [f"partial, without {', '.join(missing[:_SHOWN])}{more}"] if missing else []
 
 
+def _textless(*, without_texts: bool) -> list[str]:
+    return ["without texts: ids, groups and gold alone, for scores that were computed elsewhere"] * without_texts
+
+
 def _missing(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
     """What of the task version is missing: files, or rows where every file is present.
 
@@ -237,7 +249,7 @@ def _known_totals(task: Task, counted: Counter[str]) -> dict[str, int]:
 
 
 def _examples(
-    task: Task, rows: Sequence[RawRow]
+    task: Task, rows: Sequence[RawRow], *, without_texts: bool = False
 ) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[OddRows, ...]]:
     """The examples that stay, the rows that a rule drops, and the odd ones."""
     declaration = task.declaration
@@ -251,5 +263,7 @@ def _examples(
         except ExcludedError as why:
             excluded.append(Exclusion(identity(declaration, row), str(why)))
     check_unique(pairs, str(task.path))
+    if without_texts:
+        return tuple(each for _, each in pairs), tuple(excluded), ()
     inspected = inspect(declaration.rows, pairs)
     return inspected.examples, (*excluded, *inspected.excluded), inspected.odd

@@ -78,7 +78,8 @@ class Loaded:
     """Files or groups of the task version that are absent; not empty means `partial`."""
     excluded: tuple[Exclusion, ...] = ()
     digest: str = ""
-    """sha256 over ids and texts of the examples, before any limit, and over the names of their media."""
+    """sha256 over ids and texts of the examples, before any limit, and over the names of their media; without texts
+    where some layout of the task lacks them."""
     limit: int | None = None
     group_totals: dict[str, int] = field(default_factory=dict)
     """`name=value` of each group -> its rows before any limit."""
@@ -94,3 +95,7 @@ class Loaded:
     done with them; an absent fit split."""
     media: Media | None = None
     """The images and videos of `examples`; None where they have none."""
+    texts_digest: str = ""
+    """What `digest` is for other tasks, where it covers no texts and they are here; else ""."""
+    without_texts: bool = False
+    """Whether the rows are ids, groups and gold alone, whose prompts and candidates are empty."""

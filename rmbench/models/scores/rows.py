@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,6 +41,7 @@ class _Line(BaseModel):
     scores: Any = None
     verdicts: Any = None
     decisions: Any = None
+    status: Literal["unparsed"] | None = None
     model: str | None = None
 
 
@@ -55,6 +56,8 @@ class ScoreRow:
     scores: object
     verdicts: object
     model: str
+    unparsed: bool = False
+    """Whether the model answered and no score could be read from its answer."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Groups that the file says the task's row is in."""
 
@@ -116,14 +119,16 @@ def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _row(place: str, values: Mapping[str, Any]) -> ScoreRow:
     line = validated(_Line, values, place)
-    if not line.model_fields_set & set(_ANSWERS):
+    unparsed = line.status == "unparsed"
+    if unparsed and any(answer is not None for answer in (line.scores, line.verdicts, line.decisions)):
+        raise RmbenchError(f'{place}: "status" says that no answer could be read, and there is one.')
+    if not unparsed and not line.model_fields_set & set(_ANSWERS):
         raise RmbenchError(f'{place}: neither "scores" nor "verdicts".')
     if line.verdicts is not None and line.decisions is not None:
         raise RmbenchError(f'{place}: "decisions" is another word for "verdicts"; give one of them.')
     verdicts = line.decisions if line.verdicts is None else line.verdicts
-    return ScoreRow(
-        place, line.task.replace("_", "-"), line.id, _without_nulls(line.scores), verdicts, line.model or ""
-    )
+    scores = _without_nulls(line.scores)
+    return ScoreRow(place, line.task.replace("_", "-"), line.id, scores, verdicts, line.model or "", unparsed)
 
 
 def _without_nulls(scores: object) -> object:

@@ -41,7 +41,8 @@ class Precomputed:
     `scores` is a list of K rewards, or a mapping of dimension -> such a list. A mapping becomes `parts`, [K, 1] per
     dimension; its "overall", or the only dimension there is, becomes the rewards as well, and where there are several
     and no "overall" there are no rewards. For `verdicts` (or `decisions`) see `rmbench.models.scores.verdicts`. A
-    row may have both. A null or non-finite score makes a failed row.
+    row may have both. A null or non-finite score makes a failed row, and `status = "unparsed"` in place of an answer
+    one whose answer could not be read.
     """
 
     file: Path
@@ -79,6 +80,8 @@ class Precomputed:
         self._used.add((task, example.id))
         _check_groups(row, example)
         size = len(example.candidates)
+        if row.unparsed:
+            return Judgment(id=example.id, status="unparsed")
         if row.scores is None and not row.verdicts:
             return Judgment(id=example.id, status="failed", error=f"the score in {self.file.name} is null")
         scores = _scores(row, size)

@@ -38,6 +38,7 @@ def check(declaration: Declaration, path: Path) -> None:
     _check_layouts(declaration.files, "files", path)
     if declaration.fit is not None:
         _check_layouts(declaration.fit.files, "fit.files", path)
+    _check_absent(declaration, path)
     _check_totals(declaration, path)
     check_metrics(declaration, path)
 
@@ -51,6 +52,23 @@ def _check_addresses(declaration: Declaration, path: Path) -> None:
                 "an address holds no credentials, which records and messages would repeat; git's own configuration can."
             )
             raise problem(path, key, what)
+
+
+def _check_absent(declaration: Declaration, path: Path) -> None:
+    """Files may lack texts that a model reads, and nothing by which rows are told apart, grouped or judged."""
+    plain = (rule for _, rule in _texts(declaration) if rule.form == "text")
+    texts = {name for rule in plain for name in (rule.column, *rule.first_of, *rule.join) if name}
+    rows, groups = declaration.rows, declaration.groups.values()
+    others = {*rows.id, *rows.cluster, *(name for group in groups for name in (group.column, *group.first_of))}
+    for index, layout in enumerate(declaration.files):
+        for column in layout.absent:
+            key = f"files[{index}].absent"
+            if column not in texts:
+                raise problem(path, key, f'no plain text is taken from "{column}".{did_you_mean(column, texts)}')
+            if column in others:
+                raise problem(path, key, f'"{column}" is needed for ids, clusters or groups.')
+        if layout.absent and "@prompt" in rows.cluster:
+            raise problem(path, "rows.cluster", "`@prompt` needs texts, which some files lack: name columns.")
 
 
 def _check_totals(declaration: Declaration, path: Path) -> None:

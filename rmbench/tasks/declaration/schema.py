@@ -140,6 +140,9 @@ class LayoutRule(_Strict):
     """JSON whose rows are plain texts or numbers: the column that takes them."""
     numbers: list[str] = []
     """Columns of a CSV that hold numbers; an empty cell is null."""
+    absent: list[str] = []
+    """Columns of texts that these files lack: their rows are ids, groups and gold alone, on which score files can be
+    measured. The digest of the task's rows then covers no text, wherever the rows come from."""
     join: list[JoinRule] = []
     sha256: dict[str, Sha256] = {}
     """Path -> digest of the file as upstream has it; another digest is an error unless changed data is allowed."""

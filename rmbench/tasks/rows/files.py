@@ -121,6 +121,7 @@ def read_all(files: LayoutFiles, *, allow_changed: bool = False) -> tuple[list[R
         start = rows_of_split.get(split, 0)
         for index, row in enumerate(values, start):
             columns = _with_columns(name, index, _numbered(layout, name, index, row), extra)
+            columns = _without_texts(name, index, columns, layout.absent)
             rows.append(RawRow(name, label, index, columns, files.root))
         rows_of_split[split] = start + len(values)
         facts.append(DataFileFacts(name, digest, len(values)))
@@ -196,6 +197,15 @@ def _columns_of(capture: Sequence[str], more: Mapping[str, str], name: str) -> M
     if capture:
         raise RmbenchError(f"{name}: the path has none of the declared forms {', '.join(capture)}.")
     return more
+
+
+def _without_texts(name: str, index: int, row: Mapping[str, Any], absent: list[str]) -> Mapping[str, Any]:
+    """The row with an empty text in each declared column that its file lacks."""
+    for column in absent:
+        if column in row:
+            what = f'column "{column}" is here, which the task declares `absent` from this file.'
+            raise RmbenchError(f"{name}, row {index}: {what}")
+    return {**row, **dict.fromkeys(absent, "")} if absent else row
 
 
 def _with_columns(name: str, index: int, row: Mapping[str, Any], extra: Mapping[str, str]) -> Mapping[str, Any]:

@@ -53,6 +53,16 @@ def test_dimensions_become_parts(tmp_path: Path) -> None:
     assert (several.rewards, sorted(several.parts)) == (None, ["depth", "fluency"])
 
 
+def test_an_answer_without_a_score_is_unparsed(tmp_path: Path) -> None:
+    rows = ({"scores": [1.0, 2.0]}, {"status": "unparsed"}, {"status": "unparsed", "scores": None})
+    model = opened(written(tmp_path, *rows))
+    assert [model.judge("t", example(str(n))).status for n in range(3)] == ["ok", "unparsed", "unparsed"]
+    with pytest.raises(RmbenchError, match=r'scores\.jsonl:1: "status" says that no answer could be read'):
+        opened(written(tmp_path, {"status": "unparsed", "verdicts": ["A"]}))
+    with pytest.raises(RmbenchError, match=r'status: expected one of unparsed'):
+        opened(written(tmp_path, {"status": "unpasred"}))
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

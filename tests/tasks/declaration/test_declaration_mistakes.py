@@ -107,6 +107,18 @@ MISTAKES = {
         "files[0].format",
         'Did you mean "jsonl"?',
     ),
+    "absent text of nobody": (
+        'paths = ["rows.jsonl"]',
+        'paths = ["rows.jsonl"]\nabsent = ["god"]',
+        "files[0].absent",
+        'no plain text is taken from "god". Did you mean "good"?',
+    ),
+    "absent id": (
+        'paths = ["rows.jsonl"]\n\n[columns]\nprompt = "question"',
+        'paths = ["rows.jsonl"]\nabsent = ["key"]\n\n[columns]\nprompt = "key"',
+        "files[0].absent",
+        '"key" is needed for ids',
+    ),
     "unknown rule for odd rows": ('id = ["key"]', 'id = ["key"]\nempty = "kept"', "rows.empty", 'Did you mean "keep"?'),
     "no metric": ('[[metric]]\nname = "accuracy"', '[[metrics]]\nname = "accuracy"', "metrics", '"metric"?'),
     "credentials": ("https://example.org/mine", "https://me:hunter2@example.org/mine", "source.git", "no credentials"),
