@@ -12,11 +12,11 @@ from pathlib import Path
 from rmbench.audit import problems
 from rmbench.boards.declaration import GUARDED, Board
 from rmbench.errors import RmbenchError
-from rmbench.records.headline import headline, headline_spec
+from rmbench.records.headline import overall, spec_of
 from rmbench.records.record import Record, ValueRecord
 from rmbench.records.store import read
 
-__all__ = ["Admitted", "Refusal", "admit", "grouped"]
+__all__ = ["Admitted", "Refusal", "admit", "grouped", "printed_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def admit(board: Board, folders: Iterable[Path], allowed: frozenset[str]) -> tup
     steps: list[Callable[[list[Admitted]], list[Rejected]]] = [
         lambda records: [(record, why) for record in records if (why := _flaw(record, board, allowed))],
         _other_versions,
-        _other_questions,
+        lambda records: _other_questions(board, records),
         _older,
     ]
     for step in steps:
@@ -73,6 +73,20 @@ def admit(board: Board, folders: Iterable[Path], allowed: frozenset[str]) -> tup
         out = {id(record) for record, _ in rejected}
         admitted = [record for record in admitted if id(record) not in out]
     return admitted, sorted(refused, key=lambda refusal: (refusal.model, refusal.task, refusal.why))
+
+
+def printed_on(board: Board, folders: Iterable[Path]) -> list[Admitted]:
+    """The published records on the board's tasks, of the newest version where the entry names none."""
+    found: list[Admitted] = []
+    for folder in sorted(folders):
+        try:
+            record = read(folder)
+        except RmbenchError:  # `admit` refuses it by name
+            continue
+        entry = board.entry_for(record.task.id, record.task.version)
+        if record.kind == "published" and entry is not None:
+            found.append(Admitted(folder, record, entry))
+    return found
 
 
 def _refusal(one: Admitted, why: str) -> Refusal:
@@ -103,8 +117,8 @@ def _readable(board: Board, folders: Iterable[Path]) -> tuple[list[Admitted], li
 def _flaw(one: Admitted, board: Board, allowed: frozenset[str]) -> str:
     """Why a record is refused by itself, whatever the others are, or ""."""
     try:
-        value = headline(one.record)
-        headline_spec(one.record)
+        value = overall(one.record, board.metrics.get(one.entry, ""))
+        spec_of(one.record, board.metrics.get(one.entry, ""))
     except RmbenchError as error:
         return str(error)
     if any(number is not None and not math.isfinite(number) for number in (value.value, value.low, value.high)):
@@ -150,15 +164,15 @@ def _other_versions(records: Sequence[Admitted]) -> list[Rejected]:
     ]
 
 
-def _question(record: Record) -> tuple[str, str]:
+def _question(board: Board, one: Admitted) -> tuple[str, str]:
     """What makes two values of a task comparable: the same rows, the same images where the user brought them, and the
     same metric. A setting that an older record lacks has its default."""
-    media = record.data.media
+    record, media = one.record, one.record.data.media
     own = media.digest if media is not None and media.folder is not None else ""
-    return record.data.digest_of_rows + own, json.dumps(asdict(headline_spec(record)), sort_keys=True)
+    return record.data.digest_of_rows + own, json.dumps(asdict(spec_of(record, board.metrics.get(one.entry, ""))), sort_keys=True)
 
 
-def _other_questions(records: Sequence[Admitted]) -> list[Rejected]:
+def _other_questions(board: Board, records: Sequence[Admitted]) -> list[Rejected]:
     """Numbers over other rows, or by another metric, do not belong in one column. A column holds the whole set's, else
     those that most records have, else those with most rows."""
     columns: dict[tuple[str, int], list[Admitted]] = defaultdict(list)
@@ -166,17 +180,17 @@ def _other_questions(records: Sequence[Admitted]) -> list[Rejected]:
         columns[one.task].append(one)
     rejected: list[Rejected] = []
     for column in columns.values():
-        count = Counter(_question(one.record) for one in column)
+        count = Counter(_question(board, one) for one in column)
         if len(count) == 1:
             continue
 
         def rank(one: Admitted, count: Counter[tuple[str, str]] = count) -> tuple[bool, int, int, tuple[str, str]]:
             parts = {"sample", "partial"} & set(one.record.flags)
-            return bool(parts), -count[_question(one.record)], -one.record.data.rows, _question(one.record)
+            return bool(parts), -count[_question(board, one)], -one.record.data.rows, _question(board, one)
 
-        column_digest, column_metric = _question(min(column, key=rank).record)
+        column_digest, column_metric = _question(board, min(column, key=rank))
         for one in column:
-            digest, metric = _question(one.record)
+            digest, metric = _question(board, one)
             if digest != column_digest:
                 rejected.append((one, f"other rows than the column's: data {digest[:8]} against {column_digest[:8]}"))
             elif metric != column_metric:

@@ -15,7 +15,7 @@ from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.validation import read_toml, validated
 
-__all__ = ["GUARDED", "Board", "boards", "check_flags", "load_board"]
+__all__ = ["GUARDED", "Board", "MeanColumn", "boards", "check_flags", "load_board"]
 
 Guarded = Literal["sample", "fake", "demo", "baseline", "partial", "limited"]
 GUARDED: tuple[str, ...] = get_args(Guarded)
@@ -24,6 +24,18 @@ GUARDED: tuple[str, ...] = get_args(Guarded)
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _TASK = re.compile(r"[a-z0-9*?\[][a-z0-9*?\[\]!._-]*(@[0-9]+)?")
+
+
+class MeanColumn(BaseModel):
+    """`[[mean]]`: several tasks that count as one column, their plain mean."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field(min_length=1)
+    tasks: tuple[str, ...] = Field(min_length=2)
+    """Entries of the board's `tasks`."""
+    published: str = ""
+    """The metric under which printed tables give this column, in published records of the first of the tasks."""
 
 
 class Board(BaseModel):
@@ -39,8 +51,20 @@ class Board(BaseModel):
     an id has a column whether it has records or not."""
     weights: Mapping[str, float] = Field(default_factory=dict)
     """An entry of `tasks` -> its weight in the aggregate; 1 where it is not named."""
-    aggregate: Literal["mean", "none"] = "mean"
-    """"mean": the weighted mean of the tasks' headline values, for models that have all of them."""
+    mean: tuple[MeanColumn, ...] = ()
+    metrics: Mapping[str, str] = Field(default_factory=dict)
+    """An entry of `tasks` -> the metric of its column, where that is not the headline."""
+    merge: bool = False
+    """One row per model, whatever its revisions and sources: of several values in a cell, measured ones count first,
+    and of printed ones that of the source whose name comes first. Without it each revision and source has a row."""
+    slices: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """An entry of `tasks` -> what of its results has columns too: names of its groups (`domain`), a column for each
+    value, or of its other metrics. They count nothing in the aggregate."""
+    aggregate: Literal["mean", "win_share", "none"] = "mean"
+    """"mean": the weighted mean of the tasks' headline values, for models that have all of them. "win_share": the share
+    of a column's other models that a model is ahead of, ties half, as a mean over the columns that it has."""
+    min_columns: int = Field(default=2, ge=1)
+    """Columns that a model needs for a win share."""
     min_coverage: float = Field(default=0.99, ge=0, le=1)
     """Rows answered / rows of the task version, under which a record is refused."""
     allow: tuple[Guarded, ...] = ()
@@ -74,8 +98,24 @@ class Board(BaseModel):
                 raise ValueError(f"weights.{entry}: not one of `tasks`.{did_you_mean(entry, self.tasks)}")
             if not 0 < weight < float("inf"):
                 raise ValueError(f"weights.{entry}: expected a positive number, not {weight}")
-        if self.weights and self.aggregate == "none":
-            raise ValueError('weights: not allowed with aggregate = "none"')
+        if self.weights and self.aggregate != "mean":
+            raise ValueError(f'weights: not allowed with aggregate = "{self.aggregate}"')
+        return self
+
+    @model_validator(mode="after")
+    def _parts_belong(self) -> Board:
+        taken: set[str] = set()
+        for one in self.mean:
+            for entry in one.tasks:
+                if entry not in self.tasks:
+                    raise ValueError(f"mean: {entry!r} is not one of `tasks`.{did_you_mean(entry, self.tasks)}")
+                if entry in taken or entry in self.weights:
+                    raise ValueError(f"mean: {entry!r} is in another mean, or has a weight of its own")
+                taken.add(entry)
+        for key, entries in (("slices", self.slices), ("metrics", self.metrics)):
+            for entry in entries:
+                if entry not in self.tasks:
+                    raise ValueError(f"{key}.{entry}: not one of `tasks`.{did_you_mean(entry, self.tasks)}")
         return self
 
     def entry_for(self, task: str, version: int) -> str | None:

@@ -2,100 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from rmbench.boards.admission import Admitted, Refusal, admit
+from rmbench.boards.admission import Admitted, Refusal, admit, printed_on
+from rmbench.boards.columns import Column, columns_of
 from rmbench.boards.declaration import Board
+from rmbench.boards.pairs import LARGEST, Pair, compared
 from rmbench.boards.published import Published, published
-from rmbench.boards.ranks import LARGEST, RULE, rank_ranges
+from rmbench.boards.ranks import RULE, ranges_of
+from rmbench.boards.rows import Cell, Kind, Row, rows_of, with_win_shares
 from rmbench.errors import RmbenchError
-from rmbench.metric_spec import Better, better_of
-from rmbench.records.headline import headline, headline_spec
-from rmbench.records.record import Record
+from rmbench.records.headline import spec_of
 from rmbench.records.store import find
 
-__all__ = ["BoardTable", "Cell", "Column", "Row", "tabulate"]
-
-_MODEL_FLAGS = frozenset({"fake", "demo", "baseline"})
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A model's headline value on one task."""
-
-    value: float | None
-    """None where the metric is undefined on these rows."""
-    low: float | None
-    high: float | None
-    interval: str
-    """Method of the 95% limits; "" without limits."""
-    n: int
-    coverage: float | None
-    chance: float | None
-    flags: tuple[str, ...]
-    """The flags of the record and the value, without those of the model."""
-    folder: Path
-    """The record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A task on the board. Everything but `task` and `weight` is unknown (None, "") while no record is admitted."""
-
-    task: str
-    version: int | None
-    weight: float
-    """Share in the aggregate; the shares of all columns sum to 1."""
-    title: str = ""
-    metric: str = ""
-    official: bool = True
-    n: int | None = None
-    """Rows of the task version."""
-    judged: int | None = None
-    """The most rows that an admitted record judged."""
-    license: str | None = None
-    paper: str | None = None
-    better: Better = "higher"
-    """The direction of the metric."""
-
-    @property
-    def rows(self) -> str:
-        """`350 rows`, or `10 of 350 rows` where no record judged them all; "" without records."""
-        if self.n is None or self.judged is None:
-            return ""
-        return f"{self.n:,} rows" if self.judged == self.n else f"{self.judged:,} of {self.n:,} rows"
-
-    @property
-    def name(self) -> str:
-        """`task@version`, or the task alone."""
-        return self.task if self.version is None else f"{self.task}@{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A model on the board."""
-
-    name: str
-    revision: str
-    family: str
-    license: str | None
-    parameters: int | None
-    flags: tuple[str, ...]
-    """`fake`, `demo`, `baseline`; `check failed`, where the newest check of the model did not pass."""
-    cells: tuple[Cell | None, ...]
-    """In the order of the columns; None: no admitted record."""
-    aggregate: float | None
-    """None where a cell is missing or undefined, or the board has no aggregate."""
-    low: float | None = None
-    high: float | None = None
-    """The weighted means of the cells' limits: 95% at least, however much the tasks depend on each other."""
-    rank: tuple[int, int] | None = None
-    """Best and worst rank that the paired tests leave open; None without an aggregate."""
-    check: Literal["passed", "failed", "unchecked"] = "unchecked"
-    """The result of the newest `rmbench check` of the model."""
+__all__ = ["BoardTable", "Cell", "Column", "Kind", "Row", "tabulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +28,27 @@ class BoardTable:
     board: Board
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    """Measured and recomputed rows, those with an aggregate first, by it."""
     refused: tuple[Refusal, ...]
     date: str
     """When the newest admitted record was finished; "" without records."""
     rank_rule: str
     """The rule of the ranks, in one sentence; "" without ranks."""
     published: Published
-    """Figures that others printed, listed below the board."""
+    """Figures that others printed, whatever their definition, listed below the board."""
+    printed: tuple[Row, ...] = ()
+    """Rows of figures that others printed under the columns' own metrics, in the same order; without intervals, rank
+    ranges and pairs. Empty where the board merges them into `rows`."""
+    pairs: tuple[Pair, ...] = ()
+    """Every pair of `rows` with an aggregate, by their places in `rows`; empty without rank ranges."""
+    note: str = ""
+    """Why nothing is ranked, in one line; "" where something is."""
+
+    @property
+    def empty(self) -> tuple[Column, ...]:
+        """Columns in which no row has a value."""
+        rows = (*self.rows, *self.printed)
+        return tuple(column for k, column in enumerate(self.columns) if all(row.cells[k] is None for row in rows))
 
 
 def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTable:
@@ -126,25 +63,37 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
             f"{root} holds no record.json; `rmbench run --model MODEL --tasks SEL --out {root}` creates them."
         )
     admitted, refused = admit(board, folders, frozenset(allow) | frozenset(board.allow))
-    columns = _columns(board, admitted)
-    by_cell = {(*one.model, *one.task): one for one in admitted}
-    grid = [
-        [by_cell.get((*model, column.task, column.version or 0)) for column in columns]
-        for model in sorted({one.model for one in admitted})
-    ]
-    rows = [_row(board, columns, records) for records in grid]
-    ranges = _ranks(columns, [records for records, row in zip(grid, rows, strict=True) if row.aggregate is not None])
-    ranked = iter(ranges)
-    rows = [replace(row, rank=next(ranked, None)) if row.aggregate is not None else row for row in rows]
+    printed = printed_on(board, folders)
+    columns = columns_of(board, admitted, printed)
+    made = rows_of(board, columns, admitted, printed)
+    lower = _lower_is_better(board, columns)
+    if board.aggregate == "win_share":
+        shared = with_win_shares(board, columns, [row for row, _ in made])
+        made = [(row, records) for row, (_, records) in zip(shared, made, strict=True)]
+    made.sort(key=lambda one: _order(one[0], lower=lower))
+    made = _placed(made)
+    measured = [one for one in made if board.merge or one[0].kind != "published"]
+    pairs = _pairs(board, columns, measured)
+    rows = [row for row, _ in measured]
+    ranks = ranges_of(sum(row.aggregate is not None for row in rows), pairs) if pairs else []
+    rows = [replace(row, rank=ranks[k] if k < len(ranks) else None) for k, row in enumerate(rows)]
+    others = tuple(row for row, _ in made if not board.merge and row.kind == "published")
     return BoardTable(
         board=board,
         columns=columns,
-        rows=tuple(sorted(rows, key=lambda row: _order(row, lower=_lower_is_better(board, columns)))),
+        rows=tuple(rows),
         refused=tuple(refused),
         date=max((one.record.run.finished for one in admitted), default=""),
-        rank_rule=RULE if ranges else "",
+        rank_rule=RULE if ranks else "",
         published=published(board, folders),
+        printed=others,
+        pairs=tuple(pairs),
+        note=_note(board, columns, (*rows, *others)),
     )
+
+
+Made = tuple[Row, Mapping[str, Admitted]]
+"""A row and the measured records of its columns, by the columns' keys."""
 
 
 def _order(row: Row, *, lower: bool) -> tuple[bool, float, str, str]:
@@ -152,104 +101,58 @@ def _order(row: Row, *, lower: bool) -> tuple[bool, float, str, str]:
     return row.aggregate is None, aggregate if lower else -aggregate, row.name.casefold(), row.revision
 
 
+def _placed(made: Sequence[Made]) -> list[Made]:
+    """The rows, sorted, with their places: 1 + the rows with a better aggregate."""
+    first: dict[float, int] = {}
+    for k, (row, _) in enumerate(made, 1):
+        if row.aggregate is not None:
+            first.setdefault(row.aggregate, k)
+    return [
+        (replace(row, place=None if row.aggregate is None else first[row.aggregate]), records) for row, records in made
+    ]
+
+
 def _lower_is_better(board: Board, columns: Sequence[Column]) -> bool:
     """Whether lower aggregates come first. RmbenchError where a mean would mix both directions."""
-    low = [column.name for column in columns if column.better == "lower"]
-    high = [column.name for column in columns if column.metric and column.better == "higher"]
-    if board.aggregate == "mean" and low and high:
+    known = [column for column in columns if column.metric and not column.part_of]
+    low = [column.name for column in known if column.better == "lower"]
+    if board.aggregate == "mean" and 0 < len(low) < len(known):
+        high = [column.name for column in known if column.better == "higher"]
         raise RmbenchError(
             f"board {board.id}: lower is better on {', '.join(low)} and higher on {', '.join(high)}, so their mean "
             'says nothing: set aggregate = "none".'
         )
-    return bool(low)
+    return board.aggregate == "mean" and bool(low)
 
 
-def _columns(board: Board, admitted: Sequence[Admitted]) -> tuple[Column, ...]:
-    """In the order of the board's entries; a glob's tasks by name."""
-    listed: list[tuple[str, Column]] = []
-    for entry in board.tasks:
-        tasks = sorted({one.task for one in admitted if one.entry == entry})
-        listed += [(entry, _column([one.record for one in admitted if one.task == task])) for task in tasks]
-        name, _, version = entry.partition("@")
-        if not tasks and not set(name) & set("*?["):
-            listed.append((entry, Column(name, int(version) if version else None, 0.0)))
-    weights = [board.weights.get(entry, 1.0) for entry, _ in listed]
-    return tuple(
-        replace(column, weight=weight / sum(weights)) for (_, column), weight in zip(listed, weights, strict=True)
-    )
-
-
-def _column(records: Sequence[Record]) -> Column:
-    task = records[0].task
-    return Column(
-        task=task.id,
-        version=task.version,
-        weight=0.0,
-        title=task.title,
-        metric=headline(records[0]).metric,
-        official=task.official,
-        n=task.n,
-        judged=max(record.data.rows for record in records),
-        license=task.license,
-        paper=task.paper,
-        better=better_of(headline_spec(records[0])),
-    )
-
-
-def _row(board: Board, columns: Sequence[Column], row: Sequence[Admitted | None]) -> Row:
-    records = [one.record for one in row if one is not None]
-    model = records[0].model
-    model_flags = _MODEL_FLAGS & {flag for record in records for flag in record.flags}
-    cells = tuple(_cell(one, model_flags) for one in row)
-    check = _check(records)
-    shares = [column.weight for column in columns]
-    mean = board.aggregate == "mean"
-    return Row(
-        name=model.name,
-        revision=model.revision,
-        family=model.family,
-        license=model.license,
-        parameters=model.parameters,
-        flags=(*sorted(model_flags), *(["check failed"] if check == "failed" else [])),
-        cells=cells,
-        aggregate=_weighted(shares, [None if cell is None else cell.value for cell in cells]) if mean else None,
-        low=_weighted(shares, [None if cell is None else cell.low for cell in cells]) if mean else None,
-        high=_weighted(shares, [None if cell is None else cell.high for cell in cells]) if mean else None,
-        check=check,
-    )
-
-
-def _check(records: Sequence[Record]) -> Literal["passed", "failed", "unchecked"]:
-    """By the newest check among a model's records: a record may be older than the last check and lack it."""
-    checks = [record.model.check for record in records if record.model.check is not None]
-    if not checks:
-        return "unchecked"
-    return "passed" if max(checks, key=lambda check: check.date).passed else "failed"
-
-
-def _cell(one: Admitted | None, model_flags: frozenset[str]) -> Cell | None:
-    if one is None:
-        return None
-    value = headline(one.record)
-    flags = tuple(sorted({*one.record.flags, *value.flags} - model_flags))
-    return Cell(
-        value.value, value.low, value.high, value.interval, value.n, value.coverage, value.chance, flags, one.folder
-    )
-
-
-def _weighted(weights: Sequence[float], values: Sequence[float | None]) -> float | None:
-    """The weighted mean; None where a value is missing, which no mean of the others replaces."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return None
-    return sum(weight * value for weight, value in zip(weights, known, strict=True))
-
-
-def _ranks(columns: Sequence[Column], complete: Sequence[Sequence[Admitted | None]]) -> list[tuple[int, int]]:
-    """Ranges for the models that have every task, in their order; none for one model alone, or for too many."""
-    whole = [[one for one in row if one is not None] for row in complete]
-    if not 2 <= len(whole) <= LARGEST:
+def _pairs(board: Board, columns: Sequence[Column], measured: Sequence[Made]) -> list[Pair]:
+    """Of the rows with an aggregate, in their order; none for one model alone, too many, or a row that is not measured
+    throughout."""
+    complete = [records for row, records in measured if row.aggregate is not None]
+    tasks = [column for column in columns if column.weight > 0 and not column.tasks]
+    if board.aggregate != "mean" or not 2 <= len(complete) <= LARGEST:
         return []
-    specs = [headline_spec(one.record) for one in whole[0]]
-    folders = [[one.folder for one in row] for row in whole]
-    return rank_ranges(folders, specs, [column.weight for column in columns])
+    if any(column.key not in records for records in complete for column in tasks):
+        return []
+    specs = [spec_of(complete[0][column.key].record, board.metrics.get(column.entry, "")) for column in tasks]
+    folders = [[records[column.key].folder for column in tasks] for records in complete]
+    return compared(folders, specs, [column.weight for column in tasks])
+
+
+def _note(board: Board, columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    if board.aggregate == "none":
+        return "This board ranks nothing: its columns have no common measure."
+    if any(row.aggregate is not None for row in rows):
+        return ""
+    if not rows:
+        return "Nothing is ranked: no record is admitted."
+    wholes = [k for k, column in enumerate(columns) if not column.part_of]
+    most = max(sum(row.cells[k] is not None for k in wholes) for row in rows)
+    if board.aggregate == "win_share":
+        return f"Nothing is ranked: no model has {board.min_columns} columns; the most complete one has {most}."
+    missing = Counter(columns[k].name for row in rows for k in wholes if row.cells[k] is None)
+    lacking = ", ".join(name for name, _ in missing.most_common(3))
+    return (
+        f"Nothing is ranked: no model has all {len(wholes)} columns, and a mean over fewer says something else. The "
+        f"most complete one has {most}; most often missing: {lacking}."
+    )

@@ -1,4 +1,4 @@
-"""A record's headline: the declaration of its first metric, and that metric's overall value."""
+"""A record's headline: the declaration of its first metric, and that metric's overall value; and those of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.records.record import Record, ValueRecord
 from rmbench.validation import validated
 
-__all__ = ["headline", "headline_spec", "specs"]
+__all__ = ["headline", "headline_spec", "overall", "spec_of", "specs"]
 
 
 def headline_spec(record: Record) -> MetricSpec:
@@ -43,6 +43,31 @@ def _spec(record: Record, index: int) -> MetricSpec:
             near = did_you_mean(key, MetricSpec.__dataclass_fields__)
             raise RmbenchError(f"{where}.{key}: unknown key.{near}")
     return validated(MetricSpec, declared, where)
+
+
+def spec_of(record: Record, metric: str = "") -> MetricSpec:
+    """The metric of that name as it was declared when the record was made, the headline by default.
+
+    RmbenchError where the record declares no such metric, or an invalid one.
+    """
+    if not metric:
+        return headline_spec(record)
+    declared = [str(each.get("name")) for each in record.task.metrics]
+    if metric not in declared:
+        raise RmbenchError(
+            f'record of {record.task.id}: no metric is called "{metric}".{did_you_mean(metric, declared)}'
+        )
+    return _spec(record, declared.index(metric))
+
+
+def overall(record: Record, metric: str = "") -> ValueRecord:
+    """The overall value of a metric, the headline by default; RmbenchError where the record has none."""
+    if not metric:
+        return headline(record)
+    for value in record.results:
+        if value.metric == metric and value.group is None:
+            return value
+    raise RmbenchError(f'record of {record.task.id}: it has no overall value of "{metric}".')
 
 
 def headline(record: Record) -> ValueRecord:

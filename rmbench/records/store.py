@@ -15,7 +15,7 @@ from rmbench.records.digest import digest_of, sha256_file
 from rmbench.records.identity import Identity
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
 from rmbench.records.slug import model_slug
-from rmbench.records.table import read_table, write_table
+from rmbench.records.table import read_credits_from, read_table, write_table
 from rmbench.types import Judged
 from rmbench.untrusted.kind import refuse_stand_in
 from rmbench.untrusted.masking import masked
@@ -138,12 +138,24 @@ def read_rows(folder: Path | str) -> list[Judged]:
 
 
 def read_credits(folder: Path | str) -> dict[str, float | None]:
-    """Example id -> credit by the task's rule; None where the headline is no mean of rows. Raises as in `read_rows`."""
-    return {row.id: credit for row, credit in read_table_of(folder, read(folder))}
+    """Example id -> credit by the task's rule; None where the headline is no mean of rows. Of the table only these two
+    columns are read, and no row is looked at further. Raises as in `read_rows`."""
+    return read_credits_from(_table_path(folder, read(folder)))
 
 
 def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, float | None]]:
     """The rows of a record that was read, with their credits; raises as `read_rows`."""
+    table = _table_path(folder, record)
+    rows = read_table(table)
+    if record.judgments is not None and len(rows) != record.judgments.rows:
+        raise RmbenchError(
+            f"{_record_path(folder)}: judgments.rows: {record.judgments.rows}, but {table.name} has {len(rows)}."
+        )
+    return rows
+
+
+def _table_path(folder: Path | str, record: Record) -> Path:
+    """The table of a record that was read, which has the digest that the record says."""
     path = _record_path(folder)
     if record.judgments is None:
         raise RmbenchError(f"{path}: it holds published figures only, and no rows.")
@@ -156,10 +168,7 @@ def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, floa
     refuse_stand_in(table)
     if sha256_file(table) != record.judgments.sha256:
         raise RmbenchError(f"{table}: its sha256 is not the one in {RECORD_NAME}; one of the two was changed.")
-    rows = read_table(table)
-    if len(rows) != record.judgments.rows:
-        raise RmbenchError(f"{path}: judgments.rows: {record.judgments.rows}, but {name} has {len(rows)}.")
-    return rows
+    return table
 
 
 def verify(folder: Path) -> list[str]:

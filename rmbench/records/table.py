@@ -16,7 +16,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
 from rmbench.untrusted.masking import masked
 
-__all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "read_table", "write_table"]
+__all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "read_credits_from", "read_table", "write_table"]
 
 _ROW_GROUP = 8192
 
@@ -123,6 +123,17 @@ def read_table(path: Path) -> list[tuple[Judged, float | None]]:
             return [pair for batch in file.iter_batches() for pair in _pairs(path, batch.to_pylist())]
     except (OSError, pa.ArrowException) as error:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
+
+
+def read_credits_from(path: Path) -> dict[str, float | None]:
+    """Example id -> credit, in the order of the rows; raises RmbenchError as `read_table` where it is no such table."""
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(path, file.schema_arrow)
+            columns = file.read(columns=["id", "credit"]).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
+    return dict(zip(columns["id"], columns["credit"], strict=True))
 
 
 def _schema(optional: Iterable[pa.Field]) -> pa.Schema:

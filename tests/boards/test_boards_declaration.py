@@ -43,7 +43,7 @@ def test_every_task_that_a_board_names_is_declared() -> None:
     [
         (RIGHT + 'aggregat = "mean"', 'aggregat: unknown key.*Did you mean "aggregate"'),
         (RIGHT + "min_coverge = 1", 'Did you mean "min_coverage"'),
-        (RIGHT + 'aggregate = "median"', "aggregate: expected one of mean, none; found 'median'"),
+        (RIGHT + 'aggregate = "median"', "aggregate: expected one of mean, win_share, none; found 'median'"),
         (RIGHT + 'allow = ["samples"]', r'allow\[0\]: expected one of .* Did you mean "sample"'),
         (RIGHT + "min_coverage = 2", "min_coverage: input should be less than or equal to 1"),
         (RIGHT + '[weights]\n"rm-bensh" = 2', 'weights.rm-bensh: not one of `tasks`. Did you mean "rm-bench"'),

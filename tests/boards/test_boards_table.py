@@ -11,7 +11,8 @@ import pytest
 
 from rmbench.boards import tabulate
 from rmbench.boards.figures import interval, marks, parameters, rank_range
-from rmbench.boards.ranks import Pair, ranges_of
+from rmbench.boards.pairs import Pair, corrected_for_all
+from rmbench.boards.ranks import ranges_of
 from rmbench.boards.table import BoardTable
 from rmbench.metrics.uncertainty.interval import wilson
 from tests._make import margins
@@ -213,13 +214,13 @@ def test_ranges_of_the_worked_example() -> None:
     # A beats B, C and D; B beats D; B and C, C and D cannot be told apart.
     beaten = {(0, 1), (0, 2), (0, 3), (1, 3)}
     pairs = [Pair(i, j, -0.1, 1e-6 if (i, j) in beaten else 0.9) for i in range(4) for j in range(i + 1, 4)]
-    assert ranges_of(4, pairs) == [(1, 1), (2, 3), (2, 4), (3, 4)]
+    assert ranges_of(4, corrected_for_all(pairs)) == [(1, 1), (2, 3), (2, 4), (3, 4)]
 
 
 def test_holm_keeps_a_chance_find_from_a_rank() -> None:
     # Six pairs, one p of .02: below .05 by itself, not among six.
     pairs = [Pair(i, j, 0.1, 0.02 if (i, j) == (0, 1) else 0.9) for i in range(4) for j in range(i + 1, 4)]
-    assert ranges_of(4, pairs) == [(1, 4)] * 4
+    assert ranges_of(4, corrected_for_all(pairs)) == [(1, 4)] * 4
 
 
 def test_ranks_rest_on_paired_rows(board: Callable[..., BoardTable], root: Path, put_record: Put) -> None:

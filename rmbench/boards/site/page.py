@@ -57,7 +57,7 @@ def _linked(table: BoardTable) -> Iterator[tuple[str, Path]]:
     """(link, record's folder) of every number on the page."""
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells, strict=True):
-            if cell is not None:
+            if cell is not None and cell.folder is not None:
                 yield _link(row.name, row.revision, column.task, column.version or 0), cell.folder
     for model in table.published.rows:
         for (task, version), cells in zip(table.published.tasks, model.cells, strict=True):
