@@ -120,6 +120,25 @@ TABLES = (
             "harmlessness_bon": ("goal_mean", "goal=Harmlessness"),
         },
     ),
+    *(
+        Table(
+            "skywork-v2-table5-seven-benchmarks.csv",
+            "skywork-v2-table5",
+            "SkyworkAI/Skywork-Reward-V2@4f380f4fb9c2: Skywork-Reward-V2.pdf, table 5 (arXiv:2507.01352); its RMB is "
+            "pairs and best of n in one figure, its JudgeBench the plain mean of the four sources",
+            task,
+            {column: (metric, None)},
+        )
+        for column, task, metric in (
+            ("rewardbench", "reward-bench", "section_mean"),
+            ("rewardbench2", "reward-bench-2", "subset_mean"),
+            ("ppe_preference", "ppe-preference", "accuracy"),
+            ("ppe_correctness", "ppe-correctness", "accuracy"),
+            ("rmb", "rmb-pairwise", "rmb_mean"),
+            ("rm_bench", "rm-bench", "accuracy"),
+            ("judgebench", "judgebench", "source_mean"),
+        )
+    ),
     Table(
         "rag-rewardbench-table2.csv",
         "rag-rewardbench-table2",
@@ -155,7 +174,11 @@ _OWNERS = {
         "Skywork-Reward-V2-Llama-3.1-8B",
         "Skywork-Reward-V2-Llama-3.1-8B-40M",
     ),
-    "nicolinho": ("QRM-Gemma-2-27B", "QRM-Llama3.1-8B-v2"),
+    "nicolinho": ("QRM-Gemma-2-27B", "QRM-Llama3.1-8B-v2", "QRM-Llama3.1-8B"),
+    "weqweasdas": ("RM-Mistral-7B",),
+    "CIR-AMS": ("BTRM_Qwen2_7b_0613",),
+    "Nexusflow": ("Starling-RM-34B",),
+    "ShikaiChen": ("LDL-Reward-Gemma-2-27B-v0.1",),
     "RLHFlow": (
         "Decision-Tree-Reward-Gemma-2-27B",
         "Decision-Tree-Reward-Llama-3.1-8B",
@@ -171,8 +194,9 @@ _OWNERS = {
         "GRM-Llama3.2-3B-rewardmodel-ft",
         "GRM-gemma2-2B-rewardmodel-ft",
         "GRM-Gemma-2B-rewardmodel-ft",
+        "GRM-llama3-8B-distill",
     ),
-    "internlm": ("internlm2-20b-reward", "internlm2-7b-reward"),
+    "internlm": ("internlm2-20b-reward", "internlm2-7b-reward", "internlm2-1_8b-reward"),
     "NCSOFT": ("Llama-3-OffsetBias-RM-8B",),
     "sfairXC": ("FsfairX-LLaMA3-RM-v0.1",),
     "openbmb": ("Eurus-RM-7b",),
@@ -181,7 +205,12 @@ _OWNERS = {
 }
 MODELS = {name.casefold(): f"{owner}/{name}" for owner, names in _OWNERS.items() for name in names}
 """Model's name without its owner, in lower case -> hub id."""
-_SPELT = {"fsfairx-lllama3-rm-v0.1": "fsfairx-llama3-rm-v0.1"}
+_SPELT = {
+    "fsfairx-lllama3-rm-v0.1": "fsfairx-llama3-rm-v0.1",
+    "btrm qwen2 7b 0613": "btrm_qwen2_7b_0613",
+    "internlm2-1 8b-reward": "internlm2-1_8b-reward",
+    "llama-3.1-nemotron-70b": "llama-3.1-nemotron-70b-reward",
+}
 _SUSPECT = {("rag-rewardbench-table2", "LxzGordon/URM-LLaMa-3.1-8B")}
 """Rows whose printed averages do not follow from their own columns."""
 _VERDICTS = ("skywork-critic", "self-taught", "pair-preference", "rm-r1", "agentrewardbench/")
@@ -196,8 +225,8 @@ def published(data: Path) -> Iterator[Record]:
         with ((_HERE if table.owner else folder) / table.file).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 model = f"{table.owner}/{row['model']}" if table.owner else hub_id(row["model"])
-                if model is not None and (table.key, model) not in _SUSPECT:
-                    values = {place: percent(row[column]) for column, place in table.columns.items() if row[column]}
+                values = {place: percent(row[column]) for column, place in table.columns.items() if row[column]}
+                if model is not None and values and (table.key, model) not in _SUSPECT:
                     yield _record(table.task, model, table.key, table.where, values)
     yield from _rm_r1(folder / "rm-r1")
 

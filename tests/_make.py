@@ -29,7 +29,7 @@ from rmbench.models.protocols import Scorer
 from rmbench.records.derived import counts_of, flag_partial
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
-from rmbench.records.store import digests_of_parts, folder_of, write
+from rmbench.records.store import digests_of_parts, folder_of, write, write_published
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.tasks.task import Loaded
@@ -279,6 +279,23 @@ def put_record(
     credits_ = {row.id: credit(row, head).value for row in rows} if is_linear(head) else None
     write(root, record, rows, credits_)
     return folder_of(root, record)
+
+
+def write_published_figures(
+    root: Path, name: str, task: str, values: Sequence[tuple[str, float]], *, source: str = "table-1"
+) -> None:
+    """A published record: a model's overall values by metric."""
+    empty = {"group": None, "low": None, "high": None, "n": 0, "comparisons": 0, "coverage": 0.0, "chance": None}
+    results = [{"metric": metric, "value": value, **empty, "flags": [], "interval": ""} for metric, value in values]
+    own: dict[str, dict[str, Any]] = {
+        "task": {"id": task, "version": 1, "title": f"The {task}", "n": 100, "metrics": [asdict(ACCURACY)]},
+        "model": {"name": name, "revision": source, "family": "published"},
+        "data": {"rows": 0},
+        "run": {"source_of_scores": f"https://example.org/{source}"},
+        "": {"kind": "published", "flags": ["published"], "results": results, "failed": [], "judgments": None}
+        | {"counts": {"judged": 0, "failed": 0, "unparsed": 0, "truncated": 0, "ties": 0}},
+    }
+    write_published(root, make_record({part: own.get(part, {}) for part in BLANK}))
 
 
 def write_sealed(path: Path, data: dict[str, Any]) -> None:

@@ -117,8 +117,8 @@ def _readable(board: Board, folders: Iterable[Path]) -> tuple[list[Admitted], li
 def _flaw(one: Admitted, board: Board, allowed: frozenset[str]) -> str:
     """Why a record is refused by itself, whatever the others are, or ""."""
     try:
-        value = overall(one.record, board.metrics.get(one.entry, ""))
         spec_of(one.record, board.metrics.get(one.entry, ""))
+        value = overall(one.record, board.metrics.get(one.entry, ""))
     except RmbenchError as error:
         return str(error)
     if any(number is not None and not math.isfinite(number) for number in (value.value, value.low, value.high)):
@@ -169,7 +169,9 @@ def _question(board: Board, one: Admitted) -> tuple[str, str]:
     same metric. A setting that an older record lacks has its default."""
     record, media = one.record, one.record.data.media
     own = media.digest if media is not None and media.folder is not None else ""
-    return record.data.digest_of_rows + own, json.dumps(asdict(spec_of(record, board.metrics.get(one.entry, ""))), sort_keys=True)
+    return record.data.digest_of_rows + own, json.dumps(
+        asdict(spec_of(record, board.metrics.get(one.entry, ""))), sort_keys=True
+    )
 
 
 def _other_questions(board: Board, records: Sequence[Admitted]) -> list[Rejected]:

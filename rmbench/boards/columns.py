@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rmbench.boards.admission import Admitted
 from rmbench.boards.declaration import Board
 from rmbench.metric_spec import Better, better_of
-from rmbench.records.headline import overall, spec_of
+from rmbench.records.headline import spec_of
 from rmbench.records.record import Record
 
 __all__ = ["Column", "columns_of"]
@@ -97,20 +97,21 @@ def columns_of(board: Board, admitted: Sequence[Admitted], printed: Sequence[Adm
 
 def _whole(board: Board, entry: str, records: Sequence[Record]) -> Column:
     record, task = records[0], records[0].task
-    metric = board.metrics.get(entry, "")
+    metric = board.metrics.get(entry) or str(task.metrics[0].get("name", "") if task.metrics else "")
     measured = [one for one in records if one.kind != "published"]
+    declared = any(each.get("name") == metric for each in task.metrics)
     return Column(
         task=task.id,
         version=task.version,
         weight=0.0,
         title=task.title,
-        metric=overall(record, metric).metric if measured else metric or str(task.metrics[0].get("name", "")),
+        metric=metric,
         official=task.official,
         n=task.n,
         judged=max(one.data.rows for one in measured) if measured else None,
         license=task.license,
         paper=task.paper,
-        better=better_of(spec_of(record, metric)),
+        better=better_of(spec_of(record, metric)) if declared else "higher",
         entry=entry,
     )
 

@@ -142,7 +142,7 @@ def load_board(path: Path) -> Board:
 def boards(folder: Path | None = None) -> Mapping[str, Board]:
     """Id -> board, for every TOML of `folder` (the package's `leaderboards/` where it is None), sorted by id."""
     files = (folder or resources.leaderboards()).glob("*.toml")
-    return MappingProxyType({board.id: board for board in map(load_board, sorted(files))})
+    return MappingProxyType({path.stem: load_board(path) for path in sorted(files, key=lambda path: path.stem)})
 
 
 def check_flags(flags: tuple[str, ...]) -> frozenset[str]:

@@ -95,9 +95,7 @@ def corrected_for_all(pairs: Sequence[Pair]) -> list[Pair]:
     return [replace(pair, corrected=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True)]
 
 
-def _of_task(
-    places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int, int]], seed: int
-) -> list[_OfTask]:
+def _of_task(places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int, int]], seed: int) -> list[_OfTask]:
     credited = _credited(places, spec)
     if credited is not None and credited.plain:
         return list(_plain(credited.matrix, pairs))

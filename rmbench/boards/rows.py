@@ -95,9 +95,7 @@ def rows_of(
     return [(row, measured) for row, measured in rows if any(cell is not None for cell in row.cells)]
 
 
-def _row(
-    board: Board, columns: Sequence[Column], records: Sequence[Admitted]
-) -> tuple[Row, Mapping[str, Admitted]]:
+def _row(board: Board, columns: Sequence[Column], records: Sequence[Admitted]) -> tuple[Row, Mapping[str, Admitted]]:
     model_flags = _MODEL_FLAGS & {flag for one in records for flag in one.record.flags}
     by_task: dict[tuple[str, int], list[Admitted]] = {}
     for one in sorted(records, key=lambda one: (_KINDS.index(_kind(one.record)), one.model)):

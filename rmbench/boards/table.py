@@ -45,6 +45,17 @@ class BoardTable:
     """Why nothing is ranked, in one line; "" where something is."""
 
     @property
+    def listed(self) -> tuple[Row, ...]:
+        """All rows by their places; those without one after them."""
+        rows = (*self.rows, *self.printed)
+        return tuple(sorted(rows, key=lambda row: (row.place is None, row.place or 0, row.name.casefold())))
+
+    @property
+    def single(self) -> bool:
+        """Whether the aggregate is one column's value."""
+        return self.board.aggregate == "mean" and sum(not column.part_of for column in self.columns) == 1
+
+    @property
     def empty(self) -> tuple[Column, ...]:
         """Columns in which no row has a value."""
         rows = (*self.rows, *self.printed)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from rmbench.boards.admission import grouped
 from rmbench.boards.figures import interval, marks, rank_range
-from rmbench.boards.published import Published, PublishedCell
+from rmbench.boards.published import PublishedCell
 from rmbench.boards.table import BoardTable, Cell, Column, Row
-from rmbench.text import figure, letters_of, line, printable, text_table
+from rmbench.text import figure, line, printable, text_table
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -23,6 +23,12 @@ __all__ = ["BoardView"]
 _GAP = 2
 _LOWER = ", lower is better"
 _LISTED = 20
+_AGGREGATES = {"mean": "mean", "win_share": "win share"}
+_RULES = {
+    "mean": "Mean: of the columns by their weights, for models that have them all.",
+    "win_share": "Win share: the share of a column's other models that a model is ahead of, ties half; the mean over "
+    "the columns that it has.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +40,16 @@ class BoardView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         table = self.table
         yield line(f"{table.board.title} ({table.board.id})", "bold")
-        if not table.rows:
+        rows = table.listed
+        if not rows:
             yield line("No record is admitted.")
         else:
-            common, letters = marks(cell.flags for row in table.rows for cell in row.cells if cell is not None)
-            columns = _columns(table, letters)
-            yield from _grids([_name(row) for row in table.rows], columns, options.max_width)
+            flags = [cell.flags for row in table.rows for cell in row.cells if cell is not None]
+            common, letters = marks(flags)
+            columns = _columns(table, rows, {**letters, **_numbers(table)})
+            yield from _grids([_name(row) for row in rows], columns, options.max_width)
             yield from _notes(table, common, letters)
-        yield from _published(table.published, options.max_width)
+        yield from _published(table, options.max_width)
         yield from _refusals(table)
 
 
@@ -58,17 +66,36 @@ class _Strip:
         return max(len(text) for text in (*self.head.split("\n"), self.chance, *self.texts))
 
 
-def _columns(table: BoardTable, letters: Mapping[str, str]) -> list[_Strip]:
+def _columns(table: BoardTable, rows: Sequence[Row], letters: Mapping[str, str]) -> list[_Strip]:
     strips = []
-    if table.board.aggregate != "none":
+    if any(row.place is not None for row in rows):
+        strips.append(_Strip("place", "", tuple("-" if row.place is None else str(row.place) for row in rows)))
         if table.rank_rule:
-            strips.append(_Strip("rank", "", tuple(rank_range(row.rank) for row in table.rows)))
-        texts = (f"{figure(row.aggregate)} {interval(row.low, row.high)}".strip() for row in table.rows)
-        strips.append(_Strip("mean", "", tuple(texts)))
+            strips.append(_Strip("rank", "", tuple(rank_range(row.rank) for row in rows)))
+        if not table.single:
+            texts = (f"{figure(row.aggregate)} {interval(row.low, row.high)}".strip() for row in rows)
+            strips.append(_Strip(_AGGREGATES[table.board.aggregate], "", tuple(texts)))
+    folded = _folded(table)
     for k, column in enumerate(table.columns):
-        cells = [row.cells[k] for row in table.rows]
+        if column in table.empty or column in folded:
+            continue
+        cells = [row.cells[k] for row in rows]
         strips.append(_Strip(_head(column), _chance(cells), tuple(_text(cell, letters) for cell in cells)))
     return strips
+
+
+def _numbers(table: BoardTable) -> Mapping[str, str]:
+    """Source of printed figures -> its number in brackets."""
+    return {source: f"[{k}]" for k, (source, _) in enumerate(table.published.sources, 1)}
+
+
+def _folded(table: BoardTable) -> list[Column]:
+    """Slices beyond a task's first kind, which the page shows and a terminal has no room for."""
+    first: dict[str, str] = {}
+    for column in table.columns:
+        if column.slice:
+            first.setdefault(column.part_of, column.heading)
+    return [column for column in table.columns if column.slice and first[column.part_of] != column.heading]
 
 
 def _head(column: Column) -> str:
@@ -86,6 +113,8 @@ def _chance(cells: Sequence[Cell | None]) -> str:
 def _text(cell: Cell | None, letters: Mapping[str, str]) -> str:
     if cell is None or cell.value is None:
         return "-"
+    if cell.kind == "published":
+        return f"{figure(cell.value)} {letters.get(cell.source, '')}".strip()
     signs = "".join(letters[flag] for flag in cell.flags if flag in letters)
     return " ".join(part for part in (figure(cell.value), interval(cell.low, cell.high), signs) if part)
 
@@ -126,36 +155,64 @@ def _grid(names: Sequence[str], width: int, strips: Sequence[_Strip]) -> Table:
 
 def _notes(table: BoardTable, common: Sequence[str], letters: Mapping[str, str]) -> Iterator[Text]:
     if common:
-        yield line(f"Every value here is marked: {', '.join(common)}.")
+        yield line(f"Every value measured here is marked: {', '.join(common)}.")
     if letters:
         yield line("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in letters.items()) + ".")
-    if table.board.aggregate != "none":
-        yield line("Mean: of the tasks by their weights, for models that have them all. In brackets: 95% intervals.")
-        if table.rank_rule:
-            yield line(table.rank_rule)
-        else:
-            yield line("The order carries no significance.")
-    else:
-        yield line("This board ranks nothing. In brackets: 95% intervals.")
+    yield line("In brackets: 95% intervals. Printed figures have none, and no rank.")
+    if table.note:
+        yield line(table.note)
+    elif not table.single:
+        yield line(_RULES[table.board.aggregate])
+    if table.rank_rule:
+        yield line(table.rank_rule)
+    elif not table.note:
+        yield line("Places carry no significance.")
+    empty = [column.name for column in table.empty if not column.slice]
+    if empty:
+        yield line(f"Without records: {', '.join(empty)}.")
+    folded = list(dict.fromkeys(column.heading for column in _folded(table)))
+    if folded:
+        yield line(f"Not shown here: {', '.join(folded)}.")
+    if any(row.kind == "published" for row in table.listed):
+        yield line("Printed in:")
+        shown = {cell.source for row in table.listed for cell in row.cells if cell is not None}
+        numbers = _numbers(table)
+        yield from (
+            line(f"{numbers[name]} {name}: {where}") for name, where in table.published.sources if name in shown
+        )
 
 
-def _published(published: Published, max_width: int) -> Iterator[Table | Text]:
-    """Figures that others printed, after the board and in the order of the models' names."""
-    if not published.rows:
+def _published(table: BoardTable, max_width: int) -> Iterator[Table | Text]:
+    """Figures that others printed under another definition than the columns', in the order of the models' names."""
+    published = table.published
+    own = {(column.task, column.version) for column in table.columns}
+    rows = [
+        (
+            row.name,
+            [
+                [cell for cell in cells if cell.metric or task not in own]
+                for task, cells in zip(published.tasks, row.cells, strict=True)
+            ],
+        )
+        for row in published.rows
+    ]
+    rows = [(name, cells) for name, cells in rows if any(cells)]
+    if not rows:
         return
     yield line("")
-    yield line("Published, not measured here", "bold")
-    letters = letters_of(source for source, _ in published.sources)
+    yield line("Printed under other definitions", "bold")
+    letters = _numbers(table)
     strips = [
-        _Strip(
-            f"{printable(task)}@{version}", "", tuple(_published_text(row.cells[k], letters) for row in published.rows)
-        )
+        _Strip(f"{printable(task)}@{version}", "", tuple(_published_text(cells[k], letters) for _, cells in rows))
         for k, (task, version) in enumerate(published.tasks)
+        if any(cells[k] for _, cells in rows)
     ]
-    yield from _grids([printable(row.name) for row in published.rows], strips, max_width)
+    yield from _grids([printable(name) for name, _ in rows], strips, max_width)
     yield line("Figures as others printed them: without rows, so without intervals, ranks and comparisons. Sources:")
+    shown = {cell.source for _, cells in rows for each in cells for cell in each}
     for source, where in published.sources:
-        yield line(f"{letters[source]} {source}: {where}")
+        if source in shown:
+            yield line(f"{letters[source]} {source}: {where}")
 
 
 def _published_text(cells: Sequence[PublishedCell], letters: Mapping[str, str]) -> str:

@@ -82,6 +82,10 @@ def test_they_are_no_rows_and_no_refusals(board: Board, root: Path, printed: Pri
     assert [(row.name, row.aggregate) for row in table.rows] == [("org/measured", 0.75)]
     assert table.refused == ()
     assert table.rank_rule == ""
+    assert [(row.name, row.kind, row.place, row.rank) for row in table.listed] == [
+        ("org/best", "published", 1, None),
+        ("org/measured", "measured", 2, None),
+    ]
     assert cells(table) == {"org/best": [[(0.99, "", "table-1")]]}
     assert table.published.sources == (("table-1", "https://example.org/table-1"),)
 
@@ -127,17 +131,20 @@ def test_a_glob_gets_no_empty_column_from_them(board: Board, root: Path, printed
 
 
 def test_the_terminal_says_what_they_are(board: Board, root: Path, printed: Print) -> None:
-    assert "Published" not in text_of(board("a"), root)
+    assert "rinted" not in text_of(board("a"), root).replace("Printed figures have none", "")
     printed("org/best", "a", [("source_mean", 0.99)])
     printed(PAYLOAD, "a", [("accuracy", 0.5)], source="b")
     text = text_of(board("a"), root)
-    measured, _, below = text.partition("Published, not measured here")
-    assert "org/best" not in measured
-    assert ".990 source_mean b" in below
-    assert "b table-1: https://example.org/table-1" in below
+    listed, _, below = text.partition("Printed under other definitions")
+    assert "org/best" not in listed
+    assert ".990 source_mean [2]" in below
+    assert "[2] table-1: https://example.org/table-1" in below
     assert "without intervals, ranks and comparisons" in " ".join(below.split())
     assert "\x1b" not in text
-    assert "[bold]" in below
+    # What was printed under the column's own metric stands among the others, with its source and without an interval.
+    assert "[bold]" in listed
+    assert ".500 [1]" in listed
+    assert "[1] b: https://example.org/b" in listed
 
 
 @pytest.mark.parametrize("width", [40, 80])

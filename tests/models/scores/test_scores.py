@@ -59,7 +59,7 @@ def test_an_answer_without_a_score_is_unparsed(tmp_path: Path) -> None:
     assert [model.judge("t", example(str(n))).status for n in range(3)] == ["ok", "unparsed", "unparsed"]
     with pytest.raises(RmbenchError, match=r'scores\.jsonl:1: "status" says that no answer could be read'):
         opened(written(tmp_path, {"status": "unparsed", "verdicts": ["A"]}))
-    with pytest.raises(RmbenchError, match=r'status: expected one of unparsed'):
+    with pytest.raises(RmbenchError, match=r"status: expected one of unparsed"):
         opened(written(tmp_path, {"status": "unpasred"}))
 
 

@@ -16,12 +16,12 @@ from rmbench.tasks.registry import get, load_file
 from rmbench.tasks.sources import load
 from tests._make import write_lines
 
-SCORES = '''
+SCORES = """
 [[files]]
 paths = ["scores.jsonl"]
 absent = ["question", "good", "bad"]
 
-[columns]'''
+[columns]"""
 
 
 @pytest.fixture
