@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped tests")
     for reason, tests in reasons.most_common():
         terminalreporter.write_line(f"{tests:5d}  {reason}")
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests() -> Iterator[None]:
+    """Every text that is printed or kept is searched for each secret that the process knows, so those of earlier tests
+    would make later ones slower and slower."""
+    from rmbench.untrusted import masking  # after the environment is set
+
+    before = set(masking._registered)
+    yield
+    masking._registered.intersection_update(before)
 
 
 @pytest.fixture(scope="session")
