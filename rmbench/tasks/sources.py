@@ -165,7 +165,13 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
         known_totals=_known_totals(task, counted) if missing else dict(counted),
         fit=fit_drawn,
         fit_digest=digest_of(fit) if fit else "",
-        notes=(*_partial(missing), *_textless(without_texts=without_texts), *_notes(odd, drawn, limit), *fit_notes, *absent),
+        notes=(
+            *_partial(missing),
+            *_textless(without_texts=without_texts),
+            *_notes(odd, drawn, limit),
+            *fit_notes,
+            *absent,
+        ),
     )
 
 

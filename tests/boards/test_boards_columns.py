@@ -138,13 +138,14 @@ def test_merged_rows_take_the_measurement_first(board: Callable[..., BoardTable]
 
 
 def test_the_printed_averages_of_the_seven_benchmarks(data: Path) -> None:
-    """The board's mean of the printed columns is the printed average, to its last digit."""
+    """The board's mean of the printed columns, which are rounded, is the printed average to its last digit for all but
+    a few, and for those to what seven roundings can make of it."""
     table = tabulate(load_board(ROOT / "leaderboards" / "skywork-7.toml").id, ROOT / "results")
     with (data / "published-results" / "skywork-v2-table5-seven-benchmarks.csv").open(encoding="utf-8") as file:
         printed = {row["model"].casefold(): float(row["avg"]) for row in csv.DictReader(file) if row["avg"]}
     found = {row.name.rpartition("/")[2].casefold(): row.aggregate for row in table.printed if row.aggregate}
     spelt = {"btrm_qwen2_7b_0613": "btrm qwen2 7b 0613", "internlm2-1_8b-reward": "internlm2-1 8b-reward"}
     spelt |= {"llama-3.1-nemotron-70b-reward": "llama-3.1-nemotron-70b"}
-    assert len(found) >= 27
-    for name, mean in found.items():
-        assert 100 * mean == pytest.approx(printed[spelt.get(name, name)], abs=0.0501), name
+    away = {name: abs(100 * mean - printed[spelt.get(name, name)]) for name, mean in found.items()}
+    assert sum(each <= 0.0501 for each in away.values()) >= 27
+    assert max(away.values()) <= 0.1
