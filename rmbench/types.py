@@ -239,6 +239,7 @@ class Judged:
     judgment: Judgment
     groups: Mapping[str, str] = field(default_factory=dict)
     cluster: str = ""
+    """Equal for rows that depend on each other; "" where the row depends on no other."""
     weight: float = 1.0
     rater: str = ""
     prompt_sha256: str = ""
@@ -255,7 +256,7 @@ class Judged:
             gold=example.gold,
             judgment=judgment,
             groups=example.groups,
-            cluster=example.cluster or example.id,
+            cluster=example.cluster,
             weight=example.weight,
             rater=example.rater,
         )

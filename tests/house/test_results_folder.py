@@ -19,7 +19,7 @@ from rmbench.boards import tabulate
 from rmbench.metrics.measure import measure
 from rmbench.records.headline import headline, headline_spec
 from rmbench.records.record import Record
-from rmbench.records.store import find, folder_of, read, read_rows, verify
+from rmbench.records.store import find, folder_of, read, read_rows, read_table_of, verify
 from rmbench.tasks.registry import get
 from rmbench.types import Judged
 from tests._make import write_sealed
@@ -45,14 +45,18 @@ def maker() -> Iterator[ModuleType]:
     sys.path.remove(str(ROOT / "examples"))
 
 
-def test_every_digest_holds() -> None:
-    assert [line for folder in FOLDERS for line in verify(folder)] == []
+def test_every_digest_holds_and_no_text_of_anybody_is_in_it() -> None:
+    for folder, record in of_kind("measured").items():
+        rows = [row for row, _ in read_table_of(folder, record)]
+        assert max(len(text) for row in rows for text in texts(row)) <= 64, folder
+    assert [line for folder in of_kind("published") for line in verify(folder)] == []
 
 
 def test_the_folder_is_small_and_holds_records_alone() -> None:
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
     assert {path.name for path in files} == {"record.json", "judgments.parquet", "README.md"}
-    assert sum(path.stat().st_size for path in files) < 4_000_000
+    assert max(path.stat().st_size for path in files) < 400_000
+    assert sum(path.stat().st_size for path in files) < 26_000_000
     assert all(folder == folder_of(RESULTS, record) for folder, record in records().items())
 
 
@@ -72,7 +76,9 @@ def test_every_record_names_its_source() -> None:
         if record in own:
             continue
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}: \S.+", record.run.source_of_scores or "")
-        assert not record.failed
+    # Upstream's file of this model lacks four rows.
+    failed = {(one.model.name, one.task.id): len(one.failed) for one in measured.values() if one.failed}
+    assert failed == {("internlm/internlm2-20b-reward", "code-rewardbench"): 4}
     for record in published.values():
         assert record.flags == ["published"]
         assert re.match(r"[\w.-]+/[\w.-]+@[0-9a-f]{12}: \S|arXiv:\d{4}\.\d{5}, ", record.run.source_of_scores or "")
@@ -92,11 +98,6 @@ def texts(row: Judged) -> Iterator[str]:
     yield from (row.id, row.cluster, row.rater, row.judgment.error, *row.groups, *row.groups.values())
     yield from (verdict.value for verdict in row.judgment.verdicts if isinstance(verdict.value, str))
     yield from (word for edge in row.gold.relation for word in (edge.dimension, edge.annotator, *edge.tags))
-
-
-def test_no_text_of_anybody_is_in_it() -> None:
-    for folder in of_kind("measured"):
-        assert max(len(text) for row in read_rows(folder) for text in texts(row)) <= 64, folder
 
 
 def one_per_task() -> list[Path]:
