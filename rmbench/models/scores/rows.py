@@ -106,7 +106,10 @@ def _released(form: Form, raw: Iterator[tuple[str, dict[str, Any]]]) -> ScoreFil
     rows, mended = form.repair(rows)
     found = zip(places, rows, strict=True)
     return ScoreFile(
-        (ScoreRow(at, row.task, row.id, row.scores, row.verdicts, row.model, dict(row.groups)) for at, row in found),
+        (
+            ScoreRow(at, row.task, row.id, row.scores, row.verdicts, row.model, groups=dict(row.groups))
+            for at, row in found
+        ),
         form.name,
         mended,
     )
