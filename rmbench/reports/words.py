@@ -81,7 +81,7 @@ def coverage_lines(report: Report) -> list[str]:
     if report.scale is not None:
         lines.append(f"A margin is {_SCALES[report.scale]}.")
     if report.ties and figure(report.ties.strict.value) != figure(report.headline.value):
-        lines.append("Here every pair counts alike; the headline is averaged by the task's own rule.")
+        lines.append("Every pair counts alike below; the headline follows the task's own rule.")
     if facts.human_ties:
         lines.append(f"{_count(facts.human_ties, 'comparison')} in which people prefer neither are left out.")
     if facts.uncompared:
