@@ -25,6 +25,7 @@ from rmbench.models.servers.spoken import spoken
 from rmbench.models.servers.wire import (
     Answer,
     Choice,
+    CompletionLogprobs,
     Counted,
     Labels,
     ListedModels,
@@ -184,8 +185,11 @@ def count_top_logprobs(data: Any) -> int:
 def _positions(data: Any) -> list[Position]:
     """What a response lists of each token of its reply; [] where it lists nothing."""
     logprobs = read(Answer, data).choices[0].logprobs
-    listed = None if logprobs is None else read(Logprobs, logprobs, "the response's choices[0].logprobs")
-    return (listed.content if listed else None) or []
+    if logprobs is None:
+        return []
+    where = "the response's choices[0].logprobs"
+    listed = read(Logprobs, logprobs, where).content
+    return read(CompletionLogprobs, logprobs, where).positions if listed is None else listed
 
 
 def parse_prompt_logprobs(data: Any, prompt: Sequence[int], options: Mapping[str, Sequence[int]]) -> Reply:

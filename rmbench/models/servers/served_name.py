@@ -19,6 +19,7 @@ Found = TypeVar("Found")
 
 _ATTEMPTS = 2
 _LONGEST_NAME = 80
+_GGUF = ".gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,17 @@ def check_name(server: Server, model: str, models: Sequence[str], note: Callable
     """Whether the server lists a model of this name, or lists none at all.
 
     A server that answers to any name would be measured under a wrong one: if it lists one model alone, another name is
-    an error. Those that list several may answer to more names than they list, which is a note.
+    an error. Those that list several may answer to more names than they list, which is a note. llama.cpp lists the path
+    of its GGUF file, whose name is the model's.
 
     Raises:
         RmbenchError: the server has one model, which is called otherwise.
     """
-    if not models or model in models:
+    names = [_named(one) for one in models]
+    if not models or model in models or _named(model) in names:
         return True
     if len(models) == 1:
-        (name,) = models
+        (name,) = names
         raise RmbenchError(
             f"{server.api} serves {name!r} and not {model!r}; name it: --model openai:{name}, or --model-args "
             f"served_name={name} to keep your name for it."
@@ -61,6 +64,12 @@ def check_name(server: Server, model: str, models: Sequence[str], note: Callable
     near = did_you_mean(model, models)
     note(f"{server.api}: {model!r} is none of the {len(models)} models that it lists, though it answers.{near}")
     return False
+
+
+def _named(model: str) -> str:
+    """A model's name without the folder and the ending of a GGUF file."""
+    file = model.replace("\\", "/").rpartition("/")[2]
+    return file[: -len(_GGUF)] if file.lower().endswith(_GGUF) else model
 
 
 def _optional(client: Client, server: Server, path: str, parse: Callable[[Any], Found]) -> Found | None:

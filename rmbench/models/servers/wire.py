@@ -6,6 +6,7 @@ Servers are not trusted to keep to their protocol, and JSON holds what Python's 
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +21,7 @@ __all__ = [
     "BatchLine",
     "BatchResponse",
     "Choice",
+    "CompletionLogprobs",
     "Counted",
     "Labels",
     "ListedModels",
@@ -128,6 +130,10 @@ class _Entry(_Sent):
     logprob: Logprob = None
 
 
+def _entries(listed: dict[str, float | None]) -> list[_Entry]:
+    return [_Entry(token=token, logprob=logprob) for token, logprob in listed.items()]
+
+
 class Position(_Entry):
     """One token of a reply, and the most probable ones in its place."""
 
@@ -140,6 +146,23 @@ class Logprobs(_Sent):
     """Of a chat's reply."""
 
     content: list[Position] | None = None
+    """None where nothing is listed, and by servers that list what a completion has (`CompletionLogprobs`)."""
+
+
+class CompletionLogprobs(_Sent):
+    """Of a completion's reply, and of a chat's by some servers: lists of equal length."""
+
+    tokens: list[str | None] | None = None
+    token_logprobs: list[Logprob] | None = None
+    top_logprobs: list[dict[str, Logprob] | None] | None = None
+
+    @property
+    def positions(self) -> list[Position]:
+        """The same as `Logprobs.content`."""
+        each = itertools.zip_longest(self.tokens or [], self.token_logprobs or [], self.top_logprobs or [])
+        return [
+            Position(token=token, logprob=logprob, top_logprobs=_entries(most or {})) for token, logprob, most in each
+        ]
 
 
 class PromptLogprobs(_Sent):

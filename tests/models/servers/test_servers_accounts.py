@@ -83,6 +83,33 @@ def test_a_model_of_another_name_is_an_error_where_there_is_one_model(judged: An
     assert done.records[0].model.name == "m"
 
 
+@pytest.mark.parametrize("listed", ["/models/m.gguf", "C:\\models\\m.GGUF", "m.gguf"])
+def test_a_model_that_is_listed_by_the_path_of_its_file_is_called_after_the_file(
+    judged: Any, stubs: Any, listed: str
+) -> None:
+    """As llama.cpp's server lists it where it was given no alias."""
+
+    def answer(call: Any) -> Any:
+        if call.path == "/v1/models":
+            return stubs.Answer({"data": [{"id": listed, "owned_by": "llamacpp"}]})
+        return stubs.Answer(stubs.chat("[[A]]"))
+
+    done = judged(answer)
+    assert done.records[0].counts.judged == ROWS
+    assert "listed" not in settings_of(done)
+
+
+@pytest.mark.parametrize("listed", ["/models/m2.gguf", "/models/m", "m/other.gguf"])
+def test_another_file_is_another_model(judged: Any, stubs: Any, listed: str) -> None:
+    def answer(call: Any) -> Any:
+        if call.path == "/v1/models":
+            return stubs.Answer({"data": [{"id": listed}]})
+        return stubs.Answer(stubs.chat("[[A]]"))
+
+    with pytest.raises(RmbenchError, match="and not 'm'; name it"):
+        judged(answer)
+
+
 def test_a_model_that_is_not_listed_among_several_is_a_note(judged: Any, stubs: Any) -> None:
     def answer(call: Any) -> Any:
         if call.path == "/v1/models":

@@ -106,6 +106,36 @@ def like_openai(stubs: Any) -> Any:
     return answer
 
 
+def like_llama_cpp(stubs: Any, *, of_completions: bool = False) -> Any:
+    """llama.cpp's server as of November 2026: takes any model's name and any field, tokenizes `content` alone, and
+    lists as many of the most probable tokens as are asked for.
+
+    Args:
+        of_completions: in the lists that a completion has, as llama-cpp-python did until 2024.
+    """
+    tokens = {"A": -0.5, " A": -2.0, "**": -3.0, "B": -4.0, "The": -5.0}
+
+    def answer(call: Any) -> Any:
+        if call.path == "/v1/models":
+            return stubs.Answer({"models": [], "data": [{"id": "/models/judge.gguf", "owned_by": "llamacpp"}]})
+        if call.path == "/tokenize":
+            return stubs.Answer({"tokens": [1] if call.body.get("content") else []})
+        if call.path != "/v1/chat/completions":
+            error = {"message": "File Not Found", "type": "not_found_error", "code": 404}
+            return stubs.Answer({"error": error}, 404)
+        data = stubs.chat("A")
+        if call.body.get("logprobs"):
+            most = dict(list(tokens.items())[: call.body["top_logprobs"]])
+            listed = [{"id": 5, "token": one, "bytes": [*one.encode()], "logprob": log} for one, log in most.items()]
+            told: Any = {"content": [{**listed[0], "top_logprobs": listed}]}
+            if of_completions:
+                told = {"tokens": ["A"], "token_logprobs": [-0.5], "top_logprobs": [most], "text_offset": [0]}
+            data["choices"][0]["logprobs"] = told
+        return stubs.Answer(data)
+
+    return answer
+
+
 def like_an_old_one(stubs: Any) -> Any:
     """A server that takes every field and does nothing about it."""
 
@@ -239,6 +269,19 @@ def test_as_many_of_the_most_probable_are_requested_as_the_server_lists(
     long = Grammar(options=("A", "B"), think=())
     one.ask(Question("t", "e", (0, 1), 0, MESSAGES, Sampling(max_tokens=2000), long))
     assert stub.calls[-1].body["top_logprobs"] == min(expected, 20)  # of each of 2,000 tokens
+
+
+@pytest.mark.parametrize("of_completions", [False, True])
+def test_a_server_like_llama_cpps_gives_probabilities(
+    stubs: Any, serve: Any, backend: Any, of_completions: bool
+) -> None:
+    one = backend(serve(like_llama_cpp(stubs, of_completions=of_completions)))
+    found = one.capabilities
+    assert (found.server, found.logprobs, found.token_ids, found.choice) == ("llamacpp", "top", False, False)
+    assert found.listed
+    reply = ask(one, options=("A", "B"))
+    assert reply.path == "logprobs"
+    assert reply.options == {"A": pytest.approx(math.log(math.exp(-0.5) + math.exp(-2.0))), "B": -4.0}
 
 
 def test_a_server_that_ignores_what_it_does_not_know_offers_nothing(stubs: Any, serve: Any, backend: Any) -> None:

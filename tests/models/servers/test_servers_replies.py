@@ -22,6 +22,7 @@ from rmbench.models.servers.errors import (
 from rmbench.models.servers.generation import Grammar
 from rmbench.models.servers.replies import (
     applied_path,
+    count_top_logprobs,
     parse_option_logprobs,
     parse_prompt_logprobs,
     parse_reply,
@@ -189,6 +190,37 @@ def test_missing_counts_are_nought(usage: Any) -> None:
 )
 def test_a_constraint_counts_where_the_answer_keeps_to_it(grammar: Grammar, asked: Any, text: str, path: str) -> None:
     assert applied_path(grammar, asked, text) == path
+
+
+LISTED_AS_OF_A_COMPLETION = {
+    "text_offset": [0, 1],
+    "tokens": ["**", "A"],
+    "token_logprobs": [-0.25, -1.0],
+    "top_logprobs": [{"**": -0.25, "B": -3.0}, {"A": -1.0, " B": -2.0, "C": None}],
+}
+"""A chat's log-probabilities as llama-cpp-python, Together and vLLM listed them in 2024."""
+
+
+def test_log_probabilities_in_the_shape_of_completions_are_read() -> None:
+    data = choice(message={"content": "**A"}, logprobs=LISTED_AS_OF_A_COMPLETION, finish_reason="stop")
+    assert parse_token_logprobs(data, 1) == {"A": -1.0, " B": -2.0}
+    assert count_top_logprobs(data) == 2
+    reply = parse_top_logprobs(data, ("A", "B"), THINK)
+    assert reply is not None
+    assert (reply.path, reply.options) == ("logprobs", {"A": -1.0, "B": -2.0})
+
+
+@pytest.mark.parametrize("key", ["tokens", "token_logprobs", "top_logprobs"])
+def test_lists_of_a_completion_that_lack_something_are_read_as_far_as_they_go(key: str) -> None:
+    told = {**LISTED_AS_OF_A_COMPLETION, key: None}
+    expected = {
+        "tokens": {"A": -1.0, " B": -2.0},
+        "token_logprobs": {"A": -1.0, " B": -2.0},
+        "top_logprobs": {"A": -1.0},
+    }
+    assert parse_token_logprobs(choice(logprobs=told), 1) == expected[key]
+    with pytest.raises(RetryableError, match=rf"choices\[0\].logprobs.*{key}"):
+        parse_token_logprobs(choice(logprobs={**told, key: ["A", 1, {}]}))
 
 
 def test_log_probabilities_are_read_at_the_first_place() -> None:
