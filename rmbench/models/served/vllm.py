@@ -45,6 +45,7 @@ def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer:
     located = locate(request.name, request.options)
     if located is None:
         raise RmbenchError(f"--model {request.kind}:{request.name}: expected a folder, a card's name or a hub id.")
+    _check_whole(request, located)
     config = read_json(located.folder / "config.json")
     if is_classifier(config.get("architectures") or ()):
         opening = opening_of(located, request.options)
@@ -52,6 +53,25 @@ def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer:
     if request.kind == "served":
         raise RmbenchError(f"{located.folder} is no sequence classifier; a judge at a server is --model openai:NAME.")
     return _judge_started(request, located, config)
+
+
+def _check_whole(request: ServerRequest, located: Located) -> None:
+    """Raise RmbenchError for what this process reads and a vLLM server is not given: adapters and GGUF files."""
+    from rmbench.models.checkpoint.gguf import gguf_in
+    from rmbench.models.checkpoint.read_adapter import is_adapter
+
+    file = gguf_in(located.folder) if located.weights is None else located.folder / located.weights
+    here = f"leave out {request.kind}: to read it in this process"
+    if file is not None and file.suffix == ".gguf":
+        raise RmbenchError(
+            f"{file} is a GGUF file, and vLLM is given folders in Hugging Face layout: {here}, or serve the file by "
+            "llama.cpp and ask that server by --model openai:NAME --base-url URL."
+        )
+    if located.weights is None and is_adapter(located.folder):
+        raise RmbenchError(
+            f"{located.folder} holds an adapter, and a server is given whole models: {here}, or save the merged model "
+            "(peft's merge_and_unload) and name that folder."
+        )
 
 
 def _scalar_at_servers(request: ServerRequest, opening: Opening) -> ServedScorer:

@@ -147,6 +147,26 @@ def test_a_language_model_is_no_scalar_model(tiny: Any, tmp_path: Path, llama: P
         open_model(f"served:{folder}", OpenOptions(base_url=("http://127.0.0.1:1",)))
 
 
+@pytest.mark.parametrize("kind", ["served", "vllm"])
+@pytest.mark.parametrize(
+    ("files", "named", "said"),
+    [
+        (["m.gguf"], "m.gguf", "m.gguf is a GGUF file, .*leave out {kind}: to read it in this process, or serve the"),
+        (["m.gguf"], "", "m.gguf is a GGUF file"),
+        (["m.gguf", "config.json"], "", "m.gguf is a GGUF file"),
+        (["adapter_config.json", "adapter_model.safetensors"], "", "holds an adapter, .*leave out {kind}:"),
+    ],
+)
+def test_what_this_process_alone_reads_is_refused(
+    tmp_path: Path, kind: str, files: list[str], named: str, said: str
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    options = OpenOptions(base_url=("http://127.0.0.1:1",) if kind == "served" else ())
+    with pytest.raises(RmbenchError, match=said.format(kind=kind)):
+        open_model(f"{kind}:{tmp_path / named}", options)
+
+
 def test_workers_do_not_open_servers(llama: Path) -> None:
     with pytest.raises(RmbenchError, match="--workers"):
         run(f"served:{llama}", "rm-bench", source="sample", base_url="http://127.0.0.1:1", workers=2)
