@@ -78,6 +78,7 @@ def taken(name: str, scratch: Path) -> Path:
 
 def dequantise(file: Path, folder: Path) -> None:
     """A GGUF file as a folder of float32 weights with its tokenizer and template."""
+    from rmbench.models.checkpoint.gguf_split import split_as_declared
     from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 
     declare_missing_operators()
@@ -89,7 +90,9 @@ def dequantise(file: Path, folder: Path) -> None:
     plain = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**given), dtype=torch.float32)
     plain.load_state_dict(read.state_dict())
     plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**given).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(**given)
+    split_as_declared(tokenizer, file, print)
+    tokenizer.save_pretrained(folder)
 
 
 if __name__ == "__main__":

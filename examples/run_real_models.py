@@ -30,8 +30,8 @@ RUNS = (
     ("baseline:relevance", {"model_args": {"embedder": "minilm"}}, BOTH),
     ("smollm2", {"adapter": "implicit", "max_length": 1024}, ("hhh-alignment",)),
     ("smollm2", {"adapter": "judge", "model_args": {"min_option_mass": "0"}}, BOTH),
-    ("smollm2-rm-full", {}, BOTH),
-    ("smollm2-rm-lora", {}, BOTH),
+    ("smollm2-rm-full", {}, ("hhh-alignment",)),
+    ("smollm2-rm-lora", {}, ("hhh-alignment",)),
 )
 """Model, options and tasks of each run."""
 

@@ -13,6 +13,7 @@ takes the packages trl and peft.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ __all__ = ["KINDS", "TASK", "main", "train"]
 KINDS = ("full", "lora")
 TASK = "hh-harmless"
 """Whose rows they are trained on."""
-STEPS, PAIRS = 24, 4
+STEPS, PAIRS = 16, 2
 """Steps of so many pairs."""
 LONGEST = 128
 """Tokens of a pair's longer conversation, so that a step is short."""
@@ -33,9 +34,11 @@ LONGEST = 128
 
 def main(models: Path, data: Path) -> None:
     """Train what is missing."""
-    for kind in KINDS:
-        if not (models / f"smollm2-rm-{kind}").is_dir():
-            train(models / "smollm2", data, models / f"smollm2-rm-{kind}", kind)
+    with tempfile.TemporaryDirectory(dir=models) as scratch:
+        for kind in KINDS:
+            name = f"smollm2-rm-{kind}"
+            if not (models / name).is_dir():
+                train(models / "smollm2", data, Path(scratch) / name, kind).rename(models / name)
 
 
 def train(base: Path, data: Path, out: Path, kind: str, *, steps: int = STEPS, pairs: int = PAIRS) -> Path:

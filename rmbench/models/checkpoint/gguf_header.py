@@ -34,6 +34,8 @@ class Header:
     """By llama.cpp's names; the dtype is GGML's: "Q4_K", "F16". Shapes are in numpy's order."""
     shards: int
     """How many files the model is in."""
+    pre_tokenizer: str
+    """How its tokenizer splits text, by llama.cpp's name; "" where it does not say."""
 
 
 def read_header(file: Path) -> Header:
@@ -74,7 +76,7 @@ def read_header(file: Path) -> Header:
                 f"{file} is cut off: {name} {list(sides)} of {called} ends at byte {end:,} of {walk.size:,}."
             )
         tensors[name] = Tensor(file.name, tuple(reversed(sides)), called)
-    return Header(tensors, int(values.get("split.count", 1)))
+    return Header(tensors, int(values.get("split.count", 1)), walk.pre_tokenizer)
 
 
 class _Walk:
@@ -84,6 +86,7 @@ class _Walk:
         self._stream, self._file = stream, file
         self.size = file.stat().st_size
         self._items = 0
+        self.pre_tokenizer = ""
 
     def take(self, length: int) -> bytes:
         """The next bytes; raises RmbenchError where the file has not as many."""
@@ -107,6 +110,8 @@ class _Walk:
             key, kind = self.text(), self.number("<I")
             if kind in (2, _UINT32):
                 numbers[key] = self.number("<H" if kind == 2 else "<I")
+            elif (key, kind) == ("tokenizer.ggml.pre", _TEXT):
+                self.pre_tokenizer = self.text()
             else:
                 self._pass_over(kind)
         return numbers

@@ -13,6 +13,7 @@ import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.rope import rope_by_length, rope_by_row
+from rmbench.models.checkpoint.gguf_split import split_as_declared
 from rmbench.models.checkpoint.library import explained, quiet
 from rmbench.models.checkpoint.limits import check_parameters
 from rmbench.models.checkpoint.names import other_prefix
@@ -120,6 +121,8 @@ def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
             f"{folder} has no tokenizer: looked for {', '.join(TOKENIZERS)}{beside}. Put the tokenizer's files of the "
             "model that was trained there, as tokenizer.save_pretrained writes them."
         ) from error
+    if inside:
+        split_as_declared(tokenizer, folder, options.note)
     if options.special_tokens == "parsed":
         return tokenizer
     literal = LiteralTokenizer(tokenizer)

@@ -14,6 +14,7 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.gguf_header import read_header
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
+from rmbench.models.introspect import tokenizer_of
 from rmbench.models.open import OpenOptions, open_model
 
 declare_missing_operators()
@@ -40,7 +41,7 @@ def plain_model(folder: Path, tiny: SimpleNamespace) -> Any:
     return model
 
 
-def write_gguf(file: Path, model: Any, tokenizer: Path, kind: str, template: str | None) -> Path:
+def write_gguf(file: Path, model: Any, tokenizer: Path, kind: str, template: str | None, split: str = "") -> Path:
     """The model in one file, as llama.cpp's converter lays it out."""
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_name("tiny")
@@ -58,6 +59,8 @@ def write_gguf(file: Path, model: Any, tokenizer: Path, kind: str, template: str
     special = {each["content"] for each in data["added_tokens"]}
     tokens = [*sorted(vocabulary, key=vocabulary.get), *(f"unused {n}" for n in range(400 - len(vocabulary)))]
     writer.add_tokenizer_model("gpt2")
+    if split:
+        writer.add_tokenizer_pre(split)
     writer.add_token_list(tokens)
     writer.add_token_types([3 if token in special else 1 for token in tokens])
     writer.add_token_merges([" ".join(pair) for pair in data["model"]["merges"]])
@@ -84,9 +87,9 @@ def write_gguf(file: Path, model: Any, tokenizer: Path, kind: str, template: str
 def made(tmp_path: Path, tiny: SimpleNamespace) -> SimpleNamespace:
     model = plain_model(tmp_path / "plain", tiny)
 
-    def write(name: str, kind: str = "Q8_0", template: str | None = tiny.CHAT) -> Path:
+    def write(name: str, kind: str = "Q8_0", template: str | None = tiny.CHAT, split: str = "") -> Path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        return write_gguf(tmp_path / name, model, tmp_path / "plain", kind, template)
+        return write_gguf(tmp_path / name, model, tmp_path / "plain", kind, template, split)
 
     return SimpleNamespace(model=model, plain=tmp_path / "plain", write=write)
 
@@ -126,6 +129,28 @@ class TestRead:
             found.append([float(one) for one in model.forward(tiny.batch(rows, tiny.PAD))["reward"][:, 0]])
         assert found[0] == pytest.approx(found[1], abs=1e-3)
         assert len(set(found[0])) > 3
+
+    @pytest.mark.parametrize(
+        ("split", "pieces"),
+        [
+            ("", ["a", "\n", "\n", "12", " b"]),
+            ("gpt-2", ["a", "\n", "\n", "12", " b"]),
+            ("smollm", ["a", "\n\n", "1", "2", " b"]),
+            ("starcoder", ["a", "\n\n", "1", "2", " b"]),
+            ("llama-bpe", ["a", "\n\n", "12", " b"]),
+            ("no-such", ["a", "\n", "\n", "12", " b"]),
+        ],
+    )
+    def test_text_is_split_as_the_file_says(self, made: SimpleNamespace, split: str, pieces: list[str]) -> None:
+        """By llama.cpp's names; digits apart make an end of what stands before them, so that line breaks are one."""
+        notes: list[str] = []
+        model = opened(made.write("tiny.gguf", "F32", split=split), note=notes.append)
+        splitter = tokenizer_of(model).backend_tokenizer.pre_tokenizer
+        text = "a\n\n12 b"
+        assert [text[start:end] for _, (start, end) in splitter.pre_tokenize_str(text)] == pieces
+        assert [("'no-such', which is unknown here" in line) for line in notes if "splits text" in line] == (
+            [True] if split == "no-such" else []
+        )
 
     def test_a_folder_with_one(self, made: SimpleNamespace) -> None:
         file = made.write("folder/tiny.gguf")
