@@ -95,11 +95,8 @@ def main() -> int:
 def engines(given: argparse.Namespace) -> Iterator[tuple[str, Judging]]:
     """Each engine's name and what it judged, one after the other."""
     gguf = str(given.models / "smollm2.gguf")
-    yield (
-        IN_PROCESS,
-        judge(given, gguf, OpenOptions(adapter="judge", device="cpu", model_args={"min_option_mass": "0"})),
-    )
-    asked = {"protocol": "option", "min_option_mass": "0"}
+    asked = {"protocol": "option", "min_option_mass": "0", "max_tokens": str(given.max_tokens)}
+    yield IN_PROCESS, judge(given, gguf, OpenOptions(adapter="judge", device="cpu", model_args=asked))
     if given.vllm is not None:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         options = OpenOptions(device="cpu", dtype="float32", vllm_bin=given.vllm, model_args=asked, note=print)
@@ -218,6 +215,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--task", default="llmbar")
     parser.add_argument("--rows", type=int, default=50)
+    parser.add_argument("--max-tokens", type=int, default=8, help="how far into a reply its verdict is looked for")
     parser.add_argument("--vllm", type=Path)
     parser.add_argument("--llama-cpp", type=Path)
     parser.add_argument("--url", action="append", default=[], type=lambda text: tuple(text.split("=", 1)))
