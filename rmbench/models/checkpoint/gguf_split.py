@@ -29,7 +29,8 @@ def split_as_declared(tokenizer: Any, file: Path, note: Callable[[str], None]) -
     """
     from tokenizers import pre_tokenizers
 
-    backend, declared = getattr(tokenizer, "backend_tokenizer", None), read_header(file).pre_tokenizer
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    declared = read_header(file).pre_tokenizer
     if not isinstance(getattr(backend, "pre_tokenizer", None), pre_tokenizers.ByteLevel) or declared in _AS_GPT2:
         return
     if declared in _DIGITS_APART:
