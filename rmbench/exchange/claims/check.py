@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from rmbench.errors import RmbenchError
+from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.exchange.claims.grid import Grid, read_grids
 from rmbench.exchange.claims.names import Columns, Models, Target, plain
 from rmbench.exchange.claims.number import Agreement, Printed, agreement, printed_number
@@ -47,6 +47,10 @@ def check_file(
         found, said = _Table(grid, evidence, named, known).check()
         claims += found
         notes += said
+    for option, unused in (("--heading", named.unused), ("--name", known.unused)):
+        for given in unused.values():
+            words = {cell for grid in grids for row in (*grid.head, *grid.body) for cell in row if cell}
+            raise RmbenchError(f"{option} {given}: {file} has no such cell.{did_you_mean(given, words)}")
     if not claims:
         reasons = "\n".join(notes)
         raise RmbenchError(f"{file}: no table of it is about the records in {results}.\n{reasons}".rstrip())

@@ -71,6 +71,8 @@ class Models:
                 self._by_name.setdefault(plain(spelling), {})[full] = None
             self._spelled |= dict.fromkeys((short, name))
         self._given = {plain(label): self._one_of(model) for label, model in given.items()}
+        self.unused = {plain(label): label for label in given}
+        """Given names that no row had so far."""
 
     def find(self, label: str) -> tuple[str, str]:
         """(the model's name, or `name@revision` where the label gives one, ""), or ("", why not)."""
@@ -82,6 +84,7 @@ class Models:
         text = _MARKS.sub("", label).strip()
         for spelling in dict.fromkeys((label, text, _PARENTHESES.sub("", text))):
             if plain(spelling) in self._given:
+                self.unused.pop(plain(spelling), None)
                 return self._given[plain(spelling)], ""
             found = list(self._by_name.get(plain(spelling), ()))
             if len(found) == 1:
@@ -133,6 +136,8 @@ class Columns:
         self._by_name = titles | self._by_name  # an id is nobody else's title
         self._task = None if task is None else self._task_of(task, "--task")
         self._given = {plain(heading): self._parsed(heading, meaning) for heading, meaning in given.items()}
+        self.unused = {plain(heading): heading for heading in given}
+        """Given headings that no column had so far."""
 
     def find(self, levels: Sequence[str]) -> tuple[tuple[Target, ...] | None, str]:
         """What a column holds, by its headings from the outermost in: a number, or several whose mean it is; nothing,
@@ -141,6 +146,7 @@ class Columns:
         names = list(dict.fromkeys(level for level in levels if level.strip()))
         for heading in (" ".join(names), *reversed(names)):
             if plain(heading) in self._given:
+                self.unused.pop(plain(heading), None)
                 return self._given[plain(heading)], ""
         tasks = [level for level in names if plain(level) in self._by_name]
         rest = [level for level in names if level not in tasks and plain(level) not in _OVERALL]

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.text import is_unicode
 
 __all__ = ["Form", "Released", "form_of", "lists_as_rows"]
 
@@ -106,7 +107,7 @@ def _pair(place: str, index: int, row: Mapping[str, Any]) -> Released:
 def _best_of_four(place: str, index: int, row: Mapping[str, Any]) -> Released:
     """A row of RewardBench 2: the scores of its answers, the right ones first."""
     subset, id_ = _text(row, "subset", place), row["id"]
-    if not isinstance(id_, str | int) or isinstance(id_, bool):
+    if not isinstance(id_, str | int) or isinstance(id_, bool) or not is_unicode(str(id_)):
         raise RmbenchError(f'{place}: "id" must be text, not {id_!r}.')
     return Released("reward-bench-2", f"{subset}/{id_}", row["scores"], model=_model(row, place))
 
@@ -137,7 +138,9 @@ def _judged_pair(place: str, index: int, row: Mapping[str, Any]) -> Released:
     first = answers[0] if isinstance(answers[0], dict) else {}
     names = [each["judge_model"] for each in answers if isinstance(each, dict) and each.get("judge_model")]
     judge, id_ = _text(row, "judge_name", place), _text(row, "pair_id", place)
-    name = str(names[0]) if names else ""
+    name = names[0] if names else ""
+    if not isinstance(name, str) or not is_unicode(name):
+        raise RmbenchError(f'{place}: "judge_model" must be text, not {name!r}.')
     if judge == "reward_model":
         return Released(task, id_, first.get("scores"), model=name)
     decisions = [(each or {}).get("decision") for each in asked]
@@ -146,7 +149,7 @@ def _judged_pair(place: str, index: int, row: Mapping[str, Any]) -> Released:
 
 def _text(row: Mapping[str, Any], key: str, place: str) -> str:
     value = row.get(key)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or not is_unicode(value):
         raise RmbenchError(f'{place}: "{key}" must be text, not {value!r}.')
     return value
 
@@ -156,7 +159,7 @@ def _model(row: Mapping[str, Any], place: str) -> str:
     value = row.get("model") or ""
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = "_".join(map(str, value))
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not is_unicode(value):
         raise RmbenchError(f'{place}: "model" must be text, not {value!r}.')
     return value
 

@@ -107,6 +107,13 @@ def test_unknown_headings_are_said(verify: Verify) -> None:
         verify("model,pairs,Extra\nRM-8B,62.5,33.3\n", headings={"Extra": "rm-bnch"})
 
 
+def test_options_that_mean_nothing_are_errors(verify: Verify) -> None:
+    with pytest.raises(RmbenchError, match=r'--heading Extr: .*t.csv has no such cell. Did you mean "Extra"?'):
+        verify("model,pairs,Extra\nRM-8B,62.5,33.3\n", headings={"Extr": "rm-bench"})
+    with pytest.raises(RmbenchError, match=r"--name Nobody: .*t.csv has no such cell"):
+        verify("model,pairs\nRM-8B,62.5\n", models={"Nobody": "big/RM-8B"})
+
+
 def test_shares_and_percentages_go_by_column(verify: Verify) -> None:
     """0.9 percent and the share .9 look alike: a column is one or the other."""
     checked = verify("model,pairs,rm-bench\nRM-8B,62.5,0.333\nRM-8B-v2,0.75,\n")

@@ -147,6 +147,11 @@ def test_parquet_and_json_lines_are_the_same_forms(tmp_path: Path) -> None:
         ([{**JUDGED, "judgments": "A>B"}], '"judgments" must list an object for each order'),
         ([{"subset": "Math", "id": 1.5, "scores": [1], "results": 1}], '"id" must be text, not 1.5'),
         ([1], "must be an object"),
+        ([{**PAIR, "model": "\ud800"}], '"model" must be text'),
+        ([{**PAIR, "subset": "\ud800"}], '"subset" must be text'),
+        ([{**JUDGED, "pair_id": "\ud800"}], '"pair_id" must be text'),
+        ([{**JUDGED, "judgments": [{"judgment": {"judge_model": "\ud800"}}]}], '"judge_model" must be text'),
+        ([{**JUDGED, "judgments": [{"judgment": {"judge_model": 3}}]}], '"judge_model" must be text, not 3'),
     ],
 )
 def test_a_mistaken_file_is_one_clear_error(data: Any, reason: str, tmp_path: Path) -> None:
