@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rmbench.audit import problems
 from rmbench.errors import RmbenchError
 from rmbench.exchange import submit
 from rmbench.exchange.submission import Submission
+from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.judging.summary import judge_values
 from rmbench.records.derived import counts_of
@@ -65,6 +67,8 @@ def test_a_sound_record_is_copied_to_the_byte(tmp_path: Path) -> None:
         (CHECKED, {"total": 8}, "coverage is 0.5000, less than 0.99: rows are missing", "`rmbench run"),
         (CHECKED, {"name": "/home/me/rm"}, "the model is called /home/me/rm", "org/name"),
         (CHECKED, {"name": "rm"}, "the model is called rm", "org/name"),
+        (CHECKED, {"name": "./rm"}, "the model is called ./rm", "org/name"),
+        (CHECKED, {"flags": ["limited"], "total": 8}, "marked limited: ", "--tasks pairs"),
     ],
 )
 def test_what_is_missing_is_said_with_what_to_do(
@@ -83,6 +87,38 @@ def test_a_judge_has_its_servers_name_and_need_not_be_checked(tmp_path: Path) ->
     submission = submit(tmp_path / "r")
     assert submission.ready
     assert [lack.what for lack in submission.entries[0].lacks] == ["the model was not checked"]
+
+
+def test_scores_from_elsewhere_name_their_source(tmp_path: Path) -> None:
+    """Their model was not here, so it cannot have been checked."""
+    for name, source in (("a/rm", None), ("b/rm", "org/repo@commit: file")):
+        changed = {"model": {"family": "precomputed"}, "run": {"source_of_scores": source}}
+        put_record(tmp_path / "r", margins(3, 4), name=name, changed=changed)
+    put_record(tmp_path / "r", margins(3, 4), name="c/rm", changed={"run": {"source_of_scores": "a table"}})
+    submission = submit(tmp_path / "r")
+    assert submission.ready
+    assert [[lack.what for lack in entry.lacks] for entry in submission.entries] == [
+        ["its scores were computed elsewhere, and the record names no source"],
+        [],
+        [],
+    ]
+
+
+def test_published_figures_have_no_coverage(tmp_path: Path) -> None:
+    results = Path(__file__).resolve().parents[2] / "results"
+    folder = next(iter(sorted(results.glob("*@rewardbench2-table3"))))
+    shutil.copytree(folder, tmp_path / "r" / folder.name)
+    submission = submit(tmp_path / "r", tmp_path / "out")
+    assert submission.ready
+    copied = [path.relative_to(tmp_path / "out" / "results") for path in (tmp_path / "out").rglob("record.json")]
+    assert copied == [path.relative_to(results) for path in folder.rglob("record.json")]
+
+
+def test_an_undefined_headline_is_missing(tmp_path: Path) -> None:
+    spec = MetricSpec("tau", "kendall_b")
+    put_record(tmp_path / "r", [1.0] * 4, spec=spec, ratings=[1.0, 2.0, 3.0, 4.0], changed=CHECKED)
+    (lack,) = submit(tmp_path / "r").entries[0].lacks
+    assert (lack.kind, lack.what) == ("missing", "its headline, tau, has no value")
 
 
 def test_unknown_facts_are_a_note(tmp_path: Path) -> None:
@@ -172,9 +208,15 @@ def test_no_token_is_handed_in(tmp_path: Path) -> None:
     assert TOKEN.encode() not in b"".join(path.read_bytes() for path in copy.iterdir())
     assert read(copy).failed[0].why == "the server refused ***"
     assert problems(copy) == []
+    typed = put_record(tmp_path / "t", margins(3, 4), changed={**CHECKED, "run": {"platform": f"Linux {TOKEN}"}})
+    copied = submit(tmp_path / "t", tmp_path / "typed").entries[0]
+    assert [lack.what for lack in copied.lacks] == ["an access token is in the record"]
+    assert read(copied.written).run.platform == "Linux ***"
+    assert TOKEN in read(typed).run.platform
     spoken = judge(tmp_path / "s", f"The key is {TOKEN}.")
     kept = submit(tmp_path / "s", tmp_path / "kept", with_rationale=True)
     assert read_rows(kept.entries[0].written)[0].judgment.rationale == ("The key is ***.",) * 2
+    assert [lack.what for lack in kept.entries[0].lacks] == ["an access token is in the record"]
     assert read_rows(spoken)[0].judgment.rationale == (f"The key is {TOKEN}.",) * 2  # the user's own is not touched
 
 

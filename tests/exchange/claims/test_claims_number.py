@@ -77,6 +77,24 @@ def test_agreement(printed: str, value: float, expected: str) -> None:
     assert agreement(Decimal(printed), value, percent=False) == expected
 
 
+@pytest.mark.parametrize(
+    ("printed", "value", "expected"),
+    [
+        ("62.5", 0.625, "right"),
+        ("28", 0.285, "right"),
+        ("29", 0.285, "right"),  # half up of the decimal; the binary number is below it
+        ("30", 0.285, "different"),
+        ("72.7", 0.72772, "rounded"),
+        ("72.5", 0.72446, "rounded"),
+        ("0.5", 0.5, "different"),
+        ("50." + "0" * 150, 0.5, "right"),
+        ("50." + "0" * 150 + "1", 0.5, "different"),
+    ],
+)
+def test_agreement_of_percentages(printed: str, value: float, expected: str) -> None:
+    assert agreement(Decimal(printed), value, percent=True) == expected
+
+
 @given(st.integers(0, 2000), st.integers(1, 2000), st.integers(0, 6), st.booleans())
 def test_what_python_prints_of_a_share_is_right(right: int, n: int, places: int, percent: bool) -> None:
     """By f-strings of floats and by exact fractions; the next number of these digits is never right."""
