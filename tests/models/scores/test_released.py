@@ -83,7 +83,8 @@ def test_ids_of_reward_bench_2_are_repaired(tmp_path: Path) -> None:
     """allenai/reward-bench, issue 273: the first ten Factuality rows of 179 files are called 30 to 39."""
     shifted = [*map(str, range(30, 40)), *map(str, range(10, 45))]
     rows = [*bests(["tied:0"], "Ties"), *bests(shifted)]
-    model = saved(tmp_path / "urm.json", lists(rows))
+    model = saved(tmp_path / "urm.json", lists(rows, model="org/urm"))
+    assert model.facts.name == "org/urm"
     assert {id_ for _, id_ in model.rows} == {"Ties/tied:0", *(f"Factuality/{k}" for k in range(45))}
     assert [model.rows["reward-bench-2", f"Factuality/{k}"].scores for k in (0, 9, 30)] == [
         [float(k), 0, 0, 0] for k in (0, 9, 30)
@@ -145,6 +146,7 @@ def test_parquet_and_json_lines_are_the_same_forms(tmp_path: Path) -> None:
         ([{**PAIR, "model": {}}, {**PAIR, "model": {"a": 1}}], '"model" must be text'),
         ([{**JUDGED, "response_model": "gpt-4o-2024-05-12"}], 'Did you mean "gpt-4o-2024-05-13"?'),
         ([{**JUDGED, "judgments": "A>B"}], '"judgments" must list an object for each order'),
+        ([{**JUDGED, "judgments": [None, "A>B"]}], '"judgments" must list an object for each order'),
         ([{"subset": "Math", "id": 1.5, "scores": [1], "results": 1}], '"id" must be text, not 1.5'),
         ([1], "must be an object"),
         ([{**PAIR, "model": "\ud800"}], '"model" must be text'),
