@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +35,7 @@ _LONGEST = 10_000
 
 def echo_json(data: Any) -> None:
     """One JSON document on stdout; NaN is refused, because it is not JSON."""
-    click.echo(json_text(data))
+    click.echo(_encodable(json_text(data)))
 
 
 def echo(text: str = "") -> None:
@@ -43,7 +46,25 @@ def echo(text: str = "") -> None:
 def echo_block(text: str) -> None:
     """The text of a file or a report on stdout, with its own lines."""
     lines = printable_block(text.removesuffix("\n")).split("\n")
-    click.echo(guarded("\n".join(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines)))
+    text = guarded("\n".join(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines))
+    click.echo(_encodable(text))
+
+
+def _encodable(text: str) -> str:
+    r"""What stdout cannot write, as on a Windows console of one code page, as JSON's escapes: `\u6a21`."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    if codecs.lookup(encoding).name in ("ascii", "utf-8"):  # click writes UTF-8 where ASCII is declared
+        return text
+    return "".join(char if _has(encoding, char) else json.dumps(char)[1:-1] for char in text)
+
+
+@cache
+def _has(encoding: str, char: str) -> bool:
+    try:
+        char.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def echo_error(message: str) -> None:
@@ -73,7 +94,7 @@ def print_rich(renderable: RenderableType, *, soft_wrap: bool = False) -> None:
         console = Console(highlight=False, width=max(console.width, 80))
     with console.capture() as captured:
         console.print(renderable, crop=False, soft_wrap=soft_wrap)
-    click.echo(guarded(captured.get()), nl=False, color=True)
+    click.echo(_encodable(guarded(captured.get())), nl=False, color=True)
 
 
 def error_console() -> Console:

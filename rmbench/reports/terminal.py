@@ -38,6 +38,8 @@ __all__ = ["ReportView", "SummaryView"]
 _GROUPS = 20
 _BAR = 20
 _HEIGHTS = "▁▂▃▄▅▆▇█"
+_PLAIN = str.maketrans(dict(zip("▁▂▃▄▅▆▇█·", "_-:=+*%#.", strict=True)))
+"""The same where a terminal has no such characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +67,30 @@ class ReportView:
             if name not in report.missing:
                 yield line("")
                 yield line(NAMES[name], "bold")
-                yield from _part(report, name, width)
+                yield from _part(report, name, options)
         if report.missing:
             yield line("")
             yield line(ABSENT, "bold")
             yield from (wrapped(f"{parts}: {why}", width) for parts, why in absent_lines(report))
 
 
-def _part(report: Report, name: str, width: int) -> Iterator[RenderableType]:
+def _part(report: Report, name: str, options: ConsoleOptions) -> Iterator[RenderableType]:
     if name == "ties" and report.ties is not None:
         yield _table(tie_rows(report.ties))
     elif name == "calibration" and report.calibration is not None:
         yield _table(calibration_rows(report.calibration))
         yield line(reliability_note(report.calibration))
-        yield from _reliability(report.calibration)
+        yield from _reliability(report.calibration, plain=options.ascii_only)
     elif name == "margins" and report.margins is not None:
         yield from map(line, margin_lines(report.margins))
-        yield from _histogram(report.margins)
+        yield from _histogram(report.margins, plain=options.ascii_only)
     elif name == "length" and report.length is not None:
         yield _table(length_rows(report.length))
         yield line(length_note(report.length))
     elif name == "position" and report.position is not None:
         yield _table(position_rows(report.position))
     elif name == "disagreements" and report.disagreements is not None:
-        yield _disagreements(report.disagreements, width, several=has_several_pairs(report))
+        yield _disagreements(report.disagreements, options.max_width, several=has_several_pairs(report))
 
 
 def _groups(report: Report, width: int) -> Table:
@@ -107,19 +109,24 @@ def _table(rows: Sequence[tuple[str, Estimate]]) -> Table:
     return text_table([("", "left"), ("value", "right"), ("95%", "left"), ("pairs", "right")], cells, gap=2)
 
 
-def _reliability(part: Calibration) -> Iterator[RenderableType]:
+def _reliability(part: Calibration, *, plain: bool) -> Iterator[RenderableType]:
     rows = [
         (
             figure(one.confidence, 2),
             figure(one.accuracy.value, 2),
             limits(one.accuracy, 2),
             f"{one.pairs:,.0f}",
-            _bar(one.accuracy.value or 0.0, one.confidence),
+            _drawn(_bar(one.accuracy.value or 0.0, one.confidence), plain=plain),
         )
         for one in part.bins
     ]
     columns: list[tuple[str, ColumnLayout]] = [("confidence", "right"), ("accuracy", "right"), ("95%", "left")]
     yield text_table([*columns, ("pairs", "right"), ("accuracy; | is the confidence", "left")], rows, gap=2)
+
+
+def _drawn(text: str, *, plain: bool) -> str:
+    """What is drawn, in ASCII where a terminal has no more."""
+    return text.translate(_PLAIN) if plain else text
 
 
 def _bar(accuracy: float, confidence: float) -> str:
@@ -128,11 +135,11 @@ def _bar(accuracy: float, confidence: float) -> str:
     return "".join("|" if k == mark else "█" if k < filled else "·" for k in range(_BAR))
 
 
-def _histogram(part: Margins) -> Iterator[RenderableType]:
+def _histogram(part: Margins, *, plain: bool) -> Iterator[RenderableType]:
     if not part.bins:
         return
     most, half = max(one.pairs for one in part.bins), len(part.bins) // 2
-    drawn = "".join(_height(one.pairs, most) for one in part.bins)
+    drawn = _drawn("".join(_height(one.pairs, most) for one in part.bins), plain=plain)
     yield line(f"{number(part.bins[0].low)} {drawn[:half]}|{drawn[half:]} {number(part.bins[-1].high)}")
     yield line("wrong pairs left of 0, right pairs right of it; the ends hold what is beyond")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,21 @@ def test_a_changed_record_is_refused(results: Path, capsys: pytest.CaptureFixtur
     (folder / "record.json").write_text(json.dumps(data), "utf-8")
     assert exit_code("report", str(folder)) == 2
     assert '"results" was changed after the record was written' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("words", [["report"], ["report", "--json"], ["show"]])
+def test_names_that_a_terminal_cannot_write(words: list[str], encoding: str, tmp_path: Path) -> None:
+    """As where a Windows console of one code page is redirected: what it lacks is escaped, and JSON stays JSON."""
+    name = "模型/😀-é"
+    folder = put_record(tmp_path, margins(9, 12), changed={"task": {"title": name}})
+    command = [sys.executable, "-m", "rmbench", words[0], str(folder), *words[1:]]
+    done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
+    if "--json" in words:
+        assert json.loads(out)["title"] == name
+    else:
+        assert (name if encoding != "cp1252" else r"\u6a21\u578b/\ud83d\ude00-é") in out
+    if words == ["report"]:
+        assert ("█" in out) == (encoding == "utf-8")
