@@ -29,7 +29,7 @@ from rmbench.records.derived import counts_of, flag_partial
 from rmbench.records.digest import sha256_file
 from rmbench.records.headline import specs
 from rmbench.records.record import Record, ValueRecord
-from rmbench.records.store import RECORD_NAME, read, read_table_of
+from rmbench.records.store import RECORD_NAME, read, read_table_of, table_of
 from rmbench.types import Judged, Value
 
 __all__ = ["forget", "problems"]
@@ -54,10 +54,11 @@ def problems(folder: Path) -> list[str]:
         record = read(folder)
         if record.kind == "published":
             return []
-        table = read_table_of(folder, record)
         mark = _mark(folder if folder.is_dir() else folder.parent)
         if mark is not None and mark.exists():
+            table_of(folder, record)  # which the record's bytes do not vouch for
             return []
+        table = read_table_of(folder, record)
         rows = [row for row, _ in table]
         found = [*_facts(record, rows), *_credits(record, table), *_flags(record), *_values(record, rows)]
     except RmbenchError as error:

@@ -238,12 +238,13 @@ def put_record(
     total: int | None = None,
     flags: Sequence[str] = (),
     ratings: Sequence[float] | None = None,
+    groups: Sequence[Mapping[str, str]] | None = None,
     changed: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """A record of a task of pairs, the first of which people prefer; a row is right where its margin is above 0.
 
-    `ratings` makes each row one rated item instead, with the margin as the model's score. `changed` sets fields of the
-    record's parts: {"data": {"digest": "..."}}; the part "" is the record itself.
+    `ratings` makes each row one rated item instead, with the margin as the model's score; `groups` are the rows'.
+    `changed` sets fields of the record's parts: {"data": {"digest": "..."}}; the part "" is the record itself.
     """
     n = len(margins)
     rows = []
@@ -253,6 +254,8 @@ def put_record(
             gold = {"edges": (), "ratings": ((ratings[k],),), "dimensions": ("overall",)}
         rewards = (margin, 0.0) if ratings is None else (margin,)
         more: dict[str, Any] = {"cluster": clusters[k] if clusters else "", "status": "ok"}
+        if groups is not None:
+            more["groups"] = groups[k]
         if k in failed:
             more |= {"status": "failed", "error": "NaN"}
         rows.append(make_row(f"r{k}", None if k in failed else rewards, size=len(rewards), **gold, **more))

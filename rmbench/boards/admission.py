@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rmbench.audit import problems
 from rmbench.boards.declaration import GUARDED, Board
+from rmbench.boards.library import Library
 from rmbench.errors import RmbenchError
 from rmbench.records.headline import overall, spec_of
 from rmbench.records.record import Record, ValueRecord
-from rmbench.records.store import read
 
 __all__ = ["Admitted", "Refusal", "admit", "grouped", "printed_on"]
 
@@ -57,10 +56,10 @@ Rejected = tuple[Admitted, str]
 """A record and why it is refused."""
 
 
-def admit(board: Board, folders: Iterable[Path], allowed: frozenset[str]) -> tuple[list[Admitted], list[Refusal]]:
-    """Sort the records of `folders` into admitted and refused ones. Records of tasks that are not on the board are in
+def admit(board: Board, library: Library, allowed: frozenset[str]) -> tuple[list[Admitted], list[Refusal]]:
+    """Sort the records of a library into admitted and refused ones. Records of tasks that are not on the board are in
     neither, and neither are published ones, which `rmbench.boards.published` lists."""
-    admitted, refused = _readable(board, folders)
+    admitted, refused = _readable(board, library)
     steps: list[Callable[[list[Admitted]], list[Rejected]]] = [
         lambda records: [(record, why) for record in records if (why := _flaw(record, board, allowed))],
         _other_versions,
@@ -75,14 +74,10 @@ def admit(board: Board, folders: Iterable[Path], allowed: frozenset[str]) -> tup
     return admitted, sorted(refused, key=lambda refusal: (refusal.model, refusal.task, refusal.why))
 
 
-def printed_on(board: Board, folders: Iterable[Path]) -> list[Admitted]:
-    """The published records on the board's tasks, of the newest version where the entry names none."""
+def printed_on(board: Board, library: Library) -> list[Admitted]:
+    """The published records on the board's tasks. Admission reports the unreadable ones."""
     found: list[Admitted] = []
-    for folder in sorted(folders):
-        try:
-            record = read(folder)
-        except RmbenchError:  # `admit` refuses it by name
-            continue
+    for folder, record in library.readable():
         entry = board.entry_for(record.task.id, record.task.version)
         if record.kind == "published" and entry is not None:
             found.append(Admitted(folder, record, entry))
@@ -93,22 +88,22 @@ def _refusal(one: Admitted, why: str) -> Refusal:
     return Refusal("@".join(one.model), f"{one.task[0]}@{one.task[1]}", why)
 
 
-def _readable(board: Board, folders: Iterable[Path]) -> tuple[list[Admitted], list[Refusal]]:
+def _readable(board: Board, library: Library) -> tuple[list[Admitted], list[Refusal]]:
     readable: list[Admitted] = []
     refused: list[Refusal] = []
-    for folder in sorted(folders):
-        try:
-            record = read(folder)
-            entry = board.entry_for(record.task.id, record.task.version)
-            wrong = problems(folder) if entry is not None else []
-        except RmbenchError as error:
-            refused.append(Refusal(folder.parent.name, folder.name, f"it cannot be read: {error}"))
-            continue
-        if entry is None or record.kind == "published":
-            continue
-        one = Admitted(folder, record, entry)
-        if wrong:
-            refused.append(_refusal(one, "its numbers do not follow from its rows: " + "; ".join(wrong[:_SHOWN])))
+    for folder, why in library.unreadable():
+        refused.append(Refusal(folder.parent.name, folder.name, f"it cannot be read: {why}"))
+    entered = [
+        Admitted(folder, record, entry)
+        for folder, record in library.readable()
+        if record.kind != "published"
+        if (entry := board.entry_for(record.task.id, record.task.version)) is not None
+    ]
+    wrong = library.problems([one.folder for one in entered])
+    for one in entered:
+        if wrong[one.folder]:
+            said = "; ".join(wrong[one.folder][:_SHOWN])
+            refused.append(_refusal(one, f"its numbers do not follow from its rows: {said}"))
         else:
             readable.append(one)
     return readable, refused

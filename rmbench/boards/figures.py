@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from rmbench.text import figure, letters_of
 
-__all__ = ["interval", "marks", "parameters", "rank_range"]
+__all__ = ["interval", "marks", "p_value", "parameters", "rank_range", "signed"]
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -40,6 +40,25 @@ def parameters(count: int | None) -> str:
         if count >= size:
             return f"{count / size:.3g}{letter}"
     return str(count)
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign.
+
+    >>> signed(0.0124), signed(-0.2), signed(0.0)
+    ('+.012', '-.200', '.000')
+    """
+    text = figure(value)
+    return f"+{text}" if value is not None and value > 0 and text.strip("0.") else text
+
+
+def p_value(p: float | None) -> str:
+    """A p value to two digits, never 0.
+
+    >>> p_value(0.0312), p_value(0.000004), p_value(1.0), p_value(None)
+    ('.031', '<.001', '1.000', '-')
+    """
+    return "<.001" if p is not None and p < 0.001 else figure(p)
 
 
 def marks(cells: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], Mapping[str, str]]:

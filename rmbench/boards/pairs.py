@@ -21,13 +21,24 @@ from rmbench.records.headline import headline_spec
 from rmbench.records.store import read, read_credits, read_rows
 from rmbench.types import Judged
 
-__all__ = ["LARGEST", "Pair", "compared", "corrected_for_all"]
+__all__ = ["LARGEST", "OnTask", "Pair", "compared", "corrected_for_all"]
 
 LARGEST = 200
 """Models that are compared pair by pair."""
 _LARGEST_SLOW = 40
 """... where a task's rows cluster or its metric is no mean of rows, so that a pair takes a tenth of a second."""
 _Z = float(stats.norm.ppf(0.975))
+
+
+@dataclass(frozen=True, slots=True)
+class OnTask:
+    """Two models on one task: how much better the second is, its limits, the p value where there is one, and n."""
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +58,8 @@ class Pair:
     """Rows that both judged, of all tasks."""
     corrected: float = 1.0
     """The p value by Holm over all pairs of the board."""
-
-
-@dataclass(frozen=True, slots=True)
-class _OfTask:
-    """Two models on one task: how much better the second is, its limits, the p value where there is one, and n."""
-
-    difference: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    n: int
+    tasks: tuple[OnTask, ...] = ()
+    """Of several tasks each by itself, in the order of their columns; empty where the board has one."""
 
 
 def compared(
@@ -95,7 +97,7 @@ def corrected_for_all(pairs: Sequence[Pair]) -> list[Pair]:
     return [replace(pair, corrected=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True)]
 
 
-def _of_task(places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int, int]], seed: int) -> list[_OfTask]:
+def _of_task(places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int, int]], seed: int) -> list[OnTask]:
     credited = _credited(places, spec)
     if credited is not None and credited.plain:
         return list(_plain(credited.matrix, pairs))
@@ -149,7 +151,7 @@ def _rows(place: Path) -> list[Judged]:
     return voted(read_rows(place), read(place).model.settings)
 
 
-def _plain(right: Floats, pairs: Sequence[tuple[int, int]]) -> Iterator[_OfTask]:
+def _plain(right: Floats, pairs: Sequence[tuple[int, int]]) -> Iterator[OnTask]:
     """McNemar's mid-p and Tango's limits of every pair from one product of matrices."""
     n = right.shape[1]
     only = right @ (1 - right).T  # [i, j] rows where i is right and j is wrong
@@ -160,25 +162,26 @@ def _plain(right: Floats, pairs: Sequence[tuple[int, int]]) -> Iterator[_OfTask]
     p = np.where(all_ == 0, 1.0, np.minimum(1.0, tail))
     for lost, won, value in zip(b, c, p, strict=True):
         low, high = tango_limits(float(lost), float(won), n)
-        yield _OfTask(float(won - lost) / n, low, high, float(value), n)
+        yield OnTask(float(won - lost) / n, low, high, float(value), n)
 
 
-def _from(one: Comparison) -> _OfTask:
+def _from(one: Comparison) -> OnTask:
     low, high = one.gain or (None, None)
     sign = -1 if one.better == "lower" else 1
     difference = None if one.difference is None else sign * one.difference
-    return _OfTask(difference, low, high, one.p_midp, one.n)
+    return OnTask(difference, low, high, one.p_midp, one.n)
 
 
-def _pair(i: int, j: int, tasks: Sequence[_OfTask], weights: Sequence[float]) -> Pair:
+def _pair(i: int, j: int, tasks: Sequence[OnTask], weights: Sequence[float]) -> Pair:
     n = sum(task.n for task in tasks)
+    several = tuple(tasks) if len(tasks) > 1 else ()
     known = [
         (task.difference, task.low, task.high)
         for task in tasks
         if task.difference is not None and task.low is not None and task.high is not None
     ]
     if len(known) < len(tasks):
-        return Pair(i, j, 0.0, 1.0, n=n)
+        return Pair(i, j, 0.0, 1.0, n=n, tasks=several)
     difference, low, high = (
         sum(weight * limits[k] for limits, weight in zip(known, weights, strict=True)) for k in range(3)
     )
@@ -186,4 +189,4 @@ def _pair(i: int, j: int, tasks: Sequence[_OfTask], weights: Sequence[float]) ->
         return Pair(i, j, difference, tasks[0].p, low, high, n)
     error = (high - low) / (2 * _Z)
     p = 2 * float(stats.norm.sf(abs(difference) / error)) if error > 0 else 1.0
-    return Pair(i, j, difference, p, low, high, n)
+    return Pair(i, j, difference, p, low, high, n, tasks=several)

@@ -7,14 +7,12 @@ sources print two figures, both are listed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rmbench.boards.declaration import Board
-from rmbench.errors import RmbenchError
+from rmbench.boards.library import Library
 from rmbench.records.record import Record
-from rmbench.records.store import read
 
 __all__ = ["Published", "PublishedCell", "PublishedRow", "published"]
 
@@ -52,14 +50,13 @@ class Published:
     """(short name, where the figures were printed), by name."""
 
 
-def published(board: Board, folders: Iterable[Path]) -> Published:
-    """The published records among `folders` on the board's tasks. Admission reports the unreadable ones."""
+def published(board: Board, library: Library) -> Published:
+    """The published records on the board's tasks. Admission reports the unreadable ones."""
     models: dict[str, dict[tuple[str, int], list[PublishedCell]]] = {}
     order: dict[tuple[str, int], int] = {}
     sources: dict[str, str] = {}
-    for folder in sorted(folders):
-        record = _published(folder)
-        if record is None:
+    for folder, record in library.readable():
+        if record.kind != "published":
             continue
         entry = board.entry_for(record.task.id, record.task.version)
         cell = _cell(record, folder)
@@ -76,14 +73,6 @@ def published(board: Board, folders: Iterable[Path]) -> Published:
     ]
     ordered = sorted(rows, key=lambda row: (row.name.casefold(), row.name))
     return Published(tasks, tuple(ordered), tuple(sorted(sources.items())))
-
-
-def _published(folder: Path) -> Record | None:
-    try:
-        record = read(folder)
-    except RmbenchError:  # admission refuses it by name
-        return None
-    return record if record.kind == "published" else None
 
 
 def _cell(record: Record, folder: Path) -> PublishedCell | None:

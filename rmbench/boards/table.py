@@ -10,13 +10,13 @@ from pathlib import Path
 from rmbench.boards.admission import Admitted, Refusal, admit, printed_on
 from rmbench.boards.columns import Column, columns_of
 from rmbench.boards.declaration import Board
+from rmbench.boards.library import Library
 from rmbench.boards.pairs import LARGEST, Pair, compared
 from rmbench.boards.published import Published, published
 from rmbench.boards.ranks import RULE, ranges_of
 from rmbench.boards.rows import Cell, Kind, Row, rows_of, with_win_shares
 from rmbench.errors import RmbenchError
 from rmbench.records.headline import spec_of
-from rmbench.records.store import find
 
 __all__ = ["BoardTable", "Cell", "Column", "Kind", "Row", "tabulate"]
 
@@ -62,19 +62,21 @@ class BoardTable:
         return tuple(column for k, column in enumerate(self.columns) if all(row.cells[k] is None for row in rows))
 
 
-def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTable:
+def tabulate(board: Board, root: Path, *, allow: Iterable[str] = (), library: Library | None = None) -> BoardTable:
     """The board's table from every record under `root`; `allow` adds to the flags that the board admits.
+
+    `library` holds the records of `root`, read already, where several boards are made of them.
 
     Raises:
         RmbenchError: `root` holds no record at all.
     """
-    folders = find(root) if root.is_dir() else []
-    if not folders:
+    library = library or Library(root)
+    if not library.folders:
         raise RmbenchError(
             f"{root} holds no record.json; `rmbench run --model MODEL --tasks SEL --out {root}` creates them."
         )
-    admitted, refused = admit(board, folders, frozenset(allow) | frozenset(board.allow))
-    printed = printed_on(board, folders)
+    admitted, refused = admit(board, library, frozenset(allow) | frozenset(board.allow))
+    printed = printed_on(board, library)
     columns = columns_of(board, admitted, printed)
     made = rows_of(board, columns, admitted, printed)
     lower = _lower_is_better(board, columns)
@@ -96,7 +98,7 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = ()) -> BoardTab
         refused=tuple(refused),
         date=max((one.record.run.finished for one in admitted), default=""),
         rank_rule=RULE if ranks else "",
-        published=published(board, folders),
+        published=published(board, library),
         printed=others,
         pairs=tuple(pairs),
         note=_note(board, columns, (*rows, *others)),

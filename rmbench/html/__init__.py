@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any, Protocol
 
 from jinja2 import Environment, StrictUndefined
@@ -14,7 +15,7 @@ from markupsafe import Markup
 
 from rmbench.text import figure, printable
 
-__all__ = ["WIDTH", "Scale", "bar", "environment", "scale_of"]
+__all__ = ["WIDTH", "Scale", "bar", "environment", "fitted_scale", "scale_of"]
 
 WIDTH = 96
 _EDGE = 3.0
@@ -76,6 +77,20 @@ def scale_of(values: Iterable[Drawn | None]) -> Scale:
     if least < -1 or most > 1:
         return Scale(least, most if most > least else least + 1)
     return Scale(-1.0, 1.0) if least < 0 or any(each.chance == 0 for each in known) else Scale(0.0, 1.0)
+
+
+def fitted_scale(values: Iterable[Drawn | None]) -> Scale:
+    """The tenths that hold everything that is drawn, the levels of chance too: narrow intervals stay apart.
+
+    Values in a model's own units have the scale of `scale_of`.
+    """
+    known = [each for each in values if each is not None and each.low is not None and each.high is not None]
+    whole = scale_of(known)
+    numbers = [x for each in known for x in (each.value, each.low, each.high, each.chance) if x is not None]
+    if not numbers or whole.low < -1 or whole.high > 1:
+        return whole
+    low, high = floor(min(numbers) * 10) / 10, ceil(max(numbers) * 10) / 10
+    return Scale(low, high) if low < high else whole
 
 
 def bar(

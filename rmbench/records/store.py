@@ -34,6 +34,7 @@ __all__ = [
     "read_table_of",
     "replace_file",
     "rewrite",
+    "table_of",
     "verify",
     "write",
     "write_published",
@@ -140,12 +141,12 @@ def read_rows(folder: Path | str) -> list[Judged]:
 def read_credits(folder: Path | str) -> dict[str, float | None]:
     """Example id -> credit by the task's rule; None where the headline is no mean of rows. Of the table only these two
     columns are read, and no row is looked at further. Raises as in `read_rows`."""
-    return read_credits_from(_table_path(folder, read(folder)))
+    return read_credits_from(table_of(folder, read(folder)))
 
 
 def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, float | None]]:
     """The rows of a record that was read, with their credits; raises as `read_rows`."""
-    table = _table_path(folder, record)
+    table = table_of(folder, record)
     rows = read_table(table)
     if record.judgments is not None and len(rows) != record.judgments.rows:
         raise RmbenchError(
@@ -154,8 +155,8 @@ def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, floa
     return rows
 
 
-def _table_path(folder: Path | str, record: Record) -> Path:
-    """The table of a record that was read, which has the digest that the record says."""
+def table_of(folder: Path | str, record: Record) -> Path:
+    """The file of a record's rows, which has the digest that the record says; raises as `read_rows`."""
     path = _record_path(folder)
     if record.judgments is None:
         raise RmbenchError(f"{path}: it holds published figures only, and no rows.")
