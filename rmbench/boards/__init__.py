@@ -1,4 +1,4 @@
-"""Rankings of records: `boards()` lists the declared boards, `show` prints one, `build` writes it as a page."""
+"""Rankings of records: `boards()` lists the declared boards, `show` prints one, `build` writes them as a site."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rmbench.boards.declaration import Board
+    from rmbench.boards.library import Library
     from rmbench.boards.table import BoardTable
     from rmbench.boards.terminal import BoardView
 
@@ -39,19 +40,32 @@ def tabulate(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = (
     Raises:
         RmbenchError: no such board, unknown flag, no folder, or no record in it.
     """
+    (table,), _ = _tables([board_id], Path(root), allow)
+    return table
+
+
+def _tables(board_ids: Sequence[str | Path], root: Path, allow: Sequence[str]) -> tuple[list[BoardTable], Library]:
+    """The boards' tables, and the records, which are read once for all of them."""
     from rmbench.boards.declaration import check_flags
+    from rmbench.boards.library import Library
     from rmbench.boards.table import tabulate as fill_table
+
+    found = [_declared(board_id) for board_id in board_ids]
+    flags, library = check_flags(tuple(allow)), Library(root)
+    return [fill_table(board, root, allow=flags, library=library) for board in found], library
+
+
+def _declared(board_id: str | Path) -> Board:
+    """A board by its id, or by the path of its TOML."""
     from rmbench.errors import RmbenchError, did_you_mean
 
     if isinstance(board_id, Path) or board_id.endswith(".toml"):
-        board = load_board(Path(board_id))
-    else:
-        declared = boards()
-        if board_id not in declared:
-            near = did_you_mean(board_id, declared)
-            raise RmbenchError(f'There is no board "{board_id}". Known: {", ".join(declared)}.{near}')
-        board = declared[board_id]
-    return fill_table(board, Path(root), allow=check_flags(tuple(allow)))
+        return load_board(Path(board_id))
+    declared = boards()
+    if board_id not in declared:
+        near = did_you_mean(board_id, declared)
+        raise RmbenchError(f'There is no board "{board_id}". Known: {", ".join(declared)}.{near}')
+    return declared[board_id]
 
 
 def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = ()) -> BoardView:
@@ -61,11 +75,34 @@ def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = ()) -
     return BoardView(tabulate(board_id, root, allow=allow))
 
 
-def build(board_id: str | Path, root: Path | str, out: Path | str, *, allow: Sequence[str] = ()) -> Path:
-    """Write a board as one self-contained page, `<out>/<board>/index.html`, and copies of the records it links to.
+def build(
+    board_ids: str | Path | Sequence[str | Path] | None,
+    root: Path | str,
+    out: Path | str,
+    *,
+    allow: Sequence[str] = (),
+    reports: bool = False,
+) -> Path:
+    """Write boards as a static site that needs no server: an index, and a page per board, model, task, record and pair
+    of models that stand near each other.
 
-    Returns the page's path; arguments and errors as in `tabulate`.
+    Args:
+        board_ids: ids of declared boards or paths of TOMLs, one or several; None: every declared board.
+        root: folder of records, searched recursively.
+        out: folder of the site; what is in it already stays, unless a page of the site has its name.
+        allow: as in `tabulate`.
+        reports: put each measured record's report (`rmbench.reports`) on its page, which takes seconds for each.
+
+    Returns:
+        The page to open first: the board's where there is one, else the site's index.
+
+    Raises:
+        RmbenchError: as `tabulate`; the folder cannot be written, or the extra `board` is not installed.
     """
-    from rmbench.boards.site.page import write
+    from rmbench.boards.site.build import build_site
 
-    return write(tabulate(board_id, root, allow=allow), Path(out))
+    one = isinstance(board_ids, str | Path)
+    ids = [board_ids] if isinstance(board_ids, str | Path) else list(boards()) if board_ids is None else list(board_ids)
+    tables, library = _tables(ids, Path(root), allow)
+    index = build_site(tables, Path(out), library, reports=reports)
+    return Path(out) / tables[0].board.id / index.name if one else index

@@ -41,14 +41,15 @@ def show_board(board_id: str | None, results: Path, allow: tuple[str, ...]) -> N
 
 
 @board.command("build")
-@click.argument("board_id", metavar="[ID]", required=False)
+@click.argument("board_ids", metavar="[ID]...", nargs=-1)
 @_results
 @_allow
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("site"), show_default=True)
-def build_board(board_id: str | None, results: Path, allow: tuple[str, ...], out: Path) -> None:
-    """Write a board (without ID, every board) as a self-contained HTML page."""
-    from rmbench.boards import boards, build
+@click.option("--reports", is_flag=True, help="Put the report of each record on its page; takes seconds for each.")
+def build_board(board_ids: tuple[str, ...], results: Path, allow: tuple[str, ...], out: Path, reports: bool) -> None:
+    """Write boards (without ID, every board) as a static site: open its index.html, or put the folder on any host."""
+    from rmbench.boards import build
     from rmbench.cli.output import echo
 
-    for name in [board_id] if board_id else list(boards()):
-        echo(str(build(name, results, out, allow=allow)))
+    ids = board_ids[0] if len(board_ids) == 1 else board_ids or None
+    echo(str(build(ids, results, out, allow=allow, reports=reports)))

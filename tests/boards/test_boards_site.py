@@ -1,127 +1,91 @@
-"""The page: escaped, self-contained, the same every time, and readable without script."""
+"""The site: escaped, self-contained, the same every time, and readable without script."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import csv
 import json
 import re
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable
-from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+import pyarrow.parquet as pq
 import pytest
 
 from rmbench.boards import build, tabulate
-from rmbench.boards.site.page import render, safe_link
-from rmbench.boards.table import BoardTable, Cell
-from rmbench.html import Scale, scale_of
+from rmbench.boards.figures import rank_range
+from rmbench.boards.site.board import board_page
+from rmbench.boards.site.datatables import classic, script
+from rmbench.boards.site.entries import Entries
+from rmbench.boards.site.paths import safe_link
+from rmbench.errors import RmbenchError
 from tests._make import margins
+from tests.boards.sites import PAYLOADS, Put, Seen, declared, small_site, told_site
 
-Put = Callable[..., Path]
-PAYLOADS: list[str] = json.loads((Path(__file__).parent / "payloads.json").read_text("utf-8"))
-VOID = {"meta", "link", "input"}
-
-
-class Seen(HTMLParser):
-    """Elements with their attributes, texts, and whether every tag was closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID and not (self.get_starttag_text() or "").endswith("/>"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not (self.get_starttag_text() or "").endswith("/>") or self.open[-1:] == [tag]:
-            assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def shape(self) -> Counter[tuple[str, tuple[str, ...]]]:
-        """How often each element occurs with which attributes; values left out."""
-        return Counter((tag, tuple(sorted(attrs))) for tag, attrs in self.elements)
+pytest.importorskip("itables", reason="need the extra `board`: itables, altair, vl-convert")
+pytest.importorskip("vl_convert", reason="need the extra `board`: itables, altair, vl-convert")
 
 
-def table_of(folder: Path, put: Put, names: list[str], told: Callable[[int], str] = lambda _: "MIT") -> BoardTable:
-    """A board of `names`, every text that a record may hold set to `told(k)`."""
-    for k, name in enumerate(names):
-        changed = {
-            "model": {"license": told(k), "family": told(k), "revision": f"{k:08x}"},
-            "task": {"title": told(0), "paper": told(0), "license": told(0)},
-            "": {},
-        }
-        put(folder / "results", margins(4 + k % 5, 8), name=name, task="a", flags=[told(k)], changed=changed)
-    board = folder / "mine.toml"
-    board.write_text('id = "mine"\ntitle = "Mine"\ntasks = ["a", "b"]\naggregate = "none"\n', "utf-8")
-    return tabulate(board, folder / "results")
+def pages_of(site: Path) -> dict[str, Seen]:
+    return {str(path.relative_to(site)): Seen(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
 
 
-def same_shape(tmp_path: Path, put: Put, policy: bool) -> tuple[str, str]:
-    plain = table_of(tmp_path / "plain", put, [f"org/model-{k:02}" for k in range(50)], lambda k: f"text {k:02}")
-    hostile = table_of(tmp_path / "hostile", put, PAYLOADS, lambda k: PAYLOADS[k])
-    pages = render(plain), render(hostile)
-    return pages if policy else (without_policy(pages[0]), without_policy(pages[1]))
+def shapes(site: Path) -> Counter[tuple[str, frozenset[object]]]:
+    """(kind of page, shape) -> how many pages have it, whatever they are called."""
+    pages = pages_of(site)
+    return Counter((name.partition("/")[0], frozenset(seen.shape.items())) for name, seen in pages.items())
 
 
-def without_policy(page: str) -> str:
-    """The page without its content security policy, so that the escaping is tested alone."""
-    bare, count = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n', "", page)
-    assert count == 1
-    return bare
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory, put_record: Put) -> Path:
+    return told_site(tmp_path_factory.mktemp("hostile"), put_record, lambda k: PAYLOADS[k])
 
 
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path) -> None:
-    for name in ("plain", "hostile"):
-        (tmp_path / name).mkdir()
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, put_record: Put) -> Path:
+    return told_site(tmp_path_factory.mktemp("plain"), put_record, lambda k: f"text {k:02}")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, put_record: Put) -> Path:
+    return small_site(tmp_path_factory.mktemp("small"), put_record)
 
 
 def test_there_are_fifty_payloads() -> None:
     assert len(set(PAYLOADS)) == 50
 
 
-@pytest.mark.parametrize("policy", [True, False])
-def test_no_name_becomes_an_element_or_an_attribute(tmp_path: Path, put_record: Put, policy: bool) -> None:
-    plain, hostile = same_shape(tmp_path, put_record, policy)
-    assert Seen(hostile).shape == Seen(plain).shape
-    assert ("http-equiv" in plain) == policy
+def test_no_text_of_others_becomes_an_element_or_an_attribute(plain: Path, hostile: Path) -> None:
+    assert sum(shapes(plain).values()) > 150
+    assert shapes(hostile) == shapes(plain)
 
 
-def test_names_are_shown_as_they_are(tmp_path: Path, put_record: Put) -> None:
-    _, hostile = same_shape(tmp_path, put_record, policy=True)
-    texts = {text.strip() for text in Seen(hostile).texts}
+def test_texts_are_shown_as_they_are(hostile: Path) -> None:
+    texts = {text.strip() for seen in pages_of(hostile).values() for text in seen.texts}
     for payload in (PAYLOADS[0], PAYLOADS[13], PAYLOADS[23], PAYLOADS[40], PAYLOADS[49]):
         assert payload in texts
-    assert not {"\u202e", "\u200b", "\t"} & set(hostile)
+    for path in hostile.rglob("*.html"):
+        assert not {"\u202e", "\u200b", "\t"} & set(path.read_text("utf-8")), path
 
 
-def test_links_are_ours_or_web_addresses(tmp_path: Path, put_record: Put) -> None:
-    _, hostile = same_shape(tmp_path, put_record, policy=True)
-    links = [str(attrs["href"]) for tag, attrs in Seen(hostile).elements if "href" in attrs]
-    records = [link for link in links if link.startswith("records/")]
-    assert len(records) == 50
-    assert set(links) - set(records) == {"data:,"}
-    for link in records:
-        assert re.fullmatch(r"records/[A-Za-z0-9._@-]+/[A-Za-z0-9._@-]+", link), link
-        assert ".." not in unquote(link).split("/")
+def test_every_link_leads_to_a_file_of_the_site_or_to_the_web(hostile: Path, small: Path) -> None:
+    for site in (hostile, small):
+        for name, seen in pages_of(site).items():
+            ids = {str(attrs["id"]) for _, attrs in seen.elements if "id" in attrs}
+            for tag, attrs in seen.elements:
+                for link in [str(attrs[key]) for key in ("href", "src") if key in attrs]:
+                    parts = urlsplit(link)
+                    if parts.scheme in ("https", "data"):
+                        assert (tag, parts.scheme) in {("a", "https"), ("link", "data")}, (name, link)
+                    elif not parts.path:
+                        assert parts.fragment in ids, (name, link)
+                    else:
+                        target = (site / name).parent.joinpath(unquote(parts.path)).resolve()
+                        assert target.is_relative_to(site.resolve()), (name, link)
+                        assert target.is_file(), (name, link)
 
 
 @pytest.mark.parametrize("payload", [*PAYLOADS, "//example.invalid/x", "ftp://example.invalid", "https://", "http:x"])
@@ -129,149 +93,215 @@ def test_no_payload_is_a_link(payload: str) -> None:
     assert safe_link(payload) is None
 
 
-def test_web_addresses_are_links(tmp_path: Path, put_record: Put) -> None:
-    link = "https://arxiv.org/abs/2410.16184?a=1&b=2"
-    page = Seen(render(table_of(tmp_path, put_record, ["org/m"], lambda _: link)))
-    assert ("a", {"href": link, "rel": "noreferrer"}) in page.elements
-
-
 def test_arxiv_ids_lead_to_their_page() -> None:
     assert safe_link("arXiv:2410.16184") == "https://arxiv.org/abs/2410.16184"
     assert safe_link("arXiv:2410.16184/../x") is None
 
 
-def test_everything_is_in_the_page_and_allowed_by_its_hash(tmp_path: Path, put_record: Put) -> None:
-    page = render(table_of(tmp_path, put_record, ["org/m"]))
-    seen = Seen(page)
-    (policy,) = [attrs["content"] for _, attrs in seen.elements if attrs.get("http-equiv") == "Content-Security-Policy"]
-    rules = dict(rule.strip().split(" ", 1) for rule in str(policy).split(";"))
-    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
-    for tag, rule in (("script", "script-src"), ("style", "style-src")):
-        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-        assert rules[rule] == f"'sha256-{digest}'"
-    assert not [attrs for _, attrs in seen.elements if "src" in attrs or "style" in attrs]
-    assert not [name for _, attrs in seen.elements for name in attrs if name.startswith("on")]
-    assert "url(" not in page
-    assert "@import" not in page
+def test_every_page_has_the_policy_and_keeps_it(hostile: Path) -> None:
+    for name, seen in pages_of(hostile).items():
+        (policy,) = [attrs["content"] for _, attrs in seen.elements if attrs.get("http-equiv")]
+        rules = dict(rule.strip().split(" ", 1) for rule in str(policy).split(";"))
+        assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+        assert rules["script-src"] == rules["style-src"] == "'self'"
+        for tag, attrs in seen.elements:
+            assert "style" not in attrs, (name, tag)
+            assert not [key for key in attrs if key.startswith("on")], (name, tag)
+            assert tag != "style"
+            assert tag != "script" or "src" in attrs or attrs.get("type") == "application/json", name
 
 
-def test_it_is_labelled(tmp_path: Path, put_record: Put) -> None:
-    seen = Seen(render(table_of(tmp_path, put_record, ["org/m"])))
-    tags = [tag for tag, _ in seen.elements]
-    assert ("html", {"lang": "en"}) in seen.elements
-    assert tags.count("title") == tags.count("h1") == tags.count("main") == tags.count("caption") == 1
-    ids = [attrs["id"] for _, attrs in seen.elements if "id" in attrs]
-    assert len(ids) == len(set(ids))
-    for _, attrs in seen.elements:
-        for name in ("aria-labelledby", "for"):
-            assert attrs.get(name) in (None, *ids)
-    inputs = [attrs["id"] for tag, attrs in seen.elements if tag == "input"]
-    assert set(inputs) <= {attrs.get("for") for tag, attrs in seen.elements if tag == "label"}
-    assert all("scope" in attrs for tag, attrs in seen.elements if tag == "th")
+def test_pages_are_labelled(small: Path) -> None:
+    for name, seen in pages_of(small).items():
+        tags = [tag for tag, _ in seen.elements]
+        assert ("html", {"lang": "en"}) in seen.elements
+        assert tags.count("h1") == tags.count("main") == 1, name
+        ids = [attrs["id"] for _, attrs in seen.elements if "id" in attrs]
+        assert len(ids) == len(set(ids)), name
+        for _, attrs in seen.elements:
+            for key in ("aria-labelledby", "for"):
+                assert not attrs.get(key) or set(str(attrs[key]).split()) <= set(ids), name
+        assert all("scope" in attrs for tag, attrs in seen.elements if tag == "th"), name
 
 
-def test_the_table_says_all_without_script(tmp_path: Path, put_record: Put) -> None:
-    for k, right in enumerate((81, 60)):
-        put_record(tmp_path / "results", margins(right, 100), name=f"org/{k}", task="rm-bench")
-    put_record(tmp_path / "results", margins(9, 100), name="org/bad", task="rm-bench", flags=["fake"])
-    text = " ".join(" ".join(Seen(render(tabulate("text", tmp_path / "results"))).texts).split())
-    for said in (".810", "[.72, .87]", "100 rows", "accuracy", "org/bad@0123abcd", "it is marked fake", "14.3%"):
+def test_the_table_says_all_without_script(small: Path) -> None:
+    text = pages_of(small)["mine/index.html"].text
+    for said in (
+        "zeta-8B",
+        "org · 8B · apache-2.0",
+        ".900",
+        "[.83, .94]",
+        "accuracy",
+        "100 rows",
+        "Chance",
+        "baseline",
+    ):
+        assert said in text
+    for said in ("recomputed", "measured", "rmbench run --model org/zeta-8B", "2025-01-01"):
         assert said in text
 
 
-def test_the_same_records_give_the_same_bytes(tmp_path: Path, put_record: Put) -> None:
-    put_record(tmp_path / "results", margins(81, 100), task="rm-bench")
-    first = build("text", tmp_path / "results", tmp_path / "one").read_bytes()
-    shutil.copytree(tmp_path / "results", tmp_path / "elsewhere")
-    assert build("text", tmp_path / "elsewhere", tmp_path / "two").read_bytes() == first
-    assert b"\r" not in first
+def test_places_stand_beside_the_ranks_that_stay_open(small: Path) -> None:
+    seen = pages_of(small)["mine/index.html"]
+    table = tabulate(small.parent / "mine.toml", small.parent / "results")
+    assert [row.place for row in table.rows] == [1, 2, 3, 4, None]
+    ranges = [rank_range(row.rank) for row in table.rows if row.rank]
+    assert len(ranges) == 4
+    for place, range_ in enumerate(ranges, 1):
+        assert f" {place} {range_} " in seen.text
 
 
-def test_every_link_leads_to_its_record(tmp_path: Path, put_record: Put) -> None:
-    folder = put_record(tmp_path / "results", margins(81, 100), name="a/../../b", task="rm-bench")
-    page = build("text", tmp_path / "results", tmp_path / "site")
-    assert page == tmp_path / "site" / "text" / "index.html"
-    links = [str(attrs["href"]) for tag, attrs in Seen(page.read_text("utf-8")).elements if tag == "a"]
-    (link,) = [link for link in links if link.startswith("records/")]
-    copy = (page.parent / unquote(link)).resolve()
-    assert copy.is_relative_to(tmp_path / "site")
-    assert copy.read_bytes() == (folder / "record.json").read_bytes()
+def test_a_model_page_says_where_it_stands_and_what_it_was_compared_with(small: Path) -> None:
+    text = pages_of(small)["models/org__zeta-8B.html"].text
+    for said in ("apache-2.0", "8B (8,000,000,000)", "Mine", "a@1", "b@1", "Against other models", "org/mid-2B"):
+        assert said in text
 
 
-def test_drawings_stay_inside() -> None:
-    def cell(value: float, low: float, chance: float | None) -> Cell:
-        return Cell(value, low, 1.0, "wilson", 9, 1.0, chance, (), Path())
-
-    assert scale_of([cell(0.5, 0.4, 0.5), None]) == Scale(0.0, 1.0)
-    assert scale_of([cell(0.5, 0.4, 0.0)]) == scale_of([cell(0.1, -0.1, None)]) == Scale(-1.0, 1.0)
-    assert [Scale(-1.0, 1.0).x(value) for value in (-9, -1, 0, 1, 9)] == [3.0, 3.0, 48.0, 93.0, 93.0]
-
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="need Chromium, to open the built pages in")
-QUIET = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --virtual-time-budget=3000 --window-size=1280,900 --dump-dom"
-).split()
-TRAP = "<script>window.alert = () => { document.documentElement.dataset.ran = 'yes'; };</script>"
+def test_a_record_page_says_what_its_number_is(small: Path) -> None:
+    name = "records/org__zeta-8B@0123abcd/a@1.html"
+    seen = pages_of(small)[name]
+    for said in (".900", "95% interval [.83, .94], wilson", "chance .500", "100 judged of 100", "0 failed"):
+        assert said in seen.text
+    for said in ("rmbench run --model org/zeta-8B", "d" * 64, "setting dtype float32", "not checked by rmbench check"):
+        assert said in seen.text
+    copy = (small / name).with_name("a@1.json")
+    original = small.parent / "results" / "org__zeta-8B@0123abcd" / "a@1" / "record.json"
+    assert copy.read_bytes() == original.read_bytes()
 
 
-def opened(folder: Path, page: str, before: str = "", after: str = "") -> str:
-    """The document after a browser ran the page, with scripts put first and last."""
-    path = folder / "page.html"
-    path.write_text(page.replace("<head>", f"<head>{before}").replace("</body>", f"{after}</body>"), "utf-8")
-    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", path.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+def test_a_task_page_says_what_it_measures_in_words(small: Path) -> None:
+    text = pages_of(small)["tasks/a@1.html"].text
+    for said in ("Mean credit of the comparisons that people decided.", "Guessing reaches .500", "MIT", "org/part"):
+        assert said in text
+    assert text.index("org/part") < text.index("org/zeta-8B") < text.index("org/alpha-1B")
 
 
-@pytest.mark.slow
-@needs_chromium
-def test_a_browser_runs_no_payload_even_without_the_policy(tmp_path: Path, put_record: Put) -> None:
-    _, hostile = same_shape(tmp_path, put_record, policy=False)
-    assert "data-ran" not in opened(tmp_path, hostile, TRAP)
-    # The trap works: the same payload unescaped is caught.
-    assert 'data-ran="yes"' in opened(tmp_path, hostile, TRAP, PAYLOADS[0])
+def test_a_pair_page_holds_the_paired_difference(small: Path) -> None:
+    (name,) = [name for name in pages_of(small) if name.startswith("compare/") and "zeta" in name and "mid" in name]
+    text = pages_of(small)[name].text
+    # .5 * (.90 - .80) + .5 * (55 - 45) / 60 on 100 and 60 shared rows
+    for said in ("+.133", "160", "org/zeta-8B", "a@1 .900 .800 +.100", "b@1 .917 .750 +.167"):
+        assert said in text
+    rows = tabulate(small.parent / "mine.toml", small.parent / "results")
+    assert {pair.n for pair in rows.pairs} == {160}
 
 
-@pytest.mark.slow
-@needs_chromium
-def test_sorting_puts_missing_values_last_both_ways(tmp_path: Path, put_record: Put) -> None:
-    for name, task, right in (("org/high", "a", 7), ("org/low", "a", 2), ("org/none", "b", 5), ("org/mid", "a", 5)):
-        put_record(tmp_path / "results", margins(right, 8), name=name, task=task)
-    board = tmp_path / "mine.toml"
-    board.write_text('id = "mine"\ntitle = "Mine"\ntasks = ["a", "b"]\n', "utf-8")
-    page = without_policy(render(tabulate(board, tmp_path / "results")))
-    click = """<script>
-    const order = () => [...document.querySelectorAll("#board tbody .who")].map((who) => who.textContent).join(" ");
-    const button = [...document.querySelectorAll("#board thead button")].find((one) => one.textContent === "a");
-    button.click();
-    document.body.dataset.first = order();
-    button.click();
-    document.body.dataset.second = order();
-    document.body.dataset.sort = button.parentElement.getAttribute("aria-sort");
-    </script>"""
-    document = opened(tmp_path, page, after=click)
-    assert 'data-first="org/high org/mid org/low org/none"' in document
-    assert 'data-second="org/low org/mid org/high org/none"' in document
-    assert 'data-sort="ascending"' in document
+def test_columns_without_records_are_named_and_not_shown(tmp_path: Path, put_record: Put) -> None:
+    site = small_site(tmp_path, put_record, aggregate='"none"')
+    seen = pages_of(site)["mine/index.html"]
+    assert "1 column without records: none-has-it." in seen.text
+    heads = [attrs["data-id"] for tag, attrs in seen.elements if tag == "th" and "data-id" in attrs]
+    assert heads == ["model", "a@1", "b@1", "size", "license", "family", "made"]
 
 
-@pytest.mark.slow
-@needs_chromium
-def test_the_page_fits_a_phone_and_its_own_policy(tmp_path: Path, put_record: Put) -> None:
-    page = render(table_of(tmp_path, put_record, ["org/" + "long-name-" * 9, "b"]))
-    (tmp_path / "inner.html").write_text(page, "utf-8")
-    # A browser window cannot be this narrow, a frame can; it may be read where both are one origin, so srcdoc.
-    frame = (
-        f'<iframe id="phone" width="375" height="800" srcdoc="{page.replace("&", "&amp;").replace(chr(34), "&quot;")}">'
-    )
-    measure = """<script>addEventListener("load", () => {
-      const root = document.getElementById("phone").contentDocument.documentElement;
-      document.body.dataset.over = root.scrollWidth - root.clientWidth;
-      document.body.dataset.controls = !root.querySelector("#controls").hidden;
-    });</script>"""
-    document = opened(tmp_path, f"<html><head></head><body>{measure}{frame}</iframe></body></html>")
-    assert 'data-over="0"' in document
-    # The script ran under the policy: it shows the controls.
-    assert 'data-controls="true"' in document
+def test_a_board_with_nothing_says_so_in_one_line(tmp_path: Path, put_record: Put) -> None:
+    put_record(tmp_path / "results", margins(9, 10), task="other")
+    page = build(declared(tmp_path, "a"), tmp_path / "results", tmp_path / "site")
+    seen = Seen(page.read_text("utf-8"))
+    assert "Nothing is ranked: no record is admitted." in seen.text
+    assert not [attrs for _, attrs in seen.elements if attrs.get("id") == "board"]
+
+
+def test_refusals_stand_below_with_their_reason(tmp_path: Path, put_record: Put) -> None:
+    put_record(tmp_path / "results", margins(9, 10), task="a", name="org/bad", flags=["sample"])
+    page = build(declared(tmp_path, "a"), tmp_path / "results", tmp_path / "site")
+    text = Seen(page.read_text("utf-8")).text
+    assert "org/bad@0123abcd on a@1: it is marked sample" in text
+    assert "1 records are refused" in text
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path, put_record: Put, small: Path) -> None:
+    shutil.copytree(small.parent / "results", tmp_path / "elsewhere")
+    again = build(small.parent / "mine.toml", tmp_path / "elsewhere", tmp_path / "site").parents[1]
+    files = sorted(path.relative_to(small) for path in small.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
+    for file in files:
+        assert (again / file).read_bytes() == (small / file).read_bytes(), file
+        assert file.suffix == ".parquet" or b"\r\n" not in (small / file).read_bytes(), file
+
+
+def test_the_data_are_the_tables_numbers_in_three_formats(small: Path) -> None:
+    folder = small / "mine"
+    rows = json.loads((folder / "data.json").read_text("utf-8"))
+    with (folder / "data.csv").open(newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert [float(row["value"]) for row in read] == [row["value"] for row in rows]
+    assert pq.read_table(folder / "data.parquet").to_pylist() == rows
+    (first,) = [row for row in rows if row["model"] == "org/zeta-8B" and row["task"] == "a"]
+    assert (first["value"], first["n"], first["place"], first["kind"]) == (0.9, 100, 1, "measured")
+
+
+def test_no_cell_of_a_csv_is_a_formula(hostile: Path) -> None:
+    with (hostile / "mine" / "data.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for row in list(csv.reader(file)) for cell in row]
+    assert not [cell for cell in cells if cell[:1] in "=+@" and cell]
+    assert any(cell.startswith("'=HYPERLINK") for cell in cells)
+
+
+def test_large_boards_hold_numbers_only_and_leave_the_rest_to_the_script(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("rmbench.boards.site.board"), "_RICH", 3)
+    table = tabulate(small.parent / "mine.toml", small.parent / "results")
+    page = board_page(table, Entries([table]), ())
+    (row,) = re.findall(r"<tr[^>]*>(?:(?!</tr>).)*zeta-8B.*?</tr>", page, flags=re.DOTALL)
+    assert 'data-base="../records/org__zeta-8B@0123abcd/"' in row
+    assert '<td class="num" data-order="0.9" data-v="0.825' in row
+    assert 'data-file="a@1.html"' in page
+    assert len(page) < len((small / "mine" / "index.html").read_text("utf-8"))
+
+
+def test_the_index_shows_the_first_rows_of_each_board(small: Path) -> None:
+    text = pages_of(small)["index.html"].text
+    assert text.index("org/zeta-8B") < text.index("org/mid-2B")
+    assert "5 models" in text
+
+
+@pytest.mark.parametrize("bundle", ["var a = 1;", "export{a as jQuery};", "export{a as default};var b;", ""])
+def test_a_bundle_of_another_form_is_refused(bundle: str) -> None:
+    with pytest.raises(RmbenchError, match=r"another form than expected.*2\.6 to 2\.9"):
+        classic(bundle)
+
+
+def test_the_library_keeps_its_licences_and_exports_nothing() -> None:
+    text = script()
+    assert "globalThis.DataTable = " in text
+    assert "SpryMedia" in text[-3000:]
+    assert not re.search(r"\bexport\s*\{", text)
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(import_module("rmbench.boards.site.datatables"), "files", missing)
+    with pytest.raises(RmbenchError, match=r"pip install 'rmbench\[board\]'"):
+        script()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, put_record: Put) -> None:
+    put_record(tmp_path / "results", margins(9, 10), task="a")
+    (tmp_path / "site").write_text("")
+    with pytest.raises(RmbenchError, match="site"):
+        build(declared(tmp_path, "a"), tmp_path / "results", tmp_path / "site")
+
+
+def test_several_boards_make_one_site(tmp_path: Path, put_record: Put) -> None:
+    put_record(tmp_path / "results", margins(9, 10), task="a")
+    one, two = declared(tmp_path, "a"), declared(tmp_path / "more", "a", title='"Other"')
+    two = two.rename(two.with_name("other.toml"))
+    two.write_text(two.read_text("utf-8").replace('id = "mine"', 'id = "other"'), "utf-8")
+    assert build([one, two], tmp_path / "results", tmp_path / "site") == tmp_path / "site" / "index.html"
+    text = pages_of(tmp_path / "site")["models/org__model.html"].text
+    assert "Mine" in text
+    assert "Other" in text
+
+
+def told(text: str) -> Callable[[int], str]:
+    return lambda _: text
+
+
+def test_web_addresses_are_links(tmp_path: Path, put_record: Put) -> None:
+    link = "https://arxiv.org/abs/2410.16184?a=1&b=2"
+    site = told_site(tmp_path, put_record, told(link), count=1)
+    assert ("a", {"href": link, "rel": "noreferrer"}) in pages_of(site)["tasks/a@1.html"].elements

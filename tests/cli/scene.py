@@ -25,7 +25,7 @@ from tests._hostile import (
     unseen,
 )
 from tests._make import margins, put_record
-from tests.boards.test_boards_site import Seen
+from tests.boards.sites import Seen
 
 
 @dataclass(frozen=True)

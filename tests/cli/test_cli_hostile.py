@@ -114,7 +114,10 @@ def test_rich_and_click_print_through_one_module_each() -> None:
     }
     pages = {str(file.relative_to(package)) for file in package.rglob("*.html")}
     assert pages == {
-        "boards/site/page.html",
+        *(
+            f"boards/site/{name}.html"
+            for name in ("board", "compare", "index", "list", "model", "parts", "record", "task")
+        ),
         "evaluation/results.html",
         "html/shell.html",
         "view/page.html",
