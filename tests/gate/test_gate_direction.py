@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rmbench.boards.declaration import Board
-from rmbench.boards.site.page import render
+from rmbench.boards.site.board import board_page
+from rmbench.boards.site.entries import Entries
 from rmbench.boards.table import BoardTable, tabulate
 from rmbench.boards.terminal import BoardView
 from rmbench.errors import RmbenchError
@@ -110,7 +111,7 @@ def test_a_board_puts_the_lowest_first(tmp_path: Path) -> None:
     assert [row.name for row in table.rows] == ["org/safe", "org/middle", "org/spoofed"]
     assert [row.rank for row in table.rows] == [(1, 1), (2, 2), (3, 3)]
     assert "lower is better" in printed(BoardView(table), 120)
-    assert "attacked, lower is better</small>" in render(table)
+    assert "attacked, lower is better</small>" in board_page(table, Entries([table]), ())
 
 
 def test_a_mean_of_both_directions_is_refused(tmp_path: Path) -> None:
