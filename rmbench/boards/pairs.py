@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from rmbench.metric_spec import MetricSpec, is_linear
+from rmbench.metric_spec import MetricSpec, better_of, is_linear
 from rmbench.metrics.judging.votes import voted
 from rmbench.metrics.measure import selected_rows
 from rmbench.metrics.paired.comparison import Comparison, Paired, compare_rows
@@ -100,7 +100,8 @@ def corrected_for_all(pairs: Sequence[Pair]) -> list[Pair]:
 def _of_task(places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int, int]], seed: int) -> list[OnTask]:
     credited = _credited(places, spec)
     if credited is not None and credited.plain:
-        return list(_plain(credited.matrix, pairs))
+        good = 1 - credited.matrix if better_of(spec) == "lower" else credited.matrix
+        return list(_plain(good, pairs))
     if len(places) > _LARGEST_SLOW:
         return []
     if credited is not None:

@@ -18,7 +18,7 @@ from rmbench.errors import RmbenchError
 from rmbench.evaluation.probe import probe
 from rmbench.evaluation.progress import NotebookProgress
 from tests._hostile import PAYLOADS, check_message
-from tests.boards.test_boards_site import Seen
+from tests.boards.sites import Seen
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 """What a terminal is told before and after a bar that moves."""

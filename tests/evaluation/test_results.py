@@ -12,7 +12,7 @@ import pytest
 import rmbench
 from rmbench.records.headline import headline
 from rmbench.text import figure
-from tests.boards.test_boards_site import Seen
+from tests.boards.sites import Seen
 
 
 @pytest.fixture(scope="module")

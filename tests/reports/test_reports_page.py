@@ -18,7 +18,7 @@ from rmbench.reports.report import Report
 from rmbench.reports.terminal import ReportView, SummaryView
 from tests._hostile import check_terminal
 from tests._make import make_row, printed, put_record
-from tests.boards.test_boards_site import Seen
+from tests.boards.sites import Seen
 
 PAYLOADS: list[str] = json.loads((Path(__file__).parent.parent / "boards" / "payloads.json").read_text("utf-8"))
 
