@@ -154,11 +154,12 @@ def _grid(names: Sequence[str], width: int, strips: Sequence[_Strip]) -> Table:
 
 
 def _notes(table: BoardTable, common: Sequence[str], letters: Mapping[str, str]) -> Iterator[Text]:
+    printed = any(row.kind == "published" for row in table.listed)
     if common:
-        yield line(f"Every value measured here is marked: {', '.join(common)}.")
+        yield line(f"Every value {'measured ' * printed}here is marked: {', '.join(common)}.")
     if letters:
         yield line("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in letters.items()) + ".")
-    yield line("In brackets: 95% intervals. Printed figures have none, and no rank.")
+    yield line("In brackets: 95% intervals." + " Printed figures have none, and no rank." * printed)
     if table.note:
         yield line(table.note)
     elif not table.single:
@@ -173,7 +174,7 @@ def _notes(table: BoardTable, common: Sequence[str], letters: Mapping[str, str])
     folded = list(dict.fromkeys(column.heading for column in _folded(table)))
     if folded:
         yield line(f"Not shown here: {', '.join(folded)}.")
-    if any(row.kind == "published" for row in table.listed):
+    if printed:
         yield line("Printed in:")
         shown = {cell.source for row in table.listed for cell in row.cells if cell is not None}
         numbers = _numbers(table)
