@@ -4,7 +4,7 @@
         [--vllm .vllm/bin/vllm] [--llama-cpp .llama/bin/python] [--url NAME=http://127.0.0.1:8080/v1 ...]
 
 MODELS is the folder of `examples/make_real_models.py`. The judge is SmolLM2-135M-Instruct, asked by the protocol
-`option` in both orders. This process and llama.cpp read smollm2.gguf (Q4_1). vLLM on a CPU reads no GGUF file: it
+`option` in both orders. This process and llama.cpp read smollm2.gguf (Q4_1). vLLM is given folders: it
 serves the folder smollm2, which holds the same weights dequantised. llama.cpp multiplies activations of 8 bits, the
 other two in float32. No share of the probability is asked of the options (`min_option_mass=0`), so that every row has
 verdicts to compare; a column shows how much they hold.
