@@ -78,7 +78,7 @@ def value_cell(cell: Cell, scale: Scale, link: str | None, label: str, signs: Si
 def lean_cell(cell: Cell, signs: Signs) -> Markup:
     """A cell of a large table: the numbers only. The page's script adds link and drawing where the row is shown."""
     limits = "" if cell.low is None or cell.high is None else f"{ordered(cell.low)} {ordered(cell.high)}"
-    return Markup('<td class="num" data-order="{}" data-v="{}">{}{}{}</td>').format(
+    return Markup('<td data-order="{}" data-v="{}">{}{}{}</td>').format(
         ordered(cell.value), limits, figure(cell.value), signs.of(cell), _coverage(cell)
     )
 
