@@ -40,7 +40,7 @@ class BoardTable:
     """Rows of figures that others printed under the columns' own metrics, in the same order; without intervals, rank
     ranges and pairs. Empty where the board merges them into `rows`."""
     pairs: tuple[Pair, ...] = ()
-    """Every pair of `rows` with an aggregate, by their places in `rows`; empty without rank ranges."""
+    """Every pair of `rows` that were measured in all columns, by their places in `rows`; empty without rank ranges."""
     note: str = ""
     """Why nothing is ranked, in one line; "" where something is."""
 
@@ -86,10 +86,11 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = (), library: Li
     made.sort(key=lambda one: _order(one[0], lower=lower))
     made = _placed(made)
     measured = [one for one in made if board.merge or one[0].kind != "published"]
-    pairs = _pairs(board, columns, measured)
     rows = [row for row, _ in measured]
-    ranks = ranges_of(sum(row.aggregate is not None for row in rows), pairs) if pairs else []
-    rows = [replace(row, rank=ranks[k] if k < len(ranks) else None) for k, row in enumerate(rows)]
+    ranked, pairs = _pairs(board, columns, measured)
+    ranks = dict(zip(ranked, ranges_of(len(ranked), pairs), strict=True)) if pairs else {}
+    rows = [replace(row, rank=ranks.get(k)) for k, row in enumerate(rows)]
+    pairs = [replace(pair, i=ranked[pair.i], j=ranked[pair.j]) for pair in pairs]
     others = tuple(row for row, _ in made if not board.merge and row.kind == "published")
     return BoardTable(
         board=board,
@@ -138,18 +139,21 @@ def _lower_is_better(board: Board, columns: Sequence[Column]) -> bool:
     return board.aggregate == "mean" and bool(low)
 
 
-def _pairs(board: Board, columns: Sequence[Column], measured: Sequence[Made]) -> list[Pair]:
-    """Of the rows with an aggregate, in their order; none for one model alone, too many, or a row that is not measured
-    throughout."""
-    complete = [records for row, records in measured if row.aggregate is not None]
+def _pairs(board: Board, columns: Sequence[Column], rows: Sequence[Made]) -> tuple[list[int], list[Pair]]:
+    """The places of the rows that were measured in every column of the aggregate, and the pairs of those rows, counted
+    from 0 among them; none for one model alone, or too many."""
     tasks = [column for column in columns if column.weight > 0 and not column.tasks]
-    if board.aggregate != "mean" or not 2 <= len(complete) <= LARGEST:
-        return []
-    if any(column.key not in records for records in complete for column in tasks):
-        return []
+    ranked = [
+        k
+        for k, (row, records) in enumerate(rows)
+        if row.aggregate is not None and all(column.key in records for column in tasks)
+    ]
+    if board.aggregate != "mean" or not 2 <= len(ranked) <= LARGEST:
+        return ranked, []
+    complete = [rows[k][1] for k in ranked]
     specs = [spec_of(complete[0][column.key].record, board.metrics.get(column.entry, "")) for column in tasks]
     folders = [[records[column.key].folder for column in tasks] for records in complete]
-    return compared(folders, specs, [column.weight for column in tasks])
+    return ranked, compared(folders, specs, [column.weight for column in tasks])
 
 
 def _note(board: Board, columns: Sequence[Column], rows: Sequence[Row]) -> str:

@@ -137,6 +137,21 @@ def test_merged_rows_take_the_measurement_first(board: Callable[..., BoardTable]
     assert not table.printed
 
 
+def test_measured_rows_are_ranked_among_printed_ones(
+    board: Callable[..., BoardTable], root: Path, put_record: Put
+) -> None:
+    for name, right in (("org/x", 90), ("org/y", 40)):
+        put_record(root, margins(right, 100), name=name, task="a")
+    write_published_figures(root, "org/p", "a", [("accuracy", 0.7)])
+    table = board('tasks = ["a"]\nmerge = true')
+    assert [(row.name, row.place, row.rank) for row in table.rows] == [
+        ("org/x", 1, (1, 1)),
+        ("org/p", 2, None),
+        ("org/y", 3, (2, 2)),
+    ]
+    assert [(pair.i, pair.j) for pair in table.pairs] == [(0, 2)]
+
+
 def test_the_printed_averages_of_the_seven_benchmarks(data: Path) -> None:
     """The board's mean of the printed columns, which are rounded, is the printed average to its last digit for all but
     a few, and for those to what seven roundings can make of it."""
