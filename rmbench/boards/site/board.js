@@ -31,6 +31,13 @@
   let active = [];
   DataTable.ext.search.push((settings, cells, index) => active.every(([name, wanted]) => tests[name](facts[index], wanted)));
 
+  // Columns that are not shown are left out from the start: to hide them later would lay out the table for each.
+  const boxes = [...document.querySelectorAll("#columns input[data-column]")];
+  const groups = [...document.querySelectorAll("#columns input[data-group]")];
+  const folded = new Set(boxes.filter((box) => !box.defaultChecked).map((box) => box.dataset.column));
+  const hiddenBy = (state) => (state.has("hide") ? new Set(state.get("hide").split(",")) : folded);
+  const hiddenAtFirst = [...hiddenBy(new URLSearchParams(location.hash.slice(1)))].map((id) => ids.indexOf(id)).filter((at) => at >= 0);
+
   const table = new DataTable(element, {
     paging: facts.length > 100,
     pageLength: 100,
@@ -41,6 +48,7 @@
     layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: facts.length > 100 ? "paging" : null },
     language: { emptyTable: texts.none, zeroRecords: texts.none },
     columnDefs: [
+      { targets: hiddenAtFirst, visible: false },
       { targets: "value", type: "nullnum", orderSequence: ["desc", "asc"] },
       { targets: "low", type: "nullnum", orderSequence: ["asc", "desc"] },
       { targets: "text", type: "string", orderSequence: ["asc", "desc"] },
@@ -98,9 +106,6 @@
   // The address: #q=...&sort=id.desc&hide=id,id&family=...
   const count = by("count");
   const search = by("search");
-  const boxes = [...document.querySelectorAll("#columns input[data-column]")];
-  const groups = [...document.querySelectorAll("#columns input[data-group]")];
-  const folded = new Set(boxes.filter((box) => !box.defaultChecked).map((box) => box.dataset.column));
   const write = () => {
     const state = new URLSearchParams();
     if (search.value.trim()) state.set("q", search.value.trim());
@@ -144,7 +149,7 @@
       else if (field.tagName === "SELECT") field.value = [...field.options].some((option) => option.value === wanted) ? wanted : "";
       else field.value = wanted;
     }
-    const hidden = state.has("hide") ? new Set(state.get("hide").split(",")) : folded;
+    const hidden = hiddenBy(state);
     for (const box of boxes) box.checked = !hidden.has(box.dataset.column);
     const [, id, direction] = /^(.*)\.(asc|desc)$/.exec(state.get("sort") || "") || [];
     table.order(ids.includes(id) ? [[ids.indexOf(id), direction]] : []);
