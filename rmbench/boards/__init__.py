@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rmbench.boards.declaration import Board
     from rmbench.boards.library import Library
+    from rmbench.boards.export import Format
     from rmbench.boards.table import BoardTable
     from rmbench.boards.terminal import BoardView
 
-__all__ = ["boards", "build", "load_board", "show", "tabulate"]
+__all__ = ["boards", "build", "export", "load_board", "show", "tabulate"]
 
 
 def boards(folder: Path | str | None = None) -> Mapping[str, Board]:
@@ -68,11 +69,39 @@ def _declared(board_id: str | Path) -> Board:
     return declared[board_id]
 
 
-def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = ()) -> BoardView:
-    """A board for `rich.print`; arguments and errors as in `tabulate`."""
+def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = (), sort: str = "place") -> BoardView:
+    """A board for `rich.print`; `to_dict()` gives plain data. Arguments and errors as in `tabulate`.
+
+    Args:
+        board_id: as there.
+        root: as there.
+        allow: as there.
+        sort: "place", "model", "parameters", "date", or the name of a column, the best first.
+    """
+    from rmbench.boards.sorting import sorted_rows
     from rmbench.boards.terminal import BoardView
 
-    return BoardView(tabulate(board_id, root, allow=allow))
+    table = tabulate(board_id, root, allow=allow)
+    return BoardView(table, sorted_rows(table, sort))
+
+
+def export(
+    board_id: str | Path, root: Path | str, to: Format, *, allow: Sequence[str] = (), sort: str = "place"
+) -> bytes:
+    """A board as a file: Markdown ("md"), LaTeX for booktabs ("latex"), "csv", "json", or a figure as "svg", "png" or
+    "pdf".
+
+    Markdown and LaTeX hold values with half the width of their intervals, and in bold the best of each column with what
+    a paired test does not tell from it. Other arguments as in `show`.
+
+    Raises:
+        RmbenchError: as `show`; there is nothing to draw, or the extra `board` is not installed.
+    """
+    from rmbench.boards.export import exported
+    from rmbench.boards.sorting import sorted_rows
+
+    table = tabulate(board_id, root, allow=allow)
+    return exported(table, sorted_rows(table, sort), to)
 
 
 def build(

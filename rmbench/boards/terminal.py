@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rmbench.boards.admission import grouped
 from rmbench.boards.figures import interval, marks, rank_range
@@ -36,11 +36,19 @@ class BoardView:
     """A filled board, ready for `rich.print`. Columns that do not fit side by side are in further tables."""
 
     table: BoardTable
+    rows: tuple[Row, ...]
+    """All rows of the table, in the order to print them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the board, its columns, its rows in this order, and the records that it refuses."""
+        from rmbench.boards.export.plain import plain
+
+        return plain(self.table, self.rows)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         table = self.table
         yield line(f"{table.board.title} ({table.board.id})", "bold")
-        rows = table.listed
+        rows = self.rows
         if not rows:
             yield line("No record is admitted.")
         else:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from rmbench.cli.options import json_option
+
+FORMATS = ("md", "latex", "csv", "json", "svg", "png", "pdf")
+TEXTS = FORMATS[:4]
 
 __all__ = ["board"]
 
@@ -17,6 +23,9 @@ _results = click.option(
 _allow = click.option(
     "--allow", multiple=True, metavar="FLAG", help="Take records with this flag too (sample, fake, demo, partial ...)."
 )
+_sort = click.option(
+    "--sort", default="place", show_default=True, metavar="COLUMN", help="place, model, parameters, date, or a column."
+)
 
 
 @click.group()
@@ -28,16 +37,58 @@ def board() -> None:
 @click.argument("board_id", metavar="[ID]", required=False)
 @_results
 @_allow
-def show_board(board_id: str | None, results: Path, allow: tuple[str, ...]) -> None:
+@_sort
+@json_option
+def show_board(board_id: str | None, results: Path, allow: tuple[str, ...], sort: str, as_json: bool) -> None:
     """Print a board; without ID, list the boards."""
     from rmbench.boards import boards, show
-    from rmbench.cli.output import echo, print_rich
+    from rmbench.cli.output import echo, echo_json, print_rich
 
     if board_id is None:
-        for declared in boards().values():
-            echo(f"{declared.id}  {declared.title}")
+        declared = boards().values()
+        if as_json:
+            echo_json([{"id": one.id, "title": one.title} for one in declared])
+        for one in declared if not as_json else ():
+            echo(f"{one.id}  {one.title}")
         return
-    print_rich(show(board_id, results, allow=allow))
+    shown = show(board_id, results, allow=allow, sort=sort)
+    if as_json:
+        echo_json(shown.to_dict())
+    else:
+        print_rich(shown)
+
+
+@board.command("export")
+@click.argument("board_id", metavar="ID")
+@_results
+@_allow
+@_sort
+@click.option(
+    "--to", type=click.Choice(FORMATS), required=True, help="md, csv and json are text; latex needs booktabs."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A file. [default: stdout, for texts]")
+def export_board(board_id: str, results: Path, allow: tuple[str, ...], sort: str, to: Any, out: Path | None) -> None:
+    """Write a board's table as Markdown, LaTeX, CSV or JSON, or draw it as SVG, PNG or PDF.
+
+    In Markdown and LaTeX the best of a column is bold, with what a paired test does not tell from it.
+    """
+    from rmbench.boards import export
+    from rmbench.cli.output import echo, echo_block
+    from rmbench.errors import RmbenchError
+    from rmbench.records.store import replace_file
+
+    if out is None and to not in TEXTS:
+        raise RmbenchError(f"A {to} is no text to print: name its file by --out.")
+    made = export(board_id, results, to, allow=allow, sort=sort)
+    if out is None:
+        echo_block(made.decode())
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(out, lambda fresh: fresh.write_bytes(made))
+    except OSError as error:
+        raise RmbenchError(f"{out}: cannot be written ({error.strerror or error}).") from error
+    echo(str(out))
 
 
 @board.command("build")

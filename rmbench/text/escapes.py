@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-from rmbench.text.printable import printable, printable_block
+from rmbench.text.printable import LONGEST, printable, printable_block
 
 __all__ = ["csv_text", "latex_text", "markdown_text"]
 
@@ -33,17 +33,18 @@ _LATEX = {
 """Characters that LaTeX would act upon, join to others, or take for an argument where a line of a table begins."""
 
 
-def markdown_text(text: str, *, block: bool = False) -> str:
+def markdown_text(text: str, *, block: bool = False, longest: int = LONGEST) -> str:
     r"""Text that Markdown, its tables and its HTML take as text, in one line, without mentions and bare links.
 
     Args:
         text: of others.
         block: it stands inside an HTML block, where Markdown reads no backslash.
+        longest: characters that are kept.
 
     >>> print(markdown_text("a|b <c> [x](y)"), markdown_text("- @all"), markdown_text("rm-bench@1"))
     a\|b &lt;c&gt; \[x\](y) \- @&#8203;all rm-bench@1
     """
-    plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = printable(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if not block:
         plain = _LIST.sub(lambda match: _item(match[0]), _MARKED.sub(r"\\\1", plain))
     return _MENTION.sub(lambda match: match[0][0] + _BREAK + match[0][1:], plain)
@@ -54,13 +55,13 @@ def _item(start: str) -> str:
     return f"\\{start}" if start in "-+" else f"{start}\\"
 
 
-def latex_text(text: str) -> str:
+def latex_text(text: str, *, longest: int = LONGEST) -> str:
     r"""Text that LaTeX takes as text, in one line.
 
     >>> print(latex_text(r"50% of $x_1$ & \input{y}"))
     50\% of \$x\_1\$ \& \textbackslash{}input\{y\}
     """
-    return "".join(_LATEX.get(char, char) for char in printable(text)).replace("--", "-{}-")
+    return "".join(_LATEX.get(char, char) for char in printable(text, longest)).replace("--", "-{}-")
 
 
 def csv_text(rows: Iterable[Sequence[str | float | None]]) -> str:
