@@ -150,7 +150,16 @@ RENDERINGS: dict[str, list[Rendering]] = {
     ],
     "board show": [
         ("terminal", lambda at: ["board", "show", str(at.board), "--results", str(at.a.parent)]),
+        ("terminal", lambda at: ["board", "show", str(at.board), "--results", str(at.a.parent), "--sort", at.text]),
+        ("json", lambda at: ["board", "show", str(at.board), "--results", str(at.a.parent), "--json"]),
         ("terminal", lambda _: ["board", "show"]),
+        ("json", lambda _: ["board", "show", "--json"]),
+    ],
+    "board export": [
+        ("terminal", lambda at: ["board", "export", str(at.board), "--results", str(at.a.parent), "--to", "md"]),
+        ("terminal", lambda at: ["board", "export", str(at.board), "--results", str(at.a.parent), "--to", "latex"]),
+        ("terminal", lambda at: ["board", "export", str(at.board), "--results", str(at.a.parent), "--to", "csv"]),
+        ("terminal", lambda at: ["board", "export", str(at.board), "--results", str(at.a.parent), "--to", "json"]),
     ],
     "board build": [
         (

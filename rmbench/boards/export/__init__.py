@@ -37,11 +37,14 @@ def exported(table: BoardTable, rows: Sequence[Row], to: Format) -> bytes:
         return (markdown(grid) if to == "md" else latex(grid)).encode()
     if to == "csv":
         from rmbench.boards.site.data import rows_of
-        from rmbench.text import csv_text
+        from rmbench.text import csv_text, printable
 
         lines = rows_of(table)
         names = list(lines[0]) if lines else []
-        return csv_text([names, *([line[name] for name in names] for line in lines)]).encode()
+        cells = (
+            [printable(each, 2_000) if isinstance(each, str) else each for each in line.values()] for line in lines
+        )
+        return csv_text([names, *cells]).encode()
     if to == "json":
         from rmbench.boards.export.plain import plain
         from rmbench.text import json_text

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from rmbench.boards.table import BoardTable, Cell, Row
+from rmbench.boards.table import BoardTable, Row
 from rmbench.errors import RmbenchError
 from rmbench.text import printable
 
-__all__ = ["FORMATS", "figure_of"]
+__all__ = ["figure_of"]
 
-FORMATS = ("svg", "png", "pdf")
 _COLOURS = {"measured": "#1a5fb4", "recomputed": "#1a7f4b", "published": "#b3410f"}
 _SHAPES = {"measured": "circle", "recomputed": "square", "published": "diamond"}
 _NAMES = {"measured": "measured here", "recomputed": "from released scores", "published": "as printed"}
@@ -33,7 +33,7 @@ def figure_of(table: BoardTable, rows: Sequence[Row], to: Literal["svg", "png", 
     panels = _panels(table, rows)
     if not panels:
         raise RmbenchError(f"board {table.board.id}: there is no value to draw.")
-    order = [_label(row) for row in rows]
+    order = list(_labels(rows).values())
     charts = [_panel(altair, title, values, order, first=not k) for k, (title, values) in enumerate(panels)]
     chart = altair.hconcat(*charts).properties(title=printable(table.board.title))
     spec = chart.configure(font="sans-serif", background="white").to_dict()
@@ -50,26 +50,35 @@ Values = list[dict[str, Any]]
 
 def _panels(table: BoardTable, rows: Sequence[Row]) -> list[tuple[str, Values]]:
     """(title, values) of the aggregate, or where there is none of the first columns that have values."""
+    labels = _labels(rows)
     if any(row.aggregate is not None for row in rows):
         name = "win share" if table.board.aggregate == "win_share" else "mean"
         only = next((one for one in table.columns if one.weight > 0), None)
         title = only.metric if table.single and only is not None else name
-        values = [_point(row, row.kind, row.aggregate, row.low, row.high) for row in rows]
+        values = [_point(labels[id(row)], row.kind, row.aggregate, row.low, row.high) for row in rows]
         return [(title, [value for value in values if value["value"] is not None])]
     columns = [k for k, one in enumerate(table.columns) if not one.part_of and one not in table.empty][:_PANELS]
-    return [(table.columns[k].name, [_of(row, cell) for row in rows if (cell := row.cells[k])]) for k in columns]
+    cells = {k: [(row, cell) for row in rows if (cell := row.cells[k]) and cell.value is not None] for k in columns}
+    return [
+        (
+            table.columns[k].name,
+            [_point(labels[id(row)], cell.kind, cell.value, cell.low, cell.high) for row, cell in cells[k]],
+        )
+        for k in columns
+    ]
 
 
-def _of(row: Row, cell: Cell) -> dict[str, Any]:
-    return _point(row, cell.kind, cell.value, cell.low, cell.high)
+def _point(label: str, kind: str, value: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+    return {"model": label, "value": value, "low": low, "high": high, "kind": _NAMES[kind]}
 
 
-def _point(row: Row, kind: str, value: float | None, low: float | None, high: float | None) -> dict[str, Any]:
-    return {"model": _label(row), "value": value, "low": low, "high": high, "kind": _NAMES[kind]}
-
-
-def _label(row: Row) -> str:
-    return printable(f"{row.name}@{row.revision}" if row.revision else row.name)
+def _labels(rows: Sequence[Row]) -> dict[int, str]:
+    """By `id` of a row its name, with the revision where several have it."""
+    names = Counter(row.name for row in rows)
+    return {
+        id(row): printable(f"{row.name}@{row.revision}" if names[row.name] > 1 and row.revision else row.name)
+        for row in rows
+    }
 
 
 def _panel(altair: Any, title: str, values: Values, order: Sequence[str], *, first: bool) -> Any:
@@ -83,11 +92,11 @@ def _panel(altair: Any, title: str, values: Values, order: Sequence[str], *, fir
     shapes = altair.Scale(domain=kinds, range=list(_SHAPES.values()))
     legend = altair.Legend(title=None, orient="bottom") if len({value["kind"] for value in values}) > 1 else None
     rules = base.mark_rule(strokeWidth=3, opacity=0.4).encode(
-        x=altair.X("low:Q", scale=scale, title=printable(title)),
+        x=altair.X("low:Q", scale=scale, title=printable(title), axis=altair.Axis(titleFontWeight="normal")),
         x2="high:Q",
         color=altair.Color("kind:N", scale=colours, legend=None),
     )
-    points = base.mark_point(filled=True, size=55, opacity=1).encode(
+    points = base.mark_point(filled=True, size=30, opacity=1).encode(
         x=altair.X("value:Q", scale=scale),
         color=altair.Color("kind:N", scale=colours, legend=legend),
         shape=altair.Shape("kind:N", scale=shapes, legend=legend),
