@@ -53,7 +53,7 @@ def examples_of(folder: Path, record: Record, source: Source) -> tuple[Mapping[s
             f"of the {_named(where, loaded.source)} (digest {loaded.digest}, version {task.version}). Name the source "
             "that the record was made from: --source auto|hub|sample|FOLDER."
         )
-    if getattr(loaded, "without_texts", False):
+    if loaded.without_texts:
         return {}, f"Without texts: the files at hand hold ids, groups and labels alone. {how_else(task)}"
     return {example.id: example for example in loaded.examples}, ""
 

@@ -87,3 +87,11 @@ def test_a_row_that_the_source_has_otherwise_is_an_error(tmp_path: Path) -> None
     assert shown.note == ""
     with pytest.raises(RmbenchError, match="are not those"):
         view(place, data=data)
+
+
+def test_rows_of_files_without_texts_are_shown_without(data: Path) -> None:
+    place = next((Path(__file__).parents[2] / "results").glob("project-themis__Themis-RM-0.6B*/code-rewardbench@1"))
+    shown = view(place, source=data, worst=2)
+    assert {row.example for row in shown.rows} == {None}
+    assert shown.note.startswith("Without texts: the files at hand hold ids, groups and labels alone.")
+    assert "rmbench fetch code-rewardbench" in shown.note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rmbench.boards.export.leading import RULE, leading, leading_overall
@@ -89,7 +89,7 @@ def _value(value: float | None, low: float | None, high: float | None, bold: boo
     return Entry(figure(value), half, bold=bold)
 
 
-def _cell(cell: Cell | None, bold: bool, letters: dict[str, str], sources: dict[str, str]) -> Entry:
+def _cell(cell: Cell | None, bold: bool, letters: Mapping[str, str], sources: Mapping[str, str]) -> Entry:
     if cell is None:
         return Entry("-")
     entry = _value(cell.value, cell.low, cell.high, bold)
@@ -97,7 +97,9 @@ def _cell(cell: Cell | None, bold: bool, letters: dict[str, str], sources: dict[
     return Entry(entry.text, entry.half, (*(letters[flag] for flag in cell.flags if flag in letters), *signs), bold)
 
 
-def _notes(table: BoardTable, rows: Sequence[Row], letters: dict[str, str], sources: dict[str, str]) -> Iterator[str]:
+def _notes(
+    table: BoardTable, rows: Sequence[Row], letters: Mapping[str, str], sources: Mapping[str, str]
+) -> Iterator[str]:
     if table.note:
         yield table.note
     if table.rank_rule:
