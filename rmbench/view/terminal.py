@@ -169,7 +169,7 @@ def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:
     """
     if value is None:
         return "-"
-    sign = "+" if signed else ""
+    sign = "+" if signed and value else ""
     if unit == WON_LESS_LOST and value == int(value):
         return format(int(value), f"{sign}d")
     return format(value, f"{sign}.3f") if value == 0 or 0.001 <= abs(value) < 10_000 else format(value, f"{sign}.3e")

@@ -13,7 +13,7 @@ const decimal = (value, signed, unit) => {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   const text = unit === WON_LESS_LOST && Number.isInteger(value) ? String(value) : size === 0 || (size >= 0.001 && size < 1e4) ? value.toFixed(3) : value.toExponential(2);
-  return (signed && value >= 0 ? "+" : "") + text.replace("-", "−");
+  return (signed && value > 0 ? "+" : "") + text.replace("-", "−");
 };
 const count = (value) => value.toLocaleString("en");
 
@@ -113,7 +113,7 @@ class RowView {
   }
 
   score(answer, side, k) {
-    const best = answer.scores[k] !== null && answer.scores.length > 1 && answer.scores.every((each) => each === null || each <= answer.scores[k]);
+    const best = answer.scores[k] !== null && answer.scores.length > 1 && answer.scores.every((each, other) => other === k || each === null || each < answer.scores[k]);
     const label = this.two ? `${"AB"[side]} ${answer.unit}` : answer.unit;
     return element("span", best ? "score best" : "score", `${label} `, element("b", "", decimal(answer.scores[k], false, answer.unit)), best ? element("span", "hidden-text", " highest") : "");
   }
