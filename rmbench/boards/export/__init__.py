@@ -36,10 +36,10 @@ def exported(table: BoardTable, rows: Sequence[Row], to: Format) -> bytes:
         grid = grid_of(table, rows)
         return (markdown(grid) if to == "md" else latex(grid)).encode()
     if to == "csv":
-        from rmbench.boards.site.data import rows_of
+        from rmbench.boards.export.plain import flat, plain
         from rmbench.text import csv_text, printable
 
-        lines = rows_of(table)
+        lines = flat(plain(table, rows))
         names = list(lines[0]) if lines else []
         cells = (
             [printable(each, 2_000) if isinstance(each, str) else each for each in line.values()] for line in lines

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmbench.boards.columns import Column
 from rmbench.boards.table import BoardTable, Cell, Row
 
-__all__ = ["plain"]
+__all__ = ["flat", "plain"]
 
 
 def plain(table: BoardTable, rows: Sequence[Row]) -> dict[str, Any]:
@@ -54,3 +54,23 @@ def _cell(cell: Cell) -> dict[str, Any]:
     names = ("value", "low", "high", "interval", "n", "coverage", "chance", "kind", "source")
     record = None if cell.folder is None else str(cell.folder)
     return {**{name: getattr(cell, name) for name in names}, "flags": list(cell.flags), "record": record}
+
+
+def flat(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `plain` gives as a row per model and column, a model's facts in each of its rows."""
+    columns = {column["key"]: column for column in data["columns"]}
+    rows = []
+    for row in data["rows"]:
+        best, worst = row["rank"] or (None, None)
+        facts = {
+            name: value for name, value in row.items() if name not in ("rank", "values", "aggregate", "low", "high")
+        }
+        facts |= {"rank_best": best, "rank_worst": worst}
+        facts |= {"aggregate": row["aggregate"], "aggregate_low": row["low"], "aggregate_high": row["high"]}
+        facts["flags"] = " ".join(row["flags"])
+        for key, cell in row["values"].items():
+            column = {name: columns[key][name] for name in ("task", "version", "slice", "metric")}
+            value = {**cell, "flags": " ".join(cell["flags"])}
+            value = {f"value_{name}" if name in facts else name: each for name, each in value.items()}
+            rows.append({**facts, "column": key, **column, **value})
+    return rows
