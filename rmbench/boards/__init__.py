@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rmbench.boards.declaration import Board
     from rmbench.boards.library import Library
     from rmbench.boards.export import Format
+    from rmbench.boards.output import Format
     from rmbench.boards.table import BoardTable
     from rmbench.boards.terminal import BoardView
 
@@ -82,7 +83,8 @@ def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = (), s
     from rmbench.boards.terminal import BoardView
 
     table = tabulate(board_id, root, allow=allow)
-    return BoardView(table, sorted_rows(table, sort))
+    sorted_rows(table, sort)  # refuses what it cannot sort by
+    return BoardView(table, sort)
 
 
 def export(
@@ -97,7 +99,7 @@ def export(
     Raises:
         RmbenchError: as `show`; there is nothing to draw, or the extra `board` is not installed.
     """
-    from rmbench.boards.export import exported
+    from rmbench.boards.output import exported
     from rmbench.boards.sorting import sorted_rows
 
     table = tabulate(board_id, root, allow=allow)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rmbench.boards.admission import grouped
 from rmbench.boards.figures import interval, marks, rank_range
 from rmbench.boards.published import PublishedCell
+from rmbench.boards.sorting import sorted_rows
 from rmbench.boards.table import BoardTable, Cell, Column, Row
 from rmbench.text import figure, line, printable, text_table
 
@@ -36,12 +37,17 @@ class BoardView:
     """A filled board, ready for `rich.print`. Columns that do not fit side by side are in further tables."""
 
     table: BoardTable
-    rows: tuple[Row, ...]
-    """All rows of the table, in the order to print them."""
+    sort: str = "place"
+    """As `rmbench.boards.sorting` takes it."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows of the table, in the order to print them."""
+        return sorted_rows(self.table, self.sort)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the board, its columns, its rows in this order, and the records that it refuses."""
-        from rmbench.boards.export.plain import plain
+        from rmbench.boards.output.plain import plain
 
         return plain(self.table, self.rows)
 

@@ -263,3 +263,11 @@ def test_without_the_extra_the_error_names_it(two_tasks: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "altair", None)
     with pytest.raises(RmbenchError, match=r"pip install 'rmbench\[board\]'"):
         export(two_tasks, two_tasks.parent / "results", "svg")
+
+
+def test_the_modules_do_not_hide_the_function(two_tasks: Path) -> None:
+    root = two_tasks.parent / "results"
+    assert export(two_tasks, root, "md") == export(two_tasks, root, "md")
+    from rmbench.boards import export as again
+
+    assert callable(again)

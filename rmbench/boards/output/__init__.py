@@ -29,14 +29,14 @@ def exported(table: BoardTable, rows: Sequence[Row], to: Format) -> bytes:
         RmbenchError: a figure is wanted, and there is nothing to draw, or the extra `board` is not installed.
     """
     if to == "md" or to == "latex":
-        from rmbench.boards.export.grid import grid_of
-        from rmbench.boards.export.latex import latex
-        from rmbench.boards.export.markdown import markdown
+        from rmbench.boards.output.grid import grid_of
+        from rmbench.boards.output.latex import latex
+        from rmbench.boards.output.markdown import markdown
 
         grid = grid_of(table, rows)
         return (markdown(grid) if to == "md" else latex(grid)).encode()
     if to == "csv":
-        from rmbench.boards.export.plain import flat, plain
+        from rmbench.boards.output.plain import flat, plain
         from rmbench.text import csv_text, printable
 
         lines = flat(plain(table, rows))
@@ -46,10 +46,10 @@ def exported(table: BoardTable, rows: Sequence[Row], to: Format) -> bytes:
         )
         return csv_text([names, *cells]).encode()
     if to == "json":
-        from rmbench.boards.export.plain import plain
+        from rmbench.boards.output.plain import plain
         from rmbench.text import json_text
 
         return f"{json_text(plain(table, rows))}\n".encode()
-    from rmbench.boards.export.figure import figure_of
+    from rmbench.boards.output.figure import figure_of
 
     return figure_of(table, rows, to)

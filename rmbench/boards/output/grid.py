@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rmbench.boards.export.leading import RULE, leading, leading_overall
 from rmbench.boards.figures import marks, rank_range
+from rmbench.boards.output.leading import RULE, leading, leading_overall
 from rmbench.boards.table import BoardTable, Cell, Row
 from rmbench.text import figure
 

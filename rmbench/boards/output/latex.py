@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rmbench.boards.export.grid import Entry, Grid
+from rmbench.boards.output.grid import Entry, Grid
 from rmbench.text import latex_text
 
 __all__ = ["latex"]

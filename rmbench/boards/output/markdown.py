@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmbench.boards.export.grid import NUMBER, Entry, Grid
+from rmbench.boards.output.grid import NUMBER, Entry, Grid
 from rmbench.text import markdown_text
 
 __all__ = ["markdown"]
