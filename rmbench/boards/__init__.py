@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rmbench.boards.declaration import Board
     from rmbench.boards.library import Library
-    from rmbench.boards.export import Format
     from rmbench.boards.output import Format
     from rmbench.boards.table import BoardTable
     from rmbench.boards.terminal import BoardView
