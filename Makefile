@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 REAL ?= .real
 VLLM ?= .vllm
 
-.PHONY: demo install test test-real test-lowest test-py lint format gate docs clean vllm-cpu
+.PHONY: demo install test test-real test-lowest test-py lint format gate docs pictures clean vllm-cpu
 
 demo: install  ## The main job on the bundled samples, offline.
 	$(BIN)/rmbench run --model tiny-bt --tasks all --source sample --out out/demo
@@ -59,6 +59,9 @@ gate: install  ## tiny-bt on the samples against its committed baseline.
 	rm -rf out/gate
 	$(BIN)/rmbench run --model tiny-bt --tasks all --source sample --out out/gate
 	$(BIN)/rmbench gate --baseline tests/baseline --candidate out/gate
+
+pictures: install  ## The README's pictures, of the committed results; a Chromium must be here.
+	$(BIN)/python examples/make_pictures.py
 
 docs: $(VENV)/.docs  ## The documentation as a site in site/; a warning is an error.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
