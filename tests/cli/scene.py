@@ -65,7 +65,8 @@ def lines(*words: str) -> Rendering:
 
 
 MODEL = ["--model", "the-model"]
-TASKS = ["--tasks", "the-task", "--source", "sample"]
+SAMPLE = ["--source", "sample"]
+TASKS = ["--tasks", "the-task", *SAMPLE]
 RENDERINGS: dict[str, list[Rendering]] = {
     "run": [
         ("terminal", lambda at: ["run", *MODEL, *TASKS, "--out", str(at.folder / "out")]),
@@ -102,10 +103,10 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda _: ["show", "the-card"]),
     ],
     "view": [
-        ("terminal", lambda at: ["view", str(at.a), "--text"]),
+        ("terminal", lambda at: ["view", str(at.a), *SAMPLE, "--text"]),
         ("terminal", lambda at: ["view", str(at.a), "--flipped", str(at.b), "--data", str(at.rows), "--text"]),
-        ("page", lambda at: ["view", str(at.a), "--out", str(at.folder / "rows.html")]),
-        ("terminal", lambda at: ["view", str(at.a), "--id", at.row, "--csv", str(at.folder / "rows.csv")]),
+        ("page", lambda at: ["view", str(at.a), *SAMPLE, "--out", str(at.folder / "rows.html")]),
+        ("terminal", lambda at: ["view", str(at.a), *SAMPLE, "--id", at.row, "--csv", str(at.folder / "rows.csv")]),
     ],
     "task init": [("terminal", lambda at: ["task", "init", str(at.rows)])],
     "validate": [
