@@ -58,8 +58,11 @@ def test_every_suite_selects_tasks_by_each_of_its_entries(suite: Suite) -> None:
 def test_boards_are_suites_and_agree_with_suites_of_their_id() -> None:
     known = suites()
     for board in boards().values():
-        assert known[board.id].tasks == board.tasks
-        assert known[board.id].title == board.title or known[board.id].path.parent.name == FOLDER
+        suite = known[board.id]
+        if suite.path.parent.name == FOLDER:  # one of its own, which may hold more than the board ranks by
+            assert set(board.tasks) <= set(suite.tasks)
+        else:
+            assert (suite.tasks, suite.title) == (board.tasks, board.title)
     assert ids("suite=demo") == list(declared())
 
 
@@ -101,8 +104,11 @@ def test_every_task_and_alias_goes_before_a_suite() -> None:
         ("rmbb", ('no task and no suite is called "rmbb"', '"rmb" or "rmb-bon"')),
         ("skywork7", ('"skywork7"', 'Did you mean "skywork-7"?')),
         ("mrm-bench", ('"mrmbench"', '"rm-bench"')),  # a suite and a task
-        ("suite=skywork", ('no suite is called "skywork"', 'Did you mean "skywork-7"?', "Known: demo, ")),
-        ("suite=rm-bench", ('no suite is called "rm-bench"', "Known: ")),
+        (
+            "suite=skywork",
+            ('no suite is called "skywork"', 'Did you mean "skywork-7"?', "Known: code-rewardbench, demo, "),
+        ),
+        ("suite=llmbar", ('no suite is called "llmbar"', "Known: ")),
         ("suite=", ('no suite is called ""',)),
         ("suit=rmb", ("suite=...", 'Did you mean "suite"?')),
         ("qqqq", ("`rmbench tasks` and `rmbench tasks --suites` list them",)),
