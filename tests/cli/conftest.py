@@ -24,6 +24,9 @@ from tests.cli.scene import Printed, Scene, Words, known_task
 def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scene], None]:
     """Makes a model, a task with its rows, a card and a board say the scene's text of themselves."""
 
+    # What asks the hub is told at once that it is not there, where its client would try again for half a minute.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
     def play(scene: Scene) -> None:
         text = scene.text
         model = open_model("baseline:length", OpenOptions())
