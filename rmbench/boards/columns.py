@@ -92,7 +92,7 @@ def columns_of(board: Board, admitted: Sequence[Admitted], printed: Sequence[Adm
     columns = _with_means(board, wholes)
     total = sum(_weight(board, column) for column in columns if not column.part_of)
     columns = [_with_share(board, column, columns, total) for column in columns]
-    return tuple(each for column in columns for each in (column, *_slices(board, column, admitted)))
+    return tuple(each for column in columns for each in (column, *_slices(board, column, (*admitted, *printed))))
 
 
 def _whole(board: Board, entry: str, records: Sequence[Record]) -> Column:
@@ -144,9 +144,9 @@ def _with_share(board: Board, column: Column, columns: Sequence[Column], total: 
     return replace(column, weight=1 / total / parts)
 
 
-def _slices(board: Board, column: Column, admitted: Sequence[Admitted]) -> list[Column]:
+def _slices(board: Board, column: Column, entered: Sequence[Admitted]) -> list[Column]:
     """The columns of the groups' values, in the order of the records' results, and of the other metrics named."""
-    records = [one.record for one in admitted if one.task == (column.task, column.version)]
+    records = [one.record for one in entered if one.task == (column.task, column.version)]
     found: list[Column] = []
     for named in board.slices.get(column.entry, ()) if not column.tasks else ():
         own = replace(column, part_of=column.name, weight=0.0, n=None, judged=None)

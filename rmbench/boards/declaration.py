@@ -32,10 +32,20 @@ class MeanColumn(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str = Field(min_length=1)
-    tasks: tuple[str, ...] = Field(min_length=2)
-    """Entries of the board's `tasks`."""
+    tasks: tuple[str, ...]
+    """Two or more entries of the board's `tasks`, no globs: where one has no records, the mean has no value."""
     published: str = ""
     """The metric under which printed tables give this column, in published records of the first of the tasks."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) < 2:
+            raise ValueError("a mean is of two tasks or more")
+        for entry in value:
+            if set(entry) & set("*?["):
+                raise ValueError(f"{entry!r} is a glob: name the tasks, so that one without records is missed")
+        return value
 
 
 class Board(BaseModel):

@@ -98,7 +98,7 @@ def rows_of(
 def _row(board: Board, columns: Sequence[Column], records: Sequence[Admitted]) -> tuple[Row, Mapping[str, Admitted]]:
     model_flags = _MODEL_FLAGS & {flag for one in records for flag in one.record.flags}
     by_task: dict[tuple[str, int], list[Admitted]] = {}
-    for one in sorted(records, key=lambda one: (_KINDS.index(_kind(one.record)), one.model)):
+    for one in _preferred(records):
         by_task.setdefault(one.task, []).append(one)
     cells: dict[str, Cell | None] = {}
     for column in columns:
@@ -137,11 +137,20 @@ def _row(board: Board, columns: Sequence[Column], records: Sequence[Admitted]) -
         trained_on=tuple(sorted({name for one in records for name in one.record.model.trained_on})),
     )
     measured = {
-        column.key: by_task[column.task, column.version or 0][0]
+        column.key: one
         for column in columns
-        if not column.slice and (cell := found[column.key]) is not None and cell.kind != "published" and column.task
+        if not column.slice and column.task and (cell := found[column.key]) is not None and cell.kind != "published"
+        for one in by_task[column.task, column.version or 0]
+        if one.folder == cell.folder
     }
     return row, measured
+
+
+def _preferred(records: Sequence[Admitted]) -> list[Admitted]:
+    """Measured before recomputed before printed; of the first two the newest first, of printed ones by their source."""
+    newest = sorted(records, key=lambda one: one.record.run.finished, reverse=True)
+    by_source = sorted(newest, key=lambda one: one.model if one.record.kind == "published" else ("", ""))
+    return sorted(by_source, key=lambda one: _KINDS.index(_kind(one.record)))
 
 
 def _card(name: str) -> Card | None:
@@ -171,7 +180,11 @@ def _cell(column: Column, records: Sequence[Admitted], model_flags: frozenset[st
     if not found:
         return None
     (one, value), rest = found[0], found[1:]
-    printed = [(other.record.model.revision, figure.value) for other, figure in rest if figure.value is not None]
+    printed = [
+        (other.record.model.revision, figure.value)
+        for other, figure in rest
+        if other.record.kind == "published" and figure.value is not None
+    ]
     kind = _kind(one.record)
     return Cell(
         value=value.value,

@@ -128,7 +128,7 @@ def _placed(made: Sequence[Made]) -> list[Made]:
 
 def _lower_is_better(board: Board, columns: Sequence[Column]) -> bool:
     """Whether lower aggregates come first. RmbenchError where a mean would mix both directions."""
-    known = [column for column in columns if column.metric and not column.part_of]
+    known = [column for column in columns if column.metric and not column.slice and not column.tasks]
     low = [column.name for column in known if column.better == "lower"]
     if board.aggregate == "mean" and 0 < len(low) < len(known):
         high = [column.name for column in known if column.better == "higher"]

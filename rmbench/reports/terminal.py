@@ -54,7 +54,8 @@ class ReportView:
         value = f"{share_or_number(head.value)} {limits(head)}".strip()
         yield wrapped(report.model, width, "bold")
         yield wrapped(f"on {report.title} ({report.task})", width)
-        yield wrapped(f"{report.metric} {value}, {head.n:,} rows{chance}", width)
+        rows = f", {head.n:,} rows" if head.n else ""  # a printed figure says of how many rows only in its table
+        yield wrapped(f"{report.metric} {value}{rows}{chance}", width)
         if report.flags:
             yield wrapped(f"flags: {', '.join(report.flags)}", width)
         if report.source_of_scores:
@@ -95,10 +96,11 @@ def _part(report: Report, name: str, options: ConsoleOptions) -> Iterator[Render
 
 def _groups(report: Report, width: int) -> Table:
     shown = report.groups[:_GROUPS]
-    rows: list[list[str | Text]] = [
-        [wrapped(each.group, width - 40), figure(each.estimate.value), limits(each.estimate), f"{each.estimate.n:,}"]
-        for each in shown
-    ]
+    rows: list[list[str | Text]] = []
+    for each in shown:
+        one = each.estimate
+        count = f"{one.n:,}" if one.n else "-"
+        rows.append([wrapped(each.group, width - 40), figure(one.value), limits(one), count])
     more = len(report.groups) - len(shown)
     rows += [[f"and {more} more groups in --json", "", "", ""]] * bool(more)
     return text_table([("group", "left"), (report.metric, "right"), ("95%", "left"), ("rows", "right")], rows, gap=2)

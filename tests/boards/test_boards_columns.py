@@ -10,6 +10,8 @@ import pytest
 
 from rmbench.boards import load_board, tabulate
 from rmbench.boards.table import BoardTable
+from rmbench.errors import RmbenchError
+from rmbench.metric_spec import MetricSpec
 from rmbench.records.store import read
 from tests._make import margins, write_published_figures
 
@@ -135,6 +137,49 @@ def test_merged_rows_take_the_measurement_first(board: Callable[..., BoardTable]
     ]
     assert row.aggregate == 0.75
     assert not table.printed
+
+
+def test_the_newest_of_a_models_measurements_fills_a_merged_cell(
+    board: Callable[..., BoardTable], root: Path, put_record: Put
+) -> None:
+    for revision, right, day in (("aaaa1111", 40, "01"), ("bbbb2222", 90, "03"), ("cccc3333", 60, "02")):
+        finished = {"finished": f"2025-01-{day}T00:00:00+00:00"}
+        put_record(root, margins(right, 100), task="a", changed={"model": {"revision": revision}, "run": finished})
+    write_published_figures(root, "org/model", "a", [("accuracy", 0.7)], source="s")
+    (row,) = board('tasks = ["a"]\nmerge = true').rows
+    assert row.cells[0] is not None
+    assert (row.cells[0].value, row.cells[0].others) == (0.9, (("s", 0.7),))
+
+
+def test_a_mean_of_both_directions_is_refused(board: Callable[..., BoardTable], root: Path, put_record: Put) -> None:
+    put_record(root, margins(90, 100), task="a")
+    put_record(root, margins(90, 100), task="b", spec=MetricSpec("attack", "attack_success"))
+    put_record(root, margins(90, 100), task="c")
+    with pytest.raises(RmbenchError, match="lower is better on b@1 and higher on a@1, c@1"):
+        board(MEAN)
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ('["a"]', "two tasks or more"),
+        ('["a", "b*"]', r"'b\*' is a glob"),
+        ('["a", "x"]', "'x' is not one"),
+    ],
+)
+def test_a_mean_names_its_tasks(board: Callable[..., BoardTable], entries: str, said: str) -> None:
+    with pytest.raises(RmbenchError, match=said):
+        board(f'tasks = ["a", "b*"]\n[[mean]]\ntitle = "M"\ntasks = {entries}')
+
+
+def test_slices_of_printed_figures_are_columns_too() -> None:
+    table = tabulate("rm-bench", ROOT / "results")
+    keys = [column.key for column in table.columns]
+    assert {f"rm-bench@1/domain={name}" for name in ("chat", "code", "math", "safety")} <= set(keys)
+    row = next(row for row in table.rows if row.name == "RM-R1-Qwen2.5-Instruct-32B")
+    cell = row.cells[keys.index("rm-bench@1/domain=math")]
+    assert cell is not None
+    assert (cell.kind, cell.source, cell.value) == ("published", "rm-r1", pytest.approx(0.806, abs=5e-4))
 
 
 def test_measured_rows_are_ranked_among_printed_ones(

@@ -16,13 +16,13 @@ from scipy import stats
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.records.store import read, write_published
+from rmbench.records.store import find, read, write_published
 from rmbench.reports import report_of
 from rmbench.reports.page import page
 from rmbench.reports.report import Report
 from rmbench.reports.terminal import ReportView, SummaryView
 from rmbench.types import TIE, Edge, Verdict
-from tests._make import make_row, printed, put_record
+from tests._make import make_row, printed, put_record, write_published_figures
 
 PARTS = ("margins", "calibration", "ties", "length", "position", "disagreements")
 
@@ -261,6 +261,15 @@ def test_a_published_record(tmp_path: Path) -> None:
     report = checked(report_of(place))
     assert set(report.missing) == set(PARTS)
     assert "published" in report.missing["length"]
+
+
+def test_a_printed_figure_is_of_no_rows_that_are_known(tmp_path: Path) -> None:
+    write_published_figures(tmp_path, "org/m", "a", [("accuracy", 0.7)])
+    (folder,) = find(tmp_path)
+    text = printed(ReportView(report_of(folder)))
+    assert "accuracy .700\n" in text
+    assert "0 rows" not in text
+    assert "0 rows" not in page([report_of(folder)])
 
 
 @pytest.mark.parametrize("printed_as", ["both_orders", None])

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rmbench.boards.table import BoardTable
-from rmbench.text import printable
+from rmbench.text import csv_text
 from rmbench.untrusted.masking import masked
 
 __all__ = ["rows_of", "write_data"]
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows_of(table: BoardTable) -> list[dict[str, Any]]:
@@ -65,26 +61,10 @@ def rows_of(table: BoardTable) -> list[dict[str, Any]]:
 def write_data(table: BoardTable, folder: Path) -> None:
     """Write `data.csv`, `data.json` and `data.parquet` into an existing folder; OSError where that fails."""
     rows = rows_of(table)
-    (folder / "data.csv").write_bytes(_csv(rows).encode())
+    (folder / "data.csv").write_bytes(csv_text([_NAMES, *([row[name] for name in _NAMES] for row in rows)]).encode())
     text = json.dumps(rows, indent=1, ensure_ascii=True, allow_nan=False)
     (folder / "data.json").write_bytes(f"{text}\n".encode())
     _write_parquet(rows, folder / "data.parquet")
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_NAMES)
-    writer.writerows([_plain(row[name]) for name in _NAMES] for row in rows)
-    return out.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    """A text that a spreadsheet does not take for a formula."""
-    if not isinstance(value, str):
-        return value
-    text = printable(value, 2_000)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
