@@ -35,7 +35,7 @@ OWN_PARAMETERS = {
     "check": {"model", "as_json", "published", "against"},
     "rescore": {"folder", "as_json"},
     "tasks": {"selector", "as_json", "of_suites", "ids_of"},
-    "show": {"what", "as_json"},
+    "show": {"what", "as_json", "group"},
 }
 
 
