@@ -45,6 +45,8 @@ class Limits:
     """Pixels of all frames of a video that any file may have, however small: 8 minutes of 320 x 256 at 30 a second."""
     decoded_per_byte: int = 256
     """Pixels that a larger file may have for each of its bytes; encoders write one for 20 to 200."""
+    shown: int = 2**28
+    """Pixels of all frames of a video that are held at once: 0.8 GB."""
     streams: int = 64
     """Streams of a video file."""
 

@@ -19,7 +19,7 @@ from rmbench.media.images import to_rgb
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["chosen_frames", "read_frames", "timing"]
+__all__ = ["chosen_frames", "read_frames", "timing", "video_timing"]
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,h264,hevc,ivf"
 _GIF_MILLISECONDS = 100
@@ -54,19 +54,22 @@ def timing(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, most: int | Non
 
 def chosen_frames(path: str | Path, rule: FrameRule, limits: Limits = DEFAULT_LIMITS) -> tuple[int, ...]:
     """The frames of a video that a rule picks; raises as `timing` does."""
+    try:
+        return rule.indices(video_timing(path, limits, most=rule.needs))
+    except ValueError as error:
+        raise MediaError(f"{Path(path).name}: {error}") from error
+
+
+def video_timing(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, most: int | None = None) -> Timing:
+    """`timing` of a video that many rows show, counted once as long as size and time of the file stay."""
     place = checked(path, limits.video_bytes)
     found = place.stat()
-    return _chosen(str(place), found.st_size, found.st_mtime_ns, rule, limits)
+    return _timed(str(place), found.st_size, found.st_mtime_ns, limits, most)
 
 
 @lru_cache(maxsize=2**14)
-def _chosen(path: str, size: int, changed: int, rule: FrameRule, limits: Limits) -> tuple[int, ...]:
-    """A video that many rows show is counted once, as long as size and time of the file stay."""
-    counted = timing(path, limits, most=rule.needs)
-    try:
-        return rule.indices(counted)
-    except ValueError as error:
-        raise MediaError(f"{Path(path).name}: {error}") from error
+def _timed(path: str, size: int, changed: int, limits: Limits, most: int | None) -> Timing:
+    return timing(path, limits, most=most)
 
 
 def read_frames(
