@@ -120,7 +120,7 @@ def read_table(path: Path) -> list[tuple[Judged, float | None]]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow)
-            return [pair for batch in file.iter_batches() for pair in _pairs(path, batch.to_pylist())]
+            return [pair for batch in file.iter_batches(use_threads=False) for pair in _pairs(path, batch.to_pylist())]
     except (OSError, pa.ArrowException) as error:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
 

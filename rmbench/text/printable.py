@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from rmbench.untrusted.masking import mask, masked
@@ -37,7 +38,14 @@ def printable(text: str, longest: int = LONGEST) -> str:
     >>> printable("org/name" + chr(27) + "[31m" + chr(10) + "x")
     'org/name[31m x'
     """
-    spaced = re.sub(r"\s+", " ", mask(text))
+    shown = mask(text)
+    return _printable(shown, longest) if len(shown) <= LONGEST else _printable.__wrapped__(shown, longest)
+
+
+@lru_cache(maxsize=4096)
+def _printable(text: str, longest: int) -> str:
+    """Pages and tables say the same names over and over."""
+    spaced = re.sub(r"\s+", " ", text)
     seen = "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN).strip()
     return guarded(seen if len(seen) <= longest else seen[: longest - 1] + "…")
 

@@ -13,12 +13,14 @@ import os
 import quopri
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["HIDDEN", "mask", "masked", "register_secret"]
+__all__ = ["HIDDEN", "looked_up_once", "mask", "masked", "register_secret"]
 
 Data = TypeVar("Data")
 
@@ -35,6 +37,7 @@ _DEPTH = 4
 """Encodings within each other that are looked behind."""
 
 _registered: set[str] = set()
+_looked_up: ContextVar[list[str] | None] = ContextVar("_looked_up", default=None)
 
 
 def register_secret(secret: str) -> None:
@@ -56,8 +59,22 @@ def masked(data: Data) -> Data:
     return found
 
 
+@contextmanager
+def looked_up_once() -> Iterator[None]:
+    """For the many short texts of a page: within, the secrets are those known at its start. To look them up, in eleven
+    variables, takes longer than to hide them."""
+    before = _looked_up.set(_secrets())
+    try:
+        yield
+    finally:
+        _looked_up.reset(before)
+
+
 def _secrets() -> list[str]:
     """The longest first, for one may be a part of another."""
+    looked_up = _looked_up.get()
+    if looked_up is not None:
+        return looked_up
     values = {os.environ.get(name, "").strip() for name in _VARIABLES}
     for name in _PROXIES:
         values |= _passwords(os.environ.get(name, ""))

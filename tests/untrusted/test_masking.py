@@ -145,3 +145,18 @@ def test_a_long_text_takes_time_by_its_length() -> None:
         assert mask(unit * count) == unit * count
         times.append(time.perf_counter() - began)
     assert times[1] < 30 * times[0] + 1
+
+
+def test_a_page_looks_secrets_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = "hf_afterwards123456"
+    with masking.looked_up_once():
+        monkeypatch.setenv("HF_TOKEN", later)
+        assert printable(f"{KEY} {later}") == f"*** {later}"
+    assert printable(f"{KEY} {later}") == "*** ***"
+
+
+def test_a_text_that_was_printed_is_hidden_once_it_is_a_secret() -> None:
+    text = "sk-unknown-until-now-42"
+    assert printable(text) == text
+    register_secret(text)
+    assert printable(text) == "***"

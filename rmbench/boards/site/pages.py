@@ -15,6 +15,7 @@ from rmbench.boards.site.paths import model_page, safe_link, task_page
 from rmbench.html import bar, environment, fitted_scale
 from rmbench.html.shell import document
 from rmbench.text import share
+from rmbench.untrusted.masking import looked_up_once
 
 __all__ = ["BOARD_SCRIPTS", "FLAGS", "render"]
 
@@ -52,18 +53,19 @@ def render(
     **values: Any,
 ) -> str:
     """A page of the site from one of its templates; `root` is the way to the site's root."""
-    body = _environment().get_template(f"{template}.html").render(root=root, **values)
     above = [("rmbench", f"{root}index.html"), *((label, f"{root}{page}") for label, page in crumbs)]
-    return document(
-        title,
-        Markup(body),  # noqa: S704
-        root=root,
-        crumbs=above,
-        scripts=[_HERE / name for name in scripts],
-        styles=[STYLE],
-        data=data,
-        wide=wide,
-    )
+    with looked_up_once():
+        body = _environment().get_template(f"{template}.html").render(root=root, **values)
+        return document(
+            title,
+            Markup(body),  # noqa: S704
+            root=root,
+            crumbs=above,
+            scripts=[_HERE / name for name in scripts],
+            styles=[STYLE],
+            data=data,
+            wide=wide,
+        )
 
 
 @cache
