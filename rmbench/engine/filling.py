@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from time import monotonic
 
 from rmbench.engine.interfaces import ScoreCache
 
-__all__ = ["filling"]
+__all__ = ["Filling"]
 
 _ROWS = 2048
 _SECONDS = 1.0
@@ -16,30 +15,25 @@ _SECONDS = 1.0
 A run that is killed loses no more than that, and with a journal nothing."""
 
 
-@contextlib.contextmanager
-def filling(cache: ScoreCache | None, model: str) -> Iterator[Callable[[Mapping[str, str]], None]]:
-    """Takes results by key, as JSON texts, and puts them into the cache, all of them by the end, however it comes.
+class Filling:
+    """Takes results by key, as JSON texts, and puts them into the cache, all of them by `flush`."""
 
-    Args:
-        cache: None: nothing is kept.
-        model: the key under which the results are kept.
-    """
-    waiting: dict[str, str] = {}
-    since = monotonic()
+    def __init__(self, cache: ScoreCache | None, model: str) -> None:
+        """`cache`: None: nothing is kept. `model`: the key under which the results are kept."""
+        self._cache = cache
+        self._model = model
+        self._waiting: dict[str, str] = {}
+        self._since = monotonic()
 
-    def flush() -> None:
-        nonlocal since
-        if cache is not None and waiting:
-            cache.put(model, waiting)
-        waiting.clear()
-        since = monotonic()
+    def put(self, results: Mapping[str, str]) -> None:
+        """Take results."""
+        self._waiting.update(results)
+        if len(self._waiting) >= _ROWS or monotonic() - self._since >= _SECONDS:
+            self.flush()
 
-    def put(results: Mapping[str, str]) -> None:
-        waiting.update(results)
-        if len(waiting) >= _ROWS or monotonic() - since >= _SECONDS:
-            flush()
-
-    try:
-        yield put
-    finally:
-        flush()
+    def flush(self) -> None:
+        """Put what is waiting into the cache."""
+        if self._cache is not None and self._waiting:
+            self._cache.put(self._model, self._waiting)
+        self._waiting.clear()
+        self._since = monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rmbench.engine.serialization import RowResult
 
 __all__ = [
+    "LOOK_AGAIN",
     "EngineOptions",
     "Executor",
     "Job",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 Side = Literal["right", "left"]
+
+LOOK_AGAIN = 0.05
+"""Seconds after which an executor with free places asks again for a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,10 @@ class ScoreCache(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Some rows to compute together: what a chunk has left, complete in itself and picklable."""
+    """Some rows to compute together, complete in itself and picklable."""
 
     index: int
-    """The chunk's."""
+    """By which its results are known."""
     rows: tuple[Encoded, ...]
     groups: tuple[Group, ...] = ()
 
@@ -100,8 +104,18 @@ class Job:
 class Executor(Protocol):
     """Where jobs are computed."""
 
-    def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
-        """Each job's index with a result per row, in the order in which they are done."""
+    @property
+    def in_process(self) -> bool:
+        """Whether jobs are computed by the scorer itself, so that nothing else may be tried on it meanwhile."""
+
+    def run(
+        self, scorer: Scorer, jobs: Iterable[Job | None], side: Side
+    ) -> Generator[tuple[int, list[RowResult]], None, None]:
+        """Each job's index with a result per row, in the order in which they are done.
+
+        Jobs are taken one by one while there are places for them, in the caller's thread. None says that none is ready
+        yet, while jobs are under way: it is asked again after the next result or after `LOOK_AGAIN` seconds.
+        """
 
 
 class Progress(Protocol):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from rmbench.engine.compute import compute
-from rmbench.engine.interfaces import Job, Side
+from rmbench.engine.interfaces import LOOK_AGAIN, Job, Side
 from rmbench.engine.serialization import RowResult
 from rmbench.models.protocols import ParallelScorer, Scorer
 
@@ -19,14 +19,15 @@ Result = TypeVar("Result")
 
 
 class ThreadExecutor:
-    """As many threads as a `ParallelScorer` has, at most `most`; for other scorers the caller's own thread."""
+    """As many threads as a `ParallelScorer` has; for other scorers the caller's own thread."""
 
-    def __init__(self, most: int | None = None) -> None:
-        self._most = most
+    in_process = True
 
-    def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
+    def run(
+        self, scorer: Scorer, jobs: Iterable[Job | None], side: Side
+    ) -> Generator[tuple[int, list[RowResult]], None, None]:
         """An exception of a job ends the run, as does Ctrl-C; jobs under way are waited for."""
-        threads = min(scorer.threads if isinstance(scorer, ParallelScorer) else 1, len(jobs), self._most or len(jobs))
+        threads = scorer.threads if isinstance(scorer, ParallelScorer) else 1
 
         def results(job: Job) -> list[RowResult]:
             return compute(scorer, job.rows, side, job.groups)
@@ -36,31 +37,36 @@ class ThreadExecutor:
 
 
 def in_threads(
-    call: Callable[[Item], Result], items: Iterable[Item], threads: int, *, queued: int, wait_at_end: bool
+    call: Callable[[Item], Result], items: Iterable[Item | None], threads: int, *, queued: int, wait_at_end: bool
 ) -> Iterator[tuple[Item, Result]]:
     """Items with what a call gives for each, in the order in which calls end.
 
     Args:
         call: made from several threads at once; with one thread or none, from the caller's own.
-        items: its arguments, one a call.
+        items: its arguments, one a call; None where none is ready yet, while calls are under way.
         threads: how many.
         queued: how many items the threads hold at a time, those under way included.
         wait_at_end: whether calls under way are waited for when another one raises, or on Ctrl-C.
     """
     if threads <= 1:
         for item in items:
-            yield item, call(item)
+            if item is not None:
+                yield item, call(item)
         return
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="rmbench")
     waiting = iter(items)
     under_way: dict[Future[Result], Item] = {}
     try:
         while True:
+            none_ready = False
             for item in itertools.islice(waiting, queued - len(under_way)):
+                if none_ready := item is None:
+                    break
                 under_way[pool.submit(call, item)] = item
             if not under_way:
                 return
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+            timeout = LOOK_AGAIN if none_ready else None
+            for future in wait(under_way, timeout, return_when=FIRST_COMPLETED).done:
                 yield under_way.pop(future), future.result()
     finally:
         pool.shutdown(wait=wait_at_end, cancel_futures=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 
 from rmbench.engine.compute import reason
-from rmbench.engine.interfaces import Job, Side
+from rmbench.engine.interfaces import LOOK_AGAIN, Job, Side
 from rmbench.engine.serialization import RowResult
 from rmbench.engine.worker_process import Ready, WorkerProcess
 from rmbench.errors import RmbenchError
@@ -52,9 +52,21 @@ class _Worker:
 class _Work:
     """What is left to do, and the results so far, by the index of their job."""
 
-    waiting: deque[_Piece]
+    jobs: Iterator[Job | None]
+    waiting: deque[_Piece] = field(default_factory=deque)
+    """Pieces that a worker died on."""
     results: dict[int, list[RowResult | None]] = field(default_factory=dict)
     deaths: int = 0
+    exhausted: bool = False
+
+    def next(self) -> _Piece | None:
+        """What to compute next; None: nothing yet, or nothing any more."""
+        if self.waiting:
+            return self.waiting.popleft()
+        for job in self.jobs:
+            return None if job is None else _Piece(job, range(len(job.rows)))
+        self.exhausted = True
+        return None
 
     def add(self, piece: _Piece, results: Sequence[RowResult]) -> list[RowResult] | None:
         """Store a piece's results; returns those of the whole job once there are no others to come."""
@@ -89,6 +101,7 @@ class Workers:
 
     def __init__(self, opener: Opener, count: int) -> None:
         """`opener` opens the model in a worker, and must be picklable by name; `count` is at least 1."""
+        self.in_process = False
         self._opener = opener
         self._count = count
         self._payload = b""
@@ -110,7 +123,9 @@ class Workers:
             worker.process.end()
         self._workers = []
 
-    def run(self, scorer: Scorer, jobs: Sequence[Job], side: Side) -> Iterator[tuple[int, list[RowResult]]]:
+    def run(
+        self, scorer: Scorer, jobs: Iterable[Job | None], side: Side
+    ) -> Generator[tuple[int, list[RowResult]], None, None]:
         """Compute jobs in the workers.
 
         A worker that dies is replaced, and what it computed goes to another one. After two deaths the rows of a batch
@@ -120,19 +135,22 @@ class Workers:
             RmbenchError: a worker cannot open the model, dies before it has opened it, opens another one, or breaks
                 the scorer's protocol; workers died too often.
         """
-        work = _Work(deque(_Piece(job, range(len(job.rows))) for job in jobs))
-        left = len(jobs)
+        work = _Work(iter(jobs))
         self._fill()
         try:
-            while left:
+            while True:
+                hungry = False
                 for worker in self._workers:
-                    if worker.ready and worker.piece is None and work.waiting:
-                        worker.piece = work.waiting.popleft()
-                        worker.process.send((worker.piece.as_job, side, "hidden" in scorer.answers))
-                for worker in self._heard_of():
+                    if worker.ready and worker.piece is None:
+                        worker.piece = work.next()
+                        hungry = worker.piece is None
+                        if worker.piece is not None:
+                            worker.process.send((worker.piece.as_job, side, "hidden" in scorer.answers))
+                if work.exhausted and not work.waiting and all(worker.piece is None for worker in self._workers):
+                    return
+                for worker in self._heard_of(LOOK_AGAIN if hungry and not work.exhausted else None):
                     done = self._hear(worker, work, scorer)
                     if done is not None:
-                        left -= 1
                         yield done
         finally:
             self._drop_busy()
@@ -150,9 +168,9 @@ class Workers:
                 worker.process.end(patience=0)
         self._workers = [worker for worker in self._workers if worker.piece is None]
 
-    def _heard_of(self) -> list[_Worker]:
-        """The workers that said something or died; waits until there is one."""
-        heard = set(wait([worker.process.pipe for worker in self._workers]))
+    def _heard_of(self, timeout: float | None) -> list[_Worker]:
+        """The workers that said something or died; waits until there is one, or until the time is over."""
+        heard = set(wait([worker.process.pipe for worker in self._workers], timeout))
         return [worker for worker in self._workers if worker.process.pipe in heard]
 
     def _hear(self, worker: _Worker, work: _Work, scorer: Scorer) -> tuple[int, list[RowResult]] | None:

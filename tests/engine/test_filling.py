@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rmbench.engine import filling as module
-from rmbench.engine.filling import filling
+from rmbench.engine.filling import Filling
 from rmbench.engine.interfaces import EngineOptions
 from rmbench.engine.judge import judge
 
@@ -67,26 +67,28 @@ def test_slow_batches_are_put_at_once(clock: list[float], scorer: Any, examples:
 def test_what_waits_is_bounded(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ROWS", 3)
     cache = Cache()
-    with filling(cache, "m") as put:
-        for number in range(7):
-            put({str(number): "x"})
-            assert len(cache.puts) == (number + 1) // 3
+    filling = Filling(cache, "m")
+    for number in range(7):
+        filling.put({str(number): "x"})
+        assert len(cache.puts) == (number + 1) // 3
+    filling.flush()
     assert [len(one) for one in cache.puts] == [3, 3, 1]
 
 
 def test_a_second_after_the_last_commit_a_row_waits_no_longer(clock: list[float]) -> None:
     cache = Cache()
-    with filling(cache, "m") as put:
-        put({"a": "x"})
-        clock[0] += 0.9
-        put({"b": "x"})
-        assert cache.puts == []
-        clock[0] += 0.1
-        put({"c": "x"})
-        assert [sorted(one) for one in cache.puts] == [["a", "b", "c"]]
-        clock[0] += 0.9
-        put({"d": "x"})
-        assert len(cache.puts) == 1
+    filling = Filling(cache, "m")
+    filling.put({"a": "x"})
+    clock[0] += 0.9
+    filling.put({"b": "x"})
+    assert cache.puts == []
+    clock[0] += 0.1
+    filling.put({"c": "x"})
+    assert [sorted(one) for one in cache.puts] == [["a", "b", "c"]]
+    clock[0] += 0.9
+    filling.put({"d": "x"})
+    assert len(cache.puts) == 1
+    filling.flush()
     assert sorted(cache.puts[1]) == ["d"]
 
 
@@ -113,10 +115,10 @@ def test_whatever_ends_a_run_finished_batches_are_kept(
 
 def test_nothing_is_put_where_nothing_was_computed(clock: list[float]) -> None:
     cache = Cache()
-    with filling(cache, "m"):
-        pass
-    with filling(cache, "m") as put:
-        put({})
-    with filling(None, "m") as put:
-        put({"a": "x"})
+    filling = Filling(cache, "m")
+    filling.put({})
+    filling.flush()
+    unkept = Filling(None, "m")
+    unkept.put({"a": "x"})
+    unkept.flush()
     assert cache.puts == []
