@@ -48,7 +48,7 @@ def score(scoring: Scoring, examples: Iterable[Example]) -> Iterator[Scored]:
 class _Stream:
     """The jobs of a task's windows, and the windows that are not done yet."""
 
-    def __init__(self, scoring: Scoring, first: Prepared, ahead: Ahead[Sequence[Example], Prepared]) -> None:
+    def __init__(self, scoring: Scoring, first: Prepared, ahead: Ahead[list[Example], Prepared]) -> None:
         self._scoring = scoring
         self._ahead = ahead
         self._computing = Computing()

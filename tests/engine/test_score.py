@@ -136,7 +136,7 @@ def test_later_windows_do_not_wait_for_a_slow_job(scorer: Any, example: Any) -> 
             order.append(index)
             yield index, results
 
-    watched.run = noted  # type: ignore[method-assign]
+    watched.run = noted  # type: ignore[method-assign, assignment]
     judging = judged(scorer, many(example), executor=watched)
     assert judging.judgments == judged(scorer, many(example)).judgments
     assert order[-1] == 1

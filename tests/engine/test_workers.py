@@ -158,7 +158,7 @@ def test_after_an_error_the_workers_begin_anew(toy: Any, example: Any) -> None:
     with Workers(toy.OpenToy(), 2) as workers:
         abandoned = workers.run(toy.Toy(), jobs(toy, examples), "right")
         next(abandoned)
-        abandoned.close()  # type: ignore[attr-defined]
+        abandoned.close()
         judging = judge("t", examples[::-1], toy.Toy(), executor=workers, options=EngineOptions(batch_rows=1))
     assert judging.judgments == judge("t", examples[::-1], toy.Toy()).judgments
 
