@@ -34,6 +34,7 @@ _SECTIONS: dict[Kind, str] = {
     "human ties": "Pairs where a human tie is a class",
     "candidates": "The candidates of a row",
     "intransitive": "Intransitive comparisons",
+    "raters": "People: each rater's own preference",
     "correlation": "Correlation with ratings",
     "list correlation": "Correlation within lists",
     "difference correlation": "Correlation with graded preferences",
@@ -45,6 +46,8 @@ _NOTES: dict[Kind, str] = {
     "orders": "A scalar model's score holds for both orders.",
     "human ties": "Comparisons that people tied count here. The calibrated rules tune a threshold on the same labels, "
     "which suits the model best; the accuracy without one is reported with them.",
+    "raters": "Rows ask for one person's preference, and people are what is resampled. [Whose preference?](raters.md) "
+    "says what each figure answers.",
     "likelihoods": "Models that give log-probabilities have these in addition to a task's metrics.",
 }
 

@@ -76,8 +76,9 @@ class MetricSpec:
     """"mean_of": the metrics that `of` names, where the spec travels without the task's others."""
     join: str = ""
     """The group whose rows belong together: rows of one candidate that make a list (list rules,
-    "tie_calibrated_accuracy"), or one pair under several contexts ("both_contexts"); "cluster" stands for the rows'
-    cluster, "" for each row by itself."""
+    "tie_calibrated_accuracy"), one pair under several contexts ("both_contexts"), or one question put to several raters
+    ("rater_agreement", "rater_ceiling"); "cluster" stands for the rows' cluster, "" for each row by itself. Of
+    "worst_group_gap" the group itself."""
     classes: tuple[str, ...] = ()
     """What a judge's label verdicts call the classes 0, 1, ... of the labels."""
     threshold: float | None = None
@@ -97,6 +98,10 @@ class MetricSpec:
     """"ndcg", "recall_at_k": ranks that count; None: all."""
     gain: Literal["linear", "exponential"] = "linear"
     """"ndcg": a candidate of relevance r gains r, or 2^r - 1."""
+    credit: Literal["pair", "top"] = "pair"
+    """Rules of raters: the linear rule that gives each of a rater's rows its credit."""
+    min_rows: int = 1
+    """Rules of raters: raters (of "worst_group_gap" groups) with fewer rows are left out, and counted in a flag."""
     probe: str = ""
     """Probing: "upstream" (the benchmark's own settings) or "logistic" (regularised regression to convergence)."""
 
@@ -110,6 +115,7 @@ Kind = Literal[
     "human ties",
     "candidates",
     "intransitive",
+    "raters",
     "correlation",
     "list correlation",
     "difference correlation",
@@ -178,6 +184,7 @@ _calibrated = partial(Rule, kind="human ties", human_ties=True, ties="calibrated
 _shift = partial(Rule, kind="human ties", human_ties=True, better="lower", high=None, skips_unscored=True, numbers=True)
 _ranked = partial(Rule, kind="candidates", linear=True, needs=_EITHER, worst_case=True)
 _cyclic = partial(Rule, kind="intransitive", linear=True, source="GPM (arXiv:2410.02197)")
+_raters = partial(Rule, kind="raters", source=_OURS)
 _coefficient = partial(Rule, low=-1.0, ties="as the coefficient has it")
 _pooled = partial(_coefficient, kind="correlation", needs=_RATINGS, skips_unscored=True, numbers=True)
 _listed = partial(_coefficient, kind="list correlation", needs=_EITHER, human_ties=True, skips_unscored=True)
@@ -250,6 +257,15 @@ _TABLE = (
     _cyclic("cyclic_triples", "Share of triples of candidates on which the model is intransitive.", better="neither",
             ties="not intransitive"),
     _cyclic("bradley_terry_fit", "Accuracy of the Bradley-Terry fit to the model's own margins.", worst_case=True),
+
+    _raters("rater_mean", "Mean over raters of the accuracy on each one's own rows, with the spread over raters.",
+            worst_case=True, ties="as in `credit`"),
+    _raters("worst_group_gap", "Accuracy of all rows less that of the group `join` with the lowest.", better="lower",
+            ties="as in `credit`"),
+    _raters("rater_agreement", "How often two raters of one question agree, whatever the model answers.",
+            better="neither", human_ties=True, ties="no comparison"),
+    _raters("rater_ceiling", "The mean over raters that the best single ranking of each question would have.",
+            better="neither", ties="no comparison"),
 
     _pooled("kendall_a", "Kendall's tau-a with ratings, all rows pooled.", "Kendall 1938"),
     _pooled("kendall_b", "Kendall's tau-b with ratings, all rows pooled.", _SCIPY),

@@ -18,6 +18,8 @@ from rmbench.metrics.correlation.rated import dimension_of, rated_items
 from rmbench.metrics.means import contexts_sample, linear_sample, loss_sample, mean_score_sample, noise_sample
 from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
+from rmbench.metrics.raters.accuracy import gap_sample, rater_sample
+from rmbench.metrics.raters.people import agreement_sample, ceiling_sample
 from rmbench.metrics.rows.answers import answered_share
 from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.ties.reward_shift import largest_shift_sample, shift_sample
@@ -85,6 +87,10 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "both_contexts": contexts_sample,
     "tie_calibrated_accuracy": calibrated_sample,
     "tie_loop_accuracy": loop_sample,
+    "rater_mean": rater_sample,
+    "worst_group_gap": gap_sample,
+    "rater_agreement": agreement_sample,
+    "rater_ceiling": ceiling_sample,
 }
 _SHIFTS: dict[str, Callable[[Sequence[Judged], MetricSpec, Sequence[Judged]], Sample]] = {
     "reward_shift": shift_sample,

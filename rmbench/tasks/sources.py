@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from rmbench.errors import AbsentDataError, RmbenchError
+from rmbench.tasks.declaration.columns import TEXTS
 from rmbench.tasks.fetch.manifest import FetchedTask, fetched_task
 from rmbench.tasks.rows.column_check import check_columns
 from rmbench.tasks.rows.fetched import read_fetched
@@ -149,7 +150,8 @@ def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed:
     fit, fit_facts, fit_odd, absent = _fit(task, folder, otherwise, allow_changed)
     drawn, fit_drawn = sample_of(examples, limit, seed), sample_of(fit, limit, seed)
     fit_notes = [f"fit split: {note}" for note in _notes(fit_odd, fit_drawn, limit)]
-    counted = Counter(f"{name}={value}" for each in examples for name, value in each.groups.items())
+    digests = {name for name, group in declaration.groups.items() if group.column == TEXTS}
+    counted = Counter(f"{k}={value}" for each in examples for k, value in each.groups.items() if k not in digests)
     return Loaded(
         drawn,
         kind,

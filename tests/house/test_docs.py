@@ -56,6 +56,7 @@ ELSEWHERE = {
     "checking-a-model.md": "tests/check/test_check_page.py",
     "interchange.md": "tests/exchange/test_interchange_page.py",
     "own-data.md": "tests/tasks/own/test_own_page.py",
+    "raters.md": "tests/metrics/raters/test_raters_page.py",
     "reading-a-record.md": "tests/records/test_reading_page.py",
 }
 """Pages whose examples have a test of their own."""

@@ -28,12 +28,15 @@ PLACES = {
     "mean_score": "hpsv2-generators",
     "reward_shift": "forged-turns",
     "largest_reward_shift": "forged-turns",
+    **dict.fromkeys(of_kind("raters"), "community-alignment"),
 }
 KINDS = {"difference correlation": "ragchecker", "intransitive": "dice-cycles", "correlation": "unieval-topical-chat"}
 SETTINGS = {
     "ties": 'where = { subset = ["Ties"] }',
     "both_contexts": 'join = "cluster"',
     **dict.fromkeys((*of_kind("correlation"), *of_kind("difference correlation")), 'dimension = "overall"'),
+    **dict.fromkeys(("rater_agreement", "rater_ceiling"), 'join = "question"'),
+    "worst_group_gap": 'join = "language"',
     "inverse_propensity": 'propensity = "sampled"\nclip = 0.1',
     "recall_at_k": "k = 1",
     **dict.fromkeys(("precision", "recall", "f1"), "threshold = 0.5"),

@@ -113,7 +113,7 @@ def pickapic(scorer: str, data: Path, folder: Path) -> tuple[tuple[Example, ...]
         uids = {f"image_{k}_uid": f"{row['ranking_id']}-{k}" for k in (0, 1)}
         labels = dict(zip(("label_0", "label_1"), LABELS[row["label"]], strict=True))
         rows.append(
-            {"caption": f"p{row['id']}", "ranking_id": row["ranking_id"], "model_0": "a", "model_1": "b"}
+            {"caption": f"p{row['id']}", "ranking_id": row["ranking_id"], "user_id": 1, "model_0": "a", "model_1": "b"}
             | uids
             | labels
         )

@@ -16,6 +16,7 @@ from rmbench.metrics.uncertainty.interval import Interval, bootstrap_interval, l
 from rmbench.types import Judged
 
 __all__ = [
+    "Draw",
     "Sample",
     "clusters_of",
     "combined",

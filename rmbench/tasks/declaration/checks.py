@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rmbench.errors import did_you_mean
+from rmbench.tasks.declaration.columns import TEXTS
 from rmbench.tasks.declaration.metric_checks import check_metrics
 from rmbench.tasks.declaration.schema import Declaration, GoldRule, LayoutRule, TextRule
 from rmbench.tasks.rows.adapt import ADAPTERS
@@ -190,7 +191,8 @@ def _check_rows(declaration: Declaration, path: Path) -> None:
             raise problem(path, f"rows.{key}", what)
     if rows.adapt_gathered is not None and not rows.gather:
         raise problem(path, "rows.adapt_gathered", "it transforms gathered rows; `gather` names no column.")
-    marks = [f"@{name}" for name in ("file", "row", *declaration.groups)]
+    told = (name for name, rule in declaration.groups.items() if rule.column != TEXTS)
+    marks = [f"@{name}" for name in ("file", "row", *told)]
     _check_marks(rows.id, marks, "rows.id", path)
     _check_marks(rows.cluster, [*marks, "@prompt"], "rows.cluster", path)
 
@@ -209,6 +211,15 @@ def _check_groups(declaration: Declaration, path: Path) -> None:
             raise problem(path, key, "give exactly one of `column` and `first_of`.")
         if rule.values and rule.prefixes:
             raise problem(path, key, "give `values` or `prefixes`, not both.")
+        if (rule.column or "").startswith("@") and rule.column not in ("@row", "@file", TEXTS):
+            what = (
+                f'"{rule.column}" is not known.{did_you_mean(str(rule.column), [TEXTS])} Known: {TEXTS}, and columns.'
+            )
+            raise problem(path, f"{key}.column", what)
+        if rule.column == TEXTS and (rule.values or rule.prefixes or rule.default is not None):
+            raise problem(path, key, f"`{TEXTS}` is a digest: it takes no `values`, `prefixes` or `default`.")
+        if rule.column == TEXTS and any(layout.absent for layout in declaration.files):
+            raise problem(path, key, f"`{TEXTS}` needs texts, which some files lack.")
         value_of: dict[object, str] = {}
         for value, members in (*rule.values.items(), *rule.prefixes.items()):
             for member in members:

@@ -8,7 +8,21 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from rmbench.tasks.declaration.strict import STRICT, Label
 
-__all__ = ["ColumnRule", "Columns", "GoldRule", "GroupRule", "LabelRule", "MediaRule", "RatingRule", "TextRule"]
+__all__ = [
+    "TEXTS",
+    "ColumnRule",
+    "Columns",
+    "GoldRule",
+    "GroupRule",
+    "LabelRule",
+    "MediaRule",
+    "RatingRule",
+    "TextRule",
+]
+
+TEXTS = "@texts"
+"""A group's column that is a short digest of prompt and candidates, a dash, and the place of each candidate among them
+when sorted: rows that put the same to people in another order (chosen and rejected) have the same digest."""
 
 
 class _Strict(BaseModel):
@@ -158,7 +172,8 @@ class Columns(_Strict):
 
 
 class GroupRule(ColumnRule):
-    """`[groups]`: a column as it is, or with its values mapped to names."""
+    """`[groups]`: a column as it is, or with its values mapped to names; `@texts` as column says which rows
+    put the same question to several raters."""
 
     values: dict[str, list[Label]] = {}
     """Group value -> the column's values that belong to it; any other value of the column is an error."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rmbench.errors import did_you_mean
-from rmbench.metric_spec import RULES
+from rmbench.metric_spec import RULES, of_kind
 from rmbench.tasks.declaration.schema import Declaration, MetricRule
 from rmbench.validation import problem
 
@@ -24,6 +24,7 @@ def check_metrics(declared: Declaration, path: Path) -> None:
             raise problem(path, f"{key}.name", f'two metrics are called "{metric.name}".')
         names.append(metric.name)
         _check_rule(declared, metric, key, path)
+        _check_raters(declared, metric, key, path)
         _check_dimension(declared, metric, key, path)
         _check_groups(declared, metric, key, path)
     for index, metric in enumerate(declared.metric):
@@ -61,6 +62,18 @@ def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path)
         raise problem(path, f"{key}.rule", 'rule "probe" is fitted on rows that `[fit]` names.')
     if metric.chance == "one_over_k" and declared.shape not in ("pick", "rated", "ranked"):
         raise problem(path, f"{key}.chance", '"one_over_k" is for tasks of shape "pick".')
+
+
+def _check_raters(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:
+    of_raters = RULES[metric.rule].kind == "raters"
+    if not of_raters and (metric.credit != "pair" or metric.min_rows != 1):
+        named = ", ".join(f'"{name}"' for name in of_kind("raters"))
+        raise problem(path, key, f"`credit` and `min_rows` are for the rules of raters: {named}.")
+    if of_raters and declared.rows.rater is None and metric.rule != "worst_group_gap":
+        raise problem(path, f"{key}.rule", f'rule "{metric.rule}" needs `rater` under [rows].')
+    if of_raters and bool(metric.join) != (metric.rule != "rater_mean"):
+        what = "has no `join`" if metric.join else "needs `join`"
+        raise problem(path, f"{key}.join", f'rule "{metric.rule}" {what}.')
 
 
 def _check_dimension(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:

@@ -246,6 +246,8 @@ class MetricRule(_Strict):
     clip: float = Field(default=0.0, ge=0, le=1)
     k: int | None = Field(default=None, ge=1)
     gain: Literal["linear", "exponential"] = "linear"
+    credit: Literal["pair", "top"] = "pair"
+    min_rows: int = Field(default=1, ge=1)
 
 
 class TaskFacts(_Strict):

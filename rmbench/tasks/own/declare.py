@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import tomlkit
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.tasks.declaration.columns import TEXTS
 from rmbench.tasks.own.kinds import WORDS, Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
@@ -178,8 +179,13 @@ def _content(
     key = spec.get("id") or _id_column(table, reading)
     if key:
         rows["id"] = [key]
+    metrics = [
+        {**metric, "report": [[name] for name in names]} if names else dict(metric) for metric in reading.metrics
+    ]
     if "rater" in spec:
         rows["rater"] = spec["rater"]
+        metrics += _of_raters(reading, names)
+        names["question"] = TEXTS
     return {
         **head,
         **({"source": place.source.model_dump(exclude_defaults=True)} if not place.source.private else {}),
@@ -187,10 +193,21 @@ def _content(
         "columns": dict(reading.columns),
         "rows": rows,
         **({"groups": names} if names else {}),
-        "metric": [
-            {**metric, "report": [[name] for name in names]} if names else dict(metric) for metric in reading.metrics
-        ],
+        "metric": metrics,
     }
+
+
+def _of_raters(reading: Reading, groups: Iterable[str]) -> list[dict[str, Any]]:
+    """The accuracy per rater, how often raters of one question agree, and the ceiling of a model blind to them."""
+    rules = [metric["rule"] for metric in reading.metrics if metric["rule"] in ("pair", "top")]
+    if not rules:
+        return []
+    of: dict[str, Any] = {"credit": rules[0], **({"report": [[name] for name in groups]} if groups else {})}
+    return [
+        {"name": "per_rater", "rule": "rater_mean", **of},
+        {"name": "people_agree", "rule": "rater_agreement", **of, "join": "question"},
+        {"name": "ceiling", "rule": "rater_ceiling", **of, "join": "question"},
+    ]
 
 
 def _below(folder: Path | None, path: Path) -> str | None:

@@ -55,7 +55,8 @@ def inspect(rules: RowRules, pairs: Sequence[tuple[RawRow, Example]]) -> Inspect
     """Look for odd rows and treat them as the task declares.
 
     A candidate is empty if it has neither text, media nor tool calls. Candidates are identical if their own prompt and
-    messages are; a row is a duplicate if an earlier one has its prompt, candidates and context, whatever its gold.
+    messages are; a row is a duplicate if an earlier one has its prompt, candidates, context and rater, whatever its
+    gold.
 
     Raises:
         RmbenchError: a row is of a kind that the task refuses.
@@ -103,7 +104,7 @@ def _repeats() -> Callable[[Example], bool]:
 
     def repeats(example: Example) -> bool:
         candidates = tuple((each.prompt, each.messages) for each in example.candidates)
-        content = (example.prompt, candidates, tuple(sorted(example.context.items())))
+        content = (example.prompt, candidates, tuple(sorted(example.context.items())), example.rater)
         if content in earlier:
             return True
         earlier.add(content)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from rmbench.tasks.declaration.columns import TEXTS, GroupRule
 from rmbench.tasks.declaration.schema import Declaration, ExcludeRule, MediaRule, TextRule
 from rmbench.tasks.rows.fields import (
     ExcludedError,
@@ -49,7 +50,7 @@ def example(declaration: Declaration, row: RawRow) -> Example:
         prompt, candidates = common_prompt(row, candidates)
         prompt = _completed(declaration, row, prompt)
     prompt, candidates = _with_tools(tools(row, columns.tools), prompt, candidates)
-    groups = _groups(declaration, row)
+    groups = _groups(declaration, row, _digest_of_texts(prompt, candidates))
     gold = gold_of(declaration, row, len(candidates), better, groups)
     return Example(
         id="/".join(_names(declaration.rows.id, row, groups)),
@@ -76,12 +77,25 @@ def identity(declaration: Declaration, row: RawRow) -> str:
     return "/".join(_names(declaration.rows.id, row, _groups(declaration, row)))
 
 
-def _groups(declaration: Declaration, row: RawRow) -> dict[str, str]:
+def _groups(declaration: Declaration, row: RawRow, digest: str = "") -> dict[str, str]:
     chances = {metric.propensity for metric in declaration.metric}
-    return {
-        name: propensity(row, name, rule) if name in chances else group_value(row, name, rule)
-        for name, rule in declaration.groups.items()
-    }
+
+    def value(name: str, rule: GroupRule) -> str:
+        if rule.column == TEXTS:
+            return digest
+        return propensity(row, name, rule) if name in chances else group_value(row, name, rule)
+
+    return {name: value(name, rule) for name, rule in declaration.groups.items()}
+
+
+def _digest_of_texts(prompt: Conversation, candidates: Sequence[Candidate]) -> str:
+    """What a rater was asked, as `TEXTS` says."""
+    asked = [
+        json.dumps([_plain(message) for message in (each.prompt or prompt) + each.messages]) for each in candidates
+    ]
+    order = sorted(range(len(asked)), key=asked.__getitem__)
+    places = ".".join(str(order.index(k)) for k in range(len(asked)))
+    return f"{hashlib.sha256(json.dumps(sorted(asked)).encode()).hexdigest()[:16]}-{places}"
 
 
 def _falls_under(rule: ExcludeRule, row: RawRow) -> bool:
