@@ -1,0 +1,230 @@
+"""What one process spends on a row besides computing it, stage by stage: a model that computes nothing, with a real
+tokenizer and chat template, on real pairs.
+
+    RMBENCH_DATA=FOLDER python benchmarks/driver_cost.py [--task rmb-pairwise] [--limit 3000] [--against CHECKOUT]
+
+Figures are microseconds of processor time a row (a row is one conversation, so that a pair is two). With `--against`
+the same stages of another checkout are measured in turn with this one's, and shown beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+BATCH = 256
+"""Texts given to the tokenizer at once, as the engine does."""
+
+
+def main() -> None:
+    """Measure this checkout, or this one and another in turn."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--task", default="rmb-pairwise")
+    arguments.add_argument("--model", default="tiny-bt", help="whose tokenizer and template are used")
+    arguments.add_argument("--limit", type=int, default=3000, help="examples that are encoded and judged; all are read")
+    arguments.add_argument("--rounds", type=int, default=3, help="of which the least figure of each stage counts")
+    arguments.add_argument("--against", type=Path, help="another checkout of rmbench")
+    arguments.add_argument("--one", action="store_true", help="one round of this checkout, printed as JSON")
+    given = arguments.parse_args()
+    if given.one:
+        print(json.dumps(measure(given.task, given.model, given.limit)))
+        return
+    here = Path(__file__).resolve().parents[1]
+    checkouts = [here] if given.against is None else [given.against.resolve(), here]
+    found: dict[Path, list[dict[str, float]]] = {checkout: [] for checkout in checkouts}
+    for _ in range(given.rounds):
+        for checkout in checkouts:
+            found[checkout].append(_apart(checkout, given))
+    least = {checkout: {name: min(each[name] for each in rounds) for name in rounds[0]} for checkout, rounds in found.items()}
+    for name in next(iter(least.values())):
+        print(f"{name:34}" + "".join(f"{least[checkout][name]:12,.1f}" for checkout in checkouts))
+
+
+def _apart(checkout: Path, given: argparse.Namespace) -> dict[str, float]:
+    """A round in a process of its own, with the packages of a checkout."""
+    own = {"PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "RMBENCH_CACHE": "off"}
+    command = [sys.executable, __file__, "--one", "--task", given.task, "--model", given.model, "--limit", str(given.limit)]
+    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
+    """Microseconds a row of each stage."""
+    from rmbench.engine.assemble import assemble
+    from rmbench.engine.encode import encode_window
+    from rmbench.engine.interfaces import EngineOptions, SilentProgress
+    from rmbench.engine.judge import judge
+    from rmbench.engine.plan import plan
+    from rmbench.engine.requests import requests_of
+    from rmbench.engine.serialization import RowResult, dump_result
+    from rmbench.metrics.measure import measure as measured
+    from rmbench.models.introspect import text_of
+    from rmbench.models.open import open_model
+    from rmbench.records.journal import Journal
+    from rmbench.tasks.registry import select
+    from rmbench.tasks.sources import load
+    from rmbench.types import Judged
+
+    import numpy as np
+
+    task = select(task_id, [])[0]
+    scorer = free(open_model(model))
+    text = text_of(scorer)
+    assert text is not None
+    clock = Clock()
+    with clock("read"):
+        loaded = load(task)
+    clock.rows["read"] = sum(len(each.candidates) for each in loaded.examples)
+    examples = loaded.examples[:: max(1, len(loaded.examples) // limit)][:limit]
+    clock.most = sum(len(each.candidates) for each in examples)
+    with clock("read, with a limit of 100"):
+        load(task, limit=100)
+    clock.rows["read, with a limit of 100"] = clock.rows["read"]
+    with clock("requests"):
+        requests, _ = requests_of(examples, "chat", in_pairs=False)
+    with clock("render"):
+        texts = [text.template.render(request) for request in requests]
+    with clock("tokenise"):
+        for start in range(0, len(texts), BATCH):
+            text.bodies(texts[start : start + BATCH])
+    with clock("encode, all in"):
+        window = encode_window(examples, scorer, "chat", "", SilentProgress())
+    with clock("plan (padded)"):
+        plan(window.encoded, 4096)
+    with clock("plan (shared)"):
+        planned = plan(window.encoded, 4096, share=True)
+    results = [RowResult({"reward": np.array([0.5 + row], dtype=np.float32)}) for row in range(len(planned.first))]
+    with clock("serialise"):
+        payloads = [dump_result(result) for result in results]
+    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder), {}) as journal:
+        with clock("commit"):
+            for index, chunk in enumerate(planned.chunks):
+                journal.commit("t", "p", index, payloads[chunk.rows.start : chunk.rows.stop])
+        with clock("take from the journal"):
+            journal.done("t", "p")
+        journal._used.add(("t", journal._header))
+    of = [None if row is None else results[row] for row in planned.row_of]
+    with clock("assemble"):
+        for example, at in zip(examples, window.places, strict=True):
+            rows = [each or RowResult(error="left out") for each in of[at.start : at.stop]]
+            assemble(scorer, example, window.encoded[at.start : at.stop], rows)
+    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder), {}) as journal:
+        with clock("engine, all in"):
+            ledger = journal.scoped("task", "scope")
+            judging = judge(task.id, examples, scorer, ledger=ledger, options=EngineOptions(try_batches=False))
+    with clock("rows of gold and judgment"):
+        judged = [Judged.of(example, judgment) for example, judgment in zip(examples, judging.judgments, strict=True)]
+    with clock("metrics"):
+        measured(judged, task.metrics, answer_kind="reward", totals={None: len(examples)}, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        _files(clock, Path(folder), judged)
+        _runs(clock, Path(folder), task_id, scorer, judged)
+    tokens = sum(entry.size for entry in window.encoded) / len(requests)
+    figures = clock.figures()
+    return {
+        "tokens a row (no time)": tokens,
+        **figures,
+        "1,000 tokens encoded a second": 1e3 * tokens / figures["encode, all in"],
+        "all rows read, in seconds": clock.seconds["read"],
+    }
+
+
+def _files(clock: Clock, folder: Path, judged: list[Any]) -> None:
+    from rmbench.records.table import read_table, write_table
+
+    with clock("write the record's rows"):
+        write_table(folder / "rows.parquet", judged, {row.id: 0.5 for row in judged})
+    with clock("read the record's rows"):
+        read_table(folder / "rows.parquet")
+
+
+def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any, judged: list[Any]) -> None:
+    """Whole runs: of the free scorer, and of a file of scores."""
+    import rmbench
+
+    name = f"rmbench.run, {len(judged):,} examples"
+    with clock("run of a scorer, all in"):
+        rmbench.run(scorer, task_id, out=folder / "a", limit=len(judged), progress=False)
+    drawn = rmbench.run(scorer, task_id, out=folder / "c", limit=len(judged), progress=False)
+    del name, drawn
+    from rmbench.tasks.registry import select
+    from rmbench.tasks.sources import load
+
+    file = folder / "scores.jsonl"
+    with file.open("w", encoding="utf-8") as out:
+        for example in load(select(task_id, [])[0]).examples:
+            scores = [float(k) for k in range(len(example.candidates))]
+            out.write(json.dumps({"task": task_id, "id": example.id, "scores": scores}) + "\n")
+    with clock("run of a score file, all in"):
+        rmbench.run(f"scores:{file}", task_id, out=folder / "b", progress=False)
+    clock.rows["run of a score file, all in"] = clock.rows["read"]
+
+
+class Clock:
+    """Processor time by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.rows: dict[str, int] = {}
+        self.most = 1
+
+    @contextlib.contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time a stage."""
+        began = process_time()
+        yield
+        self.seconds[stage] = process_time() - began
+
+    def figures(self) -> dict[str, float]:
+        """Microseconds a row."""
+        return {stage: 1e6 * taken / self.rows.get(stage, self.most) for stage, taken in self.seconds.items()}
+
+
+def free(scorer: Any) -> Any:
+    """A scorer that encodes as this one does and computes nothing: a row's reward is its batch's number."""
+    return Free(scorer)
+
+
+class Free:
+    """It shares prefixes, so that the whole planner works."""
+
+    answers = frozenset({"reward"})
+    chunk_tokens = 4096
+    threads = 1
+
+    def __init__(self, scorer: Any) -> None:
+        self.scorer = scorer
+        self.facts = scorer.facts
+        self.pad_id = scorer.pad_id
+        self._done = 0.0
+
+    def encode(self, requests: Any) -> Any:
+        """As the other one."""
+        return self.scorer.encode(requests)
+
+    def sharing(self, batches: Any) -> Any:
+        """At once."""
+        from rmbench.models.protocols import Sharing
+
+        return Sharing(True, "nothing is computed")
+
+    def forward(self, batch: Any) -> dict[str, Any]:
+        """[B, 1]."""
+        import numpy as np
+
+        self._done += 1
+        return {"reward": np.full((len(batch.rows), 1), self._done, dtype=np.float32)}
+
+
+if __name__ == "__main__":
+    main()
