@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -44,15 +44,32 @@ def main() -> None:
     for _ in range(given.rounds):
         for checkout in checkouts:
             found[checkout].append(_apart(checkout, given))
-    least = {checkout: {name: min(each[name] for each in rounds) for name in rounds[0]} for checkout, rounds in found.items()}
+    least = {
+        checkout: {name: min(each[name] for each in rounds) for name in rounds[0]} for checkout, rounds in found.items()
+    }
     for name in next(iter(least.values())):
         print(f"{name:34}" + "".join(f"{least[checkout][name]:12,.1f}" for checkout in checkouts))
 
 
 def _apart(checkout: Path, given: argparse.Namespace) -> dict[str, float]:
     """A round in a process of its own, with the packages of a checkout."""
-    own = {"PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "RMBENCH_CACHE": "off"}
-    command = [sys.executable, __file__, "--one", "--task", given.task, "--model", given.model, "--limit", str(given.limit)]
+    own = {
+        "PYTHONPATH": str(checkout),
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
+        "RMBENCH_CACHE": "off",
+    }
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        "--task",
+        given.task,
+        "--model",
+        given.model,
+        "--limit",
+        str(given.limit),
+    ]
     done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
@@ -60,6 +77,8 @@ def _apart(checkout: Path, given: argparse.Namespace) -> dict[str, float]:
 
 def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
     """Microseconds a row of each stage."""
+    import numpy as np
+
     from rmbench.engine.assemble import assemble
     from rmbench.engine.encode import encode_window
     from rmbench.engine.interfaces import EngineOptions, SilentProgress
@@ -74,8 +93,6 @@ def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
     from rmbench.tasks.registry import select
     from rmbench.tasks.sources import load
     from rmbench.types import Judged
-
-    import numpy as np
 
     task = select(task_id, [])[0]
     scorer = free(open_model(model))
@@ -118,10 +135,9 @@ def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
         for example, at in zip(examples, window.places, strict=True):
             rows = [each or RowResult(error="left out") for each in of[at.start : at.stop]]
             assemble(scorer, example, window.encoded[at.start : at.stop], rows)
-    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder), {}) as journal:
-        with clock("engine, all in"):
-            ledger = journal.scoped("task", "scope")
-            judging = judge(task.id, examples, scorer, ledger=ledger, options=EngineOptions(try_batches=False))
+    whole = EngineOptions(try_batches=False)
+    with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder), {}) as journal, clock("engine, all in"):
+        judging = judge(task.id, examples, scorer, ledger=journal.scoped("task", "scope"), options=whole)
     with clock("rows of gold and judgment"):
         judged = [Judged.of(example, judgment) for example, judgment in zip(examples, judging.judgments, strict=True)]
     with clock("metrics"):
@@ -152,11 +168,8 @@ def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any, judged: list[An
     """Whole runs: of the free scorer, and of a file of scores."""
     import rmbench
 
-    name = f"rmbench.run, {len(judged):,} examples"
     with clock("run of a scorer, all in"):
         rmbench.run(scorer, task_id, out=folder / "a", limit=len(judged), progress=False)
-    drawn = rmbench.run(scorer, task_id, out=folder / "c", limit=len(judged), progress=False)
-    del name, drawn
     from rmbench.tasks.registry import select
     from rmbench.tasks.sources import load
 

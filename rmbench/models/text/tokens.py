@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import TEMPLATE_DROPPED_TEXT, TEMPLATE_IGNORED_TOOLS, Encoded, Request
 from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
+from rmbench.models.text.words import WordTokenizer, word_tokenizer
 
 __all__ = ["TextEncoder", "TextRow", "affixes"]
 
@@ -17,6 +19,17 @@ Bos = Literal["one", "none", "double"]
 Side = Literal["left", "right"]
 
 _BOS_COUNT = {"none": 0, "one": 1, "double": 2}
+
+
+class _Spelled(dict[int, str]):
+    """Token id -> its decimal digits, each spelled once: rows are hashed by them."""
+
+    def __missing__(self, token: int) -> str:
+        self[token] = spelled = str(token)
+        return spelled
+
+
+_SPELLED = _Spelled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +64,13 @@ class TextRow:
     def encoded(self, payload: object = None, remarks: tuple[str, ...] = ()) -> Encoded:
         """The row for the engine; a payload that is not None must have a `repr` that says all of it, and is part of
         the key."""
-        spelled = " ".join(map(str, self.ids)) + ("" if payload is None else f" {payload!r}")
+        ids = self.ids
+        spelled = " ".join(map(_SPELLED.__getitem__, ids)) + ("" if payload is None else f" {payload!r}")
         key = hashlib.sha256(spelled.encode()).hexdigest()
         digest = hashlib.sha256(self.text.encode()).hexdigest() if self.text else ""
         remarks = (*self.remarks, *remarks)
         cut = (self.dropped_left, self.dropped_right)
-        return Encoded(
-            key, len(self.ids), self.ids, self.truncated, payload, remarks=remarks, text_digest=digest, cut=cut
-        )
+        return Encoded(key, len(ids), ids, self.truncated, payload, remarks=remarks, text_digest=digest, cut=cut)
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ class TextEncoder:
         Encoded with an error that it will stay."""
         entries = [self._text(request) for request in requests]
         texts = [text for text in entries if isinstance(text, str)]
-        bodies = iter(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else [])
+        bodies = iter(self._ids(texts))
         return [
             self._row(text, next(bodies), request)
             if isinstance(text, str)
@@ -101,8 +113,20 @@ class TextEncoder:
 
     def bodies(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of rendered texts, or of their starts, as `TextRow.body` has them before anything is cut."""
-        tokens = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-        return [tuple(self._begin(body)[1]) for body in tokens]
+        return [tuple(self._begin(body)[1]) for body in self._ids(texts)]
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text and of the special tokens in it, none added."""
+        if not texts:
+            return []
+        if self._words is not None:
+            return self._words(texts)
+        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    @cached_property
+    def _words(self) -> WordTokenizer | None:
+        return word_tokenizer(self.tokenizer)
 
     @property
     def settings(self) -> Mapping[str, str | int | None]:
@@ -132,7 +156,7 @@ class TextEncoder:
         kept = body[-room:] if self.truncation_side == "left" else body[:room]
         dropped = len(body) - len(kept)
         left = dropped if self.truncation_side == "left" else 0
-        outside = max((*before, *kept, *after)) if self.vocabulary is not None else -1
+        outside = max((max(kept), *before, *after)) if self.vocabulary is not None else -1
         if self.vocabulary is not None and outside >= self.vocabulary:
             token = self.tokenizer.convert_ids_to_tokens(outside)
             return Encoded(
