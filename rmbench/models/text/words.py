@@ -154,7 +154,7 @@ def _others(piece: str) -> Iterator[str]:
 def word_tokenizer(tokenizer: Any) -> WordTokenizer | None:
     """What gives the ids that `tokenizer(texts, add_special_tokens=False)` gives, or None where its settings are not
     among those that are known, or a trial on a few texts shows a difference."""
-    backend = getattr(tokenizer, "_tokenizer", None)
+    backend: Any = getattr(tokenizer, "_tokenizer", None)
     if type(backend).__module__.partition(".")[0] != "tokenizers" or not _is_plain(tokenizer):
         return None
     words = _words_of(backend)
