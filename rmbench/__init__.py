@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rmbench.check import check
     from rmbench.check.report import CheckReport, CheckResult
     from rmbench.errors import RmbenchError
+    from rmbench.evaluation.merge import merge
     from rmbench.evaluation.prompts import Prompt, Prompts, show_prompts
     from rmbench.evaluation.rescore import rescore
     from rmbench.evaluation.results import Results
@@ -95,6 +96,7 @@ _HOMES = {
     "find_records": "rmbench.records.store:find",
     "gate": "rmbench.gate",
     "load_examples": "rmbench.tasks.sources:load",
+    "merge": "rmbench.evaluation.merge",
     "read_record": "rmbench.records.store:read",
     "read_rows": "rmbench.records.store",
     "report": "rmbench.reports:report_of",
@@ -146,6 +148,7 @@ __all__ = [
     "find_records",
     "gate",
     "load_examples",
+    "merge",
     "read_record",
     "read_rows",
     "report",

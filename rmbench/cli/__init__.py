@@ -17,6 +17,7 @@ from rmbench.cli.fetch import fetch
 from rmbench.cli.gate import compare, gate
 from rmbench.cli.library_output import printable_libraries
 from rmbench.cli.listing import models, tasks, validate
+from rmbench.cli.merge import merge
 from rmbench.cli.output import echo_error, echo_usage_error
 from rmbench.cli.probe import probe
 from rmbench.cli.report import report
@@ -62,6 +63,7 @@ for command in (
     submit,
     score,
     check,
+    merge,
     rescore,
     probe,
     board,

@@ -62,14 +62,13 @@ def report(records: tuple[Path, ...], html: Path | None, json_to: Path | None) -
 
 def _folders(records: tuple[Path, ...]) -> list[Path]:
     """The records' folders, each once."""
-    from rmbench.errors import RmbenchError
-    from rmbench.records.store import RECORD_NAME, find
+    from rmbench.records.store import RECORD_NAME, find, no_record_in
 
     folders: list[Path] = []
     for place in records:
         found = find(place.parent if place.name == RECORD_NAME else place)
         if not found:
-            raise RmbenchError(f"{place} holds no {RECORD_NAME}.")
+            raise no_record_in(place)
         folders += found
     return list(dict.fromkeys(folders))
 

@@ -52,7 +52,8 @@ def run(as_json: bool, budgets: str | None, **options: Any) -> None:
         echo_json(results.to_dict())
     else:
         print_rich(results)
-        echo(f"{'records' if options['requests_out'] is None else 'questions'}: {results.out}")
+        what = "shards" if results.shard else "records" if options["requests_out"] is None else "questions"
+        echo(f"{what}: {results.out}")
     exit_on_failed_rows(results)
 
 
@@ -64,6 +65,8 @@ def _run_budgets(budgets: str, options: dict[str, Any], *, as_json: bool) -> Non
 
     if options["requests_out"] is not None or options["responses_in"] is not None:
         raise RmbenchError("--budgets asks a server; it goes with neither --requests-out nor --responses-in.")
+    if options["shard"] is not None:
+        raise RmbenchError("--budgets compares whole records, so it does not go with --shard.")
     named = Budgets.of(budgets)
     with progress_for(error_console()) as progress:
         curve = run_budgets(

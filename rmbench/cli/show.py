@@ -85,11 +85,11 @@ def _show_records(folder: Path, as_json: bool, group: str | None) -> None:
     from rmbench.cli.output import echo, echo_json, print_rich
     from rmbench.errors import RmbenchError
     from rmbench.records.groups import matching
-    from rmbench.records.store import find, read
+    from rmbench.records.store import find, no_record_in, read
 
     places = find(folder)
     if not places:
-        raise RmbenchError(f"{folder} holds no record.json.")
+        raise no_record_in(folder)
     read_records = [(place, read(place)) for place in places]
     groups = [value.group for _, record in read_records for value in record.results if value.group is not None]
     meant = None if group is None else matching(group, groups)

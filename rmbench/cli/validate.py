@@ -80,11 +80,11 @@ def _kind(path: Path) -> str:
 
 def _validate_record(folder: Path) -> str:
     from rmbench.audit import problems
-    from rmbench.records.store import find
+    from rmbench.records.store import find, no_record_in
 
     places = find(folder)
     if not places:
-        raise RmbenchError(f"{folder} holds no record.json.")
+        raise no_record_in(folder)
     for place in places:
         wrong = problems(place)
         if wrong:

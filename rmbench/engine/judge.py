@@ -32,10 +32,10 @@ from rmbench.models.protocols import (
 )
 from rmbench.types import Example, Judgment, Setting
 
-__all__ = ["EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "SilentProgress", "judge"]
+__all__ = ["WAYS", "EngineOptions", "Judging", "Ledger", "MemoryLedger", "Progress", "SilentProgress", "judge"]
 
 
-_WAYS = ("alone", "padded", "shared")
+WAYS = ("alone", "padded", "shared")
 """Of several ways in which parts of a task were computed, the first is that of the task."""
 
 _NOTES = {
@@ -180,7 +180,7 @@ def _score(scoring: Scoring, examples: Sequence[Example]) -> Judging:
         resumed_batches=sum(part.resumed for part in parts),
         resumed_rows=sum(part.resumed_rows for part in parts),
         budget=parts[0].budget if parts else None,
-        sharing=min((part.sharing for part in parts), key=_WAYS.index, default="padded"),
+        sharing=min((part.sharing for part in parts), key=WAYS.index, default="padded"),
         cached=sum(part.cached for part in parts),
         remarks=remarks,
     )

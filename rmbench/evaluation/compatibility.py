@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rmbench.metric_spec import MetricSpec
     from rmbench.models.protocols import ModelFacts
     from rmbench.tasks.task import Exclusion, Loaded, Task
-    from rmbench.types import Judged, Judgment
+    from rmbench.types import Judged, Judgment, Setting
 
 __all__ = [
     "cannot_read",
@@ -22,6 +22,8 @@ __all__ = [
     "keep_short",
     "needs_numbers",
     "probes_of",
+    "totals_without",
+    "voting_settings",
     "with_judge_credit",
     "with_voting",
     "within_length",
@@ -120,44 +122,51 @@ def with_judge_credit(task: Task, facts: ModelFacts) -> Task:
 def with_voting(facts: ModelFacts, task: Task, rows: Sequence[Judged]) -> ModelFacts:
     """The facts with the rule by which several verdicts on one question of these rows become one: the user's, else the
     task's. Unchanged where no question has several."""
+    settings = voting_settings(facts.settings, task.voting, rows)
+    return facts if settings is facts.settings else replace(facts, settings=settings)
+
+
+def voting_settings(settings: Mapping[str, Setting], rule: str, rows: Sequence[Judged]) -> Mapping[str, Setting]:
+    """As `with_voting`, of the settings of a model alone and the rule of a task."""
     from rmbench.metrics.judging.votes import TASK_VOTING, has_votes
 
-    voting = facts.settings.get("voting")
+    voting = settings.get("voting")
     if voting not in (None, TASK_VOTING) or (voting is None and not any(map(has_votes, rows))):
-        return facts
-    unread = facts.settings.get("voting_unparsed") or "abstain"
-    return replace(facts, settings={**facts.settings, "voting": task.voting, "voting_unparsed": unread})
+        return settings
+    return {**settings, "voting": rule, "voting_unparsed": settings.get("voting_unparsed") or "abstain"}
 
 
 def within_length(
     task: Task, loaded: Loaded, rows: Sequence[Judged], judging: Judging
 ) -> tuple[Loaded, list[Judged], Judging]:
     """All three without rows over the task's `max_tokens`, which are listed as excluded and count in no total."""
-    short, excluded = keep_short(task, rows)
+    short, excluded = keep_short(task.max_tokens, rows)
     if not excluded:
         return loaded, short, judging
     ids = {row.id for row in excluded}
-    of_groups = Counter(f"{name}={value}" for row in rows if row.id in ids for name, value in row.groups.items())
-
-    def without(totals: Mapping[str, int]) -> dict[str, int]:
-        return {name: total - of_groups[name] for name, total in totals.items()}
-
     loaded = replace(
         loaded,
         examples=tuple(example for example in loaded.examples if example.id not in ids),
         total=loaded.total - len(ids),
         excluded=(*loaded.excluded, *excluded),
-        group_totals=without(loaded.group_totals),
-        known_totals=without(loaded.known_totals),
+        group_totals=totals_without(loaded.group_totals, rows, excluded),
+        known_totals=totals_without(loaded.known_totals, rows, excluded),
     )
     return loaded, short, replace(judging, judgments=tuple(row.judgment for row in short))
 
 
-def keep_short(task: Task, rows: Sequence[Judged]) -> tuple[list[Judged], list[Exclusion]]:
-    """The rows within the task's `max_tokens`, and the longer ones with the reason for excluding them."""
+def totals_without(totals: Mapping[str, int], rows: Sequence[Judged], excluded: Sequence[Exclusion]) -> dict[str, int]:
+    """`name=value` of groups -> their rows without those of `rows` that are excluded."""
+    ids = {row.id for row in excluded}
+    of_groups = Counter(f"{name}={value}" for row in rows if row.id in ids for name, value in row.groups.items())
+    return {name: total - of_groups[name] for name, total in totals.items()}
+
+
+def keep_short(limit: int | None, rows: Sequence[Judged]) -> tuple[list[Judged], list[Exclusion]]:
+    """The rows within a task's `max_tokens`, and the longer ones with the reason for excluding them."""
     from rmbench.tasks.task import Exclusion
 
-    why = {row.id: _too_long(row.judgment, task.max_tokens) for row in rows}
+    why = {row.id: _too_long(row.judgment, limit) for row in rows}
     return [row for row in rows if not why[row.id]], [Exclusion(name, reason) for name, reason in why.items() if reason]
 
 

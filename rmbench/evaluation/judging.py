@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import Responder, Scorer
     from rmbench.records.journal import Journal
-    from rmbench.tasks.task import Loaded, Task
+    from rmbench.tasks.task import Exclusion, Loaded, Task
     from rmbench.types import Example, Judged, Judgment
 
-__all__ = ["judge_splits", "with_reply_cache"]
+__all__ = ["judge_rows", "judge_splits", "of_fit_split", "with_reply_cache"]
 
 
 def judge_splits(
@@ -37,17 +37,28 @@ def judge_splits(
     Raises:
         AllFailedError: every row of the task failed for one reason.
     """
-    fit, _ = _judge_split(task, loaded.fit, f"fit/{loaded.fit_digest}", model, session)
-    left = [example for example in loaded.examples if example.id not in known]
-    rows, judging = _judge_split(task, left, f"{loaded.digest}/{loaded.limit}", model, session)
-    if known:
-        rows, judging = _with_known(loaded.examples, rows, judging, known)
+    fit, rows, judging = judge_rows(task, loaded, model, session, known)
     loaded, rows, judging = within_length(task, loaded, rows, judging)
     refuse_all_failed(task.id, model.facts.name, rows)
-    fit, too_long = keep_short(task, fit)
-    # Each split counts its rows from 0, so ids of the fit split are marked.
-    excluded = tuple(replace(row, id=f"fit/{row.id}") for row in too_long)
-    return replace(loaded, excluded=(*loaded.excluded, *excluded)), fit, rows, judging
+    fit, too_long = keep_short(task.max_tokens, fit)
+    return replace(loaded, excluded=(*loaded.excluded, *of_fit_split(too_long))), fit, rows, judging
+
+
+def of_fit_split(excluded: Sequence[Exclusion]) -> tuple[Exclusion, ...]:
+    """Rows of the fit split that are excluded, with marked ids: each split counts its rows from 0."""
+    return tuple(replace(row, id=f"fit/{row.id}") for row in excluded)
+
+
+def judge_rows(
+    task: Task, loaded: Loaded, model: Model, session: Session, known: Mapping[str, Judgment]
+) -> tuple[list[Judged], list[Judged], Judging]:
+    """The judged rows of the fit split; those of the task itself, of which some are `known` by their id; and the
+    account of how the latter were judged. Rows of any length, whether all failed or not."""
+    shard = "" if session.settings.shard is None else f"/{session.settings.shard}"
+    fit, _ = _judge_split(task, loaded.fit, f"fit/{loaded.fit_digest}{shard}", model, session)
+    left = [example for example in loaded.examples if example.id not in known]
+    rows, judging = _judge_split(task, left, f"{loaded.digest}/{loaded.limit}{shard}", model, session)
+    return fit, *(_with_known(loaded.examples, rows, judging, known) if known else (rows, judging))
 
 
 def _with_known(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rmbench.evaluation.objectives import Weights, parse_weights
 from rmbench.models.options import OpenArguments, OpenOptions, option
+from rmbench.records.shard_number import ShardNumber, parse_shard
 
 __all__ = ["RunArguments", "RunOptions"]
 
@@ -36,6 +37,7 @@ class RunArguments(OpenArguments, total=False):
     overwrite: bool
     retry_failed: bool
     save_prompts: bool
+    shard: str | tuple[int, int] | None
     command: str
 
 
@@ -93,14 +95,21 @@ class RunOptions(OpenOptions):
     out: Path = option(
         Path("results"),
         "Folder of the records.",
-        commands=("run", "probe", "check", "rescore"),
+        commands=("run", "probe", "check", "rescore", "merge"),
         flags=("--out", "--output-path"),
     )
     overwrite: bool = option(
-        False, "Replace a record in OUT although other data, settings or metrics made it.", commands=_ROWS
+        False, "Replace a record in OUT although other data, settings or metrics made it.", commands=(*_ROWS, "merge")
     )
     retry_failed: bool = option(False, "Take the rows of a finished record and judge those that failed.", commands=_RUN)
     save_prompts: bool = option(
         False, "Keep a digest of what the model reads of each row, so that two runs can be told apart.", commands=_RUN
+    )
+    shard: ShardNumber | None = option(
+        None,
+        "Judge the I-th of N parts of each task's rows; `rmbench merge` makes the record of all N.",
+        commands=_RUN,
+        metavar="I/N",
+        parse=parse_shard,
     )
     command: str = option("", "The command line, for the record; secrets are removed from it.", commands=())

@@ -10,7 +10,7 @@ from pathlib import Path
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import ModelFacts
 from rmbench.records.record import ModelRecord, Record
-from rmbench.records.store import find, read, read_rows
+from rmbench.records.store import find, no_record_in, read, read_rows
 from rmbench.tasks.task import Loaded, Task
 from rmbench.types import Example, Judgment
 
@@ -79,7 +79,7 @@ def open_recorded(folder: Path) -> Recorded:
     """
     records = [(place, read(place)) for place in find(folder)]
     if not records:
-        raise RmbenchError(f"{folder} holds no record.json.")
+        raise no_record_in(folder)
     by_task: dict[str, tuple[Path, Record]] = {}
     first = records[0][1].model
     for place, record in records:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmbench.records.headline import headline
-from rmbench.records.store import folder_of
+from rmbench.records.identity import Identity
+from rmbench.records.shard_number import ShardNumber
+from rmbench.records.shards import shard_identity
 from rmbench.text import ColumnLayout, figure, letters_of, line, share, text_table
 
 if TYPE_CHECKING:
@@ -55,8 +57,13 @@ class Results:
     """Read and written by the judge's replies in this run; 0 for other models."""
     cost: float | None = None
     """Of these tokens, where prices are known."""
+    shard: ShardNumber | None = None
+    """Where these are shards, which; their records have rows and no values until they are merged."""
 
     def __repr__(self) -> str:
+        if self.shard is not None:
+            rows = ", ".join(f"{record.task.id}: {record.data.rows} rows" for record in self.records)
+            return f"Results(shard {self.shard} of {self.model}: {rows})"
         values = ", ".join(f"{record.task.id}={_with_interval(headline(record))}" for record in self.records)
         return f"Results({self.model} on {self.source}: {values or 'nothing'})"
 
@@ -77,7 +84,9 @@ class Results:
         """Where the record of a task lies. KeyError as in `headline`."""
         for record in self.records:
             if record.task.id == task:
-                return folder_of(Path(self.out).parent, record)
+                identity = Identity.of(record)
+                identity = identity if self.shard is None else shard_identity(identity, self.shard)
+                return identity.folder(Path(self.out).parent)
         raise KeyError(f"no result for task {task!r}; there are {[record.task.id for record in self.records]}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,6 +103,7 @@ class Results:
                 for record in self.records
                 if record.intransitive is not None
             ],
+            "shard": None if self.shard is None else str(self.shard),
             "out": self.out,
         }
 
@@ -135,7 +145,7 @@ class Results:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         marks = self._marks()
-        yield self._table(marks)
+        yield self._table(marks) if self.shard is None else self._table_of_shard(self.shard)
         common = self._common_flags()
         if common:
             yield line(f"All of these are marked: {', '.join(common)}.")
@@ -166,6 +176,7 @@ class Results:
             headlines=[
                 ((record.task.id, headline(record).metric), headline(record), sorted(self._flags(record)))
                 for record in self.records
+                if self.shard is None
             ],
             others=[
                 ((record.task.id, value.metric, value.group or ""), value, sorted({*value.flags} - {*common}))
@@ -186,7 +197,8 @@ class Results:
         return sorted(shared)
 
     def _flags(self, record: Record) -> set[str]:
-        return {*record.flags, *headline(record).flags} - set(self._common_flags())
+        own = () if self.shard is not None else headline(record).flags
+        return {*record.flags, *own} - set(self._common_flags())
 
     def _marks(self) -> dict[str, str]:
         """A letter for each flag that some of the records have and others have not."""
@@ -202,6 +214,17 @@ class Results:
             figures = (f"{value.n:,}", share(value.coverage), figure(value.chance))
             rows.append((record.task.id, value.metric, _with_interval(value), *figures, letters))
         return text_table(columns, rows, title=f"{self.model} on {self._read_from()}")
+
+    def _table_of_shard(self, shard: ShardNumber) -> Table:
+        """How the rows ended; values are those of all shards."""
+        columns: list[tuple[str, ColumnLayout]] = [("task", "left")]
+        columns += [(name, "right") for name in ("rows", "judged", "failed", "unparsed")]
+        rows = []
+        for record in self.records:
+            counts = record.counts
+            ends = (record.data.rows, counts.judged, counts.failed, counts.unparsed)
+            rows.append((record.task.id, *(f"{count:,}" for count in ends)))
+        return text_table(columns, rows, title=f"shard {shard} of {self.model} on {self._read_from()}")
 
     def _read_from(self) -> str:
         """The source; of "auto" those that the rows came from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -12,7 +12,7 @@ from rmbench.evaluation.all_failed import AllFailedError
 from rmbench.evaluation.compatibility import for_task, with_judge_credit, with_voting, without_states
 from rmbench.evaluation.existing import known_judgments, other_result
 from rmbench.evaluation.judge_files import write_requests
-from rmbench.evaluation.judging import judge_splits, with_reply_cache
+from rmbench.evaluation.judging import judge_rows, judge_splits, with_reply_cache
 from rmbench.evaluation.objectives import facts_in_direction
 from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
@@ -20,17 +20,19 @@ from rmbench.evaluation.reasons import reasons_of
 from rmbench.evaluation.results import Results, Skipped
 from rmbench.evaluation.rows import load_tasks, selected_tasks
 from rmbench.evaluation.session import Session, open_session, opened_model
+from rmbench.evaluation.shards import check_shard, shard_rows
 from rmbench.models.options import checked
 from rmbench.models.signature import spec_of, with_named_options
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
+    from rmbench.evaluation.build_record import Stopwatch
     from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import Responder, Scorer
     from rmbench.records.identity import Identity
     from rmbench.records.record import ProbingFacts, Record
     from rmbench.tasks.task import Loaded, Task
-    from rmbench.types import Judged
+    from rmbench.types import Judged, Judgment
 
     Probe = Callable[[Sequence[Judged]], ProbingFacts]
 
@@ -123,8 +125,10 @@ def judge_tasks(
     `rows` are the tasks that `load_tasks` loaded before, in place of `tasks`.
     """
     from rmbench.evaluation.build_record import identity_of
+    from rmbench.records.shards import shard_identity
 
     facts = facts_in_direction(model.facts, settings.objective_weights)
+    check_shard(facts, settings)
     resolved = ", ".join(f"{key}={value}" for key, value in facts.settings.items() if value is not None)
     progress.note(f"{facts.name}@{facts.revision}: {facts.family} ({facts.why})")
     if resolved:
@@ -137,6 +141,8 @@ def judge_tasks(
         model = with_reply_cache(model, session.journal)
         for task, loaded in load_tasks(model, tasks, named, settings, skipped) if rows is None else rows:
             identity = identity_of(with_judge_credit(task, facts), loaded, facts, settings, probes)
+            if settings.shard is not None:
+                identity = shard_identity(identity, settings.shard)
             why = "" if settings.overwrite else other_result(identity, settings.out)
             if why and task.id in named:
                 raise RmbenchError(f"{task.id}: {why}")
@@ -160,7 +166,15 @@ def judge_tasks(
     progress.end()
     tokens, cost = _spent(model)
     return Results(
-        facts.name, settings.source, tuple(records), tuple(skipped), str(session.folder), reasons, tokens, cost
+        facts.name,
+        settings.source,
+        tuple(records),
+        tuple(skipped),
+        str(session.folder),
+        reasons,
+        tokens,
+        cost,
+        settings.shard,
     )
 
 
@@ -186,38 +200,56 @@ def _judge_task(
 ) -> tuple[Record, str]:
     """One task, from its rows to its written record, and why rows of it have no verdict."""
     from rmbench.evaluation.build_record import Stopwatch, make_record
-    from rmbench.evaluation.prompts import prompt_digests
-    from rmbench.metric_spec import is_linear
-    from rmbench.metrics.credit.row import credit
-    from rmbench.metrics.judging.summary import judge_values
-    from rmbench.metrics.judging.votes import voted
-    from rmbench.metrics.measure import measure
-    from rmbench.metrics.policies.idealised import implicit_specs
+    from rmbench.evaluation.measuring import measured
     from rmbench.records.store import write
 
     watch, settings, facts = Stopwatch(), session.settings, model.facts
     task = with_judge_credit(task, facts)
     known = known_judgments(identity, session.facts, session)
+    if settings.shard is not None:
+        return _judge_shard(task, loaded, model, session, known, watch)
     loaded, fit, rows, judging = judge_splits(task, loaded, model, session, known)
     _note_unused_scores(task, model, session.progress)
-    if settings.save_prompts:
-        digests = prompt_digests(model, task.id, loaded.examples, task.render)
-        rows = [replace(row, prompt_sha256=digests.get(row.id, "")) for row in rows]
+    rows = _with_prompts(task, loaded, model, session, rows)
     recorded = with_voting(session.facts, task, rows)
-    counted = voted(rows, recorded.settings)
     totals: dict[str | None, int] = {None: loaded.total}
     totals.update(loaded.known_totals)
-    metrics = (*task.metrics, *implicit_specs(rows, task.metrics))
-    values = measure(counted, metrics, answer_kind=facts.answer_kind, totals=totals, seed=settings.seed, fit=fit)
-    values += judge_values(rows, task.metrics, values, recorded.settings, totals, settings.seed)
+    values, credits_ = measured(rows, fit, task.metrics, recorded.settings, facts.answer_kind, totals, settings.seed)
     record = make_record(task, loaded, recorded, judging, values, settings, watch)
     if probe is not None:
         record = record.model_copy(update={"probing": probe(rows)})
-    headline = task.metrics[0]
-    credits_ = {row.id: credit(row, headline).value for row in counted} if is_linear(headline) else None
     return write(settings.out, record, [without_states(row) for row in rows], credits_), reasons_of(
         rows, judging.remarks
     )
+
+
+def _judge_shard(
+    task: Task, loaded: Loaded, model: Model, session: Session, known: Mapping[str, Judgment], watch: Stopwatch
+) -> tuple[Record, str]:
+    """The rows of a shard, judged and kept as they are, and why rows of it have no verdict. Values, exclusions for
+    length and the question whether all failed wait for `rmbench merge`."""
+    from rmbench.evaluation.build_record import make_record
+    from rmbench.records.shards import Shard, write_shard
+
+    settings = session.settings
+    assert settings.shard is not None
+    loaded, part = shard_rows(task, loaded, settings.shard)
+    fit, rows, judging = judge_rows(task, loaded, model, session, known)
+    rows = _with_prompts(task, loaded, model, session, rows)
+    record = make_record(task, loaded, session.facts, judging, (), settings, watch)
+    record = record.model_copy(update={"flags": sorted({*record.flags, "partial"})})
+    shard = write_shard(settings.out, Shard(shard=part, record=record), rows, fit)
+    return shard.record, reasons_of(rows, judging.remarks)
+
+
+def _with_prompts(task: Task, loaded: Loaded, model: Model, session: Session, rows: list[Judged]) -> list[Judged]:
+    """The rows, each with the digest of what the model reads of it where the user wants that kept."""
+    from rmbench.evaluation.prompts import prompt_digests
+
+    if not session.settings.save_prompts:
+        return rows
+    digests = prompt_digests(model, task.id, loaded.examples, task.render)
+    return [replace(row, prompt_sha256=digests.get(row.id, "")) for row in rows]
 
 
 def _note_unused_scores(task: Task, model: Model, progress: Progress) -> None:

@@ -23,7 +23,7 @@ __all__ = ["ScoredRows", "score_rows"]
 
 _OF_RECORDS = (
     *("source", "images", "allow_changed_data", "limit", "objective_weights", "include_path"),
-    *("retry_failed", "save_prompts", "command", "requests_out", "responses_in"),
+    *("retry_failed", "save_prompts", "shard", "command", "requests_out", "responses_in"),
 )
 """Options of a run that have no meaning here, and are refused."""
 

@@ -18,6 +18,7 @@ from rmbench.records.store import (
     RECORD_NAME,
     find,
     folder_of,
+    no_record_in,
     read,
     read_table_of,
     write,
@@ -96,7 +97,7 @@ def prepare(results: Path, out: Path | None, *, new_to: Path | None, with_ration
     """See `rmbench.exchange.submit`."""
     folders = find(results)
     if not folders:
-        raise RmbenchError(f"{results} holds no record.json.")
+        raise no_record_in(results)
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RmbenchError(f"{out} is not empty: name a new folder, so that nothing old is handed in.")
     removed: list[str] = []

@@ -10,7 +10,7 @@ from rmbench.audit import problems
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.exchange.formats import FORMATS
 from rmbench.exchange.formats.written import Stored
-from rmbench.records.store import find, read
+from rmbench.records.store import find, no_record_in, read
 
 __all__ = ["Exported", "export_records"]
 
@@ -42,7 +42,7 @@ def _folders(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         below = find(path.parent if path.name == "record.json" else path)
         if not below:
-            raise RmbenchError(f"{path} holds no record.json.")
+            raise no_record_in(path)
         for folder in below:
             folders.setdefault(folder.resolve(), folder)
     return list(folders.values())

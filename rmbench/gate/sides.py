@@ -13,7 +13,7 @@ from rmbench.metrics.judging.votes import voted
 from rmbench.records.headline import headline, headline_spec
 from rmbench.records.identity import Identity
 from rmbench.records.record import Record
-from rmbench.records.store import find, read, read_rows
+from rmbench.records.store import find, no_record_in, read, read_rows
 from rmbench.types import Judged
 
 __all__ = ["Pairing", "Side", "Unreadable", "models_of", "notes", "pair"]
@@ -129,7 +129,7 @@ def _text(value: object) -> str:
 def _records(root: Path) -> list[Side | Unreadable]:
     folders = find(root)
     if not folders:
-        raise RmbenchError(f"{root} holds no record.json.")
+        raise no_record_in(root)
     records = [_read(folder) for folder in folders]
     models = sorted({side.model for side in records if isinstance(side, Side)})
     if len(models) > 1:

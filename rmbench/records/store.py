@@ -14,6 +14,7 @@ from rmbench.errors import RmbenchError
 from rmbench.records.digest import digest_of, sha256_file
 from rmbench.records.identity import Identity
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
+from rmbench.records.shard_number import SHARD_NAME
 from rmbench.records.slug import model_slug
 from rmbench.records.table import read_credits_from, read_table, write_table
 from rmbench.types import Judged
@@ -28,9 +29,12 @@ __all__ = [
     "find",
     "folder_of",
     "model_slug",
+    "no_constant",
+    "no_record_in",
     "read",
     "read_credits",
     "read_rows",
+    "read_table_at",
     "read_table_of",
     "replace_file",
     "rewrite",
@@ -119,9 +123,9 @@ def read(folder: Path | str) -> Record:
         if path.stat().st_size > _LARGEST_RECORD:
             raise RmbenchError(f"{path}: larger than {_LARGEST_RECORD >> 20} MiB, so it is no record.")
         refuse_stand_in(path)
-        data = json.loads(path.read_text("utf-8"), parse_constant=_no_constant)
+        data = json.loads(path.read_text("utf-8"), parse_constant=no_constant)
     except FileNotFoundError as error:
-        raise RmbenchError(f"{path.parent}: no {RECORD_NAME} here.") from error
+        raise RmbenchError(f"{path.parent}: no {RECORD_NAME} here{_shards_in(path.parent)}.") from error
     except OSError as error:
         raise RmbenchError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except (ValueError, RecursionError) as error:
@@ -146,29 +150,38 @@ def read_credits(folder: Path | str) -> dict[str, float | None]:
 
 def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, float | None]]:
     """The rows of a record that was read, with their credits; raises as `read_rows`."""
-    table = table_of(folder, record)
+    return read_table_at(_record_path(folder), _file_of(folder, record))
+
+
+def read_table_at(path: Path, file: JudgmentsFile) -> list[tuple[Judged, float | None]]:
+    """The rows of the table that the file at `path` describes and lies beside; raises as `read_rows`."""
+    table = _table_at(path, file)
     rows = read_table(table)
-    if record.judgments is not None and len(rows) != record.judgments.rows:
-        raise RmbenchError(
-            f"{_record_path(folder)}: judgments.rows: {record.judgments.rows}, but {table.name} has {len(rows)}."
-        )
+    if len(rows) != file.rows:
+        raise RmbenchError(f"{path}: judgments.rows: {file.rows}, but {table.name} has {len(rows)}.")
     return rows
 
 
 def table_of(folder: Path | str, record: Record) -> Path:
     """The file of a record's rows, which has the digest that the record says; raises as `read_rows`."""
-    path = _record_path(folder)
+    return _table_at(_record_path(folder), _file_of(folder, record))
+
+
+def _file_of(folder: Path | str, record: Record) -> JudgmentsFile:
     if record.judgments is None:
-        raise RmbenchError(f"{path}: it holds published figures only, and no rows.")
-    name = record.judgments.file
-    if not _PLAIN_NAME.fullmatch(name):
-        raise RmbenchError(f"{path}: judgments.file: {name!r} is not a plain file name.")
-    table = path.with_name(name)
+        raise RmbenchError(f"{_record_path(folder)}: it holds published figures only, and no rows.")
+    return record.judgments
+
+
+def _table_at(path: Path, file: JudgmentsFile) -> Path:
+    if not _PLAIN_NAME.fullmatch(file.file):
+        raise RmbenchError(f"{path}: judgments.file: {file.file!r} is not a plain file name.")
+    table = path.with_name(file.file)
     if not table.is_file():
-        raise RmbenchError(f"{table}: missing; {RECORD_NAME} beside it names it.")
+        raise RmbenchError(f"{table}: missing; {path.name} beside it names it.")
     refuse_stand_in(table)
-    if sha256_file(table) != record.judgments.sha256:
-        raise RmbenchError(f"{table}: its sha256 is not the one in {RECORD_NAME}; one of the two was changed.")
+    if sha256_file(table) != file.sha256:
+        raise RmbenchError(f"{table}: its sha256 is not the one in {path.name}; one of the two was changed.")
     return table
 
 
@@ -194,12 +207,24 @@ def find(root: Path | str) -> list[Path]:
     return sorted(Path(folder) for folder, _, files in os.walk(root) if RECORD_NAME in files)
 
 
+def no_record_in(root: Path | str) -> RmbenchError:
+    """The error of a folder in which `find` finds nothing."""
+    return RmbenchError(f"{root} holds no {RECORD_NAME}{_shards_in(root)}.")
+
+
+def _shards_in(root: Path | str) -> str:
+    """A clause on the shards in a folder; "" where there are none."""
+    shards = any(SHARD_NAME in files for _, _, files in os.walk(root))
+    return f" but {SHARD_NAME}; `rmbench merge` makes the records of all shards of a run" if shards else ""
+
+
 def _record_path(folder: Path | str) -> Path:
     folder = Path(folder)
     return folder if folder.name == RECORD_NAME else folder / RECORD_NAME
 
 
-def _no_constant(name: str) -> None:
+def no_constant(name: str) -> None:
+    """What JSON calls NaN and the like, refused by ValueError; for `json.loads`."""
     raise ValueError(f"{name} is not a JSON number")
 
 

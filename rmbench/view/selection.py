@@ -14,7 +14,7 @@ from rmbench.metrics.rows.answers import item_scores
 from rmbench.records.groups import matching
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
-from rmbench.records.store import find, read, read_table_of
+from rmbench.records.store import find, no_record_in, read, read_table_of
 from rmbench.types import Example, Judged
 from rmbench.view.rows import Answer, Row, answer_of, gold_words
 from rmbench.view.shown import Shown
@@ -103,7 +103,7 @@ def _one_record(folder: Path) -> tuple[Path, Record]:
     folder = folder.parent if folder.name == "record.json" else folder
     places = find(folder)
     if not places:
-        raise RmbenchError(f"{folder} holds no record.json.")
+        raise no_record_in(folder)
     if len(places) > 1:
         raise RmbenchError(f"{folder} holds {len(places)} records. Name one: {_listed(places)}.")
     return places[0], read(places[0])

@@ -71,6 +71,7 @@ RENDERINGS: dict[str, list[Rendering]] = {
     "run": [
         ("terminal", lambda at: ["run", *MODEL, *TASKS, "--out", str(at.folder / "out")]),
         ("json", lambda at: ["run", *MODEL, *TASKS, "--out", str(at.folder / "out"), "--json"]),
+        ("terminal", lambda at: ["run", *MODEL, *TASKS, "--shard", "1/1", "--out", str(at.folder / "shard")]),
     ],
     "probe": [("terminal", lambda at: ["probe", *MODEL, *TASKS, "--out", str(at.folder / "out")])],
     "check": [
@@ -129,6 +130,10 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda at: ["submit", str(at.a)]),
         ("terminal", lambda at: ["submit", str(at.folder / "sound")]),
         ("json", lambda at: ["submit", str(at.folder / "sound"), "--out", str(at.folder / "handed-in"), "--json"]),
+    ],
+    "merge": [
+        ("terminal", lambda at: ["merge", str(at.folder / "shard"), "--out", str(at.folder / "whole")]),
+        ("json", lambda at: ["merge", str(at.folder / "shard"), "--out", str(at.folder / "whole"), "--json"]),
     ],
     "rescore": [
         ("terminal", lambda at: ["rescore", str(at.a), "--objective-weights", "a=1", "--out", str(at.folder / "re")])

@@ -34,6 +34,7 @@ OWN_PARAMETERS = {
     },
     "check": {"model", "as_json", "published", "against"},
     "rescore": {"folder", "as_json"},
+    "merge": {"shards", "as_json"},
     "tasks": {"selector", "as_json", "of_suites", "ids_of"},
     "show": {"what", "as_json", "group"},
 }
