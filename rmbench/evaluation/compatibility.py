@@ -51,7 +51,9 @@ def cannot_take(model: Model, task: Task) -> str:
         article = "an" if facts.family[:1] in "aeiou" else "a"
         return f"it probes hidden states, which {article} {facts.family} model does not give"
     if task.modality not in facts.modalities:
-        return f"the task is {task.modality}, the model takes {', '.join(sorted(facts.modalities))}"
+        sees = facts.family == "judge" and facts.modalities == {"text"}
+        hint = "; a judge is shown images and videos by a protocol such as vision-pair" if sees else ""
+        return f"the task is {task.modality}, the model takes {', '.join(sorted(facts.modalities))}{hint}"
     return ""
 
 

@@ -47,8 +47,9 @@ class Prompt:
     pieces: tuple[tuple[str, bool], ...] = ()
     """The text in order, and whether a piece is a special token; of a model without tokens, what it reads instead."""
     tokens: tuple[Token, ...] = ()
-    messages: tuple[Mapping[str, str], ...] = ()
-    """Role and content of each message, of a judge that is asked over an API."""
+    messages: tuple[Mapping[str, Any], ...] = ()
+    """Role and content of each message, of a judge that is asked over an API; a content with images is a list of
+    parts."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Such a judge's sampling, and what its answer is held to."""
     truncated: bool = False
@@ -230,6 +231,7 @@ def _of_row(row: str, what: str, encoded: Encoded, tokenizer: Any) -> Iterator[P
 
 
 def _of_judge(model: JudgeResponder, task: str, example: Example) -> Iterator[Prompt]:
+    from rmbench.media import MediaError
     from rmbench.models.judges.prompt import PromptError
 
     try:
@@ -241,7 +243,7 @@ def _of_judge(model: JudgeResponder, task: str, example: Example) -> Iterator[Pr
             settings = {**sampling, **({"held_to": grammar} if grammar else {}), "raw": question.raw}
             what = f"{_name(question.shown)}{vote}"
             yield Prompt(example.id, what, messages=question.messages, settings=settings)
-    except PromptError as error:
+    except (PromptError, MediaError) as error:
         yield Prompt(example.id, "question", error=str(error))
 
 

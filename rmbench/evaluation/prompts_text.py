@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rmbench.text import printable, printable_block
 
@@ -38,7 +38,7 @@ def _block(prompt: Prompt) -> Text:
         block.append(f"cannot be read: {printable(prompt.error)}\n", style="red")
     for message in prompt.messages:
         block.append(f"{printable(message['role'])}\n", style="cyan")
-        block.append(f"{printable_block(message['content'])}\n")
+        block.append(f"{printable_block(_content(message['content']))}\n")
     for text, special in prompt.pieces:
         shown = printable_block(text).replace(_LEFT, "\\u27e6").replace(_RIGHT, "\\u27e7")
         block.append(f"{_LEFT}{shown}{_RIGHT}" if special else shown, style="cyan" if special else "")
@@ -47,6 +47,18 @@ def _block(prompt: Prompt) -> Text:
     for line in _facts(prompt):
         block.append(f"{line}\n", style="dim")
     return block
+
+
+def _content(content: str | Sequence[Mapping[str, Any]]) -> str:
+    """A message's text, with the kind and size of each image in its place."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] if part["type"] == "text" else _image(part["image_url"]["url"]) for part in content)
+
+
+def _image(uri: str) -> str:
+    kind, _, encoded = uri.removeprefix("data:").partition(";base64,")
+    return f"[{kind}, {len(encoded) * 3 // 4:,} bytes]"
 
 
 def _facts(prompt: Prompt) -> Iterator[str]:

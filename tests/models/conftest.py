@@ -358,8 +358,9 @@ def serve() -> Iterator[Callable[..., Stub]]:
 
 def is_trial(call: Call) -> bool:
     """Whether a call tries the server out, before the first question."""
-    messages = (call.body or {}).get("messages", ())
-    return any(message["content"].endswith("Reply with one short word.") for message in messages)
+    contents = [message["content"] for message in (call.body or {}).get("messages", ())]
+    texts = [text if isinstance(text, str) else text[-1].get("text", "") for text in contents]
+    return any(text.endswith("Reply with one short word.") for text in texts)
 
 
 @pytest.fixture(scope="session")

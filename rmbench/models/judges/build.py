@@ -44,7 +44,7 @@ def make_judge(
     settings = judge_settings(declared, args)
     declared = declared.with_templates(system=settings.system, prompt=settings.prompt)
     rubric = read_template(settings.rubric).strip() if settings.rubric else ""
-    prompt = Prompt.of(declared, quoted=settings.marks == "quoted", rubric=rubric)
+    prompt = Prompt.of(declared, quoted=settings.marks == "quoted", rubric=rubric, pictures=settings.pictures(declared))
     recorded = _record_settings(backend, declared, settings, prompt)
     # Without a default that came later, so that fingerprints, and with them cached replies, stay.
     hashed = {key: value for key, value in recorded.items() if (key, value) != ("max_reply", MAX_REPLY)}
@@ -56,10 +56,18 @@ def make_judge(
         family="judge",
         why=why,
         answer_kind="verdict",
+        modalities=_modalities(declared),
         settings=recorded if settings.votes == 1 or "voting" in args else {**recorded, "voting": "task"},
         fingerprint=fingerprint,
     )
     return JudgeResponder(facts, declared, backend, settings, prompt, options.seed)
+
+
+def _modalities(declared: JudgeProtocol) -> frozenset[str]:
+    """What kinds of tasks it can judge; one that compares images or videos has no place for answers of text."""
+    if declared.media is None:
+        return frozenset({"text"})
+    return frozenset((*declared.media.kinds, *(() if declared.media.of == "candidates" else ("text",))))
 
 
 def _record_settings(
@@ -88,6 +96,7 @@ def _record_settings(
         "repetition_penalty": declared.sampling.repetition_penalty,
         # Only where it matters, so that the others' fingerprints, and with them their cached replies, stay.
         **({"min_option_mass": settings.min_option_mass} if declared.verdict.options else {}),
+        **({} if prompt.pictures is None else prompt.pictures.settings),
         **({} if settings.seed == "run" else {"seed": "none" if settings.seed is None else settings.seed}),
         **recorded_fields(settings.fields),
     }

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.judges.media import MediaFormat
 from rmbench.untrusted.files import read_text
 from rmbench.validation import read_toml, validated
 
@@ -66,7 +67,8 @@ class PromptMessage(_Declared):
 class VerdictFormat(_Declared):
     """Where the verdict is in a reply and how it is spelled; see `rmbench.models.judges.grammar`."""
 
-    reads: Literal["pick", "rating", "ranking"] = "pick"
+    reads: Literal["pick", "rating", "ranking", "label"] = "pick"
+    """"label": the text in `values` itself is the verdict, as "A=B=Good", a tie of a kind."""
     place: Place = "last"
     """"last": the last line that holds the mark. "first-line": the first line, whole. "whole": the whole answer. "end":
     the answer's very end. "tag": the last <tag>...</tag>. "tags": the last run of them, each whole, as a list.
@@ -143,7 +145,10 @@ class VerdictFormat(_Declared):
             "pick": {"label", "value", "numbers"},
             "rating": {"number", "numbers", "value"},
             "ranking": {"ranking"},
+            "label": {"value"},
         }
+        if self.reads == "label" and self.options:
+            raise ValueError("options: they are read as a pick or a rating")
         if self.form not in forms[self.reads] or self.compare != (self.reads == "pick" and self.form == "numbers"):
             raise ValueError(f"mark: {{{self.form}}} is not read as a {self.reads}")
         return self
@@ -155,6 +160,7 @@ class DeclaredSampling(_Declared):
     temperature: float = Field(default=0.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_tokens: int = Field(default=2048, ge=1)
+    votes: int = Field(default=1, ge=1)
     repetition_penalty: float | None = Field(default=None, gt=0)
     stop: tuple[str, ...] = Field(default=(), strict=False)
 
@@ -171,10 +177,13 @@ class JudgeProtocol(_Declared):
     shape: Shape
     most: int = Field(default=2, ge=1, le=26)
     """Most candidates that one question may show."""
-    orders: Literal["both", "single"] = "both"
-    """Position orders of pairs; of more candidates, a seeded permutation and its reverse, or the permutation alone."""
+    orders: Literal["both", "single", "first"] = "both"
+    """Position orders of pairs, "first" being the task's own alone; of more candidates, a seeded permutation and its
+    reverse, or the permutation alone."""
     message: tuple[PromptMessage, ...] = Field(min_length=1, strict=False)
     verdict: VerdictFormat
+    media: MediaFormat | None = None
+    """What it shows of images and videos; None: it reads text alone."""
     think: tuple[Annotated[tuple[str, str], Strict(False)], ...] = Field(
         default=(("<think>", "</think>"),), strict=False
     )
@@ -188,6 +197,8 @@ class JudgeProtocol(_Declared):
     """Context without which a row fails: "rubric", "reference", "passages"."""
     reserved: tuple[str, ...] = Field(default=(), strict=False)
     """Delimiters of the templates, quoted so that no candidate can forge one; {letter} and {number} stand for any."""
+    variables: Mapping[str, str] = Field(default={})
+    """Texts that its templates name, so that several protocols share one."""
     template_texts: tuple[str, ...] = Field(default=(), exclude=True, strict=False)
     """The templates' text, in the order of the messages."""
 
@@ -196,6 +207,8 @@ class JudgeProtocol(_Declared):
         roles = [message.role for message in self.message]
         if "raw" in roles and roles != ["raw"]:
             raise ValueError("message: a raw prompt stands alone")
+        if "raw" in roles and self.media is not None:
+            raise ValueError("media: a raw prompt is text alone")
         if "system" in roles[1:] or roles[0] in ("assistant", "reply"):
             raise ValueError("message: a system message stands first, an assistant's behind another")
         if roles.count("reply") > 1 or roles[-1] == "reply":
@@ -232,6 +245,12 @@ class JudgeProtocol(_Declared):
         for key in ("options_at", "options_behind", "options_as", "absent"):
             if declared["verdict"][key] == VerdictFormat.model_fields[key].default:
                 del declared["verdict"][key]  # as before there was the key, so that cached replies stay
+        if self.media is None:
+            del declared["media"]
+        if not self.variables:
+            del declared["variables"]
+        if self.sampling.votes == 1:
+            del declared["sampling"]["votes"]
         whole = [declared, list(self.template_texts)]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

@@ -16,13 +16,19 @@ Shown = tuple[int, ...]
 
 
 def position_orders(
-    example: Example, protocol: JudgeProtocol, orders: Literal["both", "single"], *, tournament: bool, seed: int
+    example: Example,
+    protocol: JudgeProtocol,
+    orders: Literal["both", "single", "first"],
+    *,
+    tournament: bool,
+    seed: int,
 ) -> list[Shown]:
     """The candidates of each question, in the order shown.
 
     A pointwise judge is asked about each candidate. A pairwise judge is asked about the pairs of `pairs_to_compare`,
-    the lower index first, then swapped; with "single" in one order, which the row's id and the seed decide. A judge of
-    more candidates gets one seeded permutation and its reverse, or the permutation alone.
+    the lower index first, then swapped; with "single" in one order, which the row's id and the seed decide, and with
+    "first" as the task has them. A judge of more candidates gets one seeded permutation and its reverse, or the
+    permutation alone, or all as the task has them.
 
     Raises:
         PromptError: there are fewer or more candidates than the protocol can show.
@@ -36,12 +42,13 @@ def position_orders(
         shown: list[Shown] = []
         for i, j in pairs_to_compare(example, tournament=tournament):
             swapped = _number(seed, example.id, i, j) % 2 == 1
-            shown += [(i, j), (j, i)] if orders == "both" else [(j, i) if swapped else (i, j)]
+            one = (j, i) if swapped and orders == "single" else (i, j)
+            shown += [(i, j), (j, i)] if orders == "both" else [one]
         return shown
     if size > protocol.most:
         raise PromptError(f"{size} candidates; {protocol.name} shows {protocol.most} at most")
     places = list(range(size))
-    if size > 2 or orders == "single":
+    if orders == "single" or (size > 2 and orders == "both"):
         random.Random(_number(seed, example.id)).shuffle(places)
     return [tuple(places), tuple(reversed(places))] if orders == "both" else [tuple(places)]
 

@@ -88,11 +88,25 @@ def _judgelm(text: str, size: int, reads: str) -> ParsedVerdict:
     return ParsedVerdict(TIE if first == second else int(second > first))
 
 
+_OVERALL = re.compile("Overall Judgment|Therefore")
+_ANSWER = re.compile("Answer ([12]) is (?:the )?(?:slightly )?better")
+
+
+def _vl_rewardbench(text: str, size: int, reads: str) -> ParsedVerdict:
+    """VL-RewardBench, `cal.py`: line breaks and asterisks removed, the last "Answer N is better" behind the first
+    "Overall Judgment" or "Therefore", so that a judge who quotes such a sentence there has said it."""
+    flat = text.replace("\n", "").replace("*", "")
+    cue = _OVERALL.search(flat)
+    found = _ANSWER.findall(flat, cue.end()) if cue else []
+    return ParsedVerdict(int(found[-1]) - 1) if found else unparsed(_NO_VERDICT)
+
+
 PARSERS: Mapping[str, Callable[[str, int, str], ParsedVerdict]] = {
     "rb1": _rb1,
     "rb1-prometheus": _rb1_prometheus,
     "prometheus-lib": _prometheus,
     "autoj": _autoj,
     "judgelm": _judgelm,
+    "vl-rewardbench": _vl_rewardbench,
 }
 """Name -> (text, candidates shown, "pick" or "rating") -> upstream's verdict."""

@@ -8,6 +8,10 @@ A template is Jinja in a sandbox. It may use:
   (its own prompt where candidates differ in it, else the same as above). `answer` is the first.
 - `rubric`, `reference`, `passages`: from the example's context or the user's file; "" where there is none.
 - `context`: all of the example's context by name.
+- `declared`: the protocol's `variables`.
+- `media`: the prompt's images and videos, in order, where the protocol shows any; of each answer, `media` are its own
+  and `question_media` those of its own prompt. `content`, of the prompt and of each answer, is text and media in order.
+  What stands before, between and behind them becomes text parts of the message.
 
 All of these are text from a benchmark and are quoted (`rmbench.models.judges.quoting`) unless the user, or the
 example's own context `marks`, asks for raw text. A candidate's text is never rendered as a template.
@@ -15,6 +19,7 @@ example's own context `marks`, asks for raw text. A candidate's text is never re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +28,14 @@ from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from rmbench.errors import RmbenchError
+from rmbench.media import MediaError, media_of
 from rmbench.models.judges.declaration import JudgeProtocol
+from rmbench.models.judges.media import ContentPart, MediaMarks, Pictures, split_at_marks
 from rmbench.models.judges.quoting import Quoting, reserved_marks
 from rmbench.models.plain import plain_blocks
 from rmbench.models.protocols import REFERENCE_KEYS
-from rmbench.types import Conversation, Example
+from rmbench.models.servers.generation import images_in
+from rmbench.types import Conversation, Example, Part
 
 __all__ = ["Prompt", "PromptError"]
 
@@ -55,9 +63,13 @@ class Prompt:
     """Whether marks are quoted, unless the example's context `marks` says "quoted" or "raw"."""
     rubric: str
     """The user's own, which replaces the example's; "" where there is none."""
+    pictures: Pictures | None = None
+    """Encodes images and videos; None where the protocol shows none."""
 
     @classmethod
-    def of(cls, protocol: JudgeProtocol, *, quoted: bool = True, rubric: str = "") -> Prompt:
+    def of(
+        cls, protocol: JudgeProtocol, *, quoted: bool = True, rubric: str = "", pictures: Pictures | None = None
+    ) -> Prompt:
         """The protocol's prompt; raises RmbenchError where a template is not valid Jinja."""
         # Prompts are plain text for a model: nothing in them is markup to escape.
         environment = ImmutableSandboxedEnvironment(
@@ -67,17 +79,42 @@ class Prompt:
             templates = tuple(environment.from_string(text) for text in protocol.template_texts)
         except TemplateError as error:
             raise RmbenchError(f"protocol {protocol.name}: a template is wrong: {error}") from error
-        return cls(protocol, templates, Quoting.of(reserved_marks(protocol)), quoted, rubric)
+        pictures = Pictures.of(protocol.media) if protocol.media and pictures is None else pictures
+        return cls(protocol, templates, Quoting.of(reserved_marks(protocol)), quoted, rubric, pictures)
 
-    def messages(self, example: Example, shown: Sequence[int]) -> tuple[Mapping[str, str], ...]:
-        """The messages that show the candidates in this order.
+    def messages(
+        self, example: Example, shown: Sequence[int], seen: dict[str, tuple[ContentPart, ...]] | None = None
+    ) -> tuple[Mapping[str, Any], ...]:
+        """The messages that show the candidates in this order; the content of one with media is a list of parts.
+
+        Args:
+            example: the row.
+            shown: its candidates.
+            seen: pictures that were encoded before, by content; added to. None: pictures are encoded for this once.
 
         Raises:
             PromptError: too many candidates, a missing context, or a template that fails on this example.
+            MediaError: an image or a video that cannot be shown.
+        """
+        rendered = self.rendered(example, shown)
+        seen = {} if seen is None else seen
+        messages = tuple({"role": role, "content": self._content(pieces, seen)} for role, pieces in rendered)
+        count = images_in(messages)
+        if self.pictures is not None and count > self.pictures.max_images:
+            most = self.pictures.max_images
+            raise MediaError(f"{count} images and frames in one question are more than max_images={most}")
+        return messages
+
+    def rendered(self, example: Example, shown: Sequence[int]) -> list[tuple[str, list[str | Part]]]:
+        """Role and content of each message: texts and media in order, nothing decoded.
+
+        Raises:
+            PromptError: as `messages`.
         """
         if len(shown) > self.protocol.most:
             raise PromptError(f"{len(shown)} candidates; {self.protocol.name} shows {self.protocol.most} at most")
-        variables = self._variables(example, shown)
+        marks = MediaMarks()
+        variables = self._variables(example, shown, marks)
         for name in self.protocol.needs:
             if not variables[name]:
                 raise PromptError(f"{self.protocol.name} needs a {name}, and the row has none")
@@ -86,13 +123,46 @@ class Prompt:
             texts = [template.render(variables) for template in self.templates]
         except Exception as error:  # a template may be the user's, and fail in any way
             raise PromptError(f"a template of {self.protocol.name} fails: {error}") from error
-        return tuple(
-            {"role": "user" if role == "raw" else role, "content": text}
+        pieces: list[tuple[str, list[str | Part]]] = [
+            ("user" if role == "raw" else role, split_at_marks(text, marks) if marks.parts else [text])
             for role, text in zip(roles, texts, strict=True)
             if text or role != "system"
-        )
+        ]
+        if self.pictures is not None:
+            self._check_shown(example, shown, [piece for _, each in pieces for piece in each])
+        return pieces
 
-    def _variables(self, example: Example, shown: Sequence[int]) -> dict[str, Any]:
+    def _content(
+        self, pieces: Sequence[str | Part], seen: dict[str, tuple[ContentPart, ...]]
+    ) -> str | tuple[ContentPart, ...]:
+        """A text alone as it is; else parts."""
+        if self.pictures is None or not any(isinstance(piece, Part) for piece in pieces):
+            return "".join(piece for piece in pieces if isinstance(piece, str))
+        parts: list[ContentPart] = []
+        for piece in pieces:
+            if isinstance(piece, str):
+                parts.append({"type": "text", "text": piece})
+            else:
+                parts += self.pictures.parts(piece, seen)
+        return tuple(parts)
+
+    def _check_shown(self, example: Example, shown: Sequence[int], pieces: Sequence[str | Part]) -> None:
+        """Raise PromptError where a medium of the row is not shown, or none is where the protocol needs one."""
+        declared = self.protocol.media
+        candidates = [example.candidates[k] for k in shown]
+        of_prompt = media_of(example.prompt)
+        of_answers = [media_of((*(one.prompt or ()), *one.messages)) for one in candidates]
+        if declared is not None and declared.of == "prompt" and not of_prompt:
+            raise PromptError(f"{self.protocol.name} shows an image or a video of the prompt, and the row has none")
+        if declared is not None and declared.of == "candidates" and not all(of_answers):
+            raise PromptError(f"{self.protocol.name} compares images or videos, and a candidate has none")
+        wanted = Counter((*of_prompt, *(part for each in of_answers for part in each)))
+        missing = wanted - Counter(piece for piece in pieces if isinstance(piece, Part))
+        if missing:
+            part = next(iter(missing))
+            raise PromptError(f"the template of {self.protocol.name} does not show the {part.kind} {part.name}")
+
+    def _variables(self, example: Example, shown: Sequence[int], marks: MediaMarks) -> dict[str, Any]:
         quoted = example.context.get("marks", "quoted" if self.quoted else "raw") == "quoted"
         quote: Quote = self.quoting.quote if quoted else str
         context = {name: quote(text) for name, text in example.context.items()}
@@ -104,8 +174,18 @@ class Prompt:
             label = self.protocol.verdict.label(place)
             text = _text(candidate.messages, quote, bare="assistant")
             answers.append({"label": label, "number": place + 1, "text": text, "question": own})
-        named = {name: next((context[key] for key in keys if context.get(key)), "") for name, keys in _CONTEXT.items()}
+            if self.pictures is not None:
+                answers[-1]["media"] = marks.of(candidate.messages)
+                answers[-1]["question_media"] = marks.of(candidate.prompt or ())
+                answers[-1]["content"] = _text(marks.inside(candidate.messages), quote, bare="assistant")
+        named: dict[str, Any] = {
+            name: next((context[key] for key in keys if context.get(key)), "") for name, keys in _CONTEXT.items()
+        }
         named["rubric"] = self.rubric or named["rubric"]
+        if self.pictures is not None:
+            named["media"] = marks.of(example.prompt)
+            named["content"] = _text(marks.inside(example.prompt), quote)
+        named["declared"] = self.protocol.variables
         return {"question": question, "answers": answers, "answer": answers[0], "context": context, **named}
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from rmbench.models.judges.declaration import PLACEHOLDER, JudgeProtocol
 from rmbench.models.plain import HEADERS
 
-__all__ = ["CHAT_MARKS", "Quoting", "reserved_marks"]
+__all__ = ["CHAT_MARKS", "VISION_MARKS", "Quoting", "reserved_marks"]
 
 CHAT_MARKS = (
     "<|{word}|>",
@@ -43,6 +43,29 @@ CHAT_MARKS = (
     "[EOS]",
 )
 """Special tokens of the chat templates in common use."""
+VISION_MARKS = (
+    "<image>",
+    "<video>",
+    "<img>",
+    "</img>",
+    "<IMG_CONTEXT>",
+    "<image_soft_token>",
+    "<image_placeholder>",
+    "<image_pad>",
+    "<im_start>",
+    "<im_end>",
+    "<im_patch>",
+    "<end_of_image>",
+    "<fake_token_around_image>",
+    "<global-img>",
+    "<end_of_utterance>",
+    "[IMG]",
+    "[IMG_BREAK]",
+    "[IMG_END]",
+    "<row_{number}_col_{number}>",
+)
+"""Texts that vision-language models, or the servers around them, take for the place of an image or a video, besides
+those of CHAT_MARKS. Quoted where a protocol shows any: `<video>` in an answer that is code stays as it is elsewhere."""
 
 
 _TILDES = "~*+"
@@ -82,7 +105,7 @@ def reserved_marks(protocol: JudgeProtocol) -> tuple[str, ...]:
         marks.append("\\boxed{")
     elif verdict_format.place in ("last", "end", "tag", "tags") or PLACEHOLDER.sub("", verdict_format.mark).strip():
         marks += _verdict_marks(protocol)
-    return tuple(dict.fromkeys([*marks, *HEADERS, *CHAT_MARKS]))
+    return tuple(dict.fromkeys([*marks, *HEADERS, *CHAT_MARKS, *(VISION_MARKS if protocol.media else ())]))
 
 
 def _verdict_marks(protocol: JudgeProtocol) -> list[str]:

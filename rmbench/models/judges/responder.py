@@ -8,10 +8,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
+from rmbench.media import MEDIA_REJECTED, MediaError
 from rmbench.models.abilities import Replies
 from rmbench.models.judges.declaration import REPLY, JudgeProtocol
 from rmbench.models.judges.grammar import strip_reasoning
+from rmbench.models.judges.media import ContentPart, trial_part
 from rmbench.models.judges.orders import position_orders
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
@@ -47,7 +50,7 @@ class Estimate:
 
     calls: int
     prompt_tokens: int
-    """Estimated from the number of characters."""
+    """Of the texts, estimated from the number of characters."""
     answer_tokens: int
     """At most."""
 
@@ -93,8 +96,9 @@ class JudgeResponder:
         for example in examples:
             try:
                 for shown in self._orders(example):
-                    messages = self.prompt.messages(example, shown)
-                    characters = self.protocol.turns * sum(len(message["content"]) for message in messages)
+                    rendered = self.prompt.rendered(example, shown)
+                    texts = [piece for _, pieces in rendered for piece in pieces if isinstance(piece, str)]
+                    characters = self.protocol.turns * sum(map(len, texts))
                     calls += votes * self.protocol.turns
                     tokens += votes * math.ceil(characters / _CHARACTERS_PER_TOKEN)
             except PromptError:
@@ -108,9 +112,11 @@ class JudgeResponder:
 
         Raises:
             PromptError: the protocol cannot ask about this example.
+            MediaError: an image or a video of it cannot be shown.
         """
+        seen: dict[str, tuple[ContentPart, ...]] = {}
         for shown in self._orders(example):
-            messages = self.prompt.messages(example, shown)
+            messages = self.prompt.messages(example, shown, seen)
             for vote in range(self.settings.votes):
                 yield self._question(task, example.id, shown, vote, messages)
 
@@ -118,11 +124,15 @@ class JudgeResponder:
         """A question as all others but for its texts, to try a server with."""
         roles = [message.role for message in self.protocol.message]
         spelled = {"raw": "user", REPLY: "assistant"}
-        messages = tuple({"role": spelled.get(role, role), "content": role} for role in roles)
-        return self._question("trial", "0", tuple(range(self.protocol.most)), 0, messages)
+        messages: list[dict[str, Any]] = [{"role": spelled.get(role, role), "content": role} for role in roles]
+        if self.prompt.pictures is not None:
+            asked = max(place for place, message in enumerate(messages) if message["role"] == "user")
+            shown = (trial_part(),) * min(2, self.prompt.pictures.max_images)
+            messages[asked]["content"] = (*shown, {"type": "text", "text": "user"})
+        return self._question("trial", "0", tuple(range(self.protocol.most)), 0, tuple(messages))
 
     def _question(
-        self, task: str, example: str, shown: tuple[int, ...], vote: int, messages: tuple[Mapping[str, str], ...]
+        self, task: str, example: str, shown: tuple[int, ...], vote: int, messages: tuple[Mapping[str, Any], ...]
     ) -> Question:
         settings, declared = self.settings, self.protocol.sampling
         grammar = self._grammar(len(shown))
@@ -146,9 +156,13 @@ class JudgeResponder:
         """
         first: dict[str, Reply] = {}
         try:
-            replies = [(question, *self._ask(question, first)) for question in self.questions(task, example)]
+            questions = list(self.questions(task, example))  # all of them, before the first one is paid for
         except PromptError as error:
             return Judgment(id=example.id, status="failed", error=str(error))
+        except MediaError as error:
+            why = f"{MEDIA_REJECTED}: {error}"
+            return Judgment(id=example.id, status="failed", error=why, remarks=(MEDIA_REJECTED,))
+        replies = [(question, *self._ask(question, first)) for question in questions]
         verdicts: list[Verdict] = []
         rationale: list[str] = []
         errors: list[str] = []
@@ -209,7 +223,8 @@ class JudgeResponder:
 
     def _parse(self, reply: Reply, size: int) -> ParsedVerdict:
         if reply.error:
-            return ParsedVerdict(None, "failed", reply.error)
+            refused = reply.error.startswith(MEDIA_REJECTED)
+            return ParsedVerdict(None, "failed", reply.error, remark=MEDIA_REJECTED if refused else "")
         if reply.finish == REFUSED:
             return unparsed(f"the judge refuses: {_shown(reply.text)}", remark="answers_refused")
         if reply.finish not in FINISHED:

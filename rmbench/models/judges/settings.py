@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.judges.declaration import JudgeProtocol
+from rmbench.models.judges.media import FrameText, Pictures, Transport
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.request_fields import NESTED, is_nested, nested_fields
 from rmbench.validation import validated
@@ -21,6 +22,7 @@ MAX_REPLY = 1 << 18
 """Default of `max_reply`: about 65,000 tokens of English."""
 MIN_OPTION_MASS = 0.5
 """Default of `min_option_mass`."""
+_OF_MEDIA = ("transport", "max_pixels", "frame_pixels", "frames", "max_images")
 _SIMPLE = ("top_k", "min_p", "reasoning_effort")
 """Settings that are fields of a request's body by their own names, where they are given."""
 
@@ -42,7 +44,8 @@ class JudgeSettings(BaseModel):
     """How votes become one verdict in metrics (`rmbench.metrics.judging.votes`); where the user names no rule, the
     task's."""
     voting_unparsed: Literal["abstain", "count"] = "abstain"
-    orders: Literal["both", "single"]
+    orders: Literal["both", "single", "first"]
+    """"first": the candidates of a pair as the task has them, in one order."""
     marks: Literal["quoted", "raw"] = "quoted"
     parser: str = "rmbench"
     """"rmbench", or an upstream parser's name."""
@@ -65,6 +68,18 @@ class JudgeSettings(BaseModel):
     min_option_mass: float = Field(default=MIN_OPTION_MASS, ge=0, le=1)
     """The share of the whole probability that a protocol's options hold at least; below it a verdict is unparsed."""
     unparsed: float | Literal["task"]
+    transport: Transport | None = None
+    max_pixels: int | None = Field(default=None, ge=1)
+    frame_pixels: int | None = Field(default=None, ge=1)
+    frames: FrameText | None = None
+    max_images: int | None = Field(default=None, ge=1)
+    """Of protocols that show images and videos, see `rmbench.models.judges.media.MediaFormat`; None of others."""
+
+    def pictures(self, declared: JudgeProtocol) -> Pictures | None:
+        """What encodes the images and videos of rows; None where the protocol shows none."""
+        if declared.media is None:
+            return None
+        return Pictures.of(declared.media.model_copy(update={name: getattr(self, name) for name in _OF_MEDIA}))
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -102,7 +117,12 @@ def judge_settings(declared: JudgeProtocol, args: Mapping[str, str]) -> JudgeSet
         "top_p": declared.sampling.top_p,
         "max_tokens": declared.sampling.max_tokens,
         "unparsed": declared.unparsed,
+        "votes": declared.sampling.votes,
+        **({name: getattr(declared.media, name) for name in _OF_MEDIA} if declared.media else {}),
     }
+    for name in () if declared.media else _OF_MEDIA:
+        if name in args:
+            raise RmbenchError(f"--model-args {name}: protocol {declared.name} shows no images or videos.")
     given: dict[str, object] = {key: value for key, value in args.items() if not is_nested(key)}
     given |= {name: nested_fields(args, name) for name in NESTED}
     settings = validated(JudgeSettings, {**defaults, **given}, "--model-args")

@@ -42,8 +42,8 @@ NO_VERDICT_AFTER_THOUGHT = "no verdict after the thought"
 _DECIDED = 1e-3
 """Share of the range of a rating by which options of unknown probability may move it."""
 
-Value = int | float | tuple[int, ...] | tuple[float, ...]
-"""A place in the order shown, counted from 0, or TIE; a rating; places, best first; a rating for each place."""
+Value = int | float | str | tuple[int, ...] | tuple[float, ...]
+"""A place in the order shown, counted from 0, or TIE; a rating; a label; places, best first; a rating for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,8 @@ def _of_values(spelled: str, verdict_format: VerdictFormat, size: int) -> Value 
         return None
     if verdict_format.reads == "rating":
         return _rated(matching[0])
+    if verdict_format.reads == "label":
+        return spelled
     place = _place(matching[0])
     return place if place < size else None
 
@@ -259,6 +261,8 @@ def verdicts_of(shown: tuple[int, ...], vote: int, parsed: ParsedVerdict, protoc
             rated = zip(orders, value, strict=True)
             return [Verdict(one, "rating", rating, vote=vote) for one, rating in rated]
         return [Verdict(shown, "ranking", tuple(shown[int(place)] for place in value), vote=vote)]
+    if isinstance(value, str):
+        return [Verdict(shown, "label", value, vote=vote)]
     if reads == "pick":
         picked = TIE if value == TIE else shown[int(value)]
         return [Verdict(shown, "pick", picked, vote=vote, logprob=parsed.logprob, mass=parsed.mass)]

@@ -26,9 +26,14 @@ from rmbench.types import Setting
 __all__ = ["check_protocol", "judge_at", "judge_for_batch", "judge_of_batch"]
 
 
-def check_protocol(request: ServerRequest, name: str, card: Card | None) -> None:
-    """Raise RmbenchError for a wrong protocol or a wrong setting of it, before a server is started or asked."""
-    _judge(request, BatchWriterBackend(name, name), card)
+def check_protocol(request: ServerRequest, name: str, card: Card | None) -> int:
+    """How many images a question may show, 0 where the protocol shows none.
+
+    Raises:
+        RmbenchError: a wrong protocol or a wrong setting of it, before a server is started or asked.
+    """
+    pictures = _judge(request, BatchWriterBackend(name, name), card).prompt.pictures
+    return 0 if pictures is None else pictures.max_images
 
 
 def judge_at(

@@ -105,11 +105,11 @@ def _judge_started(request: ServerRequest, located: Located, config: Mapping[str
     card = located.card
     if card is not None and card.family != "judge":
         raise RmbenchError(f'{card.path}: key "family" says "{card.family}"; run that model in this process.')
-    check_protocol(request, located.name, card)
+    images = check_protocol(request, located.name, card)
     options = request.options
     machine = this_machine(options.device)
     dtype = _dtype(options, machine, card)
-    server, client = _start(request, located.folder, located.name, "generate", options, machine, dtype)
+    server, client = _start(request, located.folder, located.name, "generate", options, machine, dtype, images)
     with closed_on_error(client, server):
         settings: dict[str, Setting] = {
             "backend": "vllm",
@@ -126,13 +126,20 @@ def _judge_started(request: ServerRequest, located: Located, config: Mapping[str
 
 
 def _start(
-    request: ServerRequest, folder: Path, name: str, runner: Runner, options: OpenOptions, machine: Machine, dtype: str
+    request: ServerRequest,
+    folder: Path,
+    name: str,
+    runner: Runner,
+    options: OpenOptions,
+    machine: Machine,
+    dtype: str,
+    images: int = 0,
 ) -> tuple[LocalServer, Client]:
     """The server, ready, and a client of it."""
     program = find_program(options.vllm_bin)
     key = read_api_key(options.api_key_env)
     port = free_port()
-    command = serve_command(program.path, folder, name, port, runner, options, machine, dtype)
+    command = serve_command(program.path, folder, name, port, runner, options, machine, dtype, images)
     program.check_flags(word for word in command if word.startswith("--"))
     options.note(f"starting {shlex.join(command)}")
     server = LocalServer.start(

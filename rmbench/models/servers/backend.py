@@ -14,6 +14,7 @@ from rmbench.models.servers.errors import RejectedError, RetryableError
 from rmbench.models.servers.generation import Question, Reply
 from rmbench.models.servers.replies import (
     applied_path,
+    check_images,
     parse_option_logprobs,
     parse_prompt_logprobs,
     parse_reply,
@@ -101,7 +102,7 @@ class ServerBackend:
             route, body = COMPLETIONS, completion_body(self.model, prompt, question, self.capabilities)
         else:
             route, body = CHAT, chat_body(self.model, question, self.capabilities)
-        reply = self._post(route, {**body, **fields}, parse_reply)
+        reply = self._post(route, {**body, **fields}, self._checked(question, parse_reply))
         return replace(reply, path=applied_path(question.grammar, path, reply.text))
 
     def _option_logprobs(self, question: Question) -> Reply | None:
@@ -112,7 +113,10 @@ class ServerBackend:
         length = 1 if think is None else question.sampling.max_tokens
         if self.capabilities.logprobs == "ids":
             tokens = self._tokenizer.options(options)
-            if question.raw or any(len(ids) > 1 for ids in tokens.values()):
+            several = any(len(ids) > 1 for ids in tokens.values())
+            if several and question.images:
+                return None  # the ids of a prompt lack its images, and would be read without them
+            if question.raw or several:
                 prompt = self._tokenizer.prompt(question)
                 body = prompt_logprobs_body(self.model, [[*prompt, *ids] for ids in tokens.values()])
                 return self._post(COMPLETIONS, body, lambda data: parse_prompt_logprobs(data, prompt, tokens))
@@ -121,15 +125,35 @@ class ServerBackend:
             fields = option_logprobs_fields(limit, length=length, tokens=ids)
             body = chat_body(self.model, question, self.capabilities) | fields
             return self._post(
-                CHAT, body, lambda data: parse_option_logprobs(data, spelled, think, last=last, behind=behind)
+                CHAT,
+                body,
+                self._checked(
+                    question, lambda data: parse_option_logprobs(data, spelled, think, last=last, behind=behind)
+                ),
             )
         if self.capabilities.logprobs == "top" and not question.raw:
             fields = option_logprobs_fields(limit, length=length, most=self.capabilities.top_logprobs)
             body = chat_body(self.model, question, self.capabilities) | fields
             return self._post(
-                CHAT, body, lambda data: parse_top_logprobs(data, options, think, last=last, behind=behind)
+                CHAT,
+                body,
+                self._checked(
+                    question, lambda data: parse_top_logprobs(data, options, think, last=last, behind=behind)
+                ),
             )
         return None
+
+    def _checked(self, question: Question, parse: Callable[[Any], Parsed]) -> Callable[[Any], Parsed]:
+        """The parser, which first counts the images that the server read, where it says so."""
+        token = self.capabilities.image_token
+        if token is None or not question.images:
+            return parse
+
+        def counted(data: Any) -> Parsed:
+            check_images(data, token, question.images)
+            return parse(data)
+
+        return counted
 
     def _post(self, route: str, body: Mapping[str, Any], parse: Callable[[Any], Parsed]) -> Parsed:
         """As `Client.post`, which counts the tokens of responses that are no reply and are asked for again."""

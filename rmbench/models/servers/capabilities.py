@@ -45,6 +45,9 @@ class Capabilities:
     """Whether it takes system messages; else their text begins the user's first message."""
     listed: bool = True
     """False: it answers to the model's name, but does not list it."""
+    image_token: int | None = None
+    """The id that stands for images, in one run for each, in the token ids that it returns of a chat; None: it returns
+    none, or no such runs."""
 
     @classmethod
     def of_batch(cls, *, structured: bool = False, logprobs: bool = True) -> Capabilities:
@@ -70,6 +73,7 @@ class Capabilities:
             **({"left_out": " ".join(self.left_out)} if self.left_out else {}),
             **({} if self.system else {"system_message": "in the user's"}),
             **({} if self.listed else {"listed": False}),
+            **({} if self.image_token is None else {"image_runs": "counted"}),
         }
 
     def without(self, field: str) -> Capabilities:
@@ -97,4 +101,5 @@ class Capabilities:
             tuple(one for one in OPTIONAL_FIELDS if one in (*self.left_out, *other.left_out)),
             self.system and other.system,
             self.listed and other.listed,
+            self.image_token if self.image_token == other.image_token else None,
         )

@@ -25,6 +25,7 @@ from rmbench.models.servers.pool import Server
 from rmbench.models.servers.replies import (
     applied_path,
     count_top_logprobs,
+    image_runs,
     parse_reply,
     parse_token_logprobs,
     parse_tokens,
@@ -90,8 +91,18 @@ def check_capabilities(
 def _trial(question: Question) -> Question:
     """The question with texts of ours in place of its own."""
     texts = {"system": _SYSTEM_TEXT, "assistant": "It is"}  # some judges have roles of their own
-    messages = tuple({**message, "content": texts.get(message["role"], _TEXT)} for message in question.messages)
-    return replace(question, messages=messages)
+    return replace(
+        question, messages=tuple(_with_text(each, texts.get(each["role"], _TEXT)) for each in question.messages)
+    )
+
+
+def _with_text(message: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+    """The message with another text; its images stay."""
+    content = message["content"]
+    if isinstance(content, str):
+        return {**message, "content": text}
+    images = tuple(part for part in content if part["type"] != "text")
+    return {**message, "content": (*images, {"type": "text", "text": text})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,8 @@ class _Check:
             ids = self._token_ids(found)
             found = replace(found, token_ids=bool(ids))
             found = self._with_logprobs(found, ids) if grammar.options else found
+        if self.question.images:
+            found = replace(found, image_token=self._image_token(found))
         found = replace(found, server=told.kind, listed=listed)
         self.note(f"{self.server.api}: {_summary(self.question, replace(settled, capabilities=found))}")
         return found
@@ -168,8 +181,9 @@ class _Check:
         try:
             return settle_fields(ask, self.question, plain)
         except (RejectedError, RetryableError) as error:
+            shown = f" (it shows {self.question.images} images)" if self.question.images else ""
             raise RmbenchError(
-                f"{self.server.api} answers a plain request to {self.model}, but not the judge's: {error}"
+                f"{self.server.api} answers a plain request to {self.model}, but not the judge's{shown}: {error}"
             ) from None
 
     def _choice(self, found: Capabilities) -> bool:
@@ -196,6 +210,15 @@ class _Check:
         fields = {found.limit_field: 1, "return_token_ids": True}
         read_as = self._try(found, fields, lambda data: read(Answer, data).prompt_token_ids)
         return ids if read_as == list(ids) else ()
+
+    def _image_token(self, found: Capabilities) -> int | None:
+        """The id that the question's images are read as; None where the server does not tell, or where images are no
+        runs of one id, each by itself."""
+        fields = {found.limit_field: 1, "return_token_ids": True}
+        read_as = self._try(found, fields, lambda data: read(Answer, data).prompt_token_ids)
+        runs = image_runs(read_as) if isinstance(read_as, list) else {}
+        most = max(runs, key=lambda token: sum(runs[token]), default=None)
+        return most if most is not None and len(runs[most]) == self.question.images else None
 
     def _with_logprobs(self, found: Capabilities, ids: Sequence[int]) -> Capabilities:
         limit, grammar = found.limit_field, self.question.grammar

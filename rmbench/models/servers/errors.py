@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 
 from rmbench.errors import RmbenchError
+from rmbench.media import MEDIA_REJECTED
 from rmbench.untrusted.masking import mask
 
 __all__ = [
@@ -42,6 +43,11 @@ _STATUSES = {
     "api_error": 500, "server_error": 500, "overloaded_error": 503,
 }  # fmt: skip
 """Code or type of an error -> the HTTP status that it has where the server keeps to statuses."""
+_MEDIA_LIMIT = re.compile(
+    r"decompression ?bomb|exceeds? (?:the )?limit of \d+ pixels|aspect ratio|image (?:is )?too large",
+    re.IGNORECASE,
+)
+"""What servers say with status 500 of an image that no attempt will change."""
 _NO_CREDIT = ("exceeded your current quota", "insufficient credits", "insufficient balance")
 """What services say, in lower case, with status 429 where no later attempt will be served, unless they say when."""
 _ACCOUNT = re.compile(
@@ -117,6 +123,8 @@ def error_for_status(status: int, headers: Mapping[str, str], body: str, *, url:
     pause = _pause_in(body) if pause is None else pause
     if status == 402 or _used_up(status, body, pause):
         return AccountError(f"{url} says that there is no credit left ({status}): {message}")
+    if status >= 500 and _MEDIA_LIMIT.search(message):
+        return RejectedError(f"{MEDIA_REJECTED}: status {status}: {message}")
     if status in _RETRYABLE or (status >= 500 and status not in _NEVER):
         return RetryableError(f"status {status}: {message}", pause, status)
     if status in (401, 403):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
 
-__all__ = ["FINISHED", "REFUSED", "Backend", "Grammar", "Path", "Question", "Reply", "Sampling"]
+__all__ = ["FINISHED", "REFUSED", "Backend", "Grammar", "Path", "Question", "Reply", "Sampling", "images_in"]
 
 FINISHED = frozenset({"stop", "length"})
 """Finish reasons of a usable reply; not those of others (a content filter's, a tool call's)."""
@@ -74,17 +74,29 @@ class Question:
     shown: tuple[int, ...]
     """Candidate indices in the order shown."""
     vote: int
-    messages: tuple[Mapping[str, str], ...]
-    """{"role", "content"}; the last may be the beginning of the judge's own reply (role "assistant")."""
+    messages: tuple[Mapping[str, Any], ...]
+    """{"role", "content"}; the last may be the beginning of the judge's own reply (role "assistant"). A content is a
+    text, or parts: {"type": "text", "text"} and {"type": "image_url", "image_url": {"url"}}."""
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar = field(default_factory=Grammar)
     raw: bool = False
     """True: the one message's content is the whole prompt, and no chat template is applied."""
 
     @property
+    def images(self) -> int:
+        """How many images it shows."""
+        return images_in(self.messages)
+
+    @property
     def name(self) -> str:
         """Unique in a run; also the `custom_id` in batch files."""
         return f"{self.task}/{self.example}/{'-'.join(map(str, self.shown))}/{self.vote}"
+
+
+def images_in(messages: Iterable[Mapping[str, Any]]) -> int:
+    """How many images messages show."""
+    contents = (message["content"] for message in messages)
+    return sum(part["type"] == "image_url" for each in contents if not isinstance(each, str) for part in each)
 
 
 @dataclass(frozen=True, slots=True)

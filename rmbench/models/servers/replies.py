@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.models.servers.errors import RetryableError
+from rmbench.media import MEDIA_REJECTED
+from rmbench.models.servers.errors import RejectedError, RetryableError
 from rmbench.models.servers.generation import FINISHED, Grammar, Path, Reply
 from rmbench.models.servers.option_probs import (
     Tags,
@@ -39,7 +40,9 @@ from rmbench.models.servers.wire import (
 
 __all__ = [
     "applied_path",
+    "check_images",
     "count_top_logprobs",
+    "image_runs",
     "is_json_object",
     "parse_labels",
     "parse_models",
@@ -68,6 +71,31 @@ def parse_reply(data: Any) -> Reply:
         answer_tokens=answer_tokens,
         remarks=remarks,
     )
+
+
+_RUN = 4
+"""Equal tokens in a row that may be an image; the smallest ones have as many."""
+
+
+def image_runs(ids: Sequence[object]) -> dict[int, list[int]]:
+    """Token id -> the lengths of its runs of at least 4."""
+    runs: dict[int, list[int]] = {}
+    for token, run in itertools.groupby(ids):
+        length = sum(1 for _ in run)
+        if length >= _RUN and isinstance(token, int):
+            runs.setdefault(token, []).append(length)
+    return runs
+
+
+def check_images(data: Any, token: int, images: int) -> None:
+    """Raise RejectedError where the prompt that a server read does not hold exactly one run of an image's token for
+    each image that was sent: a text may spell the token, and then takes the image's place."""
+    ids = read(Answer, data).prompt_token_ids
+    if not isinstance(ids, list):
+        raise RetryableError("the response lacks the token ids of its prompt")
+    places = sum(each == token for each, _ in itertools.groupby(ids))
+    if places != images:
+        raise RejectedError(f"{MEDIA_REJECTED}: the server read images at {places} places, {images} were sent")
 
 
 def applied_path(grammar: Grammar, requested: Path, text: str) -> Path:

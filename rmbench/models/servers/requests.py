@@ -24,6 +24,7 @@ __all__ = [
     "raw_prompt",
     "schema_field",
     "structured_output",
+    "text_in",
     "text_request",
     "tokenize_chat_body",
     "tokenize_text_body",
@@ -45,9 +46,15 @@ def chat_body(model: str, question: Question, capabilities: Capabilities | None 
     capabilities = capabilities or Capabilities()
     messages = [dict(message) for message in question.messages]
     messages = messages if capabilities.system else _without_system(messages)
-    body = {"model": model, "messages": messages, **_sampling(question, capabilities.limit_field, capabilities)}
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": messages,
+        **_sampling(question, capabilities.limit_field, capabilities),
+    }
     if messages and messages[-1].get("role") == "assistant":
         body |= {"add_generation_prompt": False, "continue_final_message": True}
+    if question.images and capabilities.image_token is not None:
+        body["return_token_ids"] = True
     return body
 
 
@@ -67,7 +74,7 @@ def text_request(model: str, question: Question, capabilities: Capabilities) -> 
 
 def plain_request(model: str, question: Question, capabilities: Capabilities) -> tuple[str, dict[str, Any]]:
     """Route and body of the question's last text of the user alone, with the limit of its length and no other field."""
-    users = [dict(message) for message in question.messages if message["role"] == "user"]
+    users = [{**message, "content": text_in(message)} for message in question.messages if message["role"] == "user"]
     limit: dict[str, Any] = {capabilities.limit_field: question.sampling.max_tokens}
     if question.raw:
         return COMPLETIONS, {"model": model, "prompt": raw_prompt(question), **limit}
@@ -78,7 +85,13 @@ def raw_prompt(question: Question) -> str:
     """The text of a raw question; raises RmbenchError where it has several messages."""
     if len(question.messages) != 1:
         raise RmbenchError(f"{question.name}: a raw question has one message, not {len(question.messages)}.")
-    return question.messages[0]["content"]
+    return text_in(question.messages[0])
+
+
+def text_in(message: Mapping[str, Any]) -> str:
+    """The text of a message, images left out."""
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def structured_output(grammar: Grammar, capabilities: Capabilities) -> tuple[Path, Mapping[str, Any]]:
@@ -158,10 +171,14 @@ def _sampling(question: Question, limit: LimitField, capabilities: Capabilities)
     return {**kept, **sampling.further}
 
 
-def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The messages with the system's text at the beginning of the user's first one."""
     system = [message["content"] for message in messages if message["role"] == SYSTEM]
     rest = [message for message in messages if message["role"] != SYSTEM]
     if not system or not rest or rest[0]["role"] != "user":
         return messages
-    return [{**rest[0], "content": "\n\n".join([*system, rest[0]["content"]])}, *rest[1:]]
+    begun = rest[0]["content"]
+    if isinstance(begun, str):
+        return [{**rest[0], "content": "\n\n".join([*system, begun])}, *rest[1:]]
+    first = {"type": "text", "text": "\n\n".join([*system, ""])}
+    return [{**rest[0], "content": (first, *begun)}, *rest[1:]]

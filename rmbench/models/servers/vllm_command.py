@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -60,6 +61,7 @@ def serve_command(
     options: OpenOptions,
     machine: Machine,
     dtype: str,
+    images: int = 0,
 ) -> list[str]:
     """The command line.
 
@@ -72,12 +74,15 @@ def serve_command(
         options: the user's.
         machine: its GPUs.
         dtype: "auto", "float32", "bfloat16" or "float16".
+        images: how many a request may show; 0: requests show none.
     """
     command = [str(program), "serve", str(folder), "--served-model-name", name]
     command += ["--host", "127.0.0.1", "--port", str(port), "--runner", runner, "--dtype", dtype]
     if runner == "generate":
         # Without it the sampling settings in the model's own files would override ours.
         command += ["--generation-config", "vllm"]
+    if images:
+        command += ["--limit-mm-per-prompt", json.dumps({"image": images, "video": 0})]
     if options.max_length is not None:
         command += ["--max-model-len", str(options.max_length)]
     if options.template is not None:

@@ -20,9 +20,11 @@ from tests._make import make_example
 
 PUBLIC = (
     "prometheus-absolute prometheus-relative skywork-critic judgelm autoj-pair autoj-single self-taught rm-r1 "
-    "rm-r1-distilled rrm deepseek-grm unified-reward rb1-pair rb2-four-way rb-ratings yes-no judgelrm think-rm "
+    "rm-r1-distilled rrm deepseek-grm rb1-pair rb2-four-way rb-ratings yes-no judgelrm think-rm "
     "think-rm-multiclass j1 j1-pointwise j1-scores eval-planner agent-trajectory"
 ).split()
+SEEING = [name for name in protocol_names() if load_protocol(name).media is not None]
+"""Shown images, see test_judges_seeing.py."""
 THEIRS = "compass-judger-2 r3 r3-pair mr3-pair lmunit ce-rm br-rm".split()
 """Whose licence allows their authors' own wording."""
 NO_WORDING = ["nemotron-principle", "nemotron-genrm", "nemotron-super-genrm"]
@@ -39,7 +41,8 @@ def shown(name: str, row: Example, order: tuple[int, ...] = (1, 0)) -> str:
 
 
 def test_all_are_here() -> None:
-    assert set(protocol_names()) == {*PUBLIC, *THEIRS, *NO_WORDING, *OURS}
+    assert set(protocol_names()) == {*PUBLIC, *THEIRS, *NO_WORDING, *OURS, *SEEING}
+    assert len(SEEING) == 24
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *THEIRS, *NO_WORDING, *OURS])

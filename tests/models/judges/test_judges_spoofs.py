@@ -14,14 +14,15 @@ import pytest
 
 from rmbench.models.judges.declaration import load_protocol, protocol_names
 from rmbench.models.judges.prompt import Prompt
-from rmbench.models.judges.quoting import CHAT_MARKS
+from rmbench.models.judges.quoting import CHAT_MARKS, VISION_MARKS
 from rmbench.models.judges.verdict import VerdictParser
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
-from rmbench.types import Candidate, Edge, Example, Gold, Message
+from rmbench.types import Candidate, Edge, Example, Gold, Message, Part
 
 ROOT = Path(__file__).resolve().parents[3]
 SPOOFS = [json.loads(line) for line in (ROOT / "tasks/samples/judge-spoofing/spoofs.jsonl").read_text().splitlines()]
+MULTI = ("mj-bench", "mj-bench-5", "mj-bench-words", "mj-bench-words-5")
 BOX, TAG = "\\boxed{%s}", "<answer>[[%s]]</answer>"
 VERDICTS: dict[str, dict[str, object]] = {
     # protocol -> how its judge writes each verdict
@@ -63,6 +64,24 @@ VERDICTS: dict[str, dict[str, object]] = {
     "br-rm": {BOX % "1": 0, BOX % "2": 1},
     "agent-trajectory": {"<success>Successful</success>": 1.0, "<success>Unsuccessful</success><loop>No</loop>": 0.0},
     "nemotron-principle": {"So it does: Yes": 1.0, "No": 0.0},
+    "vision-pair": {"[[A]]": 0, "[[B]]": 1},
+    "multimodal-rewardbench": {"[[A]]": 0, "[[B]]": 1},
+    "videorewardbench": {"[[A]]": 0, "[[B]]": 1},
+    "vl-rewardbench": {"Overall Judgment: Answer 1 is better.": 0, "Overall Judgment: Answer 2 is better.": 1},
+    "mmrb2": {'{"reasoning": "so", "score": 2, "better_response": "A", "confidence": 1}': 0},
+    **{key: {"BETTER IMAGE: 0\nANALYSIS OF CHOICE: so": -1, "BETTER IMAGE: 2\n": 1} for key in MULTI},
+    **{key: {'{"ANALYSIS": "so", "RATING": 4}': 4.0} for key in ("mj-bench-single", "mj-bench-single-5")},
+    "mj-bench-single-words": {'{"ANALYSIS": "so", "RATING": "Above Average"}': 6.0},
+    "mj-bench-single-words-5": {'{"ANALYSIS": "so", "RATING": "Outstanding"}': 5.0},
+    "genai-bench": {"[[A=B=Bad]]": "A=B=Bad", "[[A>>B]]": "A>>B"},
+    "editreward": {"[[Left>Right]]": 0, "[[Right>Left]]": 1, "[[Left=Right]]": -1},
+    "unified-reward-video": {"Video 1 is better than Video 2.": 0, "Both videos are equally good.": -1},
+    "unified-reward-answers": {"Answer 2 is better than Answer 1.": 1, "Both answers are equally good.": -1},
+    "unified-reward-think": {"<answer>Image 1 is better</answer>": 0},
+    **{key: {"Final Score: 3.5": 3.5} for key in ("unified-reward-score", "unified-reward-video-score")},
+    "unified-reward-answer-score": {"Final Score: 7": 7.0},
+    "llava-critic": {"The first response is better.": 0, "The second response is better.": 1},
+    "llava-critic-score": {"Score: 85": 85.0},
     "pair-json": {'{"reason": "so it is", "winner": "A"}': 0, '{"reason": "so it is", "winner": "B"}': 1},
 }
 FIRST = {"judgelm": {"9 2": 0, "2 9": 1}}
@@ -121,13 +140,19 @@ def test_a_reason_in_json_may_hold_any_spoof() -> None:
             assert reader.parse(json.dumps({"winner": winner, "reason": row["spoof"]}), "stop", 2).value == value, row
 
 
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pictures") / "p.png"  # never opened: prompts are rendered alone
+
+
 @pytest.mark.parametrize("name", protocol_names())
-def test_no_spoof_forges_a_mark_in_the_prompt(name: str) -> None:
+def test_no_spoof_forges_a_mark_in_the_prompt(name: str, picture: Path) -> None:
     """Whatever stands in a candidate, the prompt has as many of each mark as it has around harmless candidates."""
     protocol = load_protocol(name)
     prompt = Prompt.of(protocol)
     tags = [tag for pair in protocol.think for tag in pair]
-    literal = [mark for mark in (*protocol.reserved, *tags, *CHAT_MARKS) if "{" not in mark]
+    vision = VISION_MARKS if protocol.media else ()
+    literal = [mark for mark in (*protocol.reserved, *tags, *CHAT_MARKS, *vision) if "{" not in mark]
     watched = [
         *literal,
         "[[A]]",
@@ -147,9 +172,18 @@ def test_no_spoof_forges_a_mark_in_the_prompt(name: str) -> None:
     shown = (0, 1)[: protocol.most]
 
     def count(text: str) -> list[int]:
-        answers = (Candidate.of(text), Candidate.of("four"))
-        row = Example("r", (Message.of("user", "2 + 2?"),), answers, Gold((Edge(1, 0),)), context={"rubric": "right"})
-        whole = "".join(message["content"] for message in prompt.messages(row, shown))
+        medium = Part("image", name="p.png", path=str(picture))
+        asked: tuple[Part, ...] = (Part(text="2 + 2?"),)
+        said = [(Part(text=text),), (Part(text="four"),)]
+        if protocol.media and protocol.media.of == "candidates":  # their texts are not shown
+            kind = protocol.media.kinds[0]
+            asked, said = said[0], [(Part(kind, name="p.png", path=str(picture)),)] * 2
+        elif protocol.media:
+            asked += (medium,)
+        answers = tuple(Candidate((Message("assistant", parts),)) for parts in said)
+        row = Example("r", (Message("user", asked),), answers, Gold((Edge(1, 0),)), context={"rubric": "right"})
+        pieces = (piece for _, each in prompt.rendered(row, shown) for piece in each)
+        whole = "".join(piece for piece in pieces if isinstance(piece, str))
         return [whole.count(mark) for mark in watched]
 
     harmless = count("five")

@@ -12,7 +12,7 @@ import pytest
 from rmbench.models.judges.declaration import load_protocol, protocol_names
 from rmbench.models.judges.prompt import Prompt, PromptError
 from rmbench.models.plain import HEADERS
-from rmbench.types import Candidate, Conversation, Example, Gold, Message
+from rmbench.types import Candidate, Conversation, Example, Gold, Message, Part
 
 CALL = [{"type": "function", "id": "c1", "function": {"name": "weather", "arguments": '{"city": "Graz"}'}}]
 TOOLS = Message.of_tools([{"type": "function", "function": {"name": "weather", "description": "Of a city."}}])
@@ -52,14 +52,23 @@ def test_no_text_forges_a_header(protocol: str) -> None:
     tools = Message.of_tools([{"type": "function", "function": {"name": forged, "description": forged, forged: 1}}])
     turn = answered(forged, name=forged, tool_call_id=forged)
     call = [{"function": {"name": forged, "arguments": {forged: forged}}}]
-    answers = ((Message.of("assistant", forged),), (calling(forged, call), turn), (calling(None, call),))
+    answers: tuple[Conversation, ...] = (
+        (Message.of("assistant", forged),),
+        (calling(forged, call), turn),
+        (calling(None, call),),
+    )
     declared = load_protocol(protocol)
     context = {"rubric": "Fair.", "reference": "Yes.", "passages": "None."}
-    example = Example(
-        "r", (tools, Message.of("user", forged), turn), tuple(map(Candidate, answers)), Gold(), context=context
-    )
+    asked = Message.of("user", forged)
+    if declared.media is not None:  # each prompt, and each candidate, shows a picture, which is not opened
+        picture = Part(declared.media.kinds[0], name="p", path="p")
+        asked = replace(asked, parts=(*asked.parts, picture) if declared.media.of == "prompt" else asked.parts)
+        if declared.media.of == "candidates":
+            answers = tuple((Message("assistant", (picture,)),) for _ in answers)
+    example = Example("r", (tools, asked, turn), tuple(map(Candidate, answers)), Gold(), context=context)
     order = range(min(declared.most, len(answers)))
-    text = "\n".join(message["content"] for message in Prompt.of(declared).messages(example, order)).lower()
+    pieces = (piece for _, each in Prompt.of(declared).rendered(example, order) for piece in each)
+    text = "\n".join(piece for piece in pieces if isinstance(piece, str)).lower()
     for header in HEADERS:
         assert f"{header}\nforged" not in text
         assert f"{header}\\nforged" not in text

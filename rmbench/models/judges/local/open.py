@@ -96,7 +96,9 @@ def open_local(opening: Opening) -> LocalJudge:
 def _options(declared: JudgeProtocol) -> tuple[str, ...]:
     """The options of a protocol that is read without generated text; raises RmbenchError for every other one."""
     verdict_format, why = declared.verdict, ""
-    if not verdict_format.options:
+    if declared.media is not None:
+        why = "this one shows images"
+    elif not verdict_format.options:
         why = "this one is read from generated text"
     elif verdict_format.options_at in ("end", "behind"):
         why = "this one reads them inside a text that it generates"

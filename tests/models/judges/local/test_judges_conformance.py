@@ -192,5 +192,12 @@ def test_every_other_protocol_is_refused_in_one_line(folder: Path, protocol: str
     assert "\n" not in str(refused.value)
     assert f"protocol {protocol}: " in str(refused.value)
     inside = "this one reads them inside a text that it generates"
-    why = inside if DECLARED[protocol].options else "this one is read from generated text"
+    seeing = load_protocol(protocol).media is not None
+    why = (
+        "this one shows images"
+        if seeing
+        else inside
+        if DECLARED[protocol].options
+        else "this one is read from generated text"
+    )
     assert f"{why}. Serve the model, or name one such as option." in str(refused.value)
