@@ -1,4 +1,4 @@
-"""Figures of a board: values against size, agreement between models, and which models differ."""
+"""Figures of a board: values against size, best of N, agreement between models, and which models differ."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rmbench.boards.agreement import agreement, clustered
 from rmbench.boards.figures import parameters, signed
 from rmbench.boards.ranks import ALPHA
 from rmbench.boards.scaling import Series, series_of
+from rmbench.boards.site.best_of import best_of_chart, curves
 from rmbench.boards.table import BoardTable, Row
 from rmbench.html.charts import SERIES, svg
 from rmbench.text import figure, printable
@@ -39,7 +40,7 @@ class Figure:
 
 def figures_of(table: BoardTable) -> list[Figure]:
     """The figures that the board's records allow."""
-    made = [_scaling(table), _differences(table), _agreement(table)]
+    made = [_scaling(table), _best_of(table), _differences(table), _agreement(table)]
     return [each for each in made if each is not None]
 
 
@@ -63,6 +64,21 @@ def _scaling(table: BoardTable) -> Figure | None:
             " Lines join models whose names differ in size only, by least squares; with ten times the parameters:"
         )
     return Figure("size", "Value against size", caption, drawn, said)
+
+
+def _best_of(table: BoardTable) -> Figure | None:
+    found = curves(table)
+    if not found:
+        return None
+    task = printable(found[0][0])
+    caption = f"{task}: how good the answer is that a model picks among N, each with its 95% interval."
+    drawn = svg(best_of_chart(found), prefix="best", title="Best of N", description=caption)
+    said = tuple(
+        f"{printable(row.name.rpartition('/')[2])}: {figure(values[0].value)} at 1, {figure(values[-1].value)} at "
+        f"{len(values)}."
+        for _, row, values in found
+    )
+    return Figure("best", "Best of N", caption, drawn, said)
 
 
 def _measure(table: BoardTable) -> str:
