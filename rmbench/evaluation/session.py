@@ -72,11 +72,13 @@ def open_session(
         cache = stack.enter_context(open_cache(use=settings.cache, note=progress.note))
         executor = None
         if settings.workers > 1:
-            from rmbench.engine.workers import Workers
+            from rmbench.engine.fleet_processes import ProcessFleet
+            from rmbench.engine.pool import Pool
 
             if opener is None:
                 raise RmbenchError("--workers: each worker opens the model itself, so it must be a name.")
-            executor = stack.enter_context(Workers(opener, settings.workers))
+            fleet = ProcessFleet(opener, settings.workers)
+            executor = stack.enter_context(Pool(fleet, settings.workers, progress.note))
         yield Session(settings, facts, folder, journal, progress, cache, executor)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from rmbench.engine.fleet_processes import ProcessFleet
 from rmbench.engine.interfaces import Job
 from rmbench.engine.judge import EngineOptions, judge
+from rmbench.engine.pool import Pool
 from rmbench.engine.requests import requests_of
-from rmbench.engine.workers import Workers
 from rmbench.errors import RmbenchError
 
 MODULE = """
@@ -95,6 +96,10 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     importlib.sys.modules.pop("rmbench_toy_worker")  # type: ignore[attr-defined]
 
 
+def processes(opener: Any, count: int) -> Pool:
+    return Pool(ProcessFleet(opener, count), count, note=print)
+
+
 def rows(example: Any, *special: str) -> list[Any]:
     shared = "a beginning that all the answers of this prompt have in common, "
     texts = [f"{n} answer" for n in range(12)] + list(special)
@@ -104,7 +109,7 @@ def rows(example: Any, *special: str) -> list[Any]:
 def test_workers_give_what_one_process_gives(toy: Any, example: Any) -> None:
     examples = rows(example)
     alone = judge("t", examples, toy.Toy())
-    with Workers(toy.OpenToy(), 2) as workers:
+    with processes(toy.OpenToy(), 2) as workers:
         first = judge("t", examples, toy.Toy(), executor=workers)
         again = judge("u", examples, toy.Toy(), executor=workers, options=EngineOptions(batch_tokens=10))
     assert first.judgments == again.judgments == alone.judgments
@@ -113,7 +118,7 @@ def test_workers_give_what_one_process_gives(toy: Any, example: Any) -> None:
 
 def test_a_worker_that_dies_once_loses_no_row(toy: Any, example: Any, tmp_path: Path) -> None:
     examples = rows(example, "ONCE")
-    with Workers(toy.OpenToy(str(tmp_path)), 2) as workers:
+    with processes(toy.OpenToy(str(tmp_path)), 2) as workers:
         judging = judge("t", examples, toy.Toy(str(tmp_path)), executor=workers)
     assert (tmp_path / "died").exists()
     assert all(judgment.status == "ok" for judgment in judging.judgments)
@@ -124,7 +129,7 @@ def test_a_worker_that_dies_once_loses_no_row(toy: Any, example: Any, tmp_path: 
 def test_a_row_that_kills_its_worker_fails_alone(toy: Any, example: Any, tmp_path: Path, share: bool) -> None:
     examples = rows(example, "ALWAYS", *(f"{n} more" for n in range(20)))
     options = EngineOptions(share=share, batch_tokens=100_000)
-    with Workers(toy.OpenToy(str(tmp_path)), 2) as workers:
+    with processes(toy.OpenToy(str(tmp_path)), 2) as workers:
         judging = judge("t", examples, toy.Toy(str(tmp_path)), executor=workers, options=options)
     (failed,) = (judgment for judgment in judging.judgments if judgment.status == "failed")
     assert failed.id == "e12"
@@ -135,18 +140,18 @@ def test_a_row_that_kills_its_worker_fails_alone(toy: Any, example: Any, tmp_pat
 
 
 def test_the_signal_that_ended_a_worker_is_named(toy: Any, example: Any) -> None:
-    with Workers(toy.OpenToy(), 1) as workers:
+    with processes(toy.OpenToy(), 1) as workers:
         judging = judge("t", rows(example, "SHOT"), toy.Toy(), executor=workers)
     assert judging.judgments[-1].error == "candidate 0: the worker process died twice on it (signal SIGKILL)"
     assert [judgment.status for judgment in judging.judgments] == ["ok"] * 12 + ["failed"]
 
 
 def test_deaths_are_bounded(toy: Any, example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmbench.engine.workers._MOST_DEATHS", 5)
+    monkeypatch.setattr("rmbench.engine.pool._MOST_DEATHS", 5)
     examples = rows(example, *(f"ALWAYS {n}" for n in range(10)))
     with (
-        Workers(toy.OpenToy(str(tmp_path)), 2) as workers,
-        pytest.raises(RmbenchError, match=r"worker processes died 5 times .* exit code 9.*--workers"),
+        processes(toy.OpenToy(str(tmp_path)), 2) as workers,
+        pytest.raises(RmbenchError, match=r"workers died 5 times .* exit code 9.*--workers"),
     ):
         judge("t", examples, toy.Toy(str(tmp_path)), executor=workers, options=EngineOptions(batch_rows=1))
     assert len((tmp_path / "died").read_text()) <= 6  # the other worker's last is not waited for
@@ -155,7 +160,7 @@ def test_deaths_are_bounded(toy: Any, example: Any, tmp_path: Path, monkeypatch:
 def test_after_an_error_the_workers_begin_anew(toy: Any, example: Any) -> None:
     """What a worker still computes for a task that was given up is not taken for an answer of the next task."""
     examples = rows(example)
-    with Workers(toy.OpenToy(), 2) as workers:
+    with processes(toy.OpenToy(), 2) as workers:
         abandoned = workers.run(toy.Toy(), jobs(toy, examples), "right")
         next(abandoned)
         abandoned.close()
@@ -170,7 +175,7 @@ def jobs(toy: Any, examples: Any) -> list[Job]:
 
 def test_a_worker_that_disagrees_computes_rows_by_themselves(toy: Any, example: Any) -> None:
     examples = rows(example)
-    with Workers(toy.OpenToy("", False), 1) as workers:
+    with processes(toy.OpenToy("", False), 1) as workers:
         assert judge("t", examples, toy.Toy(), executor=workers).judgments == judge("t", examples, toy.Toy()).judgments
 
 
@@ -184,17 +189,17 @@ def test_a_worker_that_disagrees_computes_rows_by_themselves(toy: Any, example: 
             r"died before it had opened the model \(exit code 3\)\. Is there memory for the model 3 times",
         ),
         ("is_shot_opening", r"died before it had opened the model \(signal SIGKILL\).*--workers 2"),
-        ("open_other", r"opened another model than this process \(fingerprints other and toy\)"),
+        ("open_other", r"opened another model than this process on .* \(fingerprints other and toy\)"),
     ],
 )
 def test_what_is_wrong_with_every_worker_is_one_error(toy: Any, example: Any, opener: str, message: str) -> None:
-    with Workers(getattr(toy, opener), 2) as workers, pytest.raises(RmbenchError, match=message):
+    with processes(getattr(toy, opener), 2) as workers, pytest.raises(RmbenchError, match=message):
         judge("t", rows(example), toy.Toy(), executor=workers)
 
 
 def test_an_opener_that_no_worker_can_be_sent_is_one_error(toy: Any) -> None:
-    with pytest.raises(RmbenchError, match="cannot be opened in worker processes: "), Workers(lambda: toy.Toy(), 1):
-        pass
+    with pytest.raises(RmbenchError, match="cannot be opened in worker processes: "):
+        ProcessFleet(lambda: toy.Toy(), 1)
 
 
 UNGUARDED = """

@@ -1,0 +1,194 @@
+"""Workers as processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe, wait
+
+from rmbench.engine.compute import reason
+from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opener, Work, Worker, here
+from rmbench.errors import RmbenchError
+
+__all__ = ["ProcessFleet", "work"]
+
+_PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.path[:] = {path!r}
+from rmbench.engine.fleet_processes import work
+work({pipe}, {count})
+"""
+"""Ctrl-C is for the calling process, which closes the pipe. Nothing of the caller's own script is run: a script without
+`if __name__ == "__main__":` would start itself again, which is why this is no `multiprocessing.Process`."""
+
+_PATIENCE = 5.0
+"""Seconds that a process has to end by itself."""
+
+
+class ProcessFleet:
+    """Processes of this interpreter, each with a pipe to this one, with its share of the cores, and with its own GPUs
+    where it is given some."""
+
+    def __init__(self, opener: Opener, count: int, gpus: Sequence[str] = ()) -> None:
+        """
+        Args:
+            opener: opens the model in a worker; picklable by name.
+            count: how many such processes share the machine.
+            gpus: for each of them, what CUDA_VISIBLE_DEVICES is; (): as it is in this process.
+
+        Raises:
+            RmbenchError: the opener cannot be sent to another process.
+        """
+        try:
+            self._opener = pickle.dumps(opener)
+        except Exception as error:
+            raise RmbenchError(f"the model cannot be opened in worker processes: {reason(error)}") from error
+        self._count = count
+        self._gpus = gpus
+        self._started = 0
+        self._processes: dict[int, _Process] = {}
+
+    @property
+    def advice(self) -> str:
+        """About memory."""
+        return (
+            f"Is there memory for the model {self._count + 1} times, in --workers {self._count} and in this process? "
+            "Fewer workers need less."
+        )
+
+    def start(self) -> int:
+        """Start a process, in the first place that is free."""
+        self._started += 1
+        place = min(set(range(self._count)) - {process.place for process in self._processes.values()})
+        gpus = self._gpus[place] if self._gpus else None
+        self._processes[self._started] = _Process(self._opener, self._count, place, gpus)
+        return self._started
+
+    def send(self, worker: int, ticket: int, work: Work) -> None:
+        """Through the pipe, which a thread of the process empties while it computes."""
+        self._processes[worker].send((ticket, work))
+
+    def wait(self, timeout: float) -> Sequence[tuple[int, Event]]:
+        """At most one event of each process."""
+        number_of = {process.pipe: number for number, process in self._processes.items()}
+        heard = wait(list(number_of), timeout)
+        return [(number_of[pipe], self._event(number_of[pipe])) for pipe in heard if isinstance(pipe, Connection)]
+
+    def end(self, worker: int) -> None:
+        """Kill a process."""
+        process = self._processes.pop(worker)
+        process.hang_up()
+        process.end(patience=0)
+
+    def stop(self) -> None:
+        """Hang up, wait a little for those that compute, then kill them."""
+        for process in self._processes.values():
+            process.hang_up()
+        for process in self._processes.values():
+            process.end()
+        self._processes.clear()
+
+    def _event(self, worker: int) -> Event:
+        process = self._processes[worker]
+        try:
+            event: Event = process.pipe.recv()
+        except (EOFError, OSError):
+            del self._processes[worker]
+            return Died(process.ended())
+        return event
+
+
+class _Process:
+    """A process that opens the model, and this process's end of the pipe to it."""
+
+    def __init__(self, opener: bytes, count: int, place: int, gpus: str | None) -> None:
+        self.place = place
+        self.pipe, theirs = Pipe()
+        environment = dict(os.environ) if gpus is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpus}
+        with theirs:
+            program = _PROGRAM.format(path=sys.path, pipe=theirs.fileno(), count=count)
+            command = [sys.executable, "-c", program]
+            self._process = subprocess.Popen(  # noqa: S603 (this interpreter)
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
+            )
+        with suppress(OSError):
+            self.pipe.send_bytes(opener)
+
+    def send(self, said: object) -> None:
+        """Say something; that the process has died is heard by `recv`."""
+        with suppress(OSError):
+            self.pipe.send(said)
+
+    def hang_up(self) -> None:
+        """Close the pipe, after which the process ends by itself."""
+        self.pipe.close()
+
+    def end(self, patience: float = _PATIENCE) -> None:
+        """Wait for its end, at most `patience` seconds; then kill it."""
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def ended(self) -> str:
+        """How a process that died ended: "exit code 1", "signal SIGKILL"."""
+        self.hang_up()
+        self.end()
+        code = self._process.returncode
+        return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+def work(handle: int, count: int) -> None:
+    """The worker process: open the model, say so, then compute until the pipe closes."""
+    pipe = Connection(handle)
+    _take_share(count)
+    try:
+        worker = Worker(pipe.recv())
+    except Exception as error:  # what it names cannot be imported here
+        _answer(pipe, CannotOpen(reason(error), here()))
+        return
+    asked: queue.SimpleQueue[tuple[int, Work] | None] = queue.SimpleQueue()
+    # The caller never waits until there is room in the pipe, which would be for ever where this process waits likewise.
+    threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
+    if not _answer(pipe, worker.open()):
+        return
+    while (one := asked.get()) is not None:
+        ticket, work = one
+        if not _answer(pipe, Answered(ticket, worker.compute(work))):
+            return
+
+
+def _listen(pipe: Connection, asked: queue.SimpleQueue[tuple[int, Work] | None]) -> None:
+    try:
+        while True:
+            asked.put(pipe.recv())
+    except (EOFError, OSError):
+        asked.put(None)
+
+
+def _answer(pipe: Connection, answer: object) -> bool:
+    """Send; whether the other end was still open."""
+    try:
+        pipe.send(answer)
+    except OSError:
+        return False
+    return True
+
+
+def _take_share(count: int) -> None:
+    """Use a worker's share of the cores, so that N workers do not start N times as many threads as there are cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch = sys.modules.get("torch")
+    if torch is None:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // count))
+    else:
+        torch.set_num_threads(max(1, cores // count))
