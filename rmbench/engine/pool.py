@@ -3,6 +3,7 @@ A row that kills its worker fails alone; no death loses a row."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -261,11 +262,11 @@ def _check_model(opened: Opened, scorer: Scorer) -> None:
 
 
 def _first_difference(theirs: Mapping[str, Setting], ours: Mapping[str, Setting]) -> str:
-    """The first setting that differs, as a sentence, or ""; the number of a device does not count."""
+    """The first setting that differs, as a sentence, or ""; of a device its kind counts, not its number and name."""
     for name in sorted(theirs.keys() | ours.keys()):
         there, this = (str(settings.get(name, "not set")) for settings in (theirs, ours))
         if name == "device":
-            there, this = there.partition(":")[0], this.partition(":")[0]
+            there, this = (re.split("[ :]", device)[0] for device in (there, this))
         if there != this:
             advice = f" Say --{name} where they should agree." if name in ("device", "dtype", "attn") else ""
             return f"{name} is {there} there and {this} here.{advice}"

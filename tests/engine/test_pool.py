@@ -32,6 +32,10 @@ class Scorer:
     answers = frozenset({"reward"})
 
 
+def tokens(job: Job) -> float:
+    return float(sum(each.size for each in job.rows))
+
+
 class FakeFleet:
     """Workers whose openings and answers are events in time; behaviour is given by functions."""
 
@@ -40,7 +44,7 @@ class FakeFleet:
     def __init__(
         self,
         opening: Callable[[int], Event] = lambda worker: Opened("toy", SETTINGS, f"node{worker}"),
-        seconds: Callable[[int, Job], float] = lambda worker, job: float(sum(each.size for each in job.rows)),
+        seconds: Callable[[int, Job], float] = lambda worker, job: tokens(job),
         dies: Callable[[int, Job], bool] = lambda worker, job: False,
         open_seconds: float = 3.0,
     ) -> None:
@@ -307,9 +311,10 @@ def test_another_model_is_refused_by_node_and_setting(
         Ran(FakeFleet(opening=opening), 2, jobs(5))
 
 
-def test_the_number_of_a_device_does_not_count() -> None:
+@pytest.mark.parametrize("device", ["cuda:3", "cuda (NVIDIA H200)"])
+def test_the_number_and_the_name_of_a_device_do_not_count(device: str) -> None:
     given = jobs(3)
-    Ran(FakeFleet(opening=lambda n: Opened("toy", {**SETTINGS, "device": "cuda:3"})), 1, given).check(given)
+    Ran(FakeFleet(opening=lambda n: Opened("toy", {**SETTINGS, "device": device})), 1, given).check(given)
 
 
 def test_a_late_job_goes_to_a_second_worker_and_the_first_answer_counts() -> None:
@@ -364,9 +369,7 @@ def test_sixty_four_workers_do_not_wait_for_one_another(
     sizes = random.lognormal(4.5, 0.6, 4096).astype(int) + 1
     examples = [example(f"e{n}", f"{n} ", "a" * sizes[n], "b" * sizes[-n]) for n in range(4096)]
     speeds = np.where(random.random(65) < 0.02, 0.5, 1.0)
-    fleet = FakeFleet(
-        seconds=lambda worker, job: 0.01 + sum(row.size for row in job.rows) / 3000 / speeds[worker], open_seconds=0.0
-    )
+    fleet = FakeFleet(seconds=lambda worker, job: 0.01 + tokens(job) / 3000 / speeds[worker], open_seconds=0.0)
 
     class Model(scorer):  # type: ignore[misc]
         facts = FACTS
