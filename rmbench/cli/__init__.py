@@ -11,6 +11,7 @@ import click
 from rmbench.cli.boards import board
 from rmbench.cli.cache import cache
 from rmbench.cli.check import check
+from rmbench.cli.dissect import dissect
 from rmbench.cli.ending import CLOSED_PIPE, STOPPED, UNFORESEEN, close_pipes, interruptible, unforeseen
 from rmbench.cli.export import export
 from rmbench.cli.fetch import fetch
@@ -55,6 +56,7 @@ for command in (
     models,
     show,
     report,
+    dissect,
     show_prompt,
     view,
     validate,

@@ -87,6 +87,10 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("json", lambda at: ["report", str(at.a), "--json"]),
         ("page", lambda at: ["report", str(at.a), str(at.b), "--html", str(at.folder / "report.html")]),
     ],
+    "dissect": [
+        ("terminal", lambda at: ["dissect", str(at.a), *SAMPLE]),
+        ("json", lambda at: ["dissect", str(at.a), *SAMPLE, "--json"]),
+    ],
     "show-prompt": [
         ("terminal", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample"]),
         ("json", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample", "--json"]),
