@@ -23,6 +23,7 @@ from rmbench.models.families.registry import adapters, families
 from rmbench.models.families.scalar.heads.declarations import layouts
 from rmbench.models.families.vision.blip.open import BlipSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
+from rmbench.models.families.vl.open import VisionLanguageSettings
 from rmbench.models.judges.declaration import load_protocol
 from rmbench.models.judges.settings import judge_settings
 from rmbench.models.open import open_model
@@ -90,7 +91,11 @@ def test_settings_are_those_of_the_layout(card: Card) -> None:
         "implicit": ImplicitSettings,
         "pairrm": PairRmSettings,
     }
-    by_family: dict[str, type[BaseModel]] = {"clip": ClipSettings, "blip": BlipSettings}
+    by_family: dict[str, type[BaseModel]] = {
+        "clip": ClipSettings,
+        "blip": BlipSettings,
+        "vl-scalar": VisionLanguageSettings,
+    }
     schema = by_family.get(card.family, schemas.get(card.layout))
     if card.family == "judge":
         declared = load_protocol(str(card.settings["protocol"]))

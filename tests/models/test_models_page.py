@@ -26,6 +26,8 @@ from rmbench.models.families.registry import families
 from rmbench.models.families.scalar.heads.declarations import layouts
 from rmbench.models.families.vision.blip.open import BlipSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
+from rmbench.models.families.vl.open import VisionLanguageSettings
+from rmbench.models.families.vl.schema import layouts as vl_layouts
 from rmbench.models.open import open_model
 from rmbench.models.protocols import Scorer
 from rmbench.models.scores.scorer import Precomputed
@@ -107,6 +109,11 @@ class TestFamilies:
         table = [row for row in cells(section("Scalar")) if len(row) == 5]
         assert {row[0].strip("| `") for row in table if row[3].endswith("named")} == twins
 
+    def test_the_table_of_models_that_see_says_of_each_layout_whether_it_is_verified(self) -> None:
+        said = {row[0].strip("| `"): row[-1].rstrip(" |") for row in cells(section("Models that see")) if len(row) == 6}
+        for name, layout in vl_layouts().items():
+            assert said[name].startswith("yes" if layout.verified else "no"), name
+
     @pytest.mark.parametrize(
         ("title", "schemas"),
         [
@@ -114,6 +121,7 @@ class TestFamilies:
             ("Implicit rewards", [ImplicitSettings]),
             ("Pairwise", [PairRmSettings]),
             ("Images and videos", [ClipSettings, BlipSettings]),
+            ("Models that see", [VisionLanguageSettings]),
             ("Baselines", [RelevanceSettings, *SURFACES.values()]),
         ],
     )

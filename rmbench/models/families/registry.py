@@ -29,6 +29,7 @@ _BUILT_IN = {
     "pairwise": "rmbench.models.families.pairwise.family:PAIRWISE",
     "clip": "rmbench.models.families.vision.clip.family:CLIP",
     "blip": "rmbench.models.families.vision.blip.family:BLIP",
+    "vl-scalar": "rmbench.models.families.vl.family:VL_SCALAR",
     "judge": "rmbench.models.judges.local.family:LOCAL_JUDGE",
 }
 """Name -> where the family is; it is imported when a checkpoint is looked at."""

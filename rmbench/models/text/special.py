@@ -43,9 +43,10 @@ def holds_special_tokens(request: Request, spelled: Sequence[str]) -> bool:
 class LiteralTokenizer:
     """A transformers tokenizer that reads marked special tokens (`marked`) as text. In all else it is the other one."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, more: Sequence[str] = ()) -> None:
+        """`more` are tokens to be marked as well, which the tokenizer may not call special."""
         self._tokenizer = tokenizer
-        self.spelled = special_strings(tokenizer)
+        self.spelled = tuple(sorted({*special_strings(tokenizer), *more}, key=lambda text: (-len(text), text)))
         """See `special_strings`."""
         self.problem = self._problem()
         """Why it cannot read them as text; "" where it can."""

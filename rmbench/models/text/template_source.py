@@ -10,7 +10,7 @@ from rmbench.models.checkpoint.read import read_json
 from rmbench.models.text.template import ChatTemplate
 from rmbench.untrusted.files import MIB, read_text
 
-__all__ = ["resolve_template"]
+__all__ = ["own_template", "resolve_template"]
 
 _PROCESSOR_FILES = ("processor_config.json", "chat_template.json", "preprocessor_config.json")
 """Files in which processors keep a template that tokenizers do not read."""
@@ -27,15 +27,16 @@ def resolve_template(tokenizer: Any, file: Path | None, card: str, model: str) -
     elif card != "tokenizer":
         template = ChatTemplate(tokenizer, card, "card")
     else:
-        template = _own(tokenizer, model)
+        template = own_template(tokenizer, model)
     template.check()
     return template
 
 
-def _own(tokenizer: Any, model: str) -> ChatTemplate:
-    """The default template of the tokenizer, else of a processor's file next to it."""
+def own_template(tokenizer: Any, model: str, folder: Path | None = None) -> ChatTemplate:
+    """The default template of the tokenizer, else of a processor's file next to it, in `folder` where that is given;
+    raises RmbenchError where there is none."""
     held = {"tokenizer": getattr(tokenizer, "chat_template", None)}
-    folder = Path(getattr(tokenizer, "name_or_path", "") or "nowhere")
+    folder = folder or Path(getattr(tokenizer, "name_or_path", "") or "nowhere")
     files = [folder / name for name in _PROCESSOR_FILES if (folder / name).is_file()]
     held |= {file.name: read_json(file).get("chat_template") for file in files if not held["tokenizer"]}
     named: list[str] = []

@@ -60,8 +60,7 @@ class TestHeadNextToTheWeights:
         return tmp_path
 
     def test_the_file_and_the_layout_are_named(self, folder: Path) -> None:
-        layouts = "llama-factory or skywork-vl"
-        found = rf"next to the weights in {self.file} \(v_head\.summary.*\[1, 32\].*--adapter {layouts}\.$"
+        found = rf"next to the weights in {self.file} \(v_head\.summary.*\[1, 32\].*--adapter llama-factory\.$"
         with pytest.raises(RmbenchError, match=found) as caught:
             open_model(str(folder))
         assert "implicit" not in str(caught.value)
@@ -74,7 +73,7 @@ class TestHeadNextToTheWeights:
     def test_the_layout_reads_it(self, folder: Path, tiny: SimpleNamespace) -> None:
         from transformers import AutoModel
 
-        model: Any = open_model(str(folder), OpenOptions(device="cpu", adapter="skywork-vl"))
+        model: Any = open_model(str(folder), OpenOptions(device="cpu", adapter="llama-factory"))
         rows = model.encode(tiny.requests(4))
         backbone = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
         with torch.no_grad():

@@ -94,43 +94,6 @@ def test_the_appended_token_of_athene(tmp_path: Path, tiny: Any, upstream: Any) 
         assert found == pytest.approx(wanted, abs=2e-5)
 
 
-def test_the_value_head_file_of_skywork_vl(tmp_path: Path, tiny: Any, upstream: Any) -> None:
-    """The text part, with the picture's tower in the checkpoint."""
-    import transformers
-
-    torch.manual_seed(0)
-    text: dict[str, Any] = {
-        "vocab_size": 400,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "pad_token_id": 1,
-    }
-    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.2}
-    text |= {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}}
-    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32}
-    tokens = {"image_token_id": 390, "video_token_id": 391, "vision_start_token_id": 392, "vision_end_token_id": 393}
-    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision, **tokens)
-    whole = transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
-    whole.save_pretrained(tmp_path)
-    head = {"v_head.summary.weight": upstream.draw(1, 32), "v_head.summary.bias": upstream.draw(1)}
-    from safetensors.torch import save_file
-
-    save_file(head, tmp_path / "value_head.safetensors")
-    tiny.save_tokenizer(tmp_path, bos=False)
-    model = opened(tmp_path)
-    assert model.facts.settings["head_dtype"] == "float32"
-    rows = model.encode(tiny.requests())
-    wanted = [
-        float(head["v_head.summary.weight"][0] @ states[-1] + head["v_head.summary.bias"][0])
-        for states in upstream.states(whole.model, rows)
-    ]
-    assert np.ptp(wanted) > 0.1
-    for side in ("right", "left"):
-        found = model.forward(tiny.batch(rows, model.pad_id, side))["reward"][:, 0].tolist()
-        assert found == pytest.approx(wanted, abs=2e-5)
-
-
 def test_the_head_of_tied_embeddings(tmp_path: Path, tiny: Any, upstream: Any) -> None:
     backbone = upstream.backbone()
     folder = upstream.write(tmp_path / "model", backbone, "LlamaForCausalLM", {}, tie_word_embeddings=True)

@@ -168,8 +168,8 @@ class TestDeciding:
         assert decide(checkpoint).layout == family
 
     def test_a_file_beside_the_weights_is_part_of_a_layout(self) -> None:
-        named = "Qwen2_5_VLForConditionalGeneration"
-        assert decide(made(named, files=("value_head.safetensors",))).layout == "skywork-vl"
+        seen = made("Qwen2_5_VLForConditionalGeneration", files=("value_head.safetensors",), model_type="qwen2_5_vl")
+        assert decide(seen).layout == "skywork-vl"
         both = ("regression_layer.pt", "gating_layer.pt")
         assert decide(made("Gemma2ForCausalLM", files=both)).layout == "ldl"
         with pytest.raises(RmbenchError, match=r"The layout ldl lacks gating_layer\.pt"):

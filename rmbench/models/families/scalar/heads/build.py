@@ -189,6 +189,8 @@ def _numbers(spec: NetworkSpec, shapes: Mapping[str, tuple[int, ...]], where: st
     pattern = re.escape(spec.name).replace(r"\{\}", r"(\d+)")
     norms = _found(rf"{pattern}\.running_(?:mean|var)", shapes)
     linear = [number for number in _found(rf"{pattern}\.\w+", shapes) if number not in norms]
+    if spec.numbers:
+        return _declared_numbers(spec, [*linear, *norms], where), []
     last = max([*linear, *((number // spec.step + 1) * spec.step for number in norms)], default=0)
     needed = list(range(0, last + 1, spec.step))
     missing = [name for number in needed if (name := _at(spec, number, "weight")) not in shapes]
@@ -200,6 +202,15 @@ def _numbers(spec: NetworkSpec, shapes: Mapping[str, tuple[int, ...]], where: st
     if norms and [number // spec.step for number in norms] != list(range(len(linear) - 1)):
         raise RmbenchError(f"{where}: {spec.name} has BatchNorm at {norms}, expected one behind each of {linear[:-1]}.")
     return linear, norms
+
+
+def _declared_numbers(spec: NetworkSpec, found: Sequence[int], where: str) -> list[int]:
+    """The declared numbers of the linear layers, where no others are there."""
+    wrong = sorted(set(found) ^ set(spec.numbers))
+    if wrong:
+        names = ", ".join(_at(spec, number, "weight") for number in wrong)
+        raise RmbenchError(f"{where}: expected linear layers at {list(spec.numbers)}; see {names}.")
+    return list(spec.numbers)
 
 
 def _at(spec: NetworkSpec, number: int, part: str) -> str:

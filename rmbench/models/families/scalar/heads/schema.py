@@ -67,6 +67,8 @@ class NetworkSpec(_Table):
     """After every linear layer but the last."""
     step: int = Field(default=1, ge=1)
     """How far the numbers of two linear layers are apart: 2 where the activation has a number of its own."""
+    numbers: tuple[int, ...] = ()
+    """Of the linear layers where they are not equally far apart: [0, 3, 5] with dropout behind the first."""
     outputs: int | None = Field(default=None, ge=1)
     """Rows that the last layer has; None: as many as the rest of the head asks for."""
     file: str | None = None
@@ -78,6 +80,10 @@ class NetworkSpec(_Table):
             raise ValueError("name: at most one {}, for the number of a layer")
         if "{}" not in self.name and (self.step != 1 or self.activation != "none"):
             raise ValueError("step and activation need a name with {}, for the number of a layer")
+        if self.numbers and ("{}" not in self.name or self.step != 1 or self.numbers[0] != 0):
+            raise ValueError("numbers: they begin with 0, need a name with {}, and stand in place of step")
+        if list(self.numbers) != sorted(set(self.numbers)):
+            raise ValueError("numbers: expected each once, in order")
         return self
 
 

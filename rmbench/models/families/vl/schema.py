@@ -1,0 +1,152 @@
+"""The schema of a vision-language reward model's declaration: `layouts/*.toml`.
+
+Networks are named as scalar heads name theirs (`families/scalar/heads/schema.py`). H is the hidden size, S the number
+of places of a row that are read, O the outputs of the score network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rmbench.errors import RmbenchError
+from rmbench.models.families.scalar.heads.schema import Backbone, HeadDtype, NetworkSpec, Regex
+from rmbench.validation import read_toml, validated
+
+__all__ = ["Film", "Layout", "Output", "Pixels", "Prompt", "layouts"]
+
+_FOLDER = Path(__file__).resolve().parent / "layouts"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prompt(_Table):
+    """How a row becomes one conversation of the model's chat template."""
+
+    form: Literal["chat", "single"] = "chat"
+    """"chat": the prompt and the candidate as they are. "single": one user turn of all images and videos, the prompt's
+    before the candidate's, and then a text that the user's file gives, with the prompt's text in it."""
+    passes: int = Field(default=1, ge=1, le=2)
+    """"single": how many such texts there are, each read by itself."""
+    generation_prompt: bool = False
+    """Whether the header of an answer to come ends the text."""
+    tokens: tuple[str, ...] = ()
+    """Special tokens that are read, in the order of the text. None: the last token of the row."""
+    wording: str = ""
+    """Where the words of the text are to be found, which are upstream's."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Prompt:
+        if self.form == "chat" and (self.passes > 1 or self.tokens or self.wording):
+            raise ValueError('passes, tokens, wording: form = "chat" has no text of its own')
+        if self.form == "single" and not self.wording:
+            raise ValueError('wording: form = "single" says where its text is from')
+        return self
+
+
+class Pixels(_Table):
+    """How large pictures become."""
+
+    resize: Literal["processor", "pil", "torch"] = "processor"
+    """Who resizes: the model's own processor; Pillow, bicubic, before it; torch, bicubic and antialiased, before it."""
+    min: int | None = Field(default=None, ge=1)
+    """Pixels of a picture at least; None: as the processor's file says."""
+    max: int | None = Field(default=None, ge=1)
+    frames: str = "fps:2"
+    """Which frames of a video are looked at; see `rmbench.media.frames`."""
+
+
+class Film(_Table):
+    """A modulation of the state by a capability that is read from it (HPSv3++): h (1 + gamma) + beta."""
+
+    capability: str
+    """Name of the module with `proj`, `pool_attn` and `out_proj`."""
+    condition: NetworkSpec
+    """[capability, iteration] -> a condition."""
+    modulation: NetworkSpec
+    """The condition -> gamma and beta, [2 H]."""
+    iteration: float = 0.0
+
+
+class Output(_Table):
+    """How the score network's outputs [S, O] become one reward."""
+
+    names: tuple[str, ...] = ()
+    """Of the objectives."""
+    log_sigma: bool = False
+    """The second of two outputs is the logarithm of a standard deviation, and no objective."""
+    mean: tuple[float, ...] = ()
+    """Of each objective, taken off before they are weighed."""
+    std: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    """Of the objectives; none: there is one."""
+    passes: Literal["mean", "min", "sum"] = "mean"
+    """How the rewards of several passes become one."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Output:
+        if len(self.mean) != len(self.std) or any(value <= 0 for value in self.std):
+            raise ValueError("mean, std: one of each for every objective, std above 0")
+        counts = {len(each) for each in (self.names, self.mean, self.weights) if each}
+        if len(counts) > 1:
+            raise ValueError(f"names, mean, std, weights: expected one of each for every objective, found {counts}")
+        return self
+
+
+class Layout(_Table):
+    """A vision-language reward model as a declaration."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    source: str = Field(min_length=1)
+    """Where the names and the formula are from."""
+    verified: bool
+    """True: they were read in the public code that `source` names."""
+    notes: str = ""
+    """What is unverified, and what else to know."""
+    architectures: tuple[Regex, ...] = ()
+    """Regular expressions over the class that config.json names."""
+    positions: Literal["mrope", "sequential"] | None = None
+    """"mrope": the library's positions of time, height and width. "sequential": 0, 1, 2 ... on all three axes. None:
+    the backbone has no such axes, or the library's."""
+    head_dtype: HeadDtype = "model"
+    backbone: Backbone = Backbone()
+    prompt: Prompt = Prompt()
+    pixels: Pixels = Pixels()
+    score: NetworkSpec
+    """With `{pass}` in its name for the number of the pass."""
+    film: Film | None = None
+    output: Output = Output()
+
+    @model_validator(mode="after")
+    def _has_a_score_for_each_pass(self) -> Layout:
+        if (self.prompt.passes > 1) != ("{pass}" in self.score.name):
+            raise ValueError("score.name: {pass} stands for the number of the pass where there are several")
+        return self
+
+    def score_of(self, number: int) -> NetworkSpec:
+        """The score network of a pass."""
+        return self.score.model_copy(update={"name": self.score.name.replace("{pass}", str(number))})
+
+    @property
+    def networks(self) -> list[NetworkSpec]:
+        """All that the head has."""
+        film = [self.film.condition, self.film.modulation] if self.film else []
+        return [self.score_of(number) for number in range(self.prompt.passes)] + film
+
+
+@cache
+def layouts() -> Mapping[str, Layout]:
+    """All declared layouts by name; raises RmbenchError for the first that is wrong."""
+    found = {}
+    for path in sorted(_FOLDER.glob("*.toml")):
+        layout = validated(Layout, read_toml(path), path)
+        if layout.name != path.stem:
+            raise RmbenchError(f'{path}: key "name": "{layout.name}" must be the file\'s name, "{path.stem}".')
+        found[path.stem] = layout
+    return found

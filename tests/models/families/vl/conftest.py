@@ -1,0 +1,257 @@
+"""Tiny random vision-language reward models, made in memory and saved as a trainer would, and pictures to show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
+from rmbench.models.protocols import Batch, Encoded, Request
+from rmbench.types import Candidate, Example, Gold, Message, Part
+
+declare_missing_operators()
+
+MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+QWEN = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+READ = ("<|Reward|>", "<|VQ_reward|>", "<|MQ_reward|>", "<|TA_reward|>")
+
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for p in m.content %}{% if p.type == 'image' %}IMAGE{% elif p.type == 'video' %}VIDEO"
+    "{% else %}{{ p.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SEEN = "<|vision_start|><|image_pad|><|vision_end|>"
+QWEN_CHAT = CHAT.replace("IMAGE", SEEN).replace("VIDEO", SEEN.replace("image", "video"))
+
+
+@cache
+def tokenizer(marks: tuple[str, ...], template: str, **names: str) -> Any:
+    """A byte-level BPE of 512 tokens, trained here, with special tokens behind them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=list(marks),
+        show_progress=False,
+    )
+    raw.train_from_iterator(["a red disc on a white ground, which of the pictures is better and why?"] * 4, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        chat_template=template,
+        pad_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        additional_special_tokens=[mark for mark in marks if mark not in MARKS],
+        **names,
+    )
+
+
+def louder(model: Any, seed: int = 0) -> Any:
+    """Weights large enough that a wrong pixel, token or position shows."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 1.5 / parameter.shape[-1] ** 0.5)
+    return model.eval()
+
+
+def rope(section: Sequence[int], **more: Any) -> dict[str, Any]:
+    return {"rope_type": "default", "rope_theta": 1e6, "mrope_section": list(section), **more}
+
+
+TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 4096,
+}
+
+
+def ids_of(tokens: Any) -> dict[str, int]:
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    marks = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    return {name: tokens.convert_tokens_to_ids(mark) for name, mark in zip(names, marks, strict=True)}
+
+
+def qwen2_vl(tokens: Any) -> tuple[Any, Any]:
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+
+    text = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
+    vision = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
+    config = Qwen2VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
+    size = {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12}}
+    processor = Qwen2VLProcessor(
+        Qwen2VLImageProcessor(**size), tokens, Qwen2VLVideoProcessor(**size), tokens.chat_template
+    )
+    return Qwen2VLForConditionalGeneration(config), processor
+
+
+def qwen2_5_vl(tokens: Any) -> tuple[Any, Any]:
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+
+    text = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
+    vision = {"depth": 2, "hidden_size": 32, "out_hidden_size": 64, "intermediate_size": 64, "num_heads": 2}
+    vision |= {"window_size": 112, "fullatt_block_indexes": [1], "tokens_per_second": 2}
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
+    size = {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12}}
+    processor = Qwen2_5_VLProcessor(
+        Qwen2VLImageProcessor(**size), tokens, Qwen2VLVideoProcessor(**size), tokens.chat_template
+    )
+    return Qwen2_5_VLForConditionalGeneration(config), processor
+
+
+def qwen3_vl(tokens: Any) -> tuple[Any, Any]:
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+    from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
+
+    text = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "head_dim": 32}
+    text["rope_parameters"] = rope([6, 5, 5], mrope_interleaved=True)
+    vision = {"depth": 2, "hidden_size": 32, "out_hidden_size": 64, "intermediate_size": 64, "num_heads": 2}
+    vision |= {"patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1]}
+    config = Qwen3VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
+    size = {"size": {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 12}, "patch_size": 16}
+    processor = Qwen3VLProcessor(
+        Qwen2VLImageProcessor(**size), tokens, Qwen3VLVideoProcessor(**size), tokens.chat_template
+    )
+    return Qwen3VLForConditionalGeneration(config), processor
+
+
+MAKERS: Mapping[str, Callable[[Any], tuple[Any, Any]]] = {
+    "qwen2-vl": qwen2_vl,
+    "qwen2.5-vl": qwen2_5_vl,
+    "qwen3-vl": qwen3_vl,
+}
+
+
+def save(folder: Path, kind: str, head: Mapping[str, Any], *, file: str | None = None) -> tuple[Any, Any]:
+    """A checkpoint of a backbone with a head's tensors, in one file with the backbone's or in `file`.
+
+    Returns:
+        The library's model and processor.
+    """
+    from safetensors.torch import load_file, save_file
+
+    tokens = tokenizer((*MARKS, *QWEN, *READ), QWEN_CHAT)
+    model, processor = MAKERS[kind](tokens)
+    louder(model)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    tensors = {name: value.contiguous() for name, value in head.items()}
+    if file is not None:
+        save_file(tensors, folder / file)
+    else:
+        save_file({**load_file(folder / "model.safetensors"), **tensors}, folder / "model.safetensors")
+    return model, processor
+
+
+def linear_head(width: int = 64, outputs: int = 1, seed: int = 5) -> Any:
+    return torch.randn(outputs, width, generator=torch.Generator().manual_seed(seed)) / width**0.5
+
+
+def picture(path: Path, seed: int, size: tuple[int, int] = (60, 60)) -> Path:
+    """A smooth random image."""
+    small = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def animation(path: Path, seed: int = 0, count: int = 8, duration: int = 500) -> Path:
+    """A GIF of smooth random frames, each shown for `duration` milliseconds."""
+    frames = []
+    for index in range(count):
+        small = np.random.default_rng([seed, index]).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+        frames.append(Image.fromarray(small).resize((60, 60), Image.Resampling.BICUBIC))
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=duration)
+    return path
+
+
+def part(what: str | Path) -> Part:
+    """A text, or the medium in a file."""
+    if isinstance(what, str):
+        return Part(text=what)
+    return Part("video" if what.suffix in (".gif", ".mp4") else "image", name=what.name, path=str(what))
+
+
+def request(prompt: Sequence[str | Path], *answer: str | Path) -> Request:
+    messages = (
+        Message("user", tuple(map(part, prompt))),
+        Message("assistant", tuple(map(part, answer))),
+    )
+    return Request(messages, 1)
+
+
+def example(id_: str, prompt: Sequence[str | Path], *answers: Sequence[str | Path]) -> Example:
+    candidates = tuple(Candidate((Message("assistant", tuple(map(part, answer))),)) for answer in answers)
+    return Example(id_, (Message("user", tuple(map(part, prompt))),), candidates, Gold())
+
+
+def batch(rows: Sequence[Encoded], side: str = "right", pad: int = 0) -> Batch:
+    """Rows padded on a side."""
+    width = max(len(row.ids) for row in rows)
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for index, row in enumerate(rows):
+        place = slice(0, len(row.ids)) if side == "right" else slice(width - len(row.ids), width)
+        ids[index, place], mask[index, place] = row.ids, 1
+    last = np.array([len(row.ids) - 1 if side == "right" else width - 1 for row in rows])
+    return Batch(tuple(rows), ids, mask, last)
+
+
+def score(scorer: Any, rows: Sequence[Encoded], side: str = "right") -> list[float]:
+    assert not [row.error for row in rows if row.error]
+    return [float(value) for value in scorer.forward(batch(rows, side))["reward"][:, 0]]
+
+
+@pytest.fixture(scope="session")
+def vl() -> SimpleNamespace:
+    """The builders of this file."""
+    return SimpleNamespace(
+        READ=READ,
+        animation=animation,
+        batch=batch,
+        example=example,
+        linear_head=linear_head,
+        picture=picture,
+        request=request,
+        save=save,
+        score=score,
+    )
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Three images of different shapes and a clip; tests only read them."""
+    folder = tmp_path_factory.mktemp("shown")
+    sizes = {"square": (60, 60), "wide": (150, 60), "tall": (60, 90)}
+    images = {name: picture(folder / f"{name}.png", seed, size) for seed, (name, size) in enumerate(sizes.items())}
+    return SimpleNamespace(**images, clip=animation(folder / "clip.gif"))
+
+
+@pytest.fixture(scope="session", params=list(MAKERS))
+def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A folder of each backbone with a linear score, and the library's model, processor and the head."""
+    folder = tmp_path_factory.mktemp("vl") / str(request.param)
+    head = linear_head()
+    model, processor = save(folder, request.param, {"score.weight": head})
+    return SimpleNamespace(folder=folder, kind=request.param, model=model, processor=processor, head=head)
