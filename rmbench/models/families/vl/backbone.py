@@ -178,7 +178,7 @@ class VisionBackbone:
             for name in ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
             if (found := [each[name] for each in inputs if name in each])
         }
-        found, _ = self.model.get_rope_index(input_ids=ids, mm_token_type_ids=types, **given)
+        found: Tensor = self.model.get_rope_index(input_ids=ids, mm_token_type_ids=types, **given)[0]
         return found[:, 0]
 
     def _encode(self, shown: Shown) -> Features:

@@ -94,8 +94,8 @@ def qwen2_vl(tokens: Any) -> tuple[Any, Any]:
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
-    text = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
-    vision = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
+    text: dict[str, Any] = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
+    vision: dict[str, Any] = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
     config = Qwen2VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
     size = {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12}}
     processor = Qwen2VLProcessor(
@@ -109,8 +109,14 @@ def qwen2_5_vl(tokens: Any) -> tuple[Any, Any]:
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
-    text = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
-    vision = {"depth": 2, "hidden_size": 32, "out_hidden_size": 64, "intermediate_size": 64, "num_heads": 2}
+    text: dict[str, Any] = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
+    vision: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 32,
+        "out_hidden_size": 64,
+        "intermediate_size": 64,
+        "num_heads": 2,
+    }
     vision |= {"window_size": 112, "fullatt_block_indexes": [1], "tokens_per_second": 2}
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
     size = {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12}}
@@ -125,9 +131,15 @@ def qwen3_vl(tokens: Any) -> tuple[Any, Any]:
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
     from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
-    text = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "head_dim": 32}
+    text: dict[str, Any] = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "head_dim": 32}
     text["rope_parameters"] = rope([6, 5, 5], mrope_interleaved=True)
-    vision = {"depth": 2, "hidden_size": 32, "out_hidden_size": 64, "intermediate_size": 64, "num_heads": 2}
+    vision: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 32,
+        "out_hidden_size": 64,
+        "intermediate_size": 64,
+        "num_heads": 2,
+    }
     vision |= {"patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1]}
     config = Qwen3VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
     size = {"size": {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 12}, "patch_size": 16}

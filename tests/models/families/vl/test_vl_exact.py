@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from rmbench.models.families.vl.backbone import shared_length
 from rmbench.models.open import open_model
@@ -64,11 +64,8 @@ def _clip(path: str) -> dict[str, Any]:
     from transformers.video_utils import VideoMetadata
 
     with Image.open(path) as clip:
-        count = clip.n_frames
-        frames = []
-        for index in range(count):
-            clip.seek(index)
-            frames.append(np.array(clip.convert("RGB")))
+        frames = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(clip)]
+    count = len(frames)
     metadata = VideoMetadata(total_num_frames=count, fps=2.0, duration=count / 2, frames_indices=list(range(count)))
     return {"videos": [np.stack(frames)], "videos_kwargs": {"do_sample_frames": False, "video_metadata": [metadata]}}
 

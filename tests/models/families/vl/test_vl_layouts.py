@@ -267,7 +267,12 @@ def test_videoreward_reads_three_tokens_of_a_clip(vl: Any, words: Path, shown: A
 def test_editreward_reads_two_texts_with_both_images(vl: Any, words: Path, shown: Any, tmp_path: Path) -> None:
     head = ranknet("rm_heads.head_0") | ranknet("rm_heads.head_1", seed=1)
     model, processor = vl.save(tmp_path / "edit", "qwen2.5-vl", head)
-    args = {"prompt": words / "words", "prompt_2": words / "other", "min_pixels": 6272, "max_pixels": 6272}
+    args: dict[str, Any] = {
+        "prompt": words / "words",
+        "prompt_2": words / "other",
+        "min_pixels": 6272,
+        "max_pixels": 6272,
+    }
     scorer = opened(tmp_path / "edit", **args)
     row = vl.example("edit", [shown.square, "Make it red."], [shown.tall], [shown.wide])
     judgment = judge("task", [row], scorer).judgments[0]
@@ -294,17 +299,19 @@ def test_editreward_reads_two_texts_with_both_images(vl: Any, words: Path, shown
 def test_words_that_cannot_be_read_are_refused(hpsv3: Any, tmp_path: Path, text: str | None, found: str) -> None:
     (tmp_path / "words").write_text(text or "")
     with pytest.raises(RmbenchError, match=found):
-        opened(hpsv3[0], **({} if text is None else {"prompt": tmp_path / "words"}))
+        given: dict[str, Any] = {} if text is None else {"prompt": tmp_path / "words"}
+        opened(hpsv3[0], **given)
 
 
 def test_options_that_do_not_fit_are_refused(hpsv3: Any, words: Path) -> None:
-    for args, found in [
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"prompt_2": words / "other"}, "prompt_2: this model reads one text"),
         ({"passes": "sum"}, "passes=sum: the layout hpsv3 has one pass"),
         ({"iteration": 0.5}, "iteration=0.5: the layout hpsv3 has no such condition"),
         ({"min_pixels": 100, "max_pixels": 10}, "min_pixels is 100, above max_pixels, 10"),
         ({"pixels": 3}, "no setting 'pixels'"),
-    ]:
+    ]
+    for args, found in refused:
         with pytest.raises(RmbenchError, match=found):
             opened(hpsv3[0], **{"prompt": words / "words", **args})
 
