@@ -173,11 +173,9 @@ class VisionBackbone:
         processor = self.pictures.processor
         types = (ids == processor.image_token_id).int() + 2 * (ids == processor.video_token_id).int()
         inputs = [self.pictures.process(place.shown.medium).inputs for place in _row(row).places]
-        given = {
-            name: torch.cat(found)
-            for name in ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
-            if (found := [each[name] for each in inputs if name in each])
-        }
+        names = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
+        held = {name: [each[name] for each in inputs if name in each] for name in names}
+        given = {name: torch.cat(values) for name, values in held.items() if values}
         found: Tensor = self.model.get_rope_index(input_ids=ids, mm_token_type_ids=types, **given)[0]
         return found[:, 0]
 

@@ -298,8 +298,8 @@ def test_editreward_reads_two_texts_with_both_images(vl: Any, words: Path, shown
 )
 def test_words_that_cannot_be_read_are_refused(hpsv3: Any, tmp_path: Path, text: str | None, found: str) -> None:
     (tmp_path / "words").write_text(text or "")
+    given: dict[str, Any] = {} if text is None else {"prompt": tmp_path / "words"}
     with pytest.raises(RmbenchError, match=found):
-        given: dict[str, Any] = {} if text is None else {"prompt": tmp_path / "words"}
         opened(hpsv3[0], **given)
 
 
