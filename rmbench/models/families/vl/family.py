@@ -8,14 +8,11 @@ from dataclasses import dataclass
 
 from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
-from rmbench.models.families.scalar.heads.schema import NetworkSpec
+from rmbench.models.families.vl.matching import BACKBONES, first_weight, lacking
 from rmbench.models.families.vl.schema import Layout, layouts
 from rmbench.models.protocols import Scorer
 
-__all__ = ["BACKBONES", "VL_SCALAR", "lacking"]
-
-BACKBONES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "smolvlm", "idefics3", "paligemma")
-"""`model_type` of the backbones whose batches were held against single rows."""
+__all__ = ["VL_SCALAR"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +51,6 @@ class VisionLanguageFamily:
         return open_vision_language(opening, layouts()[opening.family.layout])
 
 
-def lacking(layout: Layout, checkpoint: Checkpoint) -> list[str]:
-    """The tensors or files of a layout that the checkpoint has not."""
-    needed = [*map(_first_weight, layout.networks), *([f"{layout.film.capability}.proj.weight"] if layout.film else [])]
-    files = [spec.file for spec in layout.networks if spec.file]
-    inside = [name for name, spec in zip(needed, layout.networks, strict=False) if not spec.file]
-    return [name for name in inside if name not in checkpoint.tensors] + [
-        file for file in files if checkpoint.beside(file) is None
-    ]
-
-
-def _first_weight(spec: NetworkSpec) -> str:
-    return spec.name.replace("{}", "0") + ".weight"
-
-
 def _agrees(layout: Layout, checkpoint: Checkpoint) -> bool:
     named = checkpoint.architectures
     return len(named) == 1 and any(re.fullmatch(pattern, named[0]) for pattern in layout.architectures)
@@ -75,7 +58,7 @@ def _agrees(layout: Layout, checkpoint: Checkpoint) -> bool:
 
 def _ground(layout: Layout, checkpoint: Checkpoint) -> str:
     spec = layout.networks[0]
-    name = _first_weight(spec) if spec.file is None else spec.file
+    name = first_weight(spec) if spec.file is None else spec.file
     shape = f" {list(checkpoint.tensors[name].shape)}" if name in checkpoint.tensors else ""
     return f"the checkpoint holds {name}{shape}" + ("" if layout.verified else " (the layout is unverified)")
 

@@ -19,8 +19,8 @@ from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.scalar.heads.build import HeadTensors
 from rmbench.models.families.vl.backbone import VisionBackbone
-from rmbench.models.families.vl.family import lacking
 from rmbench.models.families.vl.heads import build_vision_head
+from rmbench.models.families.vl.matching import lacking
 from rmbench.models.families.vl.pictures import Pictures
 from rmbench.models.families.vl.schema import Layout
 from rmbench.models.families.vl.scorer import VisionLanguageScorer
