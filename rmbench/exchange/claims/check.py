@@ -38,11 +38,11 @@ def check_file(
     file: Path, results: Path, *, headings: Mapping[str, str], models: Mapping[str, str], task: str | None
 ) -> Checked:
     """See `rmbench.exchange.verify_table`."""
-    grids = read_grids(file)
+    grids, unread = read_grids(file)
     evidence = Evidence(results)
     named, known = Columns(evidence, headings, task), Models(evidence, models)
     claims: list[Claim] = []
-    notes: list[str] = []
+    notes: list[str] = [*unread]
     for grid in grids:
         found, said = _Table(grid, evidence, named, known).check()
         claims += found

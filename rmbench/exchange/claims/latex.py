@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from rmbench.errors import RmbenchError
 
-__all__ = ["latex_tables"]
+__all__ = ["in_comment", "latex_tables"]
 
 _TABULAR = r"tabular[xy*]?|tabulary|longtable|longtabu|tabu|tblr|longtblr|NiceTabular[X*]?|supertabular"
 _BEGIN = re.compile(rf"\\begin\s*\{{({_TABULAR})\}}")
@@ -48,11 +48,13 @@ _SYMBOLS = {"pm": "±", "textpm": "±", "times": "×", "dagger": "†", "ddagger
             "rightarrow": "", "star": "*", "ast": "*", "textasteriskcentered": "*"}  # fmt: skip
 
 
-def latex_tables(text: str) -> Iterator[tuple[int, list[list[str]]]]:
-    r"""(line, rows) of every tabular in a text; a cell over several columns or rows stands in each of them.
+def latex_tables(text: str, place: Callable[[int], str]) -> Iterator[tuple[str, list[list[str]]]]:
+    r"""(place, rows) of every tabular in a text; a cell over several columns or rows stands in each of them.
 
     Macros of the text's own `\newcommand`, `\renewcommand` and `\def` are put in; of any other command its last
     argument is kept.
+
+    `place` names a line of the text, which counts from 1.
 
     Raises:
         RmbenchError: a tabular that does not end, braces that do not close, macros that never end.
@@ -60,17 +62,17 @@ def latex_tables(text: str) -> Iterator[tuple[int, list[list[str]]]]:
     macros = _macros(text)
     done = 0
     for found in islice(_BEGIN.finditer(text), _MOST_TABLES):
-        if found.start() < done or _in_comment(text, found.start()):
+        if found.start() < done or in_comment(text, found.start()):
             continue
-        line, name = text.count("\n", 0, found.start()) + 1, found[1]
+        where, name = place(text.count("\n", 0, found.start()) + 1), found[1]
         end = done = _end_of(text, found.end())
         if end < 0:
-            raise RmbenchError(f"line {line}: \\begin{{{name}}} without \\end{{{name}}}.")
+            raise RmbenchError(f"{where}: \\begin{{{name}}} without \\end{{{name}}}.")
         inner = _flat(_without_comments(text[found.end() : end]))
         try:
-            yield line, _Reader(inner, macros, name).rows()
+            yield where, _Reader(inner, macros, name).rows()
         except (ValueError, RecursionError) as error:
-            raise RmbenchError(f"line {line}: the {name} cannot be read ({error}).") from error
+            raise RmbenchError(f"{where}: the {name} cannot be read ({error}).") from error
 
 
 def _end_of(text: str, at: int) -> int:
@@ -99,7 +101,8 @@ def _flat(inner: str) -> str:
     return "".join(map("".join, parts))
 
 
-def _in_comment(text: str, at: int) -> bool:
+def in_comment(text: str, at: int) -> bool:
+    """Whether a place of a text is after a % in its line."""
     start = text.rfind("\n", 0, at) + 1
     return re.search(r"(?<!\\)(?:\\\\)*%", text[start:at]) is not None
 
@@ -112,7 +115,7 @@ def _macros(text: str) -> dict[str, tuple[int, str]]:
     """Name -> (number of arguments, what it stands for), of the definitions in a text."""
     macros = {}
     for found in islice(_DEFINED.finditer(text), _MOST_MACROS):
-        if _in_comment(text, found.start()):
+        if in_comment(text, found.start()):
             continue
         body = re.compile(r"\s*\{").match(text, found.end())
         if body:

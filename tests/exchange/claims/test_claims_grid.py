@@ -14,7 +14,7 @@ from rmbench.exchange.claims.grid import Grid, read_grids
 
 def read(folder: Path, name: str, text: str) -> list[Grid]:
     (folder / name).write_text(text, "utf-8")
-    return read_grids(folder / name)
+    return read_grids(folder / name)[0]
 
 
 def body(folder: Path, inside: str, columns: str = "lcc", before: str = "") -> list[tuple[str, ...]]:
@@ -172,8 +172,8 @@ def test_short_rows_are_filled(tmp_path: Path) -> None:
         ("t.txt", "", "expected a file that ends in .csv, .tsv, .md, .tex"),
         ("t.csv", "", "no rows in it"),
         ("t.md", "no table", "no rows in it"),
-        ("t.tex", "\\input{tables/main}", "no tabular in it; files that it inputs are not followed"),
-        ("t.tex", "\n\\begin{tabular}{l} a", "line 2: .* without"),
+        ("t.tex", "\\input{tables/main}", "no tabular in it, nor in what it inputs"),
+        ("t.tex", "\n\\begin{tabular}{l} a", "t.tex:2: .* without"),
         ("t.tex", "\\begin{tabular}{l}a\\\\\\textbf{1\\\\\\end{tabular}", "a brace does not close"),
         ("t.tex", "\\newcommand{\\a}{\\a}\\begin{tabular}{l}a\\\\\\a\\\\\\end{tabular}", "its macros never end"),
         ("t.tex", "\\newcommand{\\a}{\\a\\a}\\begin{tabular}{l}a\\\\\\a\\\\\\end{tabular}", "its macros never end"),
