@@ -91,6 +91,8 @@ class Message:
     @property
     def text(self) -> str:
         """The text parts joined; media are left out."""
+        if len(self.parts) == 1 and self.parts[0].kind == "text":
+            return self.parts[0].text
         return "".join(part.text for part in self.parts if part.kind == "text")
 
 

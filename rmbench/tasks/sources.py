@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -27,6 +29,8 @@ from rmbench.tasks.where import folder_of, how_else, resolved, sample_folder, wh
 from rmbench.types import Conversation, Example
 
 __all__ = ["digest_of", "ids", "load", "sample_of"]
+
+_canonical = json.JSONEncoder(sort_keys=True).encode
 
 _SHOWN = 6
 """Missing files that a note names before it counts the rest."""
@@ -67,13 +71,27 @@ def load(
     """
     images = None if images is None else Path(images)
     where, note = resolved(task, str(source))
-    loaded = _read(task, where, allow_changed_data, limit, seed)
+    with _without_collecting():
+        loaded = _read(task, where, allow_changed_data, limit, seed)
     loaded = replace(loaded, notes=(*note, *loaded.notes))
     if images is not None:
         loaded = replace(loaded, examples=with_media(loaded.examples, images))
     media = media_of_examples(loaded.examples, images)
     notes = loaded.notes if images is None or media is None else (*loaded.notes, *_not_brought(media, images))
     return replace(loaded, media=media, notes=notes)
+
+
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Without the collector of cycles, which rows have none of: it would look at all of them again and again while they
+    are made."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def ids(task: Task, source: str | Path = "auto") -> tuple[str, ...]:
@@ -107,7 +125,7 @@ def digest_of(examples: Sequence[Example], *, texts: bool = True) -> str:
             [[e.i, e.j, e.strength, e.dimension, e.annotator, e.tags] for e in gold.relation],
             [gold.ratings, gold.dimensions, dict(gold.labels)],
         )
-        digest.update(json.dumps(content, sort_keys=True).encode() + b"\n")
+        digest.update(_canonical(content).encode() + b"\n")
     return digest.hexdigest()
 
 

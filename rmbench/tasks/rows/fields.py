@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,26 +69,28 @@ def lookup(row: RawRow, path: str) -> Any:
         return row.values[path]
     if path in ("@row", "@file"):
         return row.index if path == "@row" else row.label
-    return _step(row, row.values, path.split("."), path)
+    return _step(row, row.values, _steps(path), path)
 
 
-def _step(row: RawRow, value: Any, keys: list[str], path: str) -> Any:
-    if not keys:
-        return value
-    key = keys[0]
-    listed = key.endswith("[]")
-    name = key.removesuffix("[]")
-    if not isinstance(value, Mapping):
-        raise row.error(f'column "{path}": expected an object that has "{name}", found {kind_of(value)}.')
-    if name not in value:
-        near = did_you_mean(name, map(str, value))
-        raise row.error(f'no column "{path}".{near} Columns here: {", ".join(map(str, value))}.')
-    inner = value[name]
-    if not listed:
-        return _step(row, inner, keys[1:], path)
-    if not isinstance(inner, list | tuple):
-        raise row.error(f'column "{path}": expected a list at "{name}", found {kind_of(inner)}.')
-    return [_step(row, item, keys[1:], path) for item in inner]
+@lru_cache(maxsize=4096)
+def _steps(path: str) -> tuple[tuple[str, bool], ...]:
+    """The names of a path, each with whether every item of the list there is meant."""
+    return tuple((key.removesuffix("[]"), key.endswith("[]")) for key in path.split("."))
+
+
+def _step(row: RawRow, value: Any, steps: tuple[tuple[str, bool], ...], path: str) -> Any:
+    for place, (name, listed) in enumerate(steps, 1):
+        if not isinstance(value, (dict, Mapping)):
+            raise row.error(f'column "{path}": expected an object that has "{name}", found {kind_of(value)}.')
+        if name not in value:
+            near = did_you_mean(name, map(str, value))
+            raise row.error(f'no column "{path}".{near} Columns here: {", ".join(map(str, value))}.')
+        value = value[name]
+        if listed:
+            if not isinstance(value, list | tuple):
+                raise row.error(f'column "{path}": expected a list at "{name}", found {kind_of(value)}.')
+            return [_step(row, item, steps[place:], path) for item in value]
+    return value
 
 
 def pick(row: RawRow, rule: ColumnRule) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rmbench.tasks.declaration.columns import TEXTS, GroupRule
@@ -50,7 +50,7 @@ def example(declaration: Declaration, row: RawRow) -> Example:
         prompt, candidates = common_prompt(row, candidates)
         prompt = _completed(declaration, row, prompt)
     prompt, candidates = _with_tools(tools(row, columns.tools), prompt, candidates)
-    groups = _groups(declaration, row, _digest_of_texts(prompt, candidates))
+    groups = _groups(declaration, row, lambda: _digest_of_texts(prompt, candidates))
     gold = gold_of(declaration, row, len(candidates), better, groups)
     return Example(
         id="/".join(_names(declaration.rows.id, row, groups)),
@@ -77,12 +77,12 @@ def identity(declaration: Declaration, row: RawRow) -> str:
     return "/".join(_names(declaration.rows.id, row, _groups(declaration, row)))
 
 
-def _groups(declaration: Declaration, row: RawRow, digest: str = "") -> dict[str, str]:
+def _groups(declaration: Declaration, row: RawRow, digest: Callable[[], str] = str) -> dict[str, str]:
     chances = {metric.propensity for metric in declaration.metric}
 
     def value(name: str, rule: GroupRule) -> str:
         if rule.column == TEXTS:
-            return digest
+            return digest()
         return propensity(row, name, rule) if name in chances else group_value(row, name, rule)
 
     return {name: value(name, rule) for name, rule in declaration.groups.items()}
@@ -188,7 +188,7 @@ def _with_sources(row: RawRow, candidates: list[Candidate], sources: list[str]) 
         return candidates
     if len(sources) != len(candidates):
         raise row.error(f"{len(candidates)} responses, but {len(sources)} names of who wrote them.")
-    return [replace(each, source=source) for each, source in zip(candidates, sources, strict=True)]
+    return [Candidate(each.messages, each.prompt, source) for each, source in zip(candidates, sources, strict=True)]
 
 
 def _names(rules: list[str], row: RawRow, groups: Mapping[str, str]) -> list[str]:

@@ -18,8 +18,10 @@ def transcript(text: str) -> Conversation:
     Only marks behind two newlines begin a turn. A turn loses one leading space; an `Assistant:` with nothing behind it
     at the end announces an answer and is no turn.
     """
+    if _TURN.match(text) is None:  # nearly every text, which need not be searched
+        return ()
     marks = list(_TURN.finditer(text))
-    if not marks or marks[0].start() != 0 or [mark[1] for mark in marks[:2]] != ["Human", "Assistant"]:
+    if [mark[1] for mark in marks[:2]] != ["Human", "Assistant"]:
         return ()
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     turns = [(mark[1], text[mark.end() : end].removeprefix(" ")) for mark, end in zip(marks, ends, strict=True)]

@@ -14,6 +14,9 @@ __all__ = ["common_prompt", "without_prompt"]
 _OPEN_TURN = (":", ">", "]")
 """How the header of an answer to come ends: `Assistant:`, `<|assistant|>`, `[/INST]`."""
 
+_BEFORE_ANSWERS = ("system", "user")
+"""Roles that no answer begins with."""
+
 
 def common_prompt(row: RawRow, candidates: Sequence[Candidate]) -> tuple[Conversation, tuple[Candidate, ...]]:
     """The longest beginning that all candidates have in common, in whole turns, and what each has behind it.
@@ -88,8 +91,10 @@ def _behind(prompt: Conversation, candidate: Candidate) -> Conversation | None:
 def _continued(prompt: Conversation, candidates: Sequence[Candidate]) -> bool:
     """Whether each of several candidates is a text that goes on behind the open turn at the prompt's end."""
     start = prompt[-1].text.strip() if len(prompt) == 1 else ""
-    texts = [each.messages[0].text.strip() if len(each.messages) == 1 else "" for each in candidates]
-    return len(texts) > 1 and start.endswith(_OPEN_TURN) and all(text.startswith(start) for text in texts)
+    if len(candidates) < 2 or not start.endswith(_OPEN_TURN):
+        return False
+    texts = (each.messages[0].text.strip() if len(each.messages) == 1 else "" for each in candidates)
+    return all(text.startswith(start) for text in texts)
 
 
 def _turns(candidate: Candidate) -> Conversation:
@@ -101,6 +106,8 @@ def _turns(candidate: Candidate) -> Conversation:
 
 def _holds(prompt: Conversation, messages: Conversation) -> bool:
     """Whether a candidate begins with the prompt, after a system message of its own or without one."""
+    if messages[0].role not in _BEFORE_ANSWERS:
+        return False
     turns = _turns(Candidate(prompt))
     after = messages[1:] if messages[0].role == "system" else ()
     return _length(turns, messages) > 0 or _length(turns, after) > 0
@@ -111,7 +118,7 @@ def _length(prompt: Conversation, messages: Conversation) -> int:
 
     Only roles that no answer begins with count: an answer that repeats the question is still an answer.
     """
-    if not messages or messages[0].role not in ("system", "user"):
+    if not messages or messages[0].role not in _BEFORE_ANSWERS:
         return 0
     return next((size for size in range(len(prompt), 0, -1) if _same(prompt[-size:], messages[:size])), 0)
 
