@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,11 +13,17 @@ import pyarrow.parquet as pq
 from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
-from rmbench.untrusted.masking import masked
+from rmbench.untrusted.masking import looked_up_once, masked
+
+Made = TypeVar("Made")
 
 __all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "read_credits_from", "read_table", "write_table"]
 
 _ROW_GROUP = 8192
+_BATCH = 2048
+"""Rows that are read at once: as plain Python data they take several times as much memory as afterwards."""
+_SHARED = 4096
+"""Kinds of gold and of groups that are kept for rows that have the same."""
 
 
 def _required(kind: pa.DataType, name: str = "element") -> pa.Field:
@@ -94,21 +99,26 @@ _OPTIONAL = (RATIONALE, MASS, PROMPT)
 
 
 def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float | None] | None) -> None:
-    """Write rows so that equal rows give equal bytes (of one pyarrow version): fixed row groups, no times, no paths.
+    """Write rows so that equal rows give equal bytes (of one pyarrow version): fixed row groups, no times, no paths. One
+    row group at a time is in memory.
 
     Args:
         path: the file to write.
         rows: in the order of the task.
         credits_: example id -> credit, where the task's metric is a mean of rows; ids left out have none.
     """
-    columns = [_without_secrets(_columns(row, credits_.get(row.id) if credits_ is not None else None)) for row in rows]
     filled = {
         RATIONALE: any(row.judgment.rationale for row in rows),
         MASS: any(verdict.mass is not None for row in rows for verdict in row.judgment.verdicts),
         PROMPT: any(row.prompt_sha256 for row in rows),
     }
-    table = pa.Table.from_pylist(columns, schema=_schema(field for field in _OPTIONAL if filled[field]))
-    pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP, version="2.6")
+    schema = _schema(field for field in _OPTIONAL if filled[field])
+    credit_of = credits_ or {}
+    with looked_up_once(), pq.ParquetWriter(path, schema, compression="zstd", version="2.6") as file:
+        for start in range(0, max(len(rows), 1), _ROW_GROUP):
+            part = rows[start : start + _ROW_GROUP]
+            columns = [_without_secrets(_columns(row, credit_of.get(row.id))) for row in part]
+            file.write_table(pa.Table.from_pylist(columns, schema=schema), row_group_size=_ROW_GROUP)
 
 
 def read_table(path: Path) -> list[tuple[Judged, float | None]]:
@@ -120,7 +130,9 @@ def read_table(path: Path) -> list[tuple[Judged, float | None]]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow)
-            return [pair for batch in file.iter_batches(use_threads=False) for pair in _pairs(path, batch.to_pylist())]
+            shared: dict[Any, Any] = {}
+            batches = file.iter_batches(batch_size=_BATCH, use_threads=False)
+            return [pair for batch in batches for pair in _pairs(path, batch.to_pylist(), shared)]
     except (OSError, pa.ArrowException) as error:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
 
@@ -154,7 +166,7 @@ def _columns(row: Judged, credit: float | None) -> dict[str, Any]:
         "rater": row.rater,
         "weight": row.weight,
         "size": row.size,
-        "relation": [asdict(edge) for edge in gold.relation],
+        "relation": [{name: getattr(edge, name) for name in Edge.__slots__} for edge in gold.relation],
         "ratings": gold.ratings,
         "dimensions": gold.dimensions,
         "labels": list(gold.labels.items()),
@@ -190,11 +202,13 @@ def _check_columns(path: Path, found: pa.Schema) -> None:
             raise RmbenchError(f"{path}: column {field.name!r} is {found.field(field.name)}, not {field}.")
 
 
-def _pairs(path: Path, columns: Iterable[dict[str, Any]]) -> Iterable[tuple[Judged, float | None]]:
+def _pairs(
+    path: Path, columns: Iterable[dict[str, Any]], shared: dict[Any, Any]
+) -> Iterator[tuple[Judged, float | None]]:
     for row in columns:
         where = f"{path}: row {row['id']!r}"
         try:
-            judged = _judged(row)
+            judged = _judged(row, shared)
         except (json.JSONDecodeError, RecursionError) as error:
             raise RmbenchError(f"{where}: a verdict's value is not JSON ({error}).") from error
         except ValueError as error:
@@ -205,13 +219,7 @@ def _pairs(path: Path, columns: Iterable[dict[str, Any]]) -> Iterable[tuple[Judg
         yield judged, row["credit"]
 
 
-def _judged(row: dict[str, Any]) -> Judged:
-    gold = Gold(
-        relation=tuple(Edge(**{**edge, "tags": tuple(edge["tags"])}) for edge in row["relation"]),
-        ratings=_matrix(row["ratings"]),
-        dimensions=tuple(row["dimensions"]),
-        labels=dict(row["labels"]),
-    )
+def _judged(row: dict[str, Any], shared: dict[Any, Any]) -> Judged:
     masses = row.get(MASS.name) or [None] * len(row["verdicts"])
     if len(masses) != len(row["verdicts"]):
         raise ValueError(f"{MASS.name} has {len(masses)} entries for {len(row['verdicts'])} verdicts")
@@ -229,7 +237,31 @@ def _judged(row: dict[str, Any]) -> Judged:
     )
     plain = {name: row[name] for name in ("id", "size", "cluster", "weight", "rater")}
     prompt = row.get(PROMPT.name, "")
-    return Judged(gold=gold, judgment=judgment, groups=dict(row["groups"]), prompt_sha256=prompt, **plain)
+    groups = _once(shared, ("groups", *row["groups"]), lambda key: dict(key[1:]))
+    return Judged(gold=_gold(row, shared), judgment=judgment, groups=groups, prompt_sha256=prompt, **plain)
+
+
+def _gold(row: dict[str, Any], shared: dict[Any, Any]) -> Gold:
+    """The gold; of rows that have nothing but comparisons, one for all that have the same."""
+    edges = tuple(
+        (edge["i"], edge["j"], edge["strength"], edge["dimension"], edge["annotator"], tuple(edge["tags"]))
+        for edge in row["relation"]
+    )
+    alone = not row["ratings"] and not row["dimensions"] and not row["labels"]
+    if alone and all(edge[2] != 0 for edge in edges):  # 0.0 and -0.0 would be one
+        return _once(shared, ("gold", *edges), lambda key: Gold(tuple(Edge(*edge) for edge in key[1:])))
+    relation = tuple(Edge(*edge) for edge in edges)
+    return Gold(relation, _matrix(row["ratings"]), tuple(row["dimensions"]), dict(row["labels"]))
+
+
+def _once(shared: dict[Any, Made], key: Hashable, make: Callable[[Any], Made]) -> Made:
+    """What is made of a key; equal keys share it, so that memory does not grow with rows that are alike in it."""
+    made = shared.get(key)
+    if made is None:
+        if len(shared) >= _SHARED:
+            shared.clear()
+        made = shared[key] = make(key)
+    return made
 
 
 def _verdict(columns: dict[str, Any], mass: float | None) -> Verdict:
