@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmbench.collector import paused
 from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
@@ -114,7 +115,7 @@ def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float
     }
     schema = _schema(field for field in _OPTIONAL if filled[field])
     credit_of = credits_ or {}
-    with looked_up_once(), pq.ParquetWriter(path, schema, compression="zstd", version="2.6") as file:
+    with paused(), looked_up_once(), pq.ParquetWriter(path, schema, compression="zstd", version="2.6") as file:
         for start in range(0, max(len(rows), 1), _ROW_GROUP):
             part = rows[start : start + _ROW_GROUP]
             columns = [_without_secrets(_columns(row, credit_of.get(row.id))) for row in part]
@@ -128,7 +129,7 @@ def read_table(path: Path) -> list[tuple[Judged, float | None]]:
         RmbenchError: no Parquet file, other columns, or a row that contradicts itself.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with paused(), pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow)
             shared: dict[Any, Any] = {}
             batches = file.iter_batches(batch_size=_BATCH, use_threads=False)

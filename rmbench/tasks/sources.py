@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from rmbench.collector import paused
 from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.tasks.declaration.columns import TEXTS
 from rmbench.tasks.fetch.manifest import FetchedTask, fetched_task
@@ -71,7 +70,7 @@ def load(
     """
     images = None if images is None else Path(images)
     where, note = resolved(task, str(source))
-    with _without_collecting():
+    with paused():
         loaded = _read(task, where, allow_changed_data, limit, seed)
     loaded = replace(loaded, notes=(*note, *loaded.notes))
     if images is not None:
@@ -79,19 +78,6 @@ def load(
     media = media_of_examples(loaded.examples, images)
     notes = loaded.notes if images is None or media is None else (*loaded.notes, *_not_brought(media, images))
     return replace(loaded, media=media, notes=notes)
-
-
-@contextlib.contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Without the collector of cycles, which rows have none of: it would look at all of them again and again while they
-    are made."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def ids(task: Task, source: str | Path = "auto") -> tuple[str, ...]:
