@@ -100,8 +100,8 @@ _OPTIONAL = (RATIONALE, MASS, PROMPT)
 
 
 def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float | None] | None) -> None:
-    """Write rows so that equal rows give equal bytes (of one pyarrow version): fixed row groups, no times, no paths. One
-    row group at a time is in memory.
+    """Write rows so that equal rows give equal bytes (of one pyarrow version): fixed row groups, no times, no paths.
+    One row group at a time is in memory.
 
     Args:
         path: the file to write.
