@@ -238,7 +238,7 @@ def _judged(row: dict[str, Any], shared: dict[Any, Any]) -> Judged:
     )
     plain = {name: row[name] for name in ("id", "size", "cluster", "weight", "rater")}
     prompt = row.get(PROMPT.name, "")
-    groups = _once(shared, ("groups", *row["groups"]), lambda key: dict(key[1:]))
+    groups: dict[str, str] = _once(shared, ("groups", *row["groups"]), lambda key: dict(key[1:]))
     return Judged(gold=_gold(row, shared), judgment=judgment, groups=groups, prompt_sha256=prompt, **plain)
 
 
@@ -250,7 +250,8 @@ def _gold(row: dict[str, Any], shared: dict[Any, Any]) -> Gold:
     )
     alone = not row["ratings"] and not row["dimensions"] and not row["labels"]
     if alone and all(edge[2] != 0 for edge in edges):  # 0.0 and -0.0 would be one
-        return _once(shared, ("gold", *edges), lambda key: Gold(tuple(Edge(*edge) for edge in key[1:])))
+        gold: Gold = _once(shared, ("gold", *edges), lambda key: Gold(tuple(Edge(*edge) for edge in key[1:])))
+        return gold
     relation = tuple(Edge(*edge) for edge in edges)
     return Gold(relation, _matrix(row["ratings"]), tuple(row["dimensions"]), dict(row["labels"]))
 
