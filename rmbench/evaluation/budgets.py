@@ -1,4 +1,5 @@
-"""One judge at several thinking budgets: what each buys, and what it costs."""
+"""One judge at several thinking budgets, or one model at several numbers of frames: what each buys, and what it
+costs."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BudgetCurve", "Budgets", "run_budgets"]
 
+_FRAMES = "frames"
+"""The setting that says which frames of a video are shown."""
 _SPELLED = re.compile(r"(?:(?P<setting>[A-Za-z_][\w.-]*)=)?(?P<numbers>[0-9]+(?:,[0-9]+)*)", re.ASCII)
 
 
@@ -29,7 +32,7 @@ class Budgets:
     """Which setting of a judge is its budget, and the values to run it at."""
 
     setting: str
-    """Of `--model-args`: "max_tokens", or a field such as "extra_body.thinking_budget"."""
+    """Of `--model-args`: "max_tokens", "frames", or a field such as "extra_body.thinking_budget"."""
     values: tuple[int, ...]
 
     @classmethod
@@ -43,6 +46,18 @@ class Budgets:
                 "extra_body.thinking_budget=256,1024."
             )
         return cls(match["setting"] or "max_tokens", values)
+
+    @classmethod
+    def of_frames(cls, text: str) -> Budgets:
+        """Numbers of frames of each video, as --frames spells them: "1,8,32"."""
+        values = tuple(map(int, text.split(","))) if re.fullmatch("[0-9]{1,4}(?:,[0-9]{1,4})*", text) else ()
+        if not values or 0 in values or len(set(values)) < len(values):
+            raise RmbenchError(f"--frames {text}: expected different numbers of frames such as 1,8,32.")
+        return cls(_FRAMES, values)
+
+    def spelled(self, value: int) -> str:
+        """A value as the setting takes it: frames are spread evenly over the video."""
+        return f"uniform:{value}" if self.setting == _FRAMES else str(value)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,7 +96,7 @@ class BudgetCurve:
 def run_budgets(
     model: str, tasks: str | Sequence[str], budgets: Budgets, *, progress: Progress | bool | None = None, **options: Any
 ) -> BudgetCurve:
-    """Run one judge at several budgets, each with records of its own.
+    """Run one judge at several budgets, or any model at several numbers of frames, each with records of its own.
 
     Args:
         model: a judge at a server, as `rmbench.run` takes it.
@@ -91,18 +106,20 @@ def run_budgets(
         options: as of `rmbench.run`; `max_cost` is that of all budgets together.
 
     Raises:
-        RmbenchError: as `rmbench.run`; a budget's setting is given among `model_args` too; the model is no judge.
+        RmbenchError: as `rmbench.run`; a budget's setting is given among `model_args` too; the model is no judge, where
+            the budget is not of frames.
     """
     given = dict(options.pop("model_args", None) or {})
     if budgets.setting in given:
-        raise RmbenchError(f"--budgets: {budgets.setting} is given by --model-args too.")
-    if not model.startswith(("openai:", "vllm:")):
+        option = "--frames" if budgets.setting == _FRAMES else "--budgets"
+        raise RmbenchError(f"{option}: {budgets.setting} is given by --model-args too.")
+    if budgets.setting != _FRAMES and not model.startswith(("openai:", "vllm:")):
         raise RmbenchError(f"--budgets goes with a judge at a server, openai:NAME or vllm:MODEL, not {model}.")
     most, points = options.pop("max_cost", None), list[tuple[int, Results]]()
     for value in budgets.values:
         spent = sum(results.cost or 0.0 for _, results in points)
         left = None if most is None else max(0.0, most - spent)
-        args = {**given, budgets.setting: str(value)}
+        args = {**given, budgets.setting: budgets.spelled(value)}
         results = run(model, tasks, progress=progress, model_args=args, max_cost=left, **options)
         points.append((value, results))
     return BudgetCurve(budgets.setting, tuple(points))

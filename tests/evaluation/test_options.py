@@ -26,7 +26,7 @@ from rmbench.evaluation.score_rows import _OF_RECORDS
 from rmbench.models.options import OpenArguments, OpenOptions, checked, kind_of, options_of
 
 OWN_PARAMETERS = {
-    "run": {"model", "tasks", "as_json", "budgets"},
+    "run": {"model", "tasks", "as_json", "budgets", "frames"},
     "probe": {"model", "tasks", "as_json", "probes"},
     "score": {
         *("model", "as_json", "prompt", "responses", "system"),

@@ -22,7 +22,17 @@ from rmbench.types import Message, Part, Setting
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FrameText", "MediaFormat", "MediaMarks", "Pictures", "Transport", "split_at_marks", "trial_part"]
+__all__ = [
+    "FrameText",
+    "MediaFormat",
+    "MediaMarks",
+    "Pictures",
+    "Transport",
+    "enough_images",
+    "image_part",
+    "split_at_marks",
+    "trial_part",
+]
 
 ContentPart = Mapping[str, Any]
 """A part of a message's content: {"type": "text", "text"} or {"type": "image_url", "image_url": {"url"}}."""
@@ -61,6 +71,12 @@ class MediaFormat(BaseModel):
     frames: FrameText = "uniform:8"
     max_images: int = Field(default=32, ge=1)
     """Images and frames of one question together; a row with more fails."""
+
+
+def enough_images(declared: MediaFormat, frames: str) -> int:
+    """The limit of images under another frame rule: as declared, or two videos of as many frames as the rule counts."""
+    rule = FrameRule.of(frames)
+    return declared.max_images if rule.name == "fps" else max(declared.max_images, 2 * int(rule.number))
 
 
 @dataclass(frozen=True, slots=True)

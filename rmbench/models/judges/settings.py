@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.judges.declaration import JudgeProtocol
-from rmbench.models.judges.media import FrameText, Pictures, Transport
+from rmbench.models.judges.media import FrameText, Pictures, Transport, enough_images
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.request_fields import NESTED, is_nested, nested_fields
 from rmbench.validation import validated
@@ -125,6 +125,8 @@ def judge_settings(declared: JudgeProtocol, args: Mapping[str, str]) -> JudgeSet
             raise RmbenchError(f"--model-args {name}: protocol {declared.name} shows no images or videos.")
     given: dict[str, object] = {key: value for key, value in args.items() if not is_nested(key)}
     given |= {name: nested_fields(args, name) for name in NESTED}
+    if declared.media and "frames" in args and "max_images" not in args:
+        given["max_images"] = enough_images(declared.media, args["frames"])
     settings = validated(JudgeSettings, {**defaults, **given}, "--model-args")
     votes, options = settings.votes, declared.verdict.options
     if votes > 1 and options:

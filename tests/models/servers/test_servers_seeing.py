@@ -18,11 +18,13 @@ from PIL import Image
 from rmbench.engine.interfaces import SilentProgress
 from rmbench.engine.judge import judge
 from rmbench.errors import RmbenchError
+from rmbench.evaluation.budgets import Budgets, run_budgets
 from rmbench.evaluation.results import Results
 from rmbench.evaluation.run import run
 from rmbench.media import media_of, open_image, read_frames
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.records.headline import headline
 from rmbench.records.store import find, read_rows
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
@@ -318,3 +320,47 @@ options = true
     done = seen(lambda _: "Very good", str(task), str(own), source=str(tmp_path))
     assert done.records[0].counts.judged == 1
     assert all(len(images_of(call)) == 1 for call in seen.calls())
+
+
+def test_frames_are_swept_as_one_table(tmp_path: Path, stubs: Any, serve: Any) -> None:
+    """A judge that needs four frames to answer right; each number has a record of its own."""
+    task = made(tmp_path, clip=colour(1))
+    images = [colour(20 * k) for k in range(12)]
+    images[0].save(tmp_path / "clip.gif", save_all=True, append_images=images[1:], duration=100)
+    text = task.read_text().replace('column = "image", form = "image"', 'template = "{id}.gif", form = "video"')
+    task.write_text(
+        text.replace('modality = "image"', 'modality = "video"').replace('family = "image"', 'family = "video"')
+    )
+
+    def answer(call: Any) -> str:
+        right_first = texts_of(call).index("right") < texts_of(call).index("wrong")
+        sure = len(images_of(call)) >= 4
+        return "[[A]]" if right_first == sure else "[[B]]"
+
+    stub = serve(server(stubs, lambda call: "[[A]]" if stubs.is_trial(call) else answer(call)))
+    options: dict[str, Any] = {
+        "source": str(tmp_path),
+        "base_url": stub.url,
+        "out": tmp_path / "out",
+        "progress": False,
+    }
+    args = {"protocol": "videorewardbench"}
+    curve = run_budgets("openai:m", str(task), Budgets.of_frames("1,4,8"), model_args=args, **options)
+    assert [(frames, headline(results.records[0]).value) for frames, results in curve.points] == [
+        (1, 0),
+        (4, 1),
+        (8, 1),
+    ]
+    asked = [len(images_of(call)) for call in stub.calls if call.body and not stubs.is_trial(call)]
+    assert asked == [1, 1, 4, 4, 8, 8]
+    settings = [results.records[0].model.settings for _, results in curve.points]
+    assert [(each["frames"], each["max_images"]) for each in settings] == [
+        ("uniform:1", 64),
+        ("uniform:4", 64),
+        ("uniform:8", 64),
+    ]
+    with pytest.raises(RmbenchError, match="frames is given by --model-args too"):
+        run_budgets("openai:m", str(task), Budgets.of_frames("1,4"), model_args={"frames": "first:1"}, **options)
+    for wrong in ("1,1", "0,4", "four", "1;4", ""):
+        with pytest.raises(RmbenchError, match="expected different numbers of frames such as 1,8,32"):
+            Budgets.of_frames(wrong)
