@@ -49,7 +49,8 @@ def assemble(scorer: Scorer, example: Example, encoded: Sequence[Encoded], resul
         lengths=lengths,
         truncated=truncated,
     )
-    if not isinstance(scorer, VerdictScorer):
+    # To ask for the whole protocol takes as long as all of the above, for each example.
+    if not hasattr(scorer, "as_verdicts") or not isinstance(scorer, VerdictScorer):
         return judgment
     shown: Sequence[tuple[int, ...]] = [(k,) for k in range(size)] if pairs is None else pairs
     outputs = {places: result.values for places, result in zip(shown, results, strict=True)}

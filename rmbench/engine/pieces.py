@@ -27,6 +27,13 @@ class Piece:
     copies: int = 0
     """Workers that have it."""
     done: bool = False
+    tokens: int = field(init=False)
+    """Tokens to compute, prefixes counted once."""
+
+    def __post_init__(self) -> None:
+        job = self.as_job
+        saved = sum(group.prefix * (group.rows - 1) for group in job.groups)
+        self.tokens = sum(row.size for row in job.rows) - saved
 
     @property
     def as_job(self) -> Job:
@@ -40,12 +47,6 @@ class Piece:
     def suspect(self) -> bool:
         """Whether a worker died on it: it is then computed with nothing else in its worker."""
         return self.deaths > 0
-
-    @property
-    def tokens(self) -> int:
-        """Tokens to compute, prefixes counted once."""
-        job = self.as_job
-        return sum(row.size for row in job.rows) - sum(group.prefix * (group.rows - 1) for group in job.groups)
 
 
 @dataclass(slots=True)

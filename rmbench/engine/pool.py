@@ -88,6 +88,7 @@ class Pool:
         self._left_out = 0
         self._tickets = 0
         self._deaths = 0
+        self._next_look = 0.0
         self._was_open = False
 
     def __enter__(self) -> Pool:
@@ -231,6 +232,9 @@ class Pool:
     def _look_for_late(self, pieces: Pieces) -> None:
         """Send what a late worker has to others as well."""
         now = self._clock()
+        if now < self._next_look:
+            return  # there may be a thousand workers, and as many answers a second
+        self._next_look = now + _LISTEN
         for worker in self._workers:
             if not worker.pieces or worker.late:
                 continue
