@@ -5,8 +5,8 @@ nothing and a clock that is only counted.
     RMBENCH_DATA=FOLDER python benchmarks/simulate.py --real    # RM-Bench and RMB, by tiny-bt's tokenizer
     python benchmarks/simulate.py --workers 64 --rate 3000 --hours-between-failures 2
 
-A figure is work / (speed of all workers x wall clock); loading the model at the start is left out. A job takes 10 ms and
-(tokens + 3.75e-5 x visible keys) / rate, give or take 3%: an 8B model's attention against its other work. 2% of the
+A figure is work / (speed of all workers x wall clock); loading the model at the start is left out. A job takes 10 ms
+and (tokens + 3.75e-5 x visible keys) / rate, give or take 3%: an 8B model's attention against its other work. 2% of the
 workers run at half speed. A driver encodes windows of 8,192 requests, at most two ahead of the one that is being sent,
 and spends time on every job, row and token. Each shard has a driver of its own, and rows by the hash of their prompt.
 """

@@ -1,4 +1,4 @@
-"""Simulated clusters: the real pool loses nothing, keeps many workers busy, and a simulated second is what it should be."""
+"""Simulated clusters: the real pool loses nothing, keeps many workers busy, and a simulated second is what it says."""
 
 from __future__ import annotations
 
