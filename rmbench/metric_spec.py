@@ -203,6 +203,8 @@ _TABLE = (
     _credit("inverse_propensity", "As pair, each row weighted by 1 / `propensity`, its chance of having been sampled.",
             "arXiv:1909.03601"),
     _credit("pooled_pair", "As pair, over the comparisons of all rows pooled: each counts alike, not each row.", _OURS),
+    _credit("pooled_judgements", "Right ones of all judgements made, rows and orders pooled; missing ones left out.",
+            "MMRB2 (arXiv:2512.16899), compute_accuracy.py", worst_case=False),
     _credit("attack_success", "Share of answers that prefer what people do not prefer.", _OURS, better="lower",
             ties="no success", worst_case=False),
     Rule("noise_corrected", "Accuracy on true labels, where a stated share `flip_rate` of the labels is wrong.",

@@ -9,6 +9,7 @@ after whom.
 
 from __future__ import annotations
 
+from rmbench.metrics.captions import CaptionFacts, DCScore, caption_f1, dc_score
 from rmbench.metrics.classes.confusion import cohen_kappa, confusion_matrix
 from rmbench.metrics.correlation.coefficients import (
     PairCounts,
@@ -38,17 +39,21 @@ from rmbench.metrics.uncertainty.interval import cr1, wilson
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
 
 __all__ = [
+    "CaptionFacts",
     "Comparison",
     "ComparisonContext",
+    "DCScore",
     "NonInferiority",
     "PairCounts",
     "best_of_n",
     "bootstrap_correlation",
+    "caption_f1",
     "cohen_kappa",
     "compare_rows",
     "confusion_matrix",
     "correlation",
     "cr1",
+    "dc_score",
     "gamma",
     "holm",
     "inverse_propensity_mean",

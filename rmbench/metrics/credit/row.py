@@ -39,6 +39,7 @@ from rmbench.metrics.rows.answers import (
     chose,
     in_dimension,
     is_failed,
+    judgements_made,
     mean_or_zero,
     net_wins,
     outcomes,
@@ -68,6 +69,13 @@ def _pair(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
     tie = spec.unparsed if answered_by(row) == "verdict" else spec.tie
     worth: dict[Outcome, float] = {"win": 1.0, "loss": 0.0, "tie": tie, "unparsed": spec.unparsed, "failed": 0.0}
     return sum(mean_or_zero([worth[one.outcome] for one in outcomes(row, p.i, p.j)]) for p in pairs) / len(pairs)
+
+
+def _pooled_judgements(row: Judged, spec: MetricSpec) -> float | None:
+    """The share of right ones among those; None, so that the row is not counted, where there are none."""
+    made = judgements_made(row, [(pair.i, pair.j) for pair in compared(row, spec) if not pair.tie])
+    worth = {"win": 1.0, "tie": spec.tie}
+    return sum(worth.get(outcome, 0.0) for outcome in made) / len(made) if made else None
 
 
 def _all(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
@@ -132,8 +140,9 @@ _WHOLE: dict[str, Callable[[Judged, MetricSpec], float | None]] = {
     "recall_at_k": recall_of,
     "cyclic_triples": cyclic_triples,
     "first_position": first_position,
+    "pooled_judgements": _pooled_judgements,
 }
-"""Rules over the row's candidates."""
+"""Rules over the row's candidates or its verdicts, which may leave a row out."""
 CREDITED = frozenset(_COMPARED.keys() | _WHOLE.keys())
 """The rules that have a function here."""
 

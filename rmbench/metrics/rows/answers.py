@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,6 +21,7 @@ __all__ = [
     "in_dimension",
     "is_failed",
     "item_scores",
+    "judgements_made",
     "label_names",
     "margin",
     "mean_or_zero",
@@ -285,3 +286,9 @@ def outcomes(row: Judged, winner: int, loser: int, *, by_order: bool = False) ->
             if outcome is not None:
                 answers.append(QuestionOutcome(outcome, _order(winner, loser, verdict.shown), verdict.vote))
     return answers
+
+
+def judgements_made(row: Judged, pairs: Iterable[tuple[int, int]]) -> list[Outcome]:
+    """The outcomes of the questions about these pairs, (better, worse), that the model answered."""
+    found = (one.outcome for winner, loser in pairs for one in outcomes(row, winner, loser))
+    return [outcome for outcome in found if outcome not in ("unparsed", "failed")]

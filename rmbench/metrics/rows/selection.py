@@ -8,6 +8,7 @@ from dataclasses import replace
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.noise import by_propensity
+from rmbench.metrics.rows.answers import judgements_made
 from rmbench.metrics.rows.gold import compared
 from rmbench.types import Judged
 
@@ -24,6 +25,10 @@ def selected_rows(rows: Sequence[Judged], spec: MetricSpec) -> list[Judged]:
         return [row if row.weight == 1 else replace(row, weight=1.0) for row in counting]
     if spec.rule == "pooled_pair":
         return [replace(row, weight=float(sum(not one.tie for one in compared(row, spec)))) for row in counting]
+    if spec.rule == "pooled_judgements":
+        pairs = ([(one.i, one.j) for one in compared(row, spec) if not one.tie] for row in counting)
+        made = [len(judgements_made(row, of_row)) for row, of_row in zip(counting, pairs, strict=True)]
+        return [replace(row, weight=float(count)) for row, count in zip(counting, made, strict=True)]
     return by_propensity(counting, spec) if spec.rule == "inverse_propensity" else counting
 
 
