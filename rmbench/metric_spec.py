@@ -76,9 +76,9 @@ class MetricSpec:
     """"mean_of": the metrics that `of` names, where the spec travels without the task's others."""
     join: str = ""
     """The group whose rows belong together: rows of one candidate that make a list (list rules,
-    "tie_calibrated_accuracy"), one pair under several contexts ("both_contexts"), or one question put to several raters
-    ("rater_agreement", "rater_ceiling"); "cluster" stands for the rows' cluster, "" for each row by itself. Of
-    "worst_group_gap" the group itself."""
+    "tie_calibrated_accuracy"), one pair under several contexts (the rules of contexts), or one question put to several
+    raters ("rater_agreement", "rater_ceiling"); "cluster" stands for the rows' cluster, "" for each row by itself. Of
+    "worst_group_gap" the group itself, of the few-shot rules that with the number of shots."""
     classes: tuple[str, ...] = ()
     """What a judge's label verdicts call the classes 0, 1, ... of the labels."""
     threshold: float | None = None
@@ -212,6 +212,10 @@ _TABLE = (
          worst_case=True),
     Rule("both_contexts", "Share of pairs that are right under every context, rows joined by `join`.",
          "RPR (arXiv:2407.14916)", "comparisons", worst_case=True),
+    Rule("context_sensitivity", "Share of pairs on which the choice changes with the context, rows joined by `join`.",
+         _OURS, "comparisons", better="neither", ties="a choice of its own"),
+    Rule("context_shift", "Share of pairs whose margin every context moves to its gold, from the row without context.",
+         _OURS, "comparisons", worst_case=True, ties="as any margin"),
     Rule("bradley_terry_loss", "Mean of -log sigmoid(margin of the candidate people prefer), in nats.",
          "WorldPM (arXiv:2505.10527)", "comparisons", better="lower", high=None, ties="log 2",
          skips_unscored=True, numbers=True),
@@ -268,6 +272,10 @@ _TABLE = (
             better="neither", human_ties=True, ties="no comparison"),
     _raters("rater_ceiling", "The mean over raters that the best single ranking of each question would have.",
             better="neither", ties="no comparison"),
+    _raters("few_shot", "Mean over raters of the accuracy with most of their earlier choices as context; by number.",
+            worst_case=True, ties="as in `credit`"),
+    _raters("few_shot_gain", "As few_shot, less the accuracy on the same questions with the fewest.", low=-1.0,
+            ties="as in `credit`"),
 
     _pooled("kendall_a", "Kendall's tau-a with ratings, all rows pooled.", "Kendall 1938"),
     _pooled("kendall_b", "Kendall's tau-b with ratings, all rows pooled.", _SCIPY),

@@ -6,15 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmbench.errors import RmbenchError
 from rmbench.evaluation.objectives import Weights, parse_weights
 from rmbench.models.options import OpenArguments, OpenOptions, option
 from rmbench.records.shard_number import ShardNumber, parse_shard
 
-__all__ = ["RunArguments", "RunOptions"]
+__all__ = ["RunArguments", "RunOptions", "parse_shots"]
 
 _RUN = ("run",)
 _ROWS = ("run", "probe")
 _SCORED = ("run", "score")
+
+
+def parse_shots(value: object) -> tuple[int, ...]:
+    """Numbers of shots in rising order, from a list or a text such as "0,1,2,4"; RmbenchError for anything else."""
+    pieces = value.split(",") if isinstance(value, str) else value
+    listed = pieces if isinstance(pieces, Sequence) else ()
+    found = [int(piece) if isinstance(piece, str) and piece.strip().isdecimal() else piece for piece in listed]
+    numbers = {number for number in found if type(number) is int and number >= 0}
+    if len(numbers) < len(set(map(repr, found))) or not any(numbers):
+        raise RmbenchError(f"shots: expected whole numbers, one of them above 0, such as 0,1,2,4,8; found {value!r}.")
+    return tuple(sorted(numbers))
 
 
 class RunArguments(OpenArguments, total=False):
@@ -26,6 +38,8 @@ class RunArguments(OpenArguments, total=False):
     source: Path | str
     images: Path | str | None
     allow_changed_data: bool
+    shots: Sequence[int] | str | None
+    shots_layout: str
     limit: int | None
     batch_tokens: int | None
     objective_weights: Weights | str | None
@@ -77,6 +91,14 @@ class RunOptions(OpenOptions):
         "Read files that differ from what the task declares.",
         commands=(*_ROWS, "show-prompt", "verify", "view", "dissect"),
     )
+    shots: tuple[int, ...] | None = option(
+        None,
+        "Put so many of the rater's earlier choices before each row; several numbers make a curve on the same rows.",
+        commands=_RUN,
+        metavar="N,...",
+        parse=parse_shots,
+    )
+    shots_layout: str = option("fspo", "How they are written: fspo or plain.", commands=_RUN, metavar="NAME")
     limit: int | None = option(
         None, "Judge only this many rows of each task and split, drawn by --seed.", commands=_ROWS, minimum=1
     )

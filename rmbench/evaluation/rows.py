@@ -52,6 +52,12 @@ def selected_tasks(
             if task.id in selected:
                 raise RmbenchError(f'{task.path}: id: "{task.id}" is that of {selected[task.id].path} too.')
             selected[task.id] = task
+    if settings.shots is not None:
+        from rmbench.tasks.shots.rows import few_shot_id
+
+        if settings.limit is not None:
+            raise RmbenchError("--shots needs all rows of each rater, and --limit draws some; give one of the two.")
+        named |= set(map(few_shot_id, named))
     return list(selected.values()), named
 
 
@@ -67,7 +73,7 @@ def load_tasks(
         why = cannot_take(model, task)
         if not why:
             try:
-                loaded = load_rows(task, settings)
+                asked, loaded = _with_shots(task, load_rows(task, settings), settings)
                 _check_ids(task, loaded)
                 why = cannot_read(model, task, loaded)
             except AbsentDataError as error:
@@ -80,7 +86,16 @@ def load_tasks(
         if why:
             skipped.append(Skipped(task.id, why))
         else:
-            yield task, loaded
+            yield asked, loaded
+
+
+def _with_shots(task: Task, loaded: Loaded, settings: RunOptions) -> tuple[Task, Loaded]:
+    """The task and its rows, with raters' earlier choices where --shots asks for them."""
+    if settings.shots is None:
+        return task, loaded
+    from rmbench.tasks.shots.rows import few_shot_task, with_shots
+
+    return few_shot_task(task), with_shots(task, loaded, settings.shots, settings.shots_layout, settings.seed)
 
 
 def _without_id(task: Task, error: RmbenchError) -> str:

@@ -1,5 +1,5 @@
-"""Means of rows: of credits, of the rewards themselves, of the Bradley-Terry loss, of accuracy cleaned of label noise,
-and of pairs that must be right under all their contexts.
+"""Means of rows: of credits, of the rewards themselves, of the Bradley-Terry loss, and of accuracy cleaned of label
+noise.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.noise import noise_corrected
 from rmbench.metrics.rows.answers import answered_by, in_dimension, item_scores, margin
-from rmbench.metrics.rows.gold import compared, joined
+from rmbench.metrics.rows.gold import compared
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
 from rmbench.metrics.uncertainty.sample import Sample, mean_sample
 from rmbench.types import Judged
 
-__all__ = ["contexts_sample", "linear_sample", "loss_sample", "mean_score_sample", "noise_sample"]
+__all__ = ["linear_sample", "loss_sample", "mean_score_sample", "noise_sample"]
 
 
 def linear_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -86,28 +86,3 @@ def noise_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
         return noise_corrected(0.0, rate) + observed(counts) * (noise_corrected(1.0, rate) - noise_corrected(0.0, rate))
 
     return replace(plain, value=noise_corrected(plain.value, rate), draw=draw, mean_of=None)
-
-
-def contexts_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
-    """The share of pairs that are right under every context they stand in, rows joined by `spec.join`.
-
-    Where two contexts ask for opposite answers (RPR, arXiv 2407.14916) a model blind to the context has 0 and a coin
-    1/4. A row is right where its "pair" credit is 1. Pairs seen under one context alone are left out, with the flag
-    "one_context".
-    """
-    pair = replace(spec, rule="pair")
-    values: list[float] = []
-    of: list[Judged] = []
-    comparisons = alone = 0
-    for numbers in joined(rows, spec.join, spec.name):
-        found = [credit(rows[number], pair) for number in numbers]
-        if any(one.value is None for one in found):
-            continue
-        if len(found) < 2:
-            alone += 1
-            continue
-        values.append(float(all(one.value == 1 for one in found)))
-        of.append(rows[numbers[0]])
-        comparisons += sum(one.comparisons for one in found)
-    flags = ("one_context",) if alone else ()
-    return mean_sample(values, of, comparisons=comparisons, flags=flags)

@@ -11,14 +11,16 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec, of_kind, rule_of
 from rmbench.metrics.classes.auc import auc_sample
 from rmbench.metrics.classes.confusion import confusion_sample, threshold_sample
+from rmbench.metrics.contexts import context_shift_sample, contexts_sample, sensitivity_sample
 from rmbench.metrics.correlation.coefficients import correlation, correlation_draw
 from rmbench.metrics.correlation.lists import list_sample
 from rmbench.metrics.correlation.preference_strength import delta_sample
 from rmbench.metrics.correlation.rated import dimension_of, rated_items
-from rmbench.metrics.means import contexts_sample, linear_sample, loss_sample, mean_score_sample, noise_sample
+from rmbench.metrics.means import linear_sample, loss_sample, mean_score_sample, noise_sample
 from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
 from rmbench.metrics.raters.accuracy import gap_sample, rater_sample
+from rmbench.metrics.raters.few_shot import few_shot_sample, gain_sample
 from rmbench.metrics.raters.people import agreement_sample, ceiling_sample
 from rmbench.metrics.rows.answers import answered_share
 from rmbench.metrics.rows.selection import selected_rows
@@ -85,12 +87,16 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "bradley_terry_loss": loss_sample,
     "noise_corrected": noise_sample,
     "both_contexts": contexts_sample,
+    "context_sensitivity": sensitivity_sample,
+    "context_shift": context_shift_sample,
     "tie_calibrated_accuracy": calibrated_sample,
     "tie_loop_accuracy": loop_sample,
     "rater_mean": rater_sample,
     "worst_group_gap": gap_sample,
     "rater_agreement": agreement_sample,
     "rater_ceiling": ceiling_sample,
+    "few_shot": few_shot_sample,
+    "few_shot_gain": gain_sample,
 }
 _SHIFTS: dict[str, Callable[[Sequence[Judged], MetricSpec, Sequence[Judged]], Sample]] = {
     "reward_shift": shift_sample,

@@ -24,7 +24,7 @@ from rmbench.types import Example, Judged, Judgment, Value, Verdict
 
 PLACES = {
     "ties": "reward-bench-2",
-    "both_contexts": "rpr",
+    **dict.fromkeys(("both_contexts", "context_sensitivity", "context_shift"), "rpr"),
     "mean_score": "hpsv2-generators",
     "reward_shift": "forged-turns",
     "largest_reward_shift": "forged-turns",
@@ -34,9 +34,12 @@ KINDS = {"difference correlation": "ragchecker", "intransitive": "dice-cycles", 
 SETTINGS = {
     "ties": 'where = { subset = ["Ties"] }',
     "both_contexts": 'join = "cluster"',
+    "context_sensitivity": 'join = "cluster"\nwhere = { context = ["criterion"] }',
+    "context_shift": 'join = "cluster"\nwhere = { context = ["criterion", "none"] }',
     **dict.fromkeys((*of_kind("correlation"), *of_kind("difference correlation")), 'dimension = "overall"'),
     **dict.fromkeys(("rater_agreement", "rater_ceiling"), 'join = "question"'),
     "worst_group_gap": 'join = "language"',
+    **dict.fromkeys(("few_shot", "few_shot_gain"), 'join = "shots"'),
     "inverse_propensity": 'propensity = "sampled"\nclip = 0.1',
     "recall_at_k": "k = 1",
     **dict.fromkeys(("precision", "recall", "f1"), "threshold = 0.5"),
@@ -44,6 +47,7 @@ SETTINGS = {
     "mean_of": 'of = ["other"]\n\n[[metric]]\nname = "other"\nrule = "pair"',
     "probe": 'probe = "logistic"\ndimension = "attributable"',
 }
+SHOTS = '[groups.shots]\ncolumn = "turn"\nvalues = { "0" = ["first"], "1" = ["second", "third"] }\n\n'
 SAMPLED = '[groups.sampled]\ncolumn = "subset"\nvalues = { "0.5" = ["Natural"] }\ndefault = "1"\n\n'
 
 
@@ -52,7 +56,8 @@ def declaration(rule: str) -> str:
     labelled = RULES[rule].kind == "classes" and not RULES[rule].human_ties
     name = PLACES.get(rule) or KINDS.get(RULES[rule].kind) or ("attributionbench" if labelled else "llmbar")
     text = declared()[name].path.read_text("utf-8")
-    head = text[: text.index("[[metric]]")] + (SAMPLED if rule == "inverse_propensity" else "")
+    group = SAMPLED if rule == "inverse_propensity" else SHOTS if rule.startswith("few_shot") else ""
+    head = text[: text.index("[[metric]]")] + group
     return f'{head}[[metric]]\nname = "headline"\nrule = "{rule}"\n{SETTINGS.get(rule, "")}\n'
 
 

@@ -142,15 +142,35 @@ def test_ppe_correctness_has_32_answers_and_pairs() -> None:
     assert len({e.groups["benchmark"] for e in examples}) == 5
 
 
-def test_rpr_reverses_its_gold_with_the_context(tmp_path: Path) -> None:
+FIGURES_OF_RPR = {
+    "fake:constant": (0.0, 0.0, 0.0, 0.0),
+    "fake:oracle": (1.0, 1.0, 1.0, 1.0),
+    "fake:anti": (0.0, 0.0, 1.0, 0.0),
+    "baseline:length": (0.5, 0.0, 0.0, 0.0),
+}
+"""Accuracy; then of criteria (and of scenarios): right under both, sensitivity, and the shift from the control."""
+
+
+@pytest.mark.parametrize("model", FIGURES_OF_RPR)
+def test_rpr_reverses_its_gold_with_the_context(model: str, tmp_path: Path) -> None:
     examples = {e.id: e for e in load(get("rpr"), "sample").examples}
-    one, other = examples["9000/criterion/x"], examples["9000/criterion/y"]
-    assert [c.text for c in one.candidates] == [c.text for c in reversed(other.candidates)]
+    one, other, control = (examples[f"9000/{name}"] for name in ("criterion/x", "criterion/y", "none/control"))
+    assert [(edge.i, edge.strength) for e in (one, other, control) for edge in e.gold.relation] == [
+        (0, 1),
+        (1, 1),
+        (0, 0),
+    ]
+    assert one.candidates == other.candidates == control.candidates
     assert one.prompt[0].text == f"{one.context['given']}\n\nExplain what a black hole is."
+    assert control.prompt[0].text == "Explain what a black hole is."
     assert {e.cluster for e in examples.values() if e.id.startswith("9000/")} == {one.cluster}
-    blind = rmbench.run("baseline:length", "rpr", source="sample", out=tmp_path).records[0]
-    found = {v.metric: v.value for v in blind.results if v.group is None}
-    assert found == {"accuracy": 0.5, "both_criteria": 0.0, "both_scenarios": 0.0}
+    record = rmbench.run(model, "rpr", source="sample", out=tmp_path).records[0]
+    found = {v.metric: v.value for v in record.results if v.group is None}
+    accuracy, both, sensitivity, shift = FIGURES_OF_RPR[model]
+    expected = {"accuracy": accuracy}
+    for kind in ("criteria", "scenarios"):
+        expected |= {f"both_{kind}": both, f"{kind}_sensitivity": sensitivity, f"{kind}_shift": shift}
+    assert found == expected
 
 
 def test_multipref_majorities() -> None:

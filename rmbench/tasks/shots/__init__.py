@@ -1,0 +1,1 @@
+"""A rater's earlier choices as context before the rows that ask for this rater's preference."""
