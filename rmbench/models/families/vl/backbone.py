@@ -30,7 +30,7 @@ _HELD = 2**30
 """Bytes of features that are kept."""
 _TUPLES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_onevision")
 """Backbones that take features as one tensor for each image."""
-_CAUSAL = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "smolvlm", "idefics3")
+_CAUSAL = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "idefics3")
 """Backbones whose prompts can be shared: no token sees a later one."""
 
 
@@ -129,6 +129,7 @@ class VisionBackbone:
             attention_mask=mask.to(device),
             position_ids=position.to(device),
             use_cache=False,
+            **self._types(ids),
             **self._seen([place for row in rows for place in _row(row).places]),
         ).last_hidden_state
         first = places.int().argmax(dim=1)
@@ -153,7 +154,7 @@ class VisionBackbone:
 
     def features(self, shown: Shown) -> Features:
         """The features of a medium, from the vision tower or kept from an earlier row."""
-        key = shown.medium.key
+        key = shown.key
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
@@ -184,10 +185,11 @@ class VisionBackbone:
         video = shown.modality == "video"
         function = self.model.get_video_features if video else self.model.get_image_features
         known = inspect.signature(inspect.unwrap(function)).parameters
-        inputs = self.pictures.process(shown.medium).inputs
+        inputs = self.pictures.process(shown.medium, several=shown.several).inputs
         made = function(**{name: value.to(device) for name, value in inputs.items() if name in known}, return_dict=True)
         self.encoded += 1
         pooled = _flat(made.pooler_output)
+        pooled = pooled[: len(pooled) // (1 + shown.several)]
         if len(pooled) != shown.places:
             raise RuntimeError(f"{len(pooled)} features for {shown.places} places of {shown.medium.path}")
         deep = getattr(made, "deepstack_features", None) or ()
@@ -207,6 +209,12 @@ class VisionBackbone:
                 deep = [tuple(layer) for layer in zip(*(each.deep for each in found), strict=True)]
                 outputs[modality] = SimpleNamespace(pooler_output=pooled, deepstack_features=deep)
         return {"mm_encoder_outputs": outputs} if outputs else {}
+
+    def _types(self, ids: Tensor) -> Mapping[str, Tensor]:
+        """PaliGemma's token types: all of a row is its prefix, whose tokens see each other both ways."""
+        if self.kind != "paligemma":
+            return {}
+        return {"token_type_ids": torch.zeros_like(ids, device=device_of(self.model))}
 
     def _from_shared(self, rows: Sequence[Encoded], shared: int) -> Tensor:
         """The states of rows whose first tokens and pictures are the same: those once, then each row's own behind
@@ -266,7 +274,7 @@ def _spelled(row: Encoded, names: dict[str, int]) -> list[tuple[int, int]]:
     """The tokens of a row, each with the number of the medium that it is of, 0 for text."""
     found = [(each, 0) for each in row.ids]
     for place in _row(row).places:
-        number = names.setdefault(place.shown.medium.key, len(names) + 1)
+        number = names.setdefault(place.shown.key, len(names) + 1)
         found[place.start : place.stop] = [(each, number) for each in place.shown.ids]
     return found
 

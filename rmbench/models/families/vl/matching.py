@@ -8,7 +8,7 @@ from rmbench.models.families.vl.schema import Layout
 
 __all__ = ["BACKBONES", "first_weight", "lacking"]
 
-BACKBONES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "smolvlm", "idefics3", "paligemma")
+BACKBONES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "idefics3", "paligemma")
 """`model_type` of the backbones whose batches were held against single rows."""
 
 

@@ -33,7 +33,7 @@ from rmbench.untrusted.files import MIB, read_text
 
 __all__ = ["VisionLanguageSettings", "open_vision_language"]
 
-_NO_VIDEOS = ("smolvlm", "idefics3", "paligemma")
+_NO_VIDEOS = ("internvl", "idefics3", "paligemma")
 """Backbones that are shown images alone here."""
 
 

@@ -28,6 +28,7 @@ __all__ = ["Pictures", "Processed", "Shown"]
 _HELD = 2**29
 """Bytes of processed pixels that are kept, so that what `encode` made `forward` need not make again."""
 _WIDE = 2**31 - 1
+_OF_THE_TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "video_metadata", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,13 @@ class Shown:
     """How many of them its features take the place of."""
     modality: str
     """Which of the model's inputs it is: "image" or "video"."""
+    several: bool = False
+    """Whether it is one of several images of a row, for models that show those otherwise (LLaVA-OneVision)."""
+
+    @property
+    def key(self) -> str:
+        """What is seen and how, by content."""
+        return f"{self.medium.key}/several" if self.several else self.medium.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +76,35 @@ class Pictures:
     _shown: dict[str, Shown] = field(default_factory=dict)
     _held: OrderedDict[str, Processed] = field(default_factory=OrderedDict)
 
-    def show(self, part: Part) -> Shown:
-        """The tokens of a part's image or video.
+    def show(self, part: Part, *, several: bool = False) -> Shown:
+        """The tokens of a part's image or video, which is one of `several` images or not.
 
         Raises:
             MediaError: the file is missing, hostile or broken, or the model cannot take a picture of this shape.
         """
         medium = open_medium(part, self.frames if self.videos else None)
-        if medium.key not in self._shown:
-            self._shown[medium.key] = self.process(medium).shown
-        return self._shown[medium.key]
+        several = several and medium.kind == "image" and self._counts_images
+        key = medium.key + ("/several" if several else "")
+        if key not in self._shown:
+            self._shown[key] = self.process(medium, several=several).shown
+        return self._shown[key]
 
-    def process(self, medium: Medium) -> Processed:
+    def process(self, medium: Medium, *, several: bool = False) -> Processed:
         """The processor's numbers of a medium; raises as `show` does."""
-        if medium.key in self._held:
-            self._held.move_to_end(medium.key)
-            return self._held[medium.key]
+        key = medium.key + ("/several" if several else "")
+        if key in self._held:
+            self._held.move_to_end(key)
+            return self._held[key]
         images = pixels_of(medium, self._fit)
         name = medium.path.rpartition("/")[2]
         try:
-            made = self._images(images) if medium.kind == "image" else self._video(images, medium)
+            made = self._images(images * (1 + several)) if medium.kind == "image" else self._video(images, medium)
         except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
             raise MediaError(
                 f"{name}: the model's processor refuses it: {' '.join(str(error).split())[:160]}"
             ) from None
-        found = self._processed(made, medium)
-        self._held[medium.key] = found
+        found = self._processed(made, medium, several=several)
+        self._held[key] = found
         while sum(each.size for each in self._held.values()) > _HELD and len(self._held) > 1:
             self._held.popitem(last=False)
         return found
@@ -171,7 +182,7 @@ class Pictures:
 
     def _images(self, images: list[Image.Image]) -> Mapping[str, Any]:
         made: Mapping[str, Any] = self.processor(
-            text=[self.processor.image_token],
+            text=[self.processor.image_token * len(images)],
             images=[images],
             return_tensors="pt",
             text_kwargs={"add_special_tokens": False},
@@ -210,8 +221,10 @@ class Pictures:
     def _video_text(self) -> str:
         return str(self.processor.video_token)
 
-    def _processed(self, made: Mapping[str, Any], medium: Medium) -> Processed:
+    def _processed(self, made: Mapping[str, Any], medium: Medium, *, several: bool) -> Processed:
         ids = tuple(made["input_ids"][0].tolist())
+        if several:  # twice the same
+            ids = ids[: len(ids) // 2]
         modality = "video" if "pixel_values_videos" in made else "image"
         token = self.processor.video_token_id if modality == "video" else self.processor.image_token_id
         places = sum(each == token for each in ids)
@@ -221,9 +234,14 @@ class Pictures:
         kept = {
             name: value if isinstance(value, Tensor) else torch.tensor(value)
             for name, value in made.items()
-            if name not in ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "video_metadata")
+            if name not in _OF_THE_TEXT
         }
-        return Processed(Shown(medium, ids, places, modality), kept)
+        return Processed(Shown(medium, ids, places, modality, several), kept)
+
+    @property
+    def _counts_images(self) -> bool:
+        """Whether an image becomes another one where a row has several: LLaVA-OneVision cuts only a single one."""
+        return type(self.processor).__name__.startswith("LlavaOnevision")
 
     @property
     def _wraps_nothing(self) -> bool:

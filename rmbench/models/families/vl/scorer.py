@@ -115,7 +115,8 @@ class VisionLanguageScorer:
         asked = self.wordings[number].turn(marked) if self.wordings else marked
         text = self.template.render(asked)
         parts = media_of(asked.conversation)
-        shown = [self.backbone.pictures.show(part) for part in parts]
+        several = sum(part.kind == "image" for part in parts) > 1
+        shown = [self.backbone.pictures.show(part, several=several) for part in parts]
         ids, places = self._placed(text, shown)
         spots = self._spots(ids)
         if self.backbone.causal and self.spots:
@@ -127,7 +128,7 @@ class VisionLanguageScorer:
         if max(ids) >= self.vocabulary:
             raise _UnreadableError(f"token {max(ids)} is outside the model's {self.vocabulary:,} embeddings")
         row = VisionRow(tuple(places), spots, number)
-        seen = " ".join(each.medium.key for each in shown)
+        seen = " ".join(each.key for each in shown)
         spelled = f"{number} {seen} {' '.join(map(str, ids))} {' '.join(map(str, spots))}"
         remarks = [SPECIAL_TOKENS_IN_TEXT] if holds_special_tokens(request, self.tokenizer.spelled) else []
         remarks += [TEMPLATE_DROPPED_TEXT] if self.template.drops_text(asked, text) else []
@@ -137,7 +138,7 @@ class VisionLanguageScorer:
             size=len(ids),
             ids=tuple(ids),
             payload=row,
-            kind=f"{number}/{' '.join(each.medium.key for each in shown[: len(before)])}",
+            kind=f"{number}/{' '.join(each.key for each in shown[: len(before)])}",
             remarks=tuple(remarks),
             text_digest=hashlib.sha256(f"{seen} {text}".encode()).hexdigest(),
         )

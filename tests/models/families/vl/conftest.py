@@ -149,6 +149,121 @@ def qwen3_vl(tokens: Any) -> tuple[Any, Any]:
     return Qwen3VLForConditionalGeneration(config), processor
 
 
+def internvl(tokens: Any) -> tuple[Any, Any]:
+    from transformers import InternVLConfig, InternVLForConditionalGeneration, InternVLProcessor
+    from transformers.models.got_ocr2.image_processing_got_ocr2 import GotOcr2ImageProcessor
+    from transformers.models.internvl.video_processing_internvl import InternVLVideoProcessor
+
+    text: dict[str, Any] = TEXT | {"model_type": "qwen2", "vocab_size": len(tokens), "pad_token_id": 0}
+    vision: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision |= {"intermediate_size": 64, "image_size": [28, 28], "patch_size": [7, 7]}
+    config = InternVLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=tokens.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    images = GotOcr2ImageProcessor(size={"height": 28, "width": 28}, crop_to_patches=True, max_patches=4)
+    videos = InternVLVideoProcessor(size={"height": 28, "width": 28})
+    processor = InternVLProcessor(images, tokens, videos, 4, chat_template=tokens.chat_template)
+    return InternVLForConditionalGeneration(config), processor
+
+
+def llava_onevision(tokens: Any) -> tuple[Any, Any]:
+    from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor
+    from transformers.models.llava_onevision.image_processing_llava_onevision import LlavaOnevisionImageProcessor
+    from transformers.models.llava_onevision.video_processing_llava_onevision import LlavaOnevisionVideoProcessor
+
+    text: dict[str, Any] = TEXT | {"model_type": "qwen2", "vocab_size": len(tokens), "pad_token_id": 0}
+    vision: dict[str, Any] = {"model_type": "siglip_vision_model", "hidden_size": 32, "num_hidden_layers": 3}
+    vision |= {"num_attention_heads": 2, "intermediate_size": 64, "image_size": 28, "patch_size": 7}
+    vision |= {"vision_use_head": False}
+    pinpoints = [[28, 56], [56, 28], [56, 56]]
+    config = LlavaOnevisionConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=tokens.convert_tokens_to_ids("<image>"),
+        video_token_id=tokens.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=pinpoints,
+    )
+    images = LlavaOnevisionImageProcessor(size={"height": 28, "width": 28}, image_grid_pinpoints=pinpoints)
+    videos = LlavaOnevisionVideoProcessor(size={"height": 28, "width": 28})
+    processor = LlavaOnevisionProcessor(images, tokens, videos, 16, "full", chat_template=tokens.chat_template)
+    return LlavaOnevisionForConditionalGeneration(config), processor
+
+
+def idefics3(tokens: Any) -> tuple[Any, Any]:
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
+    from transformers.models.idefics3.image_processing_idefics3 import Idefics3ImageProcessor
+
+    text: dict[str, Any] = TEXT | {"model_type": "llama", "vocab_size": len(tokens), "pad_token_id": 0}
+    vision = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    vision |= {"image_size": 28, "patch_size": 7}
+    config = Idefics3Config(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=tokens.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=0,
+    )
+    sizes = {"size": {"longest_edge": 56}, "max_image_size": {"longest_edge": 28}}
+    processor = Idefics3Processor(Idefics3ImageProcessor(**sizes), tokens, 4, chat_template=tokens.chat_template)
+    return Idefics3ForConditionalGeneration(config), processor
+
+
+def paligemma(tokens: Any) -> tuple[Any, Any]:
+    from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+    from transformers.models.siglip.image_processing_siglip import SiglipImageProcessor
+
+    images = SiglipImageProcessor(size={"height": 28, "width": 28})
+    images.image_seq_length = 16
+    processor = PaliGemmaProcessor(images, tokens, chat_template=tokens.chat_template)
+    text: dict[str, Any] = TEXT | {"model_type": "gemma", "vocab_size": len(tokens), "pad_token_id": 0, "head_dim": 32}
+    vision: dict[str, Any] = {"model_type": "siglip_vision_model", "hidden_size": 32, "num_hidden_layers": 2}
+    vision |= {"num_attention_heads": 2, "intermediate_size": 64, "image_size": 28, "patch_size": 7}
+    vision |= {"vision_use_head": False, "projection_dim": 64}
+    config = PaliGemmaConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=tokens.convert_tokens_to_ids("<image>"),
+        projection_dim=64,
+    )
+    return PaliGemmaForConditionalGeneration(config), processor
+
+
+PALIGEMMA_CHAT = (
+    "{% for m in messages %}{% for p in m.content if p.type == 'image' %}<image>{% endfor %}{% endfor %}"
+    "<bos>{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %} {% endfor %}{{ '\n' }}"
+)
+TILES = ("<fake_token_around_image>", "<global-img>", *(f"<row_{i}_col_{j}>" for i in (1, 2) for j in (1, 2)))
+OTHERS: Mapping[str, tuple[Callable[[Any], tuple[Any, Any]], tuple[str, ...], str, dict[str, str]]] = {
+    "internvl": (
+        internvl,
+        ("<img>", "</img>", "<IMG_CONTEXT>", "<video>"),
+        CHAT.replace("IMAGE", "<IMG_CONTEXT>").replace("VIDEO", "<video>"),
+        {
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "context_image_token": "<IMG_CONTEXT>",
+            "video_token": "<video>",
+        },
+    ),
+    "llava-onevision": (
+        llava_onevision,
+        ("<image>", "<video>"),
+        CHAT.replace("IMAGE", "<image>").replace("VIDEO", "<video>"),
+        {},
+    ),
+    "idefics3": (idefics3, ("<image>", "<end_of_utterance>", *TILES), CHAT.replace("IMAGE", "<image>"), {}),
+    "paligemma": (
+        paligemma,
+        ("<image>", "<bos>"),
+        PALIGEMMA_CHAT,
+        {"bos_token": "<bos>"},
+    ),
+}
+"""Name -> maker, special tokens, chat template, and names that the tokenizer keeps."""
+
 MAKERS: Mapping[str, Callable[[Any], tuple[Any, Any]]] = {
     "qwen2-vl": qwen2_vl,
     "qwen2.5-vl": qwen2_5_vl,
@@ -164,8 +279,11 @@ def save(folder: Path, kind: str, head: Mapping[str, Any], *, file: str | None =
     """
     from safetensors.torch import load_file, save_file
 
-    tokens = tokenizer((*MARKS, *QWEN, *READ), QWEN_CHAT)
-    model, processor = MAKERS[kind](tokens)
+    if kind in MAKERS:
+        model, processor = MAKERS[kind](tokenizer((*MARKS, *QWEN, *READ), QWEN_CHAT))
+    else:
+        make, marks, template, names = OTHERS[kind]
+        model, processor = make(tokenizer((*MARKS, *marks, *READ), template, **names))
     louder(model)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -258,6 +376,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     sizes = {"square": (60, 60), "wide": (150, 60), "tall": (60, 90)}
     images = {name: picture(folder / f"{name}.png", seed, size) for seed, (name, size) in enumerate(sizes.items())}
     return SimpleNamespace(**images, clip=animation(folder / "clip.gif"))
+
+
+@pytest.fixture(scope="session", params=list(OTHERS))
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The same as `scored` of backbones without axes of positions."""
+    folder = tmp_path_factory.mktemp("other") / str(request.param)
+    head = linear_head()
+    model, processor = save(folder, request.param, {"score.weight": head})
+    return SimpleNamespace(folder=folder, kind=request.param, model=model, processor=processor, head=head)
 
 
 @pytest.fixture(scope="session", params=list(MAKERS))
