@@ -14,7 +14,7 @@ from rmbench.check.answering import answers, finite, spread
 from rmbench.check.backend_diff import against as compared
 from rmbench.check.backend_diff import other_spec
 from rmbench.check.bos import bos
-from rmbench.check.image_probes import image_probes
+from rmbench.check.image_probes import image_probes, seen_probes
 from rmbench.check.invariance import batching, determinism, padding, sharing
 from rmbench.check.media import media
 from rmbench.check.memory_dtype import drift, memory, room_to_open
@@ -184,6 +184,8 @@ def _probes(model: Scorer | Responder, folder: Path) -> tuple[Example, ...]:
     if "image" in model.facts.modalities and isinstance(model, Scorer):
         with contextlib.suppress(ImportError):  # then the line `media` is not run, and says so
             probes += image_probes(folder)
+            if "text" in model.facts.modalities:
+                probes += seen_probes(folder, videos="video" in model.facts.modalities)
     return probes
 
 

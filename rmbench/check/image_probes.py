@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rmbench.types import Candidate, Edge, Example, Gold, Message, Part
 
-__all__ = ["BROKEN", "image_probes"]
+__all__ = ["BROKEN", "OTHER", "SEEN", "image_probes", "seen_probes"]
 
 BROKEN = "broken"
 """The probe one of whose files is not an image."""
+
+SEEN, OTHER = "image-seen", "image-other"
+"""The probes of equal texts whose prompts show two pictures."""
 
 _WHITE, _RED, _BLUE, _GREEN, _GREY = (255, 255, 255), (200, 30, 30), (30, 60, 200), (30, 150, 60), (128, 128, 128)
 
@@ -29,6 +33,52 @@ def image_probes(folder: Path) -> tuple[Example, ...]:
         _probe(folder, "same", "A red disc.", names[0], names[0], names[5]),
         _probe(folder, BROKEN, "A green disc.", names[0], "broken.png"),
     )
+
+
+def seen_probes(folder: Path, *, videos: bool) -> tuple[Example, ...]:
+    """Prompts that show pictures and are answered in text, for models that read both; `image_probes` has drawn them.
+
+    Args:
+        folder: where the pictures are.
+        videos: whether the model takes videos as well.
+    """
+    answers = ("A red disc on a white ground, and nothing else.", "A cat.")
+    probes = [
+        _asked(SEEN, ["What is to be seen?", folder / "disc.png"], *answers, "I do not know what this is."),
+        _asked(OTHER, ["What is to be seen?", folder / "square.png"], *answers, "I do not know what this is."),
+        _asked(
+            "image-two", [folder / "fade.png", "Which of the two?", folder / "stripes.jpg"], "The second.", "The first."
+        ),
+    ]
+    if videos:
+        probes.append(_asked("video-seen", [_moving(folder), "What moves?"], "A disc, from left to right.", "A dog."))
+    return tuple(probes)
+
+
+def _asked(name: str, prompt: Sequence[str | Path], *responses: str) -> Example:
+    parts = (
+        Part(text=one)
+        if isinstance(one, str)
+        else Part("video" if one.suffix == ".gif" else "image", name=one.name, path=str(one))
+        for one in prompt
+    )
+    return Example(
+        id=name,
+        prompt=(Message("user", tuple(parts)),),
+        candidates=tuple(Candidate.of(response) for response in responses),
+        gold=Gold(relation=(Edge(0, 1),)),
+    )
+
+
+def _moving(folder: Path) -> Path:
+    """A clip of two seconds."""
+    from PIL import Image, ImageDraw
+
+    frames = [Image.new("RGB", (120, 90), _WHITE) for _ in range(8)]
+    for index, frame in enumerate(frames):
+        ImageDraw.Draw(frame).ellipse((10 * index, 30, 10 * index + 30, 60), fill=_RED)
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:], duration=250)
+    return folder / "moving.gif"
 
 
 def _probe(folder: Path, name: str, prompt: str, *files: str) -> Example:

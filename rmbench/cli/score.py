@@ -15,12 +15,21 @@ __all__ = ["score"]
 
 _OF_ROWS = ("out", "best_of", "name_as", "overwrite", "columns", "batch_tokens", "workers", "cache", "share", "window")
 """Options that go with --data alone."""
+_MEDIA = ("images", "videos", "prompt_images", "prompt_videos")
 
 
 @click.command()
 @model_option
 @click.option("--prompt", "-p", help="The user's message.")
 @click.option("--response", "-r", "responses", multiple=True, help="A response; give at least two.")
+@click.option("--image", "images", multiple=True, metavar="FILE", help="An image to score instead of responses.")
+@click.option("--video", "videos", multiple=True, metavar="FILE", help="A video to score instead of responses.")
+@click.option(
+    "--prompt-image", "prompt_images", multiple=True, metavar="FILE", help="An image before the prompt's text."
+)
+@click.option(
+    "--prompt-video", "prompt_videos", multiple=True, metavar="FILE", help="A video before the prompt's text."
+)
 @click.option("--system", help="A system message before the prompt.")
 @click.option("--data", "--in", "data", metavar="FILE|FOLDER|org/name", help="Rows to score; columns are recognised.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Where the scored rows go.")
@@ -38,6 +47,8 @@ def score(as_json: bool, **options: Any) -> None:
 
     \b
     rmbench score -m MODEL -p PROMPT -r RESPONSE -r RESPONSE
+    rmbench score -m MODEL -p PROMPT --image a.png --image b.png
+    rmbench score -m MODEL --prompt-image a.png -p PROMPT -r RESPONSE -r RESPONSE
     rmbench score -m MODEL --data rows.jsonl --out scored.parquet --best-of best.jsonl
 
     Of one prompt, prints rewards, margins and P(first > other), the sigmoid of the margin (Bradley-Terry); of a model
@@ -56,9 +67,11 @@ def _score_rows(as_json: bool, options: dict[str, Any]) -> None:
     from rmbench.evaluation.score_rows import score_rows
     from rmbench.text import printable
 
-    for name in ("prompt", "responses", "system"):
+    for name in ("prompt", "responses", "system", *_MEDIA):
         if options.pop(name):
-            raise RmbenchError(f"--{name.removesuffix('s')} is for one prompt, and --data gives rows; leave one out.")
+            raise RmbenchError(
+                f"--{name.removesuffix('s').replace('_', '-')} is for one prompt, and --data gives rows; leave one out."
+            )
     if options["out"] is None:
         raise RmbenchError("--data goes with --out FILE, where the scored rows go.")
     with progress_for(error_console()) as progress:
@@ -87,6 +100,7 @@ def _score_responses(as_json: bool, options: dict[str, Any]) -> None:
             flag = {"name_as": "as", "cache": "no-cache", "share": "no-share"}.get(name, name).replace("_", "-")
             raise RmbenchError(f"--{flag} goes with --data, the rows to score.")
     del options["data"]
+    _with_media(options)
     for name, flag in (("prompt", "--prompt"), ("responses", "--response")):
         if not options[name]:
             raise RmbenchError(f"give {flag}, or rows to score by --data.")
@@ -101,3 +115,19 @@ def _score_responses(as_json: bool, options: dict[str, Any]) -> None:
     for i, above in enumerate(scored.names if scored.rewards is None else scored.names[:1]):
         for name, margin in zip(scored.names[i + 1 :], scored.matrix[i][i + 1 :], strict=True):
             echo(f"{above} - {name}  margin {margin:+.6f}  P({above} > {name}) {sigmoid(margin):.4f}")
+
+
+def _with_media(options: dict[str, Any]) -> None:
+    """Turn the options of images and videos into responses or into parts of the prompt."""
+    from rmbench.types import Part
+
+    images, videos, prompt_images, prompt_videos = (options.pop(name) for name in _MEDIA)
+    files = [Part("image", name=file, path=file) for file in images]
+    files += [Part("video", name=file, path=file) for file in videos]
+    if files and options["responses"]:
+        raise RmbenchError(
+            "--image and --video are scored instead of --response; --prompt-image belongs to the prompt."
+        )
+    options["responses"] = options["responses"] or files
+    options["shown"] = [Part("image", name=file, path=file) for file in prompt_images]
+    options["shown"] += [Part("video", name=file, path=file) for file in prompt_videos]

@@ -9,8 +9,10 @@ from typing import Any, Unpack
 
 from rmbench.errors import RmbenchError
 from rmbench.models.options import OpenArguments, OpenOptions, checked
+from rmbench.models.protocols import ModelFacts
 from rmbench.models.signature import spec_of, with_named_options
 from rmbench.numeric import sigmoid, skew_half
+from rmbench.types import Candidate, Example, Gold, Message, Part
 
 __all__ = ["Scored", "score_responses"]
 
@@ -64,9 +66,10 @@ class Scored:
 def score_responses(
     model: str | Path | Callable[..., Any],
     prompt: str,
-    responses: Sequence[str],
+    responses: Sequence[str | Part],
     *,
     system: str | None = None,
+    shown: Sequence[Part] = (),
     **options: Unpack[OpenArguments],
 ) -> Scored:
     """Score responses to one prompt with a model that gives rewards or margins.
@@ -74,8 +77,9 @@ def score_responses(
     Args:
         model: as in `rmbench.run`.
         prompt: the user's message.
-        responses: at least two.
+        responses: at least two, each a text, or an image or a video: `rmbench.Part("image", path="a.png")`.
         system: a system message before the prompt.
+        shown: images and videos of the prompt, which stand before its text.
         options: how the model is opened, as in `rmbench.run`.
 
     Raises:
@@ -84,22 +88,23 @@ def score_responses(
     """
     from rmbench.engine.judge import EngineOptions, MemoryLedger, SilentProgress, judge
     from rmbench.models.open import open_model
-    from rmbench.types import Candidate, Example, Gold, Message
 
     settings = checked(OpenOptions, options, "score_responses")
     if isinstance(responses, str):
         raise RmbenchError(f"responses must be a list of texts, not the text {responses[:40]!r}.")
-    numbered = [(f"response {number}", text) for number, text in enumerate(responses, 1)]
+    _require_media(shown, responses)
+    numbered = [(f"response {number}", one) for number, one in enumerate(responses, 1) if not isinstance(one, Part)]
     for name, text in [("prompt", prompt), ("system", system or ""), *numbered]:
         _require_text(name, text)
     if len(responses) < 2:
         raise RmbenchError(f"scoring needs at least two responses, got {len(responses)}: give --response twice.")
     opened = open_model(spec_of(model), settings)
+    _require_modalities(opened.facts, [*shown, *(one for one in responses if isinstance(one, Part))])
     turns = (Message.of("system", system),) if system else ()
     example = Example(
         id="score",
-        prompt=(*turns, Message.of("user", prompt)),
-        candidates=tuple(Candidate.of(response) for response in responses),
+        prompt=(*turns, Message("user", (*shown, Part(text=prompt)))),
+        candidates=tuple(map(_candidate, responses)),
         gold=Gold(),
     )
     judging = judge(
@@ -112,11 +117,34 @@ def score_responses(
         progress=SilentProgress(),
     )
     judgment = judging.judgments[0]
+    if shown and "prompt_media_not_read" in judgment.remarks:
+        raise RmbenchError(f"{opened.facts.name} looks at responses alone, not at images or videos of a prompt.")
     if judgment.status != "ok":
         raise RmbenchError(f"{opened.facts.name} failed: {judgment.error}")
     if judgment.rewards is None and judgment.directed is None:
         raise RmbenchError(f"{opened.facts.name} gives neither rewards nor margins ({opened.facts.family}).")
     return Scored(model=opened.facts.name, rewards=judgment.rewards, directed=judgment.directed)
+
+
+def _candidate(response: str | Part) -> Candidate:
+    part = response if isinstance(response, Part) else Part(text=response)
+    return Candidate((Message("assistant", (part,)),))
+
+
+def _require_media(shown: Sequence[Part], responses: Sequence[str | Part]) -> None:
+    media = [*shown, *(one for one in responses if isinstance(one, Part))]
+    for part in media:
+        if not isinstance(part, Part) or part.kind == "text":
+            raise RmbenchError('an image or a video is Part("image", path=FILE) or Part("video", path=FILE).')
+        if part.path is None or not Path(part.path).is_file():
+            raise RmbenchError(f"{part.path}: there is no such {part.kind}.")
+
+
+def _require_modalities(facts: ModelFacts, media: Sequence[Part]) -> None:
+    for part in media:
+        if part.kind not in facts.modalities:
+            taken = ", ".join(sorted(facts.modalities))
+            raise RmbenchError(f"{part.path}: {facts.name} takes {taken}, not {part.kind}.")
 
 
 def _require_text(name: str, text: object) -> None:

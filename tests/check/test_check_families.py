@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from rmbench.check.report import CheckReport
 from tests.models.families.pairwise import conftest as pairwise
 from tests.models.families.scalar import conftest as scalar
 from tests.models.families.scalar import test_scalar_segments
+from tests.models.families.vl import conftest as vl
+from tests.models.families.vl import test_vl_layouts
 
 Checked = Callable[..., CheckReport]
 TEXT = {"load", "memory", "answers", "finite", "template", "bos", "truncation", "determinism", "batching", "padding"}
@@ -91,3 +94,34 @@ def test_image_reward(tmp_path: Path, checked: Checked) -> None:
 
     test_blip_imagereward.save(tmp_path / "blip")
     sound(checked(str(tmp_path / "blip")), IMAGES | {"pooling"})
+
+
+@pytest.mark.parametrize("kind", ["qwen2.5-vl", "llava-onevision"])
+def test_vision_language(kind: str, tmp_path: Path, checked: Checked, lines: Any) -> None:
+    vl.save(tmp_path / "vl", kind, {"score.weight": vl.linear_head()})
+    report = checked(str(tmp_path / "vl"))
+    sound(report, TEXT - {"truncation"} | {"media"})
+    assert "another picture in the prompt changes scores" in lines(report)["media"].line
+    assert "18 of 19 probes" in lines(report)["answers"].line  # texts, images, prompts that show them, and a clip
+
+
+def test_a_vision_language_model_of_pictures_alone(tmp_path: Path, checked: Checked, lines: Any) -> None:
+    vl.save(tmp_path / "hpsv3", "qwen2-vl", test_vl_layouts.ranknet("rm_head"))
+    (tmp_path / "words").write_text(test_vl_layouts.WORDS)
+    small = {"prompt": str(tmp_path / "words"), "min_pixels": "6272", "max_pixels": "6272"}
+    report = checked(str(tmp_path / "hpsv3"), model_args=small)
+    sound(report, IMAGES - {"truncation"} | {"pooling"})
+    assert "5 of 6 probes" in lines(report)["answers"].line
+
+
+def test_a_model_that_does_not_look_at_the_prompts_picture(
+    tmp_path: Path, checked: Checked, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rmbench.models.families.vl.backbone import VisionBackbone
+
+    vl.save(tmp_path / "vl", "qwen2-vl", {"score.weight": vl.linear_head()})
+    monkeypatch.setattr(VisionBackbone, "_seen", lambda self, places: {})
+    monkeypatch.setattr(VisionBackbone, "row_positions", lambda self, row: torch.arange(len(row.ids)).expand(3, -1))
+    small = {"min_pixels": "784", "max_pixels": "784"}  # one place for a picture of any shape
+    line = lines(checked(str(tmp_path / "vl"), model_args=small))["media"]
+    assert (line.status, line.line) == ("fail", "answers score the same whichever picture their prompt shows")

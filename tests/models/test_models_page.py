@@ -32,6 +32,8 @@ from rmbench.models.open import open_model
 from rmbench.models.protocols import Scorer
 from rmbench.models.scores.scorer import Precomputed
 from rmbench.types import Candidate, Example, Gold, Message
+from tests.house.docs_pages import Block, run_shell
+from tests.models.families.vl import conftest as vl
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "adding-a-model.md"
@@ -213,3 +215,21 @@ def _plain(folder: Path, ids: list[int], header: list[int]) -> tuple[float, list
     logits = (tensors["router.2.weight"] @ inner + tensors["router.2.bias"]) / 2.0
     gate = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     return float((objectives @ tensors["objective_transform"]) @ gate), (tensors["objective_transform"] @ gate).tolist()
+
+
+def test_the_commands_of_models_that_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a tiny model in place of `org/vl-reward`, and two drawn pictures."""
+    vl.save(tmp_path / "tiny", "qwen2.5-vl", {"score.weight": vl.linear_head()})
+    for seed, name in enumerate(("cat.png", "dog.png")):
+        vl.picture(tmp_path / name, seed)
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```sh\n(.*?)```", section("Models that see"), re.S)
+    printed = []
+    for line in block.replace("org/vl-reward", str(tmp_path / "tiny")).splitlines():
+        code, text = run_shell(Block(line), monkeypatch)
+        assert code == 0, text
+        printed.append(text)
+    rewards = [re.findall(r"^[AB]  ([-+][\d.]+)$", text, re.MULTILINE) for text in printed[:3]]
+    assert all(len(set(pair)) == 2 for pair in rewards)
+    assert rewards[1] != rewards[2]  # other positions
+    assert re.search(r"^media +pass", printed[3], re.MULTILINE)

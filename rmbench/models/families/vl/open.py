@@ -116,6 +116,7 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
         "head_sha256": _digest(layout, opening),
         "unused_tensors": ", ".join(unused) or None,
     }
+    reads = ["text"] if layout.prompt.form == "chat" else []  # otherwise pictures alone are scored
     parameters = parameter_count(model) + sum(head.parameters for head in heads)
     scorer = VisionLanguageScorer(
         backbone=backbone,
@@ -127,7 +128,7 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
         passes=layout.output.passes,
         max_length=length,
         vocabulary=vocabulary,
-        facts=opening.facts(said, parameters, modalities=("text", "image", *(["video"] if videos else []))),
+        facts=opening.facts(said, parameters, modalities=(*reads, "image", *(["video"] if videos else []))),
         pad_id=pad_id(processor.tokenizer, checkpoint),
     )
     return warmed(scorer, processor.tokenizer, checkpoint)
