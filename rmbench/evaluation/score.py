@@ -131,8 +131,8 @@ def _candidate(response: str | Part) -> Candidate:
     return Candidate((Message("assistant", (part,)),))
 
 
-def _require_media(shown: Sequence[Part], responses: Sequence[str | Part]) -> None:
-    media = [*shown, *(one for one in responses if isinstance(one, Part))]
+def _require_media(shown: Sequence[object], responses: Sequence[object]) -> None:
+    media: list[object] = [*shown, *(one for one in responses if isinstance(one, Part))]
     for part in media:
         if not isinstance(part, Part) or part.kind == "text":
             raise RmbenchError('an image or a video is Part("image", path=FILE) or Part("video", path=FILE).')
