@@ -30,6 +30,7 @@ OWN_PARAMETERS = {
     "probe": {"model", "tasks", "as_json", "probes"},
     "score": {
         *("model", "as_json", "prompt", "responses", "system"),
+        *("images", "videos", "prompt_images", "prompt_videos"),
         *("data", "out", "best_of", "name_as", "overwrite"),
     },
     "check": {"model", "as_json", "published", "against"},
