@@ -14,12 +14,13 @@ from rmbench.html import environment
 from rmbench.html.shell import document
 from rmbench.records.headline import headline
 from rmbench.text import figure
-from rmbench.types import Conversation, Edge
+from rmbench.types import Conversation, Edge, Part
 from rmbench.untrusted.masking import mask
 from rmbench.view.plain import finite
 from rmbench.view.rows import OUTCOMES, Answer, Row
 from rmbench.view.shown import Shown
 from rmbench.view.terminal import verdict_words
+from rmbench.view.thumbnails import Thumbnails
 
 __all__ = ["page", "visible"]
 
@@ -35,14 +36,17 @@ def page(view: Shown) -> str:
     record = view.record
     body = environment().from_string((_HERE / "page.html").read_text("utf-8"))
     values = [headline(each) for each in (record, view.other) if each is not None]
+    shown = _Data()
+    data = shown.of(view)
+    left_out = shown.thumbnails.left_out
     title = f"{record.task.title} by {' and '.join(view.models)}"
     return document(
         title,
-        Markup(body.render(view=view, record=record, values=values, figure=figure)),  # noqa: S704 (it is escaped)
+        Markup(body.render(view=view, record=record, values=values, figure=figure, left_out=left_out)),  # noqa: S704 (it is escaped)
         styles=[_HERE / "assets" / "view.css"],
         scripts=[_HERE / "assets" / "list.js", _HERE / "assets" / "row.js", _HERE / "assets" / "view.js"],
         single=True,
-        data=_Data().of(view),
+        data=data,
         wide=True,
     )
 
@@ -81,6 +85,7 @@ class _Data:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self.thumbnails = Thumbnails()
 
     def of(self, view: Shown) -> dict[str, Any]:
         """What the page's script reads."""
@@ -90,6 +95,7 @@ class _Data:
             "outcomes": OUTCOMES,
             "rows": rows,
             "texts": [visible(text) for text in self._numbers],
+            "pictures": self.thumbnails.uris,
         }
 
     def _row(self, row: Row) -> dict[str, Any]:
@@ -140,15 +146,22 @@ class _Data:
         return whole
 
     def _turns(self, conversation: Conversation) -> list[list[Any]]:
-        """[role, [[kind, number of the text or medium's name] ...], [[further key, number] ...]] of each message."""
+        """[role, [[kind, number of the text or medium's name, a medium's picture or why it has none] ...], [[further
+        key, number] ...]] of each message."""
         return [
             [
                 visible(message.role),
-                [[part.kind, self._number(part.text if part.kind == "text" else part.name)] for part in message.parts],
+                [self._part(part) for part in message.parts],
                 [[visible(key), self._number(value)] for key, value in message.extra],
             ]
             for message in conversation
         ]
+
+    def _part(self, part: Part) -> list[Any]:
+        if part.kind == "text":
+            return [part.kind, self._number(part.text)]
+        picture = self.thumbnails.place(part)
+        return [part.kind, self._number(part.name), visible(picture) if isinstance(picture, str) else picture]
 
     def _number(self, text: str) -> int:
         return self._numbers.setdefault(text, len(self._numbers))

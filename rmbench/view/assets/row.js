@@ -121,13 +121,27 @@ class RowView {
   turns(turns, long, named = true) {
     return turns.map(([role, parts, further]) => {
       const inside = [];
-      for (const [kind, place] of parts) {
+      for (const [kind, place, picture] of parts) {
         if (kind === "text") inside.push(this.block(this.text(place), long));
-        else inside.push(element("p", "medium", element("span", "badge accent", kind), " ", this.text(place)));
+        else inside.push(this.medium(kind, this.text(place), picture));
       }
       for (const [key, place] of further) inside.push(element("p", "key", key), this.block(this.text(place), long));
       return this.turn(named ? role : "", inside);
     });
+  }
+
+  /* A picture is the number of one that this page holds; a text says why there is none. */
+  medium(kind, name, picture) {
+    const shown = element("div", "medium", element("span", "badge accent", kind), " ", name);
+    if (typeof picture === "string") shown.append(element("p", "error", picture));
+    if (typeof picture === "number") {
+      const image = element("img", "thumbnail");
+      image.alt = "";
+      image.src = this.data.pictures[picture];
+      image.addEventListener("load", () => image.dispatchEvent(new CustomEvent("grown", { bubbles: true })));
+      shown.append(image);
+    }
+    return shown;
   }
 
   turn(name, inside) {
