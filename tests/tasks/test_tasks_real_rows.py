@@ -28,6 +28,7 @@ RMB_MISSING = (
         ("judgebench-claude", 270, 269, ()),
         ("llmbar", 419, 419, ()),
         ("hh-harmless", 2312, 2310, ()),
+        ("dove-helpful", 363, 363, ()),
         ("unieval-topical-chat", 360, 60, ()),
     ],
 )

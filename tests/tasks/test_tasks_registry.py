@@ -21,6 +21,7 @@ BUNDLED = {
     "judgebench-claude": ("pair", 270, "two_order_accuracy"),
     "llmbar": ("pair", 419, "accuracy"),
     "hh-harmless": ("pair", 2312, "accuracy"),
+    "dove-helpful": ("pair", 363, "accuracy"),
     "unieval-topical-chat": ("rated", 360, "kendall_tau_b"),
 }
 

@@ -48,6 +48,8 @@ class AnswerEncoder:
     needs_tokens: bool
     """Whether an answer without tokens is an error of its row."""
     masks: TokenMasks | None = None
+    joint: bool = False
+    """The prompt counts too: all tokens but the row's first, which nothing stands before."""
 
     @property
     def settings(self) -> Mapping[str, str | int | None]:
@@ -95,7 +97,7 @@ class AnswerEncoder:
         remarks = [BOUNDARY_INSIDE_PROMPT] if shared < len(prompt) else []
         remarks += [ANSWER_TRUNCATED] if kept < len(answer) else []
         cut = self._cut(row, shared, answer[:kept], len(answer) - kept)
-        payload = Answer(len(cut.ids) - kept, None if weights is None else weights[:kept])
+        payload = Answer(1 if self.joint else len(cut.ids) - kept, None if weights is None else weights[:kept])
         return cut.encoded(payload, tuple(remarks))
 
     def _end(self, answer: Sequence[int]) -> int:

@@ -137,6 +137,7 @@ def _text(
         specials=special_ids(tokenizer),
         needs_tokens=rule.needs_tokens,
         masks=read_masks(Path(wanted.token_mask)) if wanted.token_mask else None,
+        joint=wanted.scope == "joint",
     )
 
 

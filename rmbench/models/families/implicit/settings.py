@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rmbench.errors import RmbenchError
@@ -9,6 +11,7 @@ from rmbench.models.families.implicit.formulas import FREE, RATIOS, WITH_REFEREN
 
 __all__ = ["ImplicitSettings"]
 
+Scope = Literal["answer", "joint"]
 _SUMS = (*RATIOS, "logp", "cpo")
 """Scores that are a sum over tokens, so that each token can have a weight."""
 
@@ -32,6 +35,9 @@ class ImplicitSettings(BaseModel):
     """Divide the log-ratio by the number of tokens (length-normalised DPO; TRL's IPO)."""
     eos: bool = True
     """Whether the token that closes the answer counts, where the template writes one."""
+    scope: Scope = "answer"
+    """"joint": the prompt's tokens count as well as the answer's, so that answers to different prompts can be compared
+    (DOVE, arXiv 2404.00530)."""
     kl: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """KL of "kto_value" in nats."""
     delta: float = Field(default=0.0, allow_inf_nan=False)
@@ -75,6 +81,10 @@ class ImplicitSettings(BaseModel):
             raise RmbenchError(f"divergence={self.divergence} goes with score=dpo, not with score={score}.")
         if self.divergence == "alpha" and self.alpha == 1:
             raise RmbenchError("divergence=alpha with alpha=1 is divergence=reverse_kl; pass that, or another alpha.")
+        if self.token_mask and self.scope == "joint":
+            raise RmbenchError(
+                "token_mask has a weight for each token of the answer, and scope=joint counts others too."
+            )
         if self.token_mask and (score not in _SUMS or self.average or self.divergence != "reverse_kl"):
             raise RmbenchError(
                 f"token_mask weights the terms of a sum: it goes with score={'|'.join(_SUMS)} without average and with "
@@ -111,4 +121,5 @@ class ImplicitSettings(BaseModel):
             found["fusion"] = self.fusion
             weights = self.ref_weights or (1.0,) * references
             found |= {"ref_weights": ":".join(map(str, weights))} if self.fusion == "mean" else {}
+        found |= {"scope": self.scope} if self.scope != "answer" else {}
         return found | {"eos": self.eos}

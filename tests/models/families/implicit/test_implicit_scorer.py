@@ -42,6 +42,40 @@ def test_dpo_is_the_plain_loops(kind, policy, opened, plain, tiny, tmp_path):
     assert scorer.facts.settings["logits"] == "wanted positions"
 
 
+def test_joint_rewards_count_the_prompt(pair, opened, plain, tiny):
+    """DOVE: log p(instruction and response), here over every token of the row but the first."""
+    scorer, answers = opened(*pair, scope="joint"), opened(*pair)
+    rows = scorer.encode(tiny.requests())
+    assert all(row.payload.start == 1 for row in rows)
+    own, ref = (plain(folder, rows) for folder in pair)
+    assert [len(tokens) for tokens in own] == [len(row.ids) - 1 for row in rows]
+    expected = [0.1 * (sum(a) - sum(b)) for a, b in zip(own, ref, strict=True)]
+    assert figures(scorer, rows) == pytest.approx(expected, abs=TOLERANCE)
+    assert scorer.facts.settings["scope"] == "joint"
+    assert "scope" not in answers.facts.settings
+    assert scorer.facts.revision != answers.facts.revision
+    # Of answers to one prompt the prompt's part is the same, so that margins are those of the answers alone.
+    same = [tiny.request("Hi there, how are you?", text) for text in ("Boil it.", "No, not at all.")]
+    joint, alone = figures(scorer, scorer.encode(same)), figures(answers, answers.encode(same))
+    assert joint[0] - joint[1] == pytest.approx(alone[0] - alone[1], abs=TOLERANCE)
+    other = [same[0], tiny.request("What else is new?", "No, not at all.")]
+    joint, alone = figures(scorer, scorer.encode(other)), figures(answers, answers.encode(other))
+    assert abs((joint[0] - joint[1]) - (alone[0] - alone[1])) > 0.01
+
+
+def test_a_joint_reward_is_the_same_with_shared_prefixes(pair, opened, tiny):
+    scorer = opened(*pair, scope="joint")
+    prompt = "A long question, of which all answers share the whole beginning: what shall I cook tonight?"
+    rows = scorer.encode([tiny.request(prompt, text) for text in ("Boil it.", "Soup, with bread.", "Nothing at all.")])
+    alone = [figures(scorer, [row])[0] for row in rows]
+    prefix = next(k for k in range(99) if len({row.ids[: k + 1] for row in rows}) > 1)
+    assert prefix > 16
+    none = np.zeros((0, 0), dtype=np.int64)
+    grouped = Batch(tuple(rows), none, none, np.zeros(3, dtype=np.int64), groups=(Group(prefix, 3),))
+    assert scorer.sharing([grouped]).shares
+    assert scorer.forward(grouped)["reward"][:, 0].tolist() == pytest.approx(alone, abs=TOLERANCE)
+
+
 def test_soft_capping_is_part_of_the_model(policy, opened, plain, tiny, tmp_path):
     folder = policy(tmp_path / "m", "gemma2", final_logit_softcapping=0.5)
     scorer = opened(folder, score="logp")
