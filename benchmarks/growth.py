@@ -1,9 +1,11 @@
-"""How time and memory of the engine itself grow with the number of pairs: a model that costs next to nothing, pairs
-that are made as they are asked for.
+"""How time and memory grow with the number of rows, each figure in a process of its own.
 
-    python benchmarks/growth.py [--counts 10000,100000,1000000]
+    python benchmarks/growth.py [--counts 1000,10000,100000,1000000] [--only STAGE]...
 
-Each count is a process of its own; the figure is its peak memory above what the process had before the first pair.
+`stream`: the engine with a model that costs next to nothing, on pairs that are made as they are asked for. `write`,
+`read`, `compare` and `board`: records of as many rows, of which `compare` takes two and `board` three. Time is processor
+time; memory is the process's peak above what it had before the first row. 10,000,000 rows take ten times as long:
+`stream` no more memory, the others ten times as much, and 300 MB of disk a record.
 """
 
 from __future__ import annotations
@@ -14,49 +16,145 @@ import random
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from time import process_time
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+STAGES = ("stream", "write", "read", "compare", "board")
+RECORDS = 3
 
 
 def main() -> None:
-    """Run each count in a process of its own, or one count in this one."""
+    """Each count in a process of its own, or one stage of one count in this one."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--counts", default="10000,100000,1000000")
-    arguments.add_argument("--one", type=int)
+    arguments.add_argument("--counts", default="1000,10000,100000,1000000")
+    arguments.add_argument("--only", action="append", choices=STAGES)
+    arguments.add_argument("--one", nargs=3, metavar=("STAGE", "COUNT", "FOLDER"))
     given = arguments.parse_args()
     if given.one:
-        print(json.dumps(_measure(given.one)))
+        stage, count, folder = given.one
+        print(json.dumps(measured(stage, int(count), Path(folder))))
         return
-    counts = [int(count) for count in given.counts.split(",")]
-    found = [_in_a_process(count) for count in counts]
-    for one in found:
-        per_pair = 1e6 * one["seconds"] / one["pairs"]
-        print(
-            f"{one['pairs']:>9,} pairs  {one['seconds']:8.1f} s  {per_pair:6.0f} us a pair  "
-            f"peak {one['peak_mb']:6.0f} MB ({one['peak_mb'] / found[0]['peak_mb']:.2f}x the first)"
-        )
+    stages = given.only or STAGES
+    for stage in stages:
+        for count in map(int, given.counts.split(",")):
+            found = apart(stage, count)
+            time = f"{found['seconds']:8.1f} s  {1e6 * found['seconds'] / count:6.0f} us a row"
+            memory = f"{found['mb']:7.0f} MB  {2**20 * found['mb'] / count:9,.0f} bytes a row"
+            print(f"{stage:8} {count:>10,} rows  {time}  {memory}", flush=True)
 
 
-def _in_a_process(count: int) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, __file__, "--one", str(count)], capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def apart(stage: str, count: int) -> dict[str, float]:
+    """A stage in a process of its own, with the records that it reads, which further processes write."""
+    with tempfile.TemporaryDirectory() as folder:
+        if stage in ("read", "compare", "board"):
+            for number in range({"read": 1, "compare": 2, "board": RECORDS}[stage]):
+                _call("put", count, f"{folder}/{number}")
+        return _call(stage, count, folder)
+
+
+def _call(stage: str, count: int, folder: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--one", stage, str(count), folder]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def _measure(count: int) -> dict[str, Any]:
-    from rmbench.engine.stream import stream
-
-    began = time.perf_counter()
-    judged = sum(judgment.status == "ok" for judgment in stream(_pairs(count), _Cheap()))
-    seconds = time.perf_counter() - began
-    if judged != count:
-        raise SystemExit(f"{judged} of {count} pairs were judged")
+def measured(stage: str, count: int, folder: Path) -> dict[str, float]:
+    """Seconds and megabytes of a stage."""
+    if stage == "put":
+        put(folder, count)
+        return {}
+    call = prepared(stage, count, folder)
+    before, began = _resident(), process_time()
+    call()
+    seconds = process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"pairs": count, "seconds": seconds, "peak_mb": peak}
+    return {"seconds": seconds, "mb": max(0.0, peak - before)}
 
 
-def _pairs(count: int) -> Iterator[Any]:
+def _resident() -> float:
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 2**20
+
+
+def prepared(stage: str, count: int, folder: Path) -> Callable[[], object]:
+    """What is measured, with all that it imports."""
+    for name in ("numpy.random", "scipy.stats", "pyarrow.parquet"):
+        import_module(name)
+    if stage == "stream":
+        from rmbench.engine.stream import stream
+
+        def all_judged() -> None:
+            judged = sum(judgment.status == "ok" for judgment in stream(pairs(count), Cheap()))
+            if judged != count:
+                raise SystemExit(f"{judged} of {count} pairs were judged")
+
+        return all_judged
+    if stage == "write":
+        from rmbench.records.table import write_table
+
+        rows = judged_rows(count, seed=0)
+        return lambda: write_table(folder / "rows.parquet", rows, None)
+    if stage == "read":
+        from rmbench.records.store import find, read_rows
+
+        return lambda: read_rows(find(folder)[0])
+    if stage == "compare":
+        from rmbench.gate import compare
+
+        return lambda: compare(folder / "0", folder / "1")
+    from rmbench.boards import show
+
+    file = folder / "grown.toml"
+    file.write_text('id = "grown"\ntitle = "Grown"\ntasks = ["grown"]\n', "utf-8")
+    return lambda: show(file, folder)
+
+
+def judged_rows(count: int, seed: int) -> list[Any]:
+    """Rows of pairs, as a run leaves them."""
+    from rmbench.types import Edge, Gold, Judged, Judgment
+
+    draw = random.Random(seed)
+    gold = Gold((Edge(0, 1),))
+    groups = [{"category": f"c{number}"} for number in range(12)]
+    return [
+        Judged(
+            id=f"row-{number}",
+            size=2,
+            gold=gold,
+            judgment=Judgment(
+                f"row-{number}",
+                rewards=(draw.gauss(0.5, 1), draw.gauss(0, 1)),
+                lengths=(300, 310),
+                truncated=(False, False),
+            ),
+            groups=groups[number % 12],
+            cluster=f"prompt-{number // 3}",
+        )
+        for number in range(count)
+    ]
+
+
+def put(folder: Path, count: int) -> None:
+    """A record of these rows, by a model of its own."""
+    from tests._make import put_record
+
+    draw = random.Random(folder.name)
+    margins = [draw.gauss(0.4, 1) for _ in range(count)]
+    put_record(
+        folder, margins, name=f"org/model-{folder.name}", task="grown", clusters=[f"p{k // 3}" for k in range(count)]
+    )
+
+
+def pairs(count: int) -> Iterator[Any]:
+    """Pairs of a few words, made as they are asked for."""
     from rmbench.types import Candidate, Example, Gold, Message
 
     draw = random.Random(0)
@@ -66,7 +164,7 @@ def _pairs(count: int) -> Iterator[Any]:
         yield Example(str(number), (Message.of("user", prompt),), answers, Gold())
 
 
-class _Cheap:
+class Cheap:
     """Tokens are words; the reward is their number."""
 
     answers = frozenset({"reward"})
@@ -78,6 +176,7 @@ class _Cheap:
         self.facts = ModelFacts("cheap", "0", "scalar", fingerprint="cheap")
 
     def encode(self, requests: Any) -> list[Any]:
+        """A row's key is the digest of its text."""
         import hashlib
 
         from rmbench.models.protocols import Encoded
@@ -90,10 +189,8 @@ class _Cheap:
         return found
 
     def forward(self, batch: Any) -> dict[str, Any]:
+        """[B, 1]."""
         return {"reward": batch.mask.sum(1, keepdims=True).astype("float32")}
-
-    def combine(self, outputs: Any) -> None:
-        return None
 
 
 if __name__ == "__main__":

@@ -22,17 +22,28 @@ def agreement(models: Sequence[Sequence[Path]]) -> Floats | None:
     Args:
         models: per model the folders of its records, one per task, in one order.
     """
-    parts = []
-    for places in zip(*models, strict=True):
-        credits_of = [
-            {name: value for name, value in read_credits(place).items() if value is not None} for place in places
-        ]
-        shared = sorted(set(credits_of[0]).intersection(*credits_of[1:])) if credits_of else []
-        parts.append(np.array([[each[name] for name in shared] for each in credits_of], dtype=np.float64))
+    parts = [_shared(places) for places in zip(*models, strict=True)]
     credit = np.concatenate(parts, axis=1) if parts else np.zeros((len(models), 0))
     if credit.shape[1] == 0:
         return None
     return np.stack([1 - np.abs(credit - row).mean(axis=1) for row in credit])
+
+
+def _shared(places: Sequence[Path]) -> Floats:
+    """[models, n] the credits of the rows that all models have one of, in the order of their ids."""
+    names: list[tuple[str, ...]] = []
+    values: list[Floats] = []
+    for place in places:  # one model's at a time as Python data, which take twenty times as much memory
+        credits_ = {name: value for name, value in read_credits(place).items() if value is not None}
+        own = tuple(credits_)
+        names.append(names[0] if names and own == names[0] else own)
+        values.append(np.array(list(credits_.values()), dtype=np.float64))
+    shared = sorted(set(names[0]).intersection(*{id(each): each for each in names[1:]}.values())) if names else []
+    parts = []
+    for own, found in zip(names, values, strict=True):
+        at = {name: place for place, name in enumerate(own)}
+        parts.append(found[[at[name] for name in shared]] if shared else found[:0])
+    return np.array(parts, dtype=np.float64).reshape(len(places), len(shared))
 
 
 def clustered(alike: Floats) -> list[int]:

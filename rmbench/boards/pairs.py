@@ -18,7 +18,8 @@ from rmbench.metrics.paired.difference import Differences
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, cluster_codes, nest
 from rmbench.metrics.uncertainty.discordance import holm, tango_limits
 from rmbench.records.headline import headline_spec
-from rmbench.records.store import read, read_credits, read_rows
+from rmbench.records.record import Record
+from rmbench.records.store import read, read_credits, read_table_of
 from rmbench.types import Judged
 
 __all__ = ["LARGEST", "OnTask", "Pair", "compared", "corrected_for_all"]
@@ -106,7 +107,7 @@ def _of_task(places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int
         return []
     if credited is not None:
         return [_from(Paired(spec, seed, credited.differences(i, j), None).compare()) for i, j in pairs]
-    rows = [_rows(place) for place in places]
+    rows = [_rows(place, read(place)) for place in places]
     return [_from(compare_rows(rows[i], rows[j], spec, seed=seed)) for i, j in pairs]
 
 
@@ -133,23 +134,26 @@ class _Credited:
 def _credited(places: Sequence[Path], spec: MetricSpec) -> _Credited | None:
     """The credits as the records hold them; None where the metric is no mean of rows or not the records' headline, or
     the records do not credit the same rows."""
-    if not is_linear(spec) or any(headline_spec(read(place)) != spec for place in places):
+    records = [read(place) for place in places] if is_linear(spec) else []
+    if not records or any(headline_spec(record) != spec for record in records):
         return None
-    credits_of = [read_credits(place) for place in places]
-    rows = [row for row in selected_rows(_rows(places[0]), spec) if credits_of[0].get(row.id) is not None]
-    counted = {row.id for row in rows}
-    for credits_ in credits_of:
-        if {name for name, credit in credits_.items() if credit is not None} != counted:
-            return None
+    first = read_credits(places[0], records[0])
+    rows = [row for row in selected_rows(_rows(places[0], records[0]), spec) if first.get(row.id) is not None]
     if not rows:
         return None
     ids = tuple(row.id for row in rows)
-    matrix = np.array([[credits_[name] for name in ids] for credits_ in credits_of], dtype=np.float64)
+    matrix = np.empty((len(places), len(ids)), dtype=np.float64)
+    for model, (place, record) in enumerate(zip(places, records, strict=True)):
+        # One model's at a time: as numbers they take a twentieth of the memory.
+        credits_ = {name: value for name, value in read_credits(place, record).items() if value is not None}
+        if len(credits_) != len(ids) or not all(name in credits_ for name in ids):
+            return None
+        matrix[model] = [credits_[name] for name in ids]
     return _Credited(ids, matrix, nest(rows, spec.levels), cluster_codes(rows))
 
 
-def _rows(place: Path) -> list[Judged]:
-    return voted(read_rows(place), read(place).model.settings)
+def _rows(place: Path, record: Record) -> list[Judged]:
+    return voted([row for row, _ in read_table_of(place, record)], record.model.settings)
 
 
 def _plain(right: Floats, pairs: Sequence[tuple[int, int]]) -> Iterator[OnTask]:

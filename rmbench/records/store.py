@@ -142,10 +142,11 @@ def read_rows(folder: Path | str) -> list[Judged]:
     return [row for row, _ in read_table_of(folder, read(folder))]
 
 
-def read_credits(folder: Path | str) -> dict[str, float | None]:
+def read_credits(folder: Path | str, record: Record | None = None) -> dict[str, float | None]:
     """Example id -> credit by the task's rule; None where the headline is no mean of rows. Of the table only these two
-    columns are read, and no row is looked at further. Raises as in `read_rows`."""
-    return read_credits_from(table_of(folder, read(folder)))
+    columns are read, and no row is looked at further. `record` is the folder's, where it was read already. Raises as in
+    `read_rows`."""
+    return read_credits_from(table_of(folder, read(folder) if record is None else record))
 
 
 def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, float | None]]:

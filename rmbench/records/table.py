@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -228,18 +229,23 @@ def _judged(row: dict[str, Any], shared: dict[Any, Any]) -> Judged:
         id=row["id"],
         rewards=None if row["rewards"] is None else tuple(row["rewards"]),
         directed=None if row["directed"] is None else _matrix(row["directed"]),
-        parts={name: _matrix(part) for name, part in row["parts"]},
+        parts={name: _matrix(part) for name, part in row["parts"]} or _once(shared, ("no parts",), _nothing),
         verdicts=tuple(map(_verdict, row["verdicts"], masses)),
         status=row["status"],
         error=row["error"],
         lengths=tuple(row["lengths"]),
-        truncated=tuple(row["truncated"]),
+        truncated=_once(shared, ("truncated", *row["truncated"]), lambda key: key[1:]),
         rationale=tuple(row.get("rationale", ())),
     )
-    plain = {name: row[name] for name in ("id", "size", "cluster", "weight", "rater")}
+    plain = {name: row[name] for name in ("id", "size", "weight", "rater")}
+    plain["cluster"] = sys.intern(row["cluster"])
     prompt = row.get(PROMPT.name, "")
     groups: dict[str, str] = _once(shared, ("groups", *row["groups"]), lambda key: dict(key[1:]))
     return Judged(gold=_gold(row, shared), judgment=judgment, groups=groups, prompt_sha256=prompt, **plain)
+
+
+def _nothing(key: Hashable) -> dict[str, Any]:
+    return {}
 
 
 def _gold(row: dict[str, Any], shared: dict[Any, Any]) -> Gold:
