@@ -3,9 +3,9 @@
     python benchmarks/growth.py [--counts 1000,10000,100000,1000000] [--only STAGE]...
 
 `stream`: the engine with a model that costs next to nothing, on pairs that are made as they are asked for. `write`,
-`read`, `compare` and `board`: records of as many rows, of which `compare` takes two and `board` three. Time is processor
-time; memory is the process's peak above what it had before the first row. 10,000,000 rows take ten times as long:
-`stream` no more memory, the others ten times as much, and 300 MB of disk a record.
+`read`, `compare` and `board`: records of as many rows, of which `compare` takes two and `board` three. Time is that of
+the processor; memory is the process's peak above what it had before the first row. 10,000,000 rows take ten times as
+long: `stream` no more memory, the others ten times as much, and 300 MB of disk a record.
 """
 
 from __future__ import annotations
