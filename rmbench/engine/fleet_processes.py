@@ -24,7 +24,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.path[:] = {path!r}
 from rmbench.engine.fleet_processes import work
-work({pipe}, {count})
+work({pipe}, {cpus})
 """
 """Ctrl-C is for the calling process, which closes the pipe. Nothing of the caller's own script is run: a script without
 `if __name__ == "__main__":` would start itself again, which is why this is no `multiprocessing.Process`."""
@@ -37,11 +37,12 @@ class ProcessFleet:
     """Processes of this interpreter, each with a pipe to this one, with its share of the cores, and with its own GPUs
     where it is given some."""
 
-    def __init__(self, opener: Opener, count: int, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, opener: Opener, count: int, cpus: int | None = None, gpus: Sequence[str] = ()) -> None:
         """
         Args:
             opener: opens the model in a worker; picklable by name.
             count: how many such processes share the machine.
+            cpus: cores of each; None: its share of this process's.
             gpus: for each of them, what CUDA_VISIBLE_DEVICES is; (): as it is in this process.
 
         Raises:
@@ -52,6 +53,7 @@ class ProcessFleet:
         except Exception as error:
             raise RmbenchError(f"the model cannot be opened in worker processes: {reason(error)}") from error
         self._count = count
+        self._cpus = cpus or max(1, _cores() // count)
         self._gpus = gpus
         self._started = 0
         self._processes: dict[int, _Process] = {}
@@ -69,7 +71,7 @@ class ProcessFleet:
         self._started += 1
         place = min(set(range(self._count)) - {process.place for process in self._processes.values()})
         gpus = self._gpus[place] if self._gpus else None
-        self._processes[self._started] = _Process(self._opener, self._count, place, gpus)
+        self._processes[self._started] = _Process(self._opener, self._cpus, place, gpus)
         return self._started
 
     def send(self, worker: int, ticket: int, work: Work) -> None:
@@ -109,12 +111,12 @@ class ProcessFleet:
 class _Process:
     """A process that opens the model, and this process's end of the pipe to it."""
 
-    def __init__(self, opener: bytes, count: int, place: int, gpus: str | None) -> None:
+    def __init__(self, opener: bytes, cpus: int, place: int, gpus: str | None) -> None:
         self.place = place
         self.pipe, theirs = Pipe()
         environment = dict(os.environ) if gpus is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpus}
         with theirs:
-            program = _PROGRAM.format(path=sys.path, pipe=theirs.fileno(), count=count)
+            program = _PROGRAM.format(path=sys.path, pipe=theirs.fileno(), cpus=cpus)
             command = [sys.executable, "-c", program]
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter)
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
@@ -147,10 +149,10 @@ class _Process:
         return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
-def work(handle: int, count: int) -> None:
+def work(handle: int, cpus: int) -> None:
     """The worker process: open the model, say so, then compute until the pipe closes."""
     pipe = Connection(handle)
-    _take_share(count)
+    _take_share(cpus)
     try:
         worker = Worker(pipe.recv())
     except Exception as error:  # what it names cannot be imported here
@@ -184,11 +186,15 @@ def _answer(pipe: Connection, answer: object) -> bool:
     return True
 
 
-def _take_share(count: int) -> None:
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _take_share(cpus: int) -> None:
     """Use a worker's share of the cores, so that N workers do not start N times as many threads as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch = sys.modules.get("torch")
     if torch is None:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // count))
+        os.environ["OMP_NUM_THREADS"] = str(cpus)
     else:
-        torch.set_num_threads(max(1, cores // count))
+        torch.set_num_threads(cpus)

@@ -192,6 +192,7 @@ class Pool:
         held = [piece for _, piece in worker.pieces]
         self._workers.remove(worker)
         self._check_death(worker, death)
+        self._note(f"a worker died ({death.how}); another takes its place and its work")
         self._workers.append(_Worker(self._fleet.start(), opening_deaths=worker.opening_deaths))
         for piece in held:
             piece.copies -= 1

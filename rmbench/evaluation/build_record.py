@@ -148,6 +148,7 @@ def identity_of(task: Task, loaded: Loaded, facts: ModelFacts, settings: RunOpti
 
 
 def _run(judging: Judging, settings: RunOptions, watch: Stopwatch) -> dict[str, Any]:
+    from rmbench.evaluation.workers import worker_facts
     from rmbench.records.digest import clean_command
 
     return {
@@ -156,7 +157,7 @@ def _run(judging: Judging, settings: RunOptions, watch: Stopwatch) -> dict[str, 
         **watch.times(),
         "resumed": judging.halved and judging.resumed_batches > 0,
         "reused": judging.reused(),
-        "engine": judging.facts(),
+        "engine": {**judging.facts(), **worker_facts(settings)},
         "versions": versions(),
         "platform": f"{platform.system()} {platform.machine()}",
     }

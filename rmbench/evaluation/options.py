@@ -44,6 +44,10 @@ class RunArguments(OpenArguments, total=False):
     batch_tokens: int | None
     objective_weights: Weights | str | None
     workers: int
+    executor: str
+    ray_address: str | None
+    gpus_per_worker: int | None
+    cpus_per_worker: int | None
     cache: bool
     share: bool
     window: int | None
@@ -113,6 +117,30 @@ class RunOptions(OpenOptions):
         parse=parse_weights,
     )
     workers: int = option(1, "Processes that compute, each with the model open.", commands=_SCORED, minimum=1)
+    executor: str = option(
+        "processes",
+        "Where workers run: processes of this machine, or actors of a Ray cluster.",
+        commands=_SCORED,
+        choices=("processes", "ray"),
+    )
+    ray_address: str | None = option(
+        None,
+        "The Ray cluster; auto: the one of this machine or of RAY_ADDRESS. [default: Ray is started on this machine]",
+        commands=_SCORED,
+        metavar="HOST:PORT|auto",
+    )
+    gpus_per_worker: int | None = option(
+        None,
+        "GPUs of each worker; over 1, the model is spread over them. [default: 1 where there are GPUs]",
+        commands=_SCORED,
+        minimum=0,
+    )
+    cpus_per_worker: int | None = option(
+        None,
+        "Cores of each worker. [default: its share of this machine, 1 on a Ray cluster]",
+        commands=_SCORED,
+        minimum=1,
+    )
     cache: bool = option(True, "Neither read nor fill the score cache.", commands=_SCORED)
     share: bool = option(True, "Do not share prefixes across rows.", commands=_SCORED)
     window: int | None = option(None, "Rows sent to a judge concurrently. [default: 16]", commands=_SCORED, minimum=1)

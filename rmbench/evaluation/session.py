@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
+from rmbench.evaluation.workers import has_workers, open_workers
 from rmbench.text import is_unicode
 
 if TYPE_CHECKING:
@@ -71,14 +72,8 @@ def open_session(
         journal = stack.enter_context(Journal.open(folder, pinned))
         cache = stack.enter_context(open_cache(use=settings.cache, note=progress.note))
         executor = None
-        if settings.workers > 1:
-            from rmbench.engine.fleet_processes import ProcessFleet
-            from rmbench.engine.pool import Pool
-
-            if opener is None:
-                raise RmbenchError("--workers: each worker opens the model itself, so it must be a name.")
-            fleet = ProcessFleet(opener, settings.workers)
-            executor = stack.enter_context(Pool(fleet, settings.workers, progress.note))
+        if has_workers(settings):
+            executor = stack.enter_context(open_workers(settings, opener, facts, progress.note))
         yield Session(settings, facts, folder, journal, progress, cache, executor)
 
 
