@@ -13,7 +13,10 @@ from rmbench.evaluation.options import RunOptions
 
 __all__ = ["score"]
 
-_OF_ROWS = ("out", "best_of", "name_as", "overwrite", "columns", "batch_tokens", "workers", "cache", "share", "window")
+_OF_ROWS = (
+    *("out", "best_of", "name_as", "overwrite", "columns", "batch_tokens", "cache", "share", "window"),
+    *("workers", "executor", "ray_address", "gpus_per_worker", "cpus_per_worker"),
+)
 """Options that go with --data alone."""
 _MEDIA = ("images", "videos", "prompt_images", "prompt_videos")
 

@@ -144,7 +144,7 @@ class RayFleet:
 
     def _connect(self, address: str | None, count: int, cpus: int | None) -> None:
         with contextlib.suppress(AttributeError):  # prints each death of an actor to stdout; the pool notes it
-            self._ray._private.worker.print_to_stdstream = lambda *_: None
+            self._ray._private.worker.print_to_stdstream = lambda *_, **__: None
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
         if address is None:
             self._folder = _own_folder()

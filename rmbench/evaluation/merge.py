@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["merge"]
 
 _SHARD_OPTION = re.compile(r"\s--shard[= ]\S+")
-_OPTIONS = frozenset({"batch_tokens", "batch_rows", "padding_side", "sharing", "halved", "padding_share"})
+_OPTIONS = frozenset(
+    {"batch_tokens", "batch_rows", "padding_side", "sharing", "halved", "padding_share"}
+    | {"executor", "workers", "gpus_per_worker", "cpus_per_worker"}
+)
 """Entries of `run.engine` that are no counts."""
 
 

@@ -19,81 +19,12 @@ from rmbench.engine.judge import EngineOptions, judge
 from rmbench.engine.pool import Pool
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
-
-MODULE = """
-import os, pathlib, signal
-import numpy as np
-from rmbench.models.protocols import Encoded, ModelFacts, Sharing
-
-class Toy:
-    answers = frozenset({"reward"})
-    pad_id = 0
-    threads = 1
-    chunk_tokens = 64
-    facts = ModelFacts("toy", "0", "scalar", fingerprint="toy")
-
-    def __init__(self, marks="", agrees=True):
-        self.marks, self.agrees = marks, agrees
-
-    def encode(self, requests):
-        texts = ["\\n".join(m.text for m in r.conversation) for r in requests]
-        return [Encoded(text, len(text), tuple(text.encode()), payload=text) for text in texts]
-
-    def sharing(self, batches):
-        return Sharing(self.agrees, "lean: fine")
-
-    def forward(self, batch):
-        for row in batch.rows:
-            deaths = pathlib.Path(self.marks, "died")
-            if "ALWAYS" in row.payload or ("ONCE" in row.payload and not deaths.exists()):
-                with deaths.open("a") as file:
-                    file.write("x")
-                os._exit(9)
-            if "SHOT" in row.payload:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return {"reward": np.array([[float(sum(row.ids) % 97)] for row in batch.rows], dtype=np.float32)}
-
-    def combine(self, outputs):
-        return None
-
-class OpenToy:
-    def __init__(self, marks="", agrees=True):
-        self.marks, self.agrees = marks, agrees
-    def __call__(self):
-        return Toy(self.marks, self.agrees)
-
-def cannot_open():
-    raise OSError("weights are gone")
-
-def dies_opening():
-    os._exit(3)
-
-def is_shot_opening():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Other(Toy):
-    facts = ModelFacts("toy", "1", "scalar", fingerprint="other")
-
-def open_other():
-    return Other()
-
-class Wrong(Toy):
-    def forward(self, batch):
-        return {"rewards": np.zeros((len(batch.rows), 1), dtype=np.float32)}
-
-def open_wrong():
-    return Wrong()
-"""
-
+from tests.engine import toy_worker
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A module that a spawned process can import as well."""
-    (tmp_path / "rmbench_toy_worker.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    yield importlib.import_module("rmbench_toy_worker")
-    importlib.sys.modules.pop("rmbench_toy_worker")  # type: ignore[attr-defined]
+def toy() -> Any:
+    """A module that a worker can import as well."""
+    return toy_worker
 
 
 def processes(opener: Any, count: int) -> Pool:
