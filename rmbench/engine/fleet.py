@@ -104,7 +104,7 @@ class Fleet(Protocol):
         """What workers said or that they died, as soon as there is something; nothing after so many seconds."""
 
     def end(self, worker: int) -> None:
-        """End a worker at once; nothing more is heard of it."""
+        """End a worker at once, if it has not died; nothing more is heard of it."""
 
     def stop(self) -> None:
         """End all workers, and what belongs to them."""

@@ -86,9 +86,10 @@ class ProcessFleet:
 
     def end(self, worker: int) -> None:
         """Kill a process."""
-        process = self._processes.pop(worker)
-        process.hang_up()
-        process.end(patience=0)
+        process = self._processes.pop(worker, None)
+        if process is not None:
+            process.hang_up()
+            process.end(patience=0)
 
     def stop(self) -> None:
         """Hang up, wait a little for those that compute, then kill them."""

@@ -107,7 +107,8 @@ class RayFleet:
     def end(self, worker: int) -> None:
         """Kill an actor."""
         self._forget(worker)
-        self._ray.kill(self._actors.pop(worker))
+        if worker in self._actors:
+            self._ray.kill(self._actors.pop(worker))
 
     def stop(self) -> None:
         """Kill all actors; a Ray that was started here ends, and its folder goes."""

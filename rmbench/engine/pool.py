@@ -85,6 +85,8 @@ class Pool:
         self._pace = Pace()
         self._workers: list[_Worker] = []
         self._refused: list[CannotOpen] = []
+        self._heard: deque[tuple[int, Event]] = deque()
+        """What one call of `run` had not come to when it ended is for the next one."""
         self._left_out = 0
         self._tickets = 0
         self._deaths = 0
@@ -123,7 +125,9 @@ class Pool:
                     whole = True
                     return
                 hungry = pieces.none_ready and any(worker.has_room for worker in self._workers)
-                for number, event in self._fleet.wait(LOOK_AGAIN if hungry else _LISTEN):
+                self._heard.extend(self._fleet.wait(LOOK_AGAIN if hungry else _LISTEN))
+                while self._heard:
+                    number, event = self._heard.popleft()
                     worker = next((each for each in self._workers if each.number == number), None)
                     if worker is None:
                         continue

@@ -1,4 +1,4 @@
-"""Workers as Ray actors: on a cluster of two nodes in this machine, and on a local Ray. One cluster serves all tests."""
+"""Workers as Ray actors, on a cluster of two nodes in this machine, which serves all tests, and on a local Ray."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ def test_what_is_wrong_is_one_error(cluster: Any, example: Any, tmp_path: Path) 
         judge("t", rows(example), Toy(), executor=workers)
     notes: list[str] = []
     with pool(cluster, toy_worker.FailsFirst(str(tmp_path)), 3, notes) as workers:
-        assert judge("t", rows(example), Toy(), executor=workers).judgments == judge("t", rows(example), Toy()).judgments
+        assert (
+            judge("t", rows(example), Toy(), executor=workers).judgments == judge("t", rows(example), Toy()).judgments
+        )
     (note,) = notes
     assert note.endswith("cannot open the model and is left out: OSError: no disk")
     began = time.monotonic()

@@ -95,7 +95,7 @@ class FakeFleet:
 
     def end(self, worker: int) -> None:
         self.ended.append(worker)
-        del self.queues[worker]
+        self.queues.pop(worker, None)
 
     def stop(self) -> None:
         self.ended += self.queues
@@ -358,6 +358,25 @@ def test_after_an_error_a_pool_begins_anew() -> None:
         assert sorted(fleet.ended) == [1, 2]
         assert len(list(pool.run(Scorer(), jobs(5), "right"))) == 5  # type: ignore[arg-type]
     assert fleet.started == 4
+
+
+def test_what_was_heard_when_a_call_ended_is_not_lost() -> None:
+    """Several workers open and die at one moment; the caller leaves after the first result."""
+
+    class AtOnce(FakeFleet):
+        def wait(self, timeout: float) -> Sequence[tuple[int, Event]]:
+            heard = list(super().wait(timeout))
+            while heard and self.events and self.events[0][0] <= self.now:
+                heard += super().wait(0)
+            return heard
+
+    fleet = AtOnce(dies=lambda worker, job: worker in (2, 3) and job.index < 6, seconds=lambda worker, job: 0.1)
+    with Pool(fleet, 3, print, fleet.clock) as pool:
+        abandoned = pool.run(Scorer(), jobs(6), "right")  # type: ignore[arg-type]
+        next(abandoned)
+        abandoned.close()
+        given = [Job(job.index + 10, job.rows) for job in jobs(9)]
+        assert len(list(pool.run(Scorer(), given, "right"))) == 9  # type: ignore[arg-type]
 
 
 def test_sixty_four_workers_do_not_wait_for_one_another(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from rmbench.engine.pool import Pool
 from rmbench.engine.requests import requests_of
 from rmbench.errors import RmbenchError
 from tests.engine import toy_worker
+
 
 @pytest.fixture
 def toy() -> Any:

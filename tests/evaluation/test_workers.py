@@ -1,0 +1,92 @@
+"""Options of workers: what each gets, and what the record says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rmbench
+from rmbench.engine.fleet import Opened
+from rmbench.engine.fleet_processes import ProcessFleet
+from rmbench.errors import RmbenchError
+from rmbench.evaluation.options import RunOptions
+from rmbench.evaluation.workers import gpus_of_workers, open_workers, visible_gpus, worker_facts
+from rmbench.models.protocols import ModelFacts
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+def test_gpus_are_whole_and_shared_only_where_there_are_too_few(present: int, workers: int, each: int) -> None:
+    names = [f"GPU-{n}" for n in range(present)]
+    if each > present:
+        with pytest.raises(RmbenchError, match=f"--gpus-per-worker {each}: this machine has {present} GPUs"):
+            gpus_of_workers(names, workers, each)
+        return
+    given = [one.split(",") for one in gpus_of_workers(names, workers, each)]
+    assert [len(set(one)) for one in given] == [each] * workers
+    used = [name for one in given for name in one]
+    assert set(used) <= set(names)
+    if workers * each <= present:
+        assert len(set(used)) == len(used)
+    assert max(map(used.count, used)) - min(map(used.count, used)) <= 1
+
+
+def test_gpus_are_those_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5,MIG-1")
+    assert visible_gpus() == ["2", "5", "MIG-1"]
+    assert gpus_of_workers(visible_gpus(), 4, 1) == ["2", "5", "MIG-1", "2"]
+
+
+class ReportGpus:
+    """Opens nothing; says what its process sees, as a fingerprint."""
+
+    def __call__(self) -> Any:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+        return SimpleNamespace(facts=ModelFacts("toy", "0", "scalar", fingerprint=seen))
+
+
+@pytest.mark.parametrize(
+    ("device", "on", "options", "expected"),
+    [
+        ("auto", "cuda (NVIDIA H200)", {}, {"4", "6"}),
+        ("auto", "cuda (NVIDIA H200)", {"gpus_per_worker": 0}, {"4,6"}),
+        ("cuda:1", "cuda (NVIDIA H200)", {}, {"4,6"}),
+        ("auto", "cpu", {}, {"4,6"}),
+    ],
+)
+def test_each_process_sees_its_own_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, on: str, options: dict[str, int], expected: set[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    facts = ModelFacts("toy", "0", "scalar", settings={"device": on})
+    settings = RunOptions(device=device, workers=2, **options)  # type: ignore[arg-type]
+    with open_workers(settings, ReportGpus(), facts, print) as pool:
+        fleet: Any = pool._fleet
+        assert isinstance(fleet, ProcessFleet)
+        events: list[Any] = []
+        while len(events) < 2:
+            events += [event for _, event in fleet.wait(10)]
+    assert all(isinstance(event, Opened) for event in events)
+    assert {event.fingerprint for event in events} == expected
+
+
+def test_too_few_gpus_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    facts, notes = ModelFacts("toy", "0", "scalar", settings={"device": "cuda"}), list[str]()
+    open_workers(RunOptions(workers=3), ReportGpus(), facts, notes.append)
+    assert notes == ["3 workers of 1 GPUs each share the 2 GPUs of this machine"]
+
+
+def test_the_record_says_how_the_work_was_spread(tmp_path: Path) -> None:
+    assert worker_facts(RunOptions()) == {}
+    given = RunOptions(workers=4, executor="ray", gpus_per_worker=2)
+    assert worker_facts(given) == {"executor": "ray", "workers": 4, "gpus_per_worker": 2}
+    (record,) = rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path, workers=2).records
+    assert record.run.engine["executor"] == "processes"
+    assert record.run.engine["workers"] == 2
+    assert rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path / "a").records[0].model == record.model
