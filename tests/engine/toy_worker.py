@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rmbench.models.protocols import Batch, Encoded, ModelFacts, Request, Sharing
+from rmbench.models.protocols import Answer, Batch, Encoded, ModelFacts, Request, Sharing
 
 
 class Toy:
     """Rewards from bytes. `marks` is a folder where it leaves notes; rows with SLOW take a tenth of a second."""
 
-    answers = frozenset({"reward"})
+    answers: frozenset[Answer] = frozenset({"reward"})
     pad_id = 0
     threads = 1
     chunk_tokens = 64
