@@ -121,6 +121,8 @@ class Pictures:
         if part.kind not in self.kinds:
             raise MediaError(f"{part.name}: it is a {part.kind}, and the protocol shows {' and '.join(self.kinds)}s")
         medium = open_medium(part, self.rule)
+        if len(medium.indices) > self.max_images:  # before they are decoded
+            raise MediaError(f"{part.name}: {len(medium.indices)} frames are more than max_images={self.max_images}")
         if medium.key not in seen:
             limit = self.max_pixels if medium.kind == "image" else self.frame_pixels
             images = pixels_of(medium, lambda image: shrunk(image, limit))

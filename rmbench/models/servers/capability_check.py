@@ -181,7 +181,8 @@ class _Check:
         try:
             return settle_fields(ask, self.question, plain)
         except (RejectedError, RetryableError) as error:
-            shown = f" (it shows {self.question.images} images)" if self.question.images else ""
+            count = self.question.images
+            shown = f" (it shows {count} image{'s' * (count > 1)})" if count else ""
             raise RmbenchError(
                 f"{self.server.api} answers a plain request to {self.model}, but not the judge's{shown}: {error}"
             ) from None

@@ -286,8 +286,11 @@ class TestRowsThatCannotBeShown:
 
         answers = [text("a")], [text("b")]
         assert "it is a video, and the protocol shows images" in why(row([text("Q"), clip], *answers), "llava-critic")
-        assert "10 images and frames in one question are more than max_images=8" in why(
+        assert "c.gif: 10 frames are more than max_images=8" in why(
             row([text("Q"), clip], *answers), "vision-pair", frames="uniform:64", max_images="8"
+        )
+        assert "12 images and frames in one question are more than max_images=11" in why(
+            row([text("Q"), clip], [image], [image]), "vision-pair", frames="uniform:64", max_images="11"
         )
         assert "shows an image or a video of the prompt" in why(row([text("Q")], *answers), "vl-rewardbench")
         assert "compares images or videos" in why(row([text("Q")], [image], [text("b")]), "unified-reward")
@@ -381,6 +384,14 @@ class TestVerdicts:
         assert {(v.shown, v.value) for v in found.verdicts} == {((0, 1), 0), ((1, 0), 1)}
         sampling = {(q.sampling.temperature, q.sampling.top_p, q.sampling.max_tokens) for q in judge.backend.asked}
         assert sampling == {(0.2, 0.2, 2048)}
+
+    def test_the_tasks_own_order_alone(self, judges: SimpleNamespace, tmp_path: Path) -> None:
+        example = seen("mj-bench", tmp_path)
+        first = judges.judge(lambda question: "BETTER IMAGE: 1", "mj-bench", orders="first")
+        assert [v.shown for v in first.judge("t", example).verdicts] == [(0, 1)]
+        many = judges.judge(lambda question: "[[A]]", "pick-k", orders="first")
+        edges = tuple(Edge(0, k) for k in range(1, 4))
+        assert [v.shown for v in many.judge("t", judges.example(*"abcd", edges=edges)).verdicts] == [(0, 1, 2, 3)]
 
     def test_the_users_own_template_places_media(self, tmp_path: Path) -> None:
         own = tmp_path / "own.jinja"

@@ -226,6 +226,9 @@ def test_the_command_of_a_judge_and_of_a_scalar_model() -> None:
     assert told["--tensor-parallel-size"] == "4"
     assert "--trust-remote-code" in judge
     assert "--enforce-eager" not in judge
+    assert "--limit-mm-per-prompt" not in judge
+    seeing = serve_command(Path("/bin/vllm"), Path("/m"), "org/m", 81, "generate", options, Machine(0), "float32", 12)
+    assert dict(itertools.pairwise(seeing))["--limit-mm-per-prompt"] == '{"image": 12, "video": 0}'
     scalar = command(Machine(0), "pooling", replace(options, template=None, trust_remote_code=False))
     assert "--enforce-eager" in scalar
     assert not {"--generation-config", "--tensor-parallel-size", "--chat-template"} & set(scalar)

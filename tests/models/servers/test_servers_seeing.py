@@ -364,3 +364,46 @@ def test_frames_are_swept_as_one_table(tmp_path: Path, stubs: Any, serve: Any) -
     for wrong in ("1,1", "0,4", "four", "1;4", ""):
         with pytest.raises(RmbenchError, match="expected different numbers of frames such as 1,8,32"):
             Budgets.of_frames(wrong)
+
+
+OWN = [
+    ("vl-rewardbench", "vl-rewardbench", "Overall Judgment: Answer 1 is better.", 0.5),
+    ("vl-rewardbench", "llava-critic", "The first response is better.", 0.5),
+    ("vl-rewardbench", "unified-reward-answers", "Answer 1 is better than Answer 2.", 0.5),
+    ("multimodal-rewardbench", "multimodal-rewardbench", "[[A]]", None),
+    ("mj-bench-quality", "mj-bench", "BETTER IMAGE: 1", 0.5),
+    ("mj-bench-quality", "mj-bench-words-5", "BETTER IMAGE: 2", 0.5),
+    ("mj-bench-quality", "mj-bench-single", '{"ANALYSIS": "so", "RATING": 7}', 0.0),
+    ("mj-bench-quality", "unified-reward", "Image 2 is better than Image 1.", 0.5),
+    ("mj-bench-quality", "unified-reward-score", "Final Score: 3", 0.0),
+    ("genai-bench-image", "genai-bench", "[[A>B]]", None),
+    ("genai-bench-edition", "genai-bench", "[[A=B=Bad]]", None),
+    ("genai-bench-edition", "editreward", "[[Left>Right]]", None),
+    ("genai-bench-video", "genai-bench", "[[B>A]]", None),
+    ("genai-bench-video", "unified-reward-video", "Video 1 is better than Video 2.", None),
+    ("videorewardbench", "videorewardbench", "[[B]]", 0.5),
+    ("videogen-rewardbench", "vision-pair", "[[A]]", None),
+    ("imagerewarddb", "vision-pair", "[[A]]", None),
+]
+"""Task, protocol, a constant reply, and the headline where it is known: one half for a judge of both orders that always
+names the first, nothing for equal ratings of a benchmark without ties."""
+
+
+@pytest.mark.parametrize(("task", "protocol", "said", "value"), OWN)
+def test_benchmarks_in_their_own_protocols_on_their_samples(
+    task: str, protocol: str, said: str, value: float | None, seen: Any, tmp_path: Path
+) -> None:
+    done = seen(lambda _: said, task, protocol, source="sample", overwrite=True)
+    record = done.records[0]
+    assert (record.counts.failed, record.counts.unparsed) == (0, 0)
+    assert record.counts.judged == len(rows_of(tmp_path)) > 0
+    calls = seen.calls()
+    assert calls
+    assert all(len(images_of(call)) >= 1 for call in calls)
+    if value is not None:
+        assert headline(record).value == value
+    rows = rows_of(tmp_path)
+    if protocol == "genai-bench":  # one order, and exactly people's class
+        label = {"[[A>B]]": "leftvote", "[[B>A]]": "rightvote", "[[A=B=Bad]]": "bothbad_vote"}[said]
+        assert headline(record).value == pytest.approx(sum(row.groups["vote"] == label for row in rows) / len(rows))
+        assert len(calls) == len(rows)
