@@ -92,6 +92,7 @@ def dequantise(file: Path, folder: Path) -> None:
     plain.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(**given)
     split_as_declared(tokenizer, file, print)
+    tokenizer.init_kwargs["local_files_only"] = False  # else the file says whether the hub was switched off meanwhile
     tokenizer.save_pretrained(folder)
 
 

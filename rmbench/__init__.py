@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rmbench.check import check
     from rmbench.check.report import CheckReport, CheckResult
     from rmbench.errors import RmbenchError
+    from rmbench.evaluation.generators import rank_generators
     from rmbench.evaluation.merge import merge
     from rmbench.evaluation.prompts import Prompt, Prompts, show_prompts
     from rmbench.evaluation.rescore import rescore
@@ -99,6 +100,7 @@ _HOMES = {
     "merge": "rmbench.evaluation.merge",
     "read_record": "rmbench.records.store:read",
     "read_rows": "rmbench.records.store",
+    "rank_generators": "rmbench.evaluation.generators",
     "report": "rmbench.reports:report_of",
     "rescore": "rmbench.evaluation.rescore",
     "run": "rmbench.evaluation.run",
@@ -149,6 +151,7 @@ __all__ = [
     "gate",
     "load_examples",
     "merge",
+    "rank_generators",
     "read_record",
     "read_rows",
     "report",

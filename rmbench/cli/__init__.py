@@ -16,6 +16,7 @@ from rmbench.cli.ending import CLOSED_PIPE, STOPPED, UNFORESEEN, close_pipes, in
 from rmbench.cli.export import export
 from rmbench.cli.fetch import fetch
 from rmbench.cli.gate import compare, gate
+from rmbench.cli.generators import generators
 from rmbench.cli.library_output import printable_libraries
 from rmbench.cli.listing import models, tasks, validate
 from rmbench.cli.merge import merge
@@ -64,6 +65,7 @@ for command in (
     export,
     submit,
     score,
+    generators,
     check,
     merge,
     rescore,

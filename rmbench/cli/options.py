@@ -37,13 +37,14 @@ def command_line() -> str:
     return shlex.join(["rmbench", *sys.argv[1:]])
 
 
-def add_options(command: str, *, required: str = "") -> Callable[[Command], Command]:
-    """Add the options that `command` takes, those of the model last; the option `required` must be given."""
+def add_options(command: str, *, required: str = "", without: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Add the options that `command` takes, those of the model last; the option `required` must be given, those in
+    `without` are left out."""
 
     def add(function: Command) -> Command:
         known, of_model = options_of(RunOptions), options_of(OpenOptions)
         for name in reversed([name for name in known if name not in of_model] + list(of_model)):
-            if command in known[name].commands:
+            if command in known[name].commands and name not in without:
                 function = _click_option(name, required=name == required)(function)
         return function
 

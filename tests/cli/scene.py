@@ -82,6 +82,13 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda at: ["score", *MODEL, "-p", at.text, "-r", at.text, "-r", "b"]),
         ("json", lambda at: ["score", *MODEL, "-p", at.text, "-r", at.text, "-r", "b", "--json"]),
     ],
+    "generators": [
+        (
+            "terminal",
+            lambda at: ["generators", str(at.folder / "{generator}.{prompt}"), "--prompts", str(at.rows), *MODEL],
+        ),
+        ("json", lambda at: ["generators", at.text, "--prompts", str(at.rows), *MODEL, "--json"]),
+    ],
     "report": [
         ("terminal", lambda at: ["report", str(at.a), str(at.b)]),
         ("json", lambda at: ["report", str(at.a), "--json"]),

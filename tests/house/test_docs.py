@@ -54,6 +54,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 ELSEWHERE = {
     "adding-a-family.md": "tests/models/test_models_plugin.py",
     "checking-a-model.md": "tests/check/test_check_page.py",
+    "generators.md": "tests/models/families/vision/test_generators_page.py",
     "interchange.md": "tests/exchange/test_interchange_page.py",
     "own-data.md": "tests/tasks/own/test_own_page.py",
     "raters.md": "tests/metrics/raters/test_raters_page.py",

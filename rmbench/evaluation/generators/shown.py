@@ -1,0 +1,65 @@
+"""A ranking of generators as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rmbench.evaluation.generators.ranking import ALPHA, Ranking
+from rmbench.text import ColumnLayout, line, paragraph, text_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["shown"]
+
+
+def shown(ranking: Ranking) -> Iterator[RenderableType]:
+    """A table per reward model, how far they agree, and notes."""
+    counts = f"{len(ranking.generators)} generators, {ranking.prompts:,} prompts, {ranking.found:,} {ranking.kind}s"
+    yield paragraph(f"{ranking.pattern}: {counts}")
+    columns: list[tuple[str, ColumnLayout]] = [("generator", "fold")]
+    columns += [(name, "right") for name in ("place", "mean", "95% interval", "behind", "p", "wins")]
+    for model, standings in ranking.standings.items():
+        if not standings:
+            yield paragraph(f"{model}: no prompt for which every generator has a score.")
+            continue
+        best = standings[0].generator
+        against = {win.winner: win for win in ranking.wins[model] if win.loser == best}
+        rows = []
+        for one in standings:
+            style = "bold" if one.not_told_apart else ""
+            win = against.get(one.generator)
+            cells = (
+                str(one.place),
+                _number(one.mean),
+                "" if one.low is None or one.high is None else f"[{_number(one.low)}, {_number(one.high)}]",
+                "" if one.p is None else _number(one.behind),
+                "" if one.p is None else f"{one.p:.2g}",
+                "" if win is None else f"{win.share:.0%}",
+            )
+            rows.append([line(one.generator, style), *(line(cell, style) for cell in cells)])
+        yield ""
+        yield text_table(columns, rows, title=f"{model}, {ranking.compared[model]:,} prompts", gap=2)
+    yield ""
+    yield paragraph(
+        f"Bold: not told apart from the first (sign flips of differences paired by prompt, Holm, {ALPHA:g}). behind: "
+        "the mean difference from the first; wins: how often it beats the first, a tie being half."
+    )
+    if ranking.agreement:
+        heads: list[tuple[str, ColumnLayout]] = [("models", "fold"), ("of generators", "right"), ("by prompt", "right")]
+        pairs = [[" and ".join(one.models), _tau(one.on_generators), _tau(one.on_prompts)] for one in ranking.agreement]
+        yield ""
+        yield text_table(heads, pairs, title="Agreement of the models, Kendall's tau", gap=2)
+    if ranking.notes:
+        yield ""
+    yield from map(paragraph, ranking.notes)
+
+
+def _number(value: float) -> str:
+    """Four digits, since each model has its own unit."""
+    return f"{value:.4g}"
+
+
+def _tau(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"

@@ -1,0 +1,144 @@
+"""`rmbench generators` on folders of images, and the page `docs/generators.md` about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import rmbench
+from rmbench.errors import RmbenchError
+from rmbench.records.store import find, read
+from tests._make import exit_code
+from tests.house.docs_pages import DOCS, blocks, commands
+
+GENERATORS = ("flux", "sd15", "sdxl")
+PROMPTS = ("a red cube", "two cats", "a tree in the fog", "rain")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, seen: SimpleNamespace) -> Path:
+    """The folder that the page speaks of: two models, prompts, and images of three generators."""
+    root = tmp_path_factory.mktemp("generators")
+    for seed, name in enumerate(("clip-a", "clip-b")):
+        seen.save_open_clip(root / name)
+        if seed:
+            from safetensors.torch import save_file
+
+            state = seen.tiny_model(seen.TINY, seed).state_dict()
+            save_file(
+                {key: value.contiguous() for key, value in state.items()}, root / name / "open_clip_model.safetensors"
+            )
+    (root / "prompts.txt").write_text("\n".join(PROMPTS))
+    for g, generator in enumerate(GENERATORS):
+        (root / "images" / generator).mkdir(parents=True)
+        for k in range(len(PROMPTS)):
+            seen.picture(root / "images" / generator / f"{k:04}.png", 10 * g + k)
+    return root
+
+
+def cosine(folder: Path, prompt: str, image: Path) -> float:
+    """open_clip's own towers, one image and one prompt at a time."""
+    import open_clip
+    from PIL import Image
+
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    model.eval()
+    with torch.inference_mode():
+        shown = model.encode_image(preprocess(Image.open(image))[None], normalize=True)
+        words = model.encode_text(open_clip.get_tokenizer("ViT-B-32")([prompt]), normalize=True)
+    return float((shown @ words.T)[0, 0])
+
+
+def ranked(work: Path, out: Path, **options: Any) -> Any:
+    pattern = f"{work}/images/{{generator}}/{{prompt}}.png"
+    models = [str(work / "clip-a"), str(work / "clip-b")]
+    return rmbench.rank_generators(pattern, work / "prompts.txt", models, out=out, **options)
+
+
+def test_means_are_those_of_the_towers(work: Path, tmp_path: Path) -> None:
+    ranking = ranked(work, tmp_path)
+    assert ranking.generators == GENERATORS
+    assert (ranking.prompts, ranking.found, ranking.notes) == (4, 12, ())
+    for name, standings in ranking.standings.items():
+        for one in standings:
+            own = [
+                cosine(work / name, prompt, work / f"images/{one.generator}/{k:04}.png")
+                for k, prompt in enumerate(PROMPTS)
+            ]
+            assert one.mean == pytest.approx(np.mean(own), abs=2e-5)
+    groups = {value.group: value.value for value in read(find(tmp_path)[0]).results}
+    first = next(iter(ranking.standings.values()))
+    assert groups[f"generator={first[0].generator}"] == pytest.approx(first[0].mean)
+
+
+def test_each_image_and_prompt_is_encoded_once(work: Path, tmp_path: Path) -> None:
+    ranked(work, tmp_path)
+    for place in find(tmp_path):
+        engine = read(place).run.engine
+        assert engine["requests"] == 24  # an image and a prompt for each of 12 rows
+        assert engine["unique_rows"] == 16
+
+
+def test_absent_and_broken_images_are_said_and_leave_their_prompts(
+    work: Path, tmp_path: Path, seen: SimpleNamespace
+) -> None:
+    for generator in ("a", "b"):
+        (tmp_path / "images" / generator).mkdir(parents=True)
+        for k in range(4):
+            seen.picture(tmp_path / "images" / generator / f"{k + 1}.png", k)
+    (tmp_path / "images/a/2.png").unlink()
+    (tmp_path / "images/b/3.png").write_bytes(b"GIF89a broken")
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
+    ranking = rmbench.rank_generators(
+        f"{tmp_path}/images/{{generator}}/{{prompt}}.png",
+        tmp_path / "prompts.txt",
+        [str(work / "clip-a")],
+        out=tmp_path / "out",
+    )
+    assert ranking.compared == {"clip-a": 2}
+    assert [(one.generator, one.scored, one.mean) for one in ranking.standings["clip-a"]] == [
+        ("a", 3, pytest.approx(ranking.standings["clip-a"][1].mean)),
+        ("b", 3, pytest.approx(ranking.standings["clip-a"][0].mean)),
+    ]
+    missing, broken, compared = ranking.notes
+    assert missing == "1 image is missing: a for 1."
+    assert broken.startswith("clip-a: 1 image has no score: b @ 2 (")
+    assert compared == "clip-a: generators are compared on the 2 prompts of which it scored every image."
+
+
+def test_a_stopped_job_goes_on(work: Path, tmp_path: Path) -> None:
+    first = ranked(work, tmp_path)
+    again = ranked(work, tmp_path)
+    assert again == first
+    assert len(find(tmp_path)) == 2
+
+
+def test_no_model_or_one_twice(work: Path, tmp_path: Path) -> None:
+    for models in ([], ["tiny", "tiny"]):
+        with pytest.raises(RmbenchError, match="Name at least one model, each once"):
+            rmbench.rank_generators("x/{generator}/{prompt}", work / "prompts.txt", models, out=tmp_path)
+
+
+def test_the_commands_of_the_page(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = DOCS / "generators.md"
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = 0
+    for block in blocks(page, "sh"):
+        for words in commands(block.code):
+            if words[:1] == ["rmbench"] and not block.not_run:
+                assert exit_code(*words[1:]) == 0, words
+                ran += 1
+    assert ran >= 2
+    capsys.readouterr()
+    words = ["generators", "images/{generator}/{prompt}.png", "--prompts", "prompts.txt", "-m", "clip-a", "--json"]
+    assert exit_code(*words) == 0
+    assert set(json.loads(capsys.readouterr().out)["standings"]) == {"clip-a"}
