@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,10 +136,14 @@ def _write(found: Found, out: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in ((f"{name}.jsonl", lines), (f"{name}.toml", tomlkit.dumps(declaration))):
-            replace_file(folder / file, lambda fresh, text=text: fresh.write_text(text, "utf-8"))
+            replace_file(folder / file, partial(_put, text))
     except OSError as error:
         raise RmbenchError(f"{folder}: cannot be written ({error.strerror or error}).") from error
     return folder / f"{name}.toml"
+
+
+def _put(text: str, fresh: Path) -> None:
+    fresh.write_bytes(text.encode("utf-8"))
 
 
 def _scores(found: Found, out: Path, record: Record) -> Floats:
