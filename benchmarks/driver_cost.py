@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -30,13 +31,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--task", default="rmb-pairwise")
     arguments.add_argument("--model", default="tiny-bt", help="whose tokenizer and template are used")
+    arguments.add_argument("--characters", type=int, default=1600, help="no longer conversation is encoded")
     arguments.add_argument("--limit", type=int, default=3000, help="examples that are encoded and judged; all are read")
     arguments.add_argument("--rounds", type=int, default=3, help="of which the least figure of each stage counts")
     arguments.add_argument("--against", type=Path, help="another checkout of rmbench")
     arguments.add_argument("--one", action="store_true", help="one round of this checkout, printed as JSON")
     given = arguments.parse_args()
     if given.one:
-        print(json.dumps(measure(given.task, given.model, given.limit)))
+        print(json.dumps(measure(given.task, given.model, given.limit, given.characters)))
         return
     here = Path(__file__).resolve().parents[1]
     checkouts = [here] if given.against is None else [given.against.resolve(), here]
@@ -59,23 +61,15 @@ def _apart(checkout: Path, given: argparse.Namespace) -> dict[str, float]:
         "OMP_NUM_THREADS": "1",
         "RMBENCH_CACHE": "off",
     }
-    command = [
-        sys.executable,
-        __file__,
-        "--one",
-        "--task",
-        given.task,
-        "--model",
-        given.model,
-        "--limit",
-        str(given.limit),
-    ]
+    named = {name: str(getattr(given, name)) for name in ("task", "model", "limit", "characters")}
+    options = [word for name, value in named.items() for word in (f"--{name}", value)]
+    command = [sys.executable, __file__, "--one", *options]
     done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
-def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
+def measure(task_id: str, model: str, limit: int, characters: int) -> dict[str, float]:
     """Microseconds a row of each stage."""
     import numpy as np
 
@@ -94,6 +88,8 @@ def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
     from rmbench.tasks.sources import load
     from rmbench.types import Judged
 
+    for name in ("numpy.random", "scipy.stats", "pyarrow.parquet"):
+        import_module(name)  # before the clock runs
     task = select(task_id, [])[0]
     scorer = free(open_model(model))
     text = text_of(scorer)
@@ -102,7 +98,8 @@ def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
     with clock("read"):
         loaded = load(task)
     clock.rows["read"] = sum(len(each.candidates) for each in loaded.examples)
-    examples = loaded.examples[:: max(1, len(loaded.examples) // limit)][:limit]
+    short = [each for each in loaded.examples if longest(each) <= characters]
+    examples = short[:: max(1, len(short) // limit)][:limit]
     clock.most = sum(len(each.candidates) for each in examples)
     with clock("read, with a limit of 100"):
         load(task, limit=100)
@@ -144,7 +141,7 @@ def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
         measured(judged, task.metrics, answer_kind="reward", totals={None: len(examples)}, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         _files(clock, Path(folder), judged)
-        _runs(clock, Path(folder), task_id, scorer, judged)
+        _runs(clock, Path(folder), task_id, scorer)
     tokens = sum(entry.size for entry in window.encoded) / len(requests)
     figures = clock.figures()
     return {
@@ -153,6 +150,11 @@ def measure(task_id: str, model: str, limit: int) -> dict[str, float]:
         "1,000 tokens encoded a second": 1e3 * tokens / figures["encode, all in"],
         "all rows read, in seconds": clock.seconds["read"],
     }
+
+
+def longest(example: Any) -> int:
+    """Characters of its longest conversation."""
+    return max(sum(len(message.text) for message in example.conversation(k)) for k in range(len(example.candidates)))
 
 
 def _files(clock: Clock, folder: Path, judged: list[Any]) -> None:
@@ -164,12 +166,9 @@ def _files(clock: Clock, folder: Path, judged: list[Any]) -> None:
         read_table(folder / "rows.parquet")
 
 
-def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any, judged: list[Any]) -> None:
-    """Whole runs: of the free scorer, and of a file of scores."""
+def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any) -> None:
+    """Whole runs on all rows: of the free scorer, and of a file of scores."""
     import rmbench
-
-    with clock("run of a scorer, all in"):
-        rmbench.run(scorer, task_id, out=folder / "a", limit=len(judged), progress=False)
     from rmbench.tasks.registry import select
     from rmbench.tasks.sources import load
 
@@ -178,9 +177,10 @@ def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any, judged: list[An
         for example in load(select(task_id, [])[0]).examples:
             scores = [float(k) for k in range(len(example.candidates))]
             out.write(json.dumps({"task": task_id, "id": example.id, "scores": scores}) + "\n")
-    with clock("run of a score file, all in"):
-        rmbench.run(f"scores:{file}", task_id, out=folder / "b", progress=False)
-    clock.rows["run of a score file, all in"] = clock.rows["read"]
+    for stage, model in (("run of a scorer, all rows", scorer), ("run of a score file, all rows", f"scores:{file}")):
+        with clock(stage):
+            rmbench.run(model, task_id, out=folder / "records", progress=False)
+        clock.rows[stage] = clock.rows["read"]
 
 
 class Clock:

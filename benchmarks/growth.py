@@ -41,21 +41,15 @@ def main() -> None:
         print(json.dumps(measured(stage, int(count), Path(folder))))
         return
     stages = given.only or STAGES
-    for stage in stages:
-        for count in map(int, given.counts.split(",")):
-            found = apart(stage, count)
-            time = f"{found['seconds']:8.1f} s  {1e6 * found['seconds'] / count:6.0f} us a row"
-            memory = f"{found['mb']:7.0f} MB  {2**20 * found['mb'] / count:9,.0f} bytes a row"
-            print(f"{stage:8} {count:>10,} rows  {time}  {memory}", flush=True)
-
-
-def apart(stage: str, count: int) -> dict[str, float]:
-    """A stage in a process of its own, with the records that it reads, which further processes write."""
-    with tempfile.TemporaryDirectory() as folder:
-        if stage in ("read", "compare", "board"):
-            for number in range({"read": 1, "compare": 2, "board": RECORDS}[stage]):
+    for count in map(int, given.counts.split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            for number in range(RECORDS if {"read", "compare", "board"} & set(stages) else 0):
                 _call("put", count, f"{folder}/{number}")
-        return _call(stage, count, folder)
+            for stage in stages:
+                found = _call(stage, count, folder)
+                time = f"{found['seconds']:8.1f} s  {1e6 * found['seconds'] / count:6.0f} us a row"
+                memory = f"{found['mb']:7.0f} MB  {2**20 * found['mb'] / count:9,.0f} bytes a row"
+                print(f"{stage:8} {count:>10,} rows  {time}  {memory}", flush=True)
 
 
 def _call(stage: str, count: int, folder: str) -> dict[str, float]:
@@ -105,7 +99,7 @@ def prepared(stage: str, count: int, folder: Path) -> Callable[[], object]:
     if stage == "read":
         from rmbench.records.store import find, read_rows
 
-        return lambda: read_rows(find(folder)[0])
+        return lambda: read_rows(find(folder / "0")[0])
     if stage == "compare":
         from rmbench.gate import compare
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from rmbench.models.protocols import IntArray
-
 __all__ = ["PrefixGroup", "group_rows", "split_group"]
 
 _LEAST = 16
@@ -33,13 +29,13 @@ def group_rows(ids: Sequence[Sequence[int]]) -> list[PrefixGroup]:
     least one token outside the prefix, so that its last state is its own.
     """
     order = sorted(range(len(ids)), key=lambda row: (ids[row], row))
-    arrays = [np.asarray(ids[row], dtype=np.int64) for row in order]
+    sorted_ids = [ids[row] for row in order]
     groups: list[PrefixGroup] = []
     start = 0
     while start < len(order):
-        prefix, stop = len(arrays[start]) - 1, start + 1
+        prefix, stop = len(sorted_ids[start]) - 1, start + 1
         while stop < len(order):
-            shorter = min(prefix, _common(arrays[stop - 1], arrays[stop], prefix), len(arrays[stop]) - 1)
+            shorter = min(prefix, _common(sorted_ids[stop - 1], sorted_ids[stop], prefix), len(sorted_ids[stop]) - 1)
             count = stop - start
             if shorter < _LEAST or shorter * count <= (prefix * (count - 1) if count > 1 else 0):
                 break
@@ -70,8 +66,16 @@ def _group_of(rows: Sequence[int], prefix: int, ids: Sequence[Sequence[int]]) ->
     return PrefixGroup(tuple(rows), prefix, prefix + sum(len(ids[row]) - prefix for row in rows))
 
 
-def _common(a: IntArray, b: IntArray, most: int) -> int:
-    """Length of the common prefix, at most `most`."""
+def _common(a: Sequence[int], b: Sequence[int], most: int) -> int:
+    """Length of the common prefix, at most `most`; by halves, since comparing slices is far quicker than a loop."""
     length = min(len(a), len(b), most)
-    different = np.flatnonzero(a[:length] != b[:length])
-    return int(different[0]) if len(different) else length
+    if a[:length] == b[:length]:
+        return length
+    equal, different = 0, length
+    while different - equal > 1:
+        middle = (equal + different) // 2
+        if a[equal:middle] == b[equal:middle]:
+            equal = middle
+        else:
+            different = middle
+    return equal
