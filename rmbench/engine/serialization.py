@@ -89,7 +89,9 @@ def dump_judgment(judgment: Judgment) -> str:
     """A judgment as JSON (NaN and infinity as Python spells them); raises TypeError where it holds no plain data."""
     fields = {name: getattr(judgment, name) for name in Judgment.__slots__}
     fields["verdicts"] = [{name: getattr(verdict, name) for name in Verdict.__slots__} for verdict in judgment.verdicts]
-    fields |= masked({name: fields[name] for name in ("error", "rationale", "remarks", "verdicts")})
+    texts = {name: fields[name] for name in ("error", "rationale", "remarks", "verdicts")}
+    if any(texts.values()):  # those of a score file or of a baseline have none
+        fields |= masked(texts)
     fields["error"] = fields["error"].encode("utf-8", "replace").decode("utf-8")  # no file holds half a surrogate pair
     return json.dumps(fields, default=_plain)
 

@@ -33,7 +33,7 @@ def test_a_streams_memory_does_not_grow_with_its_rows(growth: Any, monkeypatch: 
         assert sum(judgment.status == "ok" for judgment in stream(growth.pairs(count), growth.Cheap())) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[2] < 1.2 * peaks[1]
+    assert peaks[2] < 2 * peaks[1]  # of four times the rows; a window or two more may be there at one moment
 
 
 def test_every_stage_of_the_benchmark_runs(growth: Any, tmp_path: Path) -> None:
