@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from rmbench.consistency import judgment_problem
 from rmbench.engine.compute import reason
@@ -12,7 +13,7 @@ from rmbench.engine.interfaces import Ledger, Progress
 from rmbench.engine.serialization import dump_judgment, load_judgments
 from rmbench.engine.threads import in_threads
 from rmbench.errors import RmbenchError
-from rmbench.models.abilities import Metered
+from rmbench.models.abilities import Metered, Waiting
 from rmbench.models.protocols import Responder
 from rmbench.types import Example, Judgment
 
@@ -33,9 +34,11 @@ def respond(
     Raises:
         RmbenchError: a chunk in the ledger holds something else than judgments of these examples.
     """
-    digest = _digest(task, examples, responder)
+    order = _order(examples, responder)
+    digest = _digest(task, examples, responder, order)
     judgments: list[Judgment | None] = [None] * len(examples)
-    chunks = [range(start, min(start + CHUNK, len(examples))) for start in range(0, len(examples), CHUNK)]
+    chunks = [order[start : start + CHUNK] for start in range(0, len(examples), CHUNK)]
+    chunk_of = {row: index for index, chunk in enumerate(chunks) for row in chunk}
     from_ledger = {index: payload for index, payload in ledger.done(task, digest).items() if 0 <= index < len(chunks)}
     progress.start(task, len(examples), 0)
     for index, payload in from_ledger.items():
@@ -46,10 +49,10 @@ def respond(
                 judgments[row] = judgment if judgment.status != "failed" else None  # which is judged again
         except ValueError as error:
             raise ledger.damaged(f"batch {index} of {task}: {error}") from error
-    resumed = Counter(row // CHUNK for row, judgment in enumerate(judgments) if judgment is not None)
+    resumed = Counter(chunk_of[row] for row, judgment in enumerate(judgments) if judgment is not None)
     progress.advance(resumed.total(), 0)
-    missing = [row for row, judgment in enumerate(judgments) if judgment is None]
-    left = Counter(row // CHUNK for row in missing)
+    missing = [row for row in order if judgments[row] is None]
+    left = Counter(chunk_of[row] for row in missing)
     spent = _spent(responder)[0]
     for row, judgment in _answers(task, examples, missing, responder, window):
         judgments[row] = judgment
@@ -57,7 +60,7 @@ def respond(
         if cost is not None:
             progress.cost(cost)
         progress.advance(1, spent - before)
-        index = row // CHUNK
+        index = chunk_of[row]
         left[index] -= 1
         if not left[index]:
             whole = [one for one in (judgments[member] for member in chunks[index]) if one is not None]
@@ -83,9 +86,19 @@ def _spent(responder: Responder) -> tuple[int, float | None]:
     return responder.spent() if isinstance(responder, Metered) else (0, None)
 
 
-def _digest(task: str, examples: Sequence[Example], responder: Responder) -> str:
-    """Over everything a responder may look at: fakes look at the gold."""
-    digest = hashlib.sha256(repr((task, responder.facts.fingerprint, CHUNK)).encode())
+def _order(examples: Sequence[Example], responder: Responder) -> list[int]:
+    """The rows in the order in which they are asked about: of servers those whose prompts begin alike one after the
+    other, so that a server finds the beginning of a question in its prefix cache."""
+    rows = list(range(len(examples)))
+    if responder.facts.family in _WAITING_FAMILIES:
+        rows.sort(key=lambda row: [(message.role, message.text) for message in examples[row].prompt])
+    return rows
+
+
+def _digest(task: str, examples: Sequence[Example], responder: Responder, order: Sequence[int]) -> str:
+    """Over everything a responder may look at: fakes look at the gold; and over the chunks."""
+    chunks = CHUNK if list(order) == list(range(len(examples))) else (CHUNK, "by prompt")
+    digest = hashlib.sha256(repr((task, responder.facts.fingerprint, chunks)).encode())
     for example in examples:
         digest.update(repr(example).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
@@ -99,8 +112,9 @@ def _answers(
     def judged(row: int) -> Judgment:
         return _judgment(task, examples[row], responder)
 
-    threads = window if responder.facts.family in _WAITING_FAMILIES else 1
-    return in_threads(judged, rows, threads, queued=window, wait_at_end=False)
+    waits = responder.facts.family in _WAITING_FAMILIES
+    with responder.in_window(window) if isinstance(responder, Waiting) else nullcontext(responder) as responder:
+        yield from in_threads(judged, rows, window if waits else 1, queued=window, wait_at_end=False)
 
 
 def _judgment(task: str, example: Example, responder: Responder) -> Judgment:

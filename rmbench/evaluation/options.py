@@ -143,7 +143,9 @@ class RunOptions(OpenOptions):
     )
     cache: bool = option(True, "Neither read nor fill the score cache.", commands=_SCORED)
     share: bool = option(True, "Do not share prefixes across rows.", commands=_SCORED)
-    window: int | None = option(None, "Rows sent to a judge concurrently. [default: 16]", commands=_SCORED, minimum=1)
+    window: int | None = option(
+        None, "Requests to a judge's servers under way at a time. [default: 16]", commands=_SCORED, minimum=1
+    )
     out: Path = option(
         Path("results"),
         "Folder of the records.",

@@ -74,7 +74,9 @@ def run(
     settings = checked(RunOptions, options, "run")
     check_workers(settings)
     if has_workers(settings) and is_external(spec):
-        raise RmbenchError(f"--workers: {spec} is computed elsewhere; judges take --window, the rows sent at once.")
+        raise RmbenchError(
+            f"--workers: {spec} is computed elsewhere; judges take --window, the requests under way at a time."
+        )
     with reporting(progress) as shown:
         selected, named = selected_tasks(tasks, settings, shown.note)
         results = _run(spec, selected, named, settings, shown)

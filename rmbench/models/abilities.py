@@ -6,6 +6,7 @@ What the engine makes use of in a Scorer (parts, threads, prefix sharing) is dec
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from rmbench.models.protocols import Responder, Scorer
@@ -21,6 +22,7 @@ __all__ = [
     "Replies",
     "ReplyCaching",
     "TaskBound",
+    "Waiting",
 ]
 
 
@@ -92,6 +94,15 @@ class Metered(Protocol):
 
     def spent(self) -> tuple[int, float | None]:
         """Returns the tokens read and written so far, and their price where prices are known."""
+
+
+@runtime_checkable
+class Waiting(Responder, Protocol):
+    """A Responder that waits for servers, and asks several questions about an example."""
+
+    def in_window(self, most: int) -> AbstractContextManager[Responder]:
+        """The same model with at most so many questions under way at a time, fewer where servers are overloaded; those
+        about an example are asked at the same time."""
 
 
 class Replies(Protocol):

@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from rmbench.records.database import Wording, connect, damaged, erase, explained
@@ -29,6 +31,7 @@ class ReplyStore:
         self.path = path
         self._connection = connection
         self._lock = threading.Lock()
+        self._waiting: deque[tuple[str, str, str, str, str]] = deque()
         self.run = ""
         """What the texts that are written belong to."""
 
@@ -50,10 +53,22 @@ class ReplyStore:
         return str(text)
 
     def put(self, key: str, name: str, text: str) -> None:
-        """Write a text before returning; `name` names its question in messages."""
-        with self._lock, explained(self.path, _WORDING), self._connection:
-            row = (key, name.encode("utf-8", "replace").decode(), text, _digest(text), self.run)
-            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", row)
+        """Write a text before returning; `name` names its question in messages. Texts that several threads bring at a
+        time are written together, by the first of them."""
+        self._waiting.append((key, name.encode("utf-8", "replace").decode(), text, _digest(text), self.run))
+        with self._lock:
+            rows = []
+            with suppress(IndexError):
+                while True:
+                    rows.append(self._waiting.popleft())
+            if not rows:
+                return  # another thread wrote it
+            try:
+                with explained(self.path, _WORDING), self._connection:
+                    self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
+            except BaseException:
+                self._waiting.extendleft(reversed(rows))  # whose threads try as well, and are told why it fails
+                raise
 
     def release(self, runs: Iterable[str]) -> None:
         """Delete the texts that belong to these runs: their records hold what came of them."""

@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -285,6 +286,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        if answer.fault == "drip":
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+            return
         self.wfile.write(data[: len(data) // 2] if answer.fault == "cut" else data)
         if answer.fault == "cut":
             self.close_connection = True

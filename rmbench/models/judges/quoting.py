@@ -13,7 +13,7 @@ special tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rmbench.models.judges.declaration import PLACEHOLDER, JudgeProtocol
@@ -124,31 +124,43 @@ class Quoting:
     """Quotes a set of marks."""
 
     pattern: re.Pattern[str]
+    starts: re.Pattern[str]
+    """The characters that marks begin with: to look for these first takes a tenth of the time."""
 
     @classmethod
     def of(cls, marks: Iterable[str]) -> Quoting:
         """The quoting of marks, in which {letter}, {label}, {number}, {numbers}, {ranking} and {word} stand for any."""
         # A mark matches with tildes anywhere in it, so that quoting one never hides or creates another.
-        alternatives = "|".join(_tolerant(mark) for mark in sorted(marks, key=len, reverse=True))
-        return cls(re.compile(f"(?=(?:{alternatives}))", re.IGNORECASE | re.ASCII))
+        longest_first = sorted(marks, key=len, reverse=True)
+        alternatives = "|".join(map(_tolerant, longest_first))
+        firsts = "".join(re.escape(mark[0]) for mark in longest_first)
+        open_ended = any(map(_WILD_NAME.match, longest_first))
+        flags = re.IGNORECASE | re.ASCII
+        return cls(re.compile(alternatives, flags), re.compile("" if open_ended else f"[{firsts}]", flags))
 
     def quote(self, text: str) -> str:
         """The text with every mark quoted."""
         out, last = [], 0
-        for match in self.pattern.finditer(text):
-            out += [text[last : match.start() + 1], "~"]
-            last = match.start() + 1
+        for place in self._places(text):
+            out += [text[last : place + 1], "~"]
+            last = place + 1
         return "".join([*out, text[last:]])
 
     def unquote(self, text: str) -> str:
         """The inverse of `quote`."""
         out, last = [], 0
-        for match in self.pattern.finditer(text):
-            after = match.start() + 1
+        for place in self._places(text):
+            after = place + 1
             if text[after : after + 1] == "~" and after >= last:
                 out.append(text[last:after])
                 last = after + 1
         return "".join([*out, text[last:]])
+
+    def _places(self, text: str) -> Iterator[int]:
+        """Where marks begin, within each other too."""
+        for first in self.starts.finditer(text):
+            if self.pattern.match(text, first.start()):
+                yield first.start()
 
 
 def _tolerant(mark: str) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,7 +34,7 @@ from rmbench.models.judges.verdict import (
     verdicts_of,
 )
 from rmbench.models.protocols import ModelFacts
-from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Grammar, Question, Reply, Sampling
+from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Grammar, Question, Reply, Sampling, Windowed
 from rmbench.models.servers.option_probs import OPTIONS_AS_TEXT
 from rmbench.models.servers.reply_cache import ask_once
 from rmbench.types import Example, Judgment, Verdict
@@ -73,6 +76,8 @@ class JudgeResponder:
     seed: int = 0
     replies: Replies | None = None
     """The cache of its replies."""
+    threads: ThreadPoolExecutor | None = None
+    """Where questions about an example are asked at the same time; None: one after the other."""
 
     def only_compares(self, task: str, examples: Iterable[Example]) -> bool:
         """Whether its protocol reads picks or rankings."""
@@ -89,6 +94,17 @@ class JudgeResponder:
     def with_reply_cache(self, replies: Replies) -> JudgeResponder:
         """The same judge, which stores every reply there and asks no question whose reply is stored."""
         return replace(self, replies=replies)
+
+    @contextmanager
+    def in_window(self, most: int) -> Iterator[JudgeResponder]:
+        """The same judge with at most so many questions under way; see `rmbench.models.abilities.Waiting`."""
+        limited = self.backend.in_window(most) if isinstance(self.backend, Windowed) else nullcontext()
+        threads = ThreadPoolExecutor(most, thread_name_prefix="judge-question")
+        try:
+            with limited:
+                yield replace(self, threads=threads) if most > 1 else self
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def estimate(self, examples: Iterable[Example]) -> Estimate:
         """The cost of judging the examples with an empty reply cache. Asks nothing."""
@@ -154,7 +170,6 @@ class JudgeResponder:
         A question without a reply is a failed verdict; the judgment is failed where all are, unparsed where none is
         ok. Raises RmbenchError where the backend can answer no question.
         """
-        first: dict[str, Reply] = {}
         try:
             questions = list(self.questions(task, example))  # all of them, before the first one is paid for
         except PromptError as error:
@@ -162,7 +177,7 @@ class JudgeResponder:
         except MediaError as error:
             why = f"{MEDIA_REJECTED}: {error}"
             return Judgment(id=example.id, status="failed", error=why, remarks=(MEDIA_REJECTED,))
-        replies = [(question, *self._ask(question, first)) for question in questions]
+        replies = self._ask_all(questions)
         verdicts: list[Verdict] = []
         rationale: list[str] = []
         errors: list[str] = []
@@ -194,7 +209,21 @@ class JudgeResponder:
         settings = self.settings
         return position_orders(example, self.protocol, settings.orders, tournament=settings.tournament, seed=self.seed)
 
-    def _ask(self, question: Question, first: dict[str, Reply]) -> tuple[Reply, str]:
+    def _ask_all(self, questions: Sequence[Question]) -> list[tuple[Question, Reply, str]]:
+        """Each question with what `_ask` gives for it, asked at the same time where there are threads for it."""
+        first = _Once()
+        if self.threads is None or len(questions) < 2:
+            return [(question, *self._ask(question, first)) for question in questions]
+        others = [self.threads.submit(self._ask, question, first) for question in questions[1:]]
+        try:
+            replies = [self._ask(questions[0], first), *(other.result() for other in others)]
+        except BaseException:
+            for other in others:
+                other.cancel()
+            raise
+        return [(question, *reply) for question, reply in zip(questions, replies, strict=True)]
+
+    def _ask(self, question: Question, first: _Once) -> tuple[Reply, str]:
         """The reply to a question, and the text of the judge's own that stands in it, for the rationale.
 
         Args:
@@ -205,10 +234,8 @@ class JudgeResponder:
         at = next((index for index, message in enumerate(messages) if message["role"] == REPLY), None)
         if at is None:
             return self._asked(question), ""
-        key = json.dumps([question.vote, messages[:at]])
-        if key not in first:
-            first[key] = self._asked(replace(question, shown=(), messages=messages[:at], grammar=Grammar()))
-        reply = first[key]
+        before = replace(question, shown=(), messages=messages[:at], grammar=Grammar())
+        reply = first.reply(json.dumps([question.vote, messages[:at]]), lambda: self._asked(before))
         text = strip_reasoning(reply.text, self.protocol.think)
         if reply.error or reply.finish != "stop" or text is None or len(text) > self.settings.max_reply:
             return reply if reply.finish != "stop" or reply.error else replace(reply, text="", finish="length"), ""
@@ -259,6 +286,27 @@ class JudgeResponder:
         """The seed of one question, in 31 bits."""
         digest = hashlib.sha256(f"{self.seed}/{name}".encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:4], "big") >> 1
+
+
+class _Once:
+    """Replies to messages that several questions have in common, each asked for once; the others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._replies: dict[str, Future[Reply]] = {}
+
+    def reply(self, key: str, ask: Callable[[], Reply]) -> Reply:
+        """The reply under a key, by `ask` where nobody asked yet."""
+        with self._lock:
+            found = self._replies.get(key)
+            mine = self._replies.setdefault(key, Future())
+        if found is None:
+            try:
+                mine.set_result(ask())
+            except BaseException as error:
+                mine.set_exception(error)
+                raise
+        return mine.result()
 
 
 def _unfinished(reply: Reply) -> ParsedVerdict:

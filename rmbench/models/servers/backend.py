@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from rmbench.models.servers.capabilities import Capabilities
 from rmbench.models.servers.client import Client, ClientClosedError
 from rmbench.models.servers.errors import RejectedError, RetryableError
 from rmbench.models.servers.generation import Question, Reply
+from rmbench.models.servers.prefix_cache import cached_tokens
 from rmbench.models.servers.replies import (
     applied_path,
     check_images,
@@ -80,6 +82,17 @@ class ServerBackend:
             return Reply(error=mask(str(error)))
         self.usage.add(reply.prompt_tokens, reply.answer_tokens)
         return reply
+
+    @contextmanager
+    def in_window(self, most: int) -> Iterator[None]:
+        """See `Windowed.in_window`; of vLLM a note says at the end how much of the prompts its prefix cache held."""
+        self.client.limit(most)
+        of_vllm = "vllm" in self.capabilities.server
+        before = cached_tokens(self.client) if of_vllm else None
+        yield
+        after = cached_tokens(self.client) if before is not None else None
+        if before is not None and after is not None and (found := after.since(before)):
+            self.note(f"{self.name}: {found}")
 
     def close(self) -> None:
         """Break off requests, stop the server if it is ours, and report the usage."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import itertools
 import json
-import logging
 import random
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rmbench.errors import RmbenchError, UnreachableError
@@ -31,7 +29,7 @@ class ClientClosedError(Exception):
 
 
 class Client:
-    """Sends requests for any number of threads. Each waits for its own; one event loop in a thread carries them all."""
+    """Sends requests for any number of threads; each sends and waits for its own."""
 
     def __init__(
         self,
@@ -53,9 +51,8 @@ class Client:
             diagnostics: returns more for the error when no server is left, such as the end of a log.
 
         Raises:
-            RmbenchError: an address is invalid, or the packages of the extra `judge` are missing.
+            RmbenchError: an address is invalid.
         """
-        _require_stamina()
         self.policy = policy or RetryPolicy()
         self.key = key
         self.retries = 0
@@ -64,11 +61,9 @@ class Client:
         self._pool = ServerPool(servers, self.policy)
         self._transport = Transport(key, self.policy, proxies=not all(map(is_local, servers)), query=query)
         self._note, self._diagnostics = note, diagnostics
-        self._closed = False
-        self._closing = threading.Lock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="judge-client", daemon=True)
-        self._thread.start()
+        self._changed = threading.Condition()
+        """Held by who changes the state of servers; notified where a request has ended."""
+        self._stopped = threading.Event()
 
     @property
     def servers(self) -> Sequence[Server]:
@@ -103,7 +98,7 @@ class Client:
             ClientClosedError: the client was closed.
         """
         request = HttpRequest("POST", path, json.dumps(body).encode(), optional)
-        return self._wait(self._retried(request, parse, server, attempts))
+        return self._retried(request, parse, server, attempts)
 
     def get(
         self,
@@ -113,9 +108,10 @@ class Client:
         attempts: int | None = None,
         *,
         optional: bool = False,
+        text: bool = False,
     ) -> Result:
-        """The parsed response to a GET; arguments and errors as of `post`."""
-        return self._wait(self._retried(HttpRequest("GET", path, None, optional), parse, server, attempts))
+        """The parsed response to a GET; arguments and errors as of `post`. `text`: it is text and no JSON."""
+        return self._retried(HttpRequest("GET", path, None, optional, text), parse, server, attempts)
 
     def ask_each(self, ask: Callable[[Server], Result], failure: str) -> Iterator[Result]:
         """The result of `ask` for one server after the other, without those that are dropped meanwhile.
@@ -144,70 +140,46 @@ class Client:
         if not answered:
             raise problem
 
+    def limit(self, most: int) -> None:
+        """Have at most so many requests under way from now on; fewer at a server that is overloaded (`Window`)."""
+        with self._changed:
+            self._pool.limit(most)
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Break off what is in flight and close all connections; a second call does nothing."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        with contextlib.suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(5)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        if not self._thread.is_alive():
-            self._loop.close()
-
-    def _wait(self, work: Coroutine[Any, Any, Result]) -> Result:
-        with self._closing:
-            if self._closed:
-                work.close()
-                raise ClientClosedError("the client was closed")
-            future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except CancelledError as error:
-            raise ClientClosedError("the client was closed") from error
-        except BaseException:  # Ctrl-C in the waiting thread
-            future.cancel()
-            raise
-
-    async def _shut(self) -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        with self._changed:
+            self._stopped.set()
+            self._changed.notify_all()
         self._transport.close()
 
-    async def _retried(
-        self, request: HttpRequest, parse: Parse[Result], only: Server | None, attempts: int | None
-    ) -> Result:
-        import stamina
-
-        async for attempt in stamina.retry_context(
-            on=RetryableError,
-            attempts=attempts or self.policy.attempts,
-            timeout=None,
-            wait_initial=self.policy.first_wait,
-            wait_max=self.policy.longest_wait,
-            wait_jitter=self.policy.first_wait,
-        ):
-            with attempt:
-                self.retries += attempt.num > 1
-                return await self._attempt(request, parse, only)
+    def _retried(self, request: HttpRequest, parse: Parse[Result], only: Server | None, attempts: int | None) -> Result:
+        last = attempts or self.policy.attempts
+        for number in itertools.count(1):
+            try:
+                return self._attempt(request, parse, only)
+            except RetryableError:
+                if number == last:
+                    raise
+            wait = self.policy.first_wait * 2 ** min(number - 1, 16) + random.uniform(0, self.policy.first_wait)
+            self._rest(min(wait, self.policy.longest_wait))
+            with self._changed:
+                self.retries += 1
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, request: HttpRequest, parse: Parse[Result], only: Server | None) -> Result:
+    def _attempt(self, request: HttpRequest, parse: Parse[Result], only: Server | None) -> Result:
         """Send it until a server takes it. Failing to connect and pausing for `Retry-After` are no attempts."""
-        began = self._loop.time()
+        began = time.monotonic()
         while True:
-            server = await self._choose(only)
+            server, halved = self._choose(only)
             try:
-                return parse(await self._send(server, request))
+                return parse(self._send(server, request, halved))
             except ConnectError as error:
-                self._pool.connect_failed(server, str(error))
+                with self._changed:
+                    self._pool.connect_failed(server, str(error))
                 self._report_drop(server)
                 if not server.dropped:
-                    await asyncio.sleep(min(self.policy.first_wait, self.policy.unreachable))
+                    self._rest(min(self.policy.first_wait, self.policy.unreachable))
             except RetryableError as error:
                 if error.pause is None or (request.optional and request.path not in server.served):
                     raise
@@ -216,44 +188,69 @@ class Client:
                         f"{server.url(request.path)} asks to wait {error.pause:,.0f} s (Retry-After): {error}. What is "
                         "answered is kept; the same command goes on with the rest."
                     ) from None
-                if self._loop.time() - began + error.pause > self.policy.longest_pause:
+                if time.monotonic() - began + error.pause > self.policy.longest_pause:
                     raise RejectedError(f"{error}; its Retry-After is {error.pause:,.0f} s") from None
-                server.begin_pause(max(error.pause, self.policy.first_wait))
-                self.retries += 1
+                with self._changed:
+                    server.begin_pause(max(error.pause, self.policy.first_wait))
+                    self.retries += 1
 
-    async def _choose(self, only: Server | None) -> Server:
-        """A server that is ready; raises UnreachableError where none is left."""
+    def _choose(self, only: Server | None) -> tuple[Server, int]:
+        """A server that is ready and has room, with the request counted as under way; and how often its window was
+        halved before. Raises UnreachableError where none is left."""
         while True:
-            if not self._pool.alive or (only is not None and only.dropped):
-                raise UnreachableError(self._unreachable_message())
-            server, pause = self._pool.next(only)
-            if pause <= 0:
-                return server
+            with self._changed:
+                while True:
+                    self._check_open()
+                    if not self._pool.alive or (only is not None and only.dropped):
+                        raise UnreachableError(self._unreachable_message())
+                    server, pause = self._pool.next(only)
+                    if server is not None:
+                        break
+                    self._changed.wait()
+                if pause <= 0:
+                    server.in_flight += 1
+                    return server, 0 if server.window is None else server.window.halved
             # Jitter, so that not all requests are sent at the moment the pause ends.
-            await asyncio.sleep(pause + random.random() * self.policy.first_wait)
+            self._rest(pause + random.random() * self.policy.first_wait)
 
-    async def _send(self, server: Server, request: HttpRequest) -> Any:
+    def _send(self, server: Server, request: HttpRequest, halved: int) -> Any:
         """The response's JSON; updates the server's state."""
-        server.in_flight += 1
+        failure: Exception | None = None
         try:
-            data = await self._transport.send(server, request)
-        except RetryableError as error:
-            if error.pause is None and not request.optional:
-                self._pool.request_failed(server, str(error))
-                self._report_drop(server)
-            raise
-        except DeniedError as error:
-            server.succeeded()
-            raise self._denied(server, request, error) from None
-        except (RejectedError, RmbenchError):
-            server.succeeded()
-            raise
-        finally:
+            data = self._transport.send(server, request)
+        except Exception as error:
+            failure = error
+        with self._changed:
             server.in_flight -= 1
-        server.succeeded()
-        server.served.add(request.path)
-        server.denials = 0
-        return data
+            self._check_open()
+            if failure is None:
+                server.succeeded()
+                server.served.add(request.path)
+                server.denials = 0
+                grown = 0 if server.window is None else server.window.answered()
+                self._changed.notify(1 + grown)
+                return data
+            self._changed.notify()
+            if isinstance(failure, RetryableError):
+                if failure.overloaded and not request.optional and server.window is not None:
+                    server.window.overloaded(halved)
+                if failure.pause is None and not request.optional:
+                    self._pool.request_failed(server, str(failure))
+            elif not isinstance(failure, ConnectError):
+                server.succeeded()
+            if isinstance(failure, DeniedError):
+                failure = self._denied(server, request, failure)
+        self._report_drop(server)
+        raise failure
+
+    def _rest(self, seconds: float) -> None:
+        """Wait; raises ClientClosedError where the client is closed meanwhile."""
+        if self._stopped.wait(seconds):
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._stopped.is_set():
+            raise ClientClosedError("the client was closed")
 
     def _denied(self, server: Server, request: HttpRequest, error: DeniedError) -> Exception:
         """A denial of one request where others on its path were answered, unless the key is denied again and again."""
@@ -263,22 +260,15 @@ class Client:
         return RejectedError(str(error))
 
     def _report_drop(self, server: Server) -> None:
-        if server.dropped and not server.drop_reported:
+        with self._changed:
+            if not server.dropped or server.drop_reported:
+                return
             server.drop_reported = True
             left = len(self._pool.alive)
-            self._note(f"{server.api} is dropped: {server.dropped}; {left} of {len(self.servers)} servers left")
+            self._changed.notify_all()  # who waits for room looks at the others, or gives up
+        self._note(f"{server.api} is dropped: {server.dropped}; {left} of {len(self.servers)} servers left")
 
     def _unreachable_message(self) -> str:
         reasons = "; ".join(f"{server.api}: {server.dropped}" for server in self.servers if server.dropped)
         more = self._diagnostics()
         return f"No server is reachable. {reasons}" + (f"\n{more}" if more else "")
-
-
-def _require_stamina() -> None:
-    """Raise RmbenchError where the retry library is missing, and keep it from printing a line per retry."""
-    try:
-        import stamina  # noqa: F401
-    except ImportError as error:
-        raise RmbenchError(f"Servers need the extra `judge`: pip install 'rmbench[judge]' ({error}).") from error
-    # Python prints the warnings of loggers without a handler; they would spoil the progress bar.
-    logging.getLogger("stamina").addHandler(logging.NullHandler())

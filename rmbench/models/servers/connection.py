@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import io
 import select
 import socket
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from rmbench.models.servers.errors import ConnectError, RetryableError
@@ -68,11 +71,33 @@ def route_to(address: str, *, proxies: bool) -> Route:
     return Route(secure, host, port, (proxy.hostname or "", proxy.port or 80), headers)
 
 
+class _Incoming(io.RawIOBase):
+    """What a socket receives until a moment; each wait ends then, however little has come."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._sock, self._deadline, self._waited = sock, deadline, False
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Wait for bytes; TimeoutError at the deadline."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self._waited:  # a first wait ends with the time of the whole exchange, which is set
+            self._sock.settimeout(left)
+        self._waited = True
+        return self._sock.recv_into(buffer)
+
+
 class Connection:
     """A connection that is reused by one request after the other."""
 
     def __init__(self, route: Route, tls: ssl.SSLContext, *, connect: float, timeout: float) -> None:
-        """`connect` and `timeout` are seconds, for the connection and for each wait after it."""
+        """`connect` and `timeout` are seconds: for the connection, and for each exchange."""
         self._route, self._timeout = route, timeout
         host, port = route.proxy or (route.host, route.port)
         if route.secure:
@@ -108,11 +133,19 @@ class Connection:
                 self._connect()
             if not self._route.secure:
                 headers = {**dict(self._route.proxy_headers), **headers}
-            self._http.request(method, self._route.target(path), body, dict(headers))
-            return self._read(self._http.getresponse())
+            sock = self._http.sock
+            deadline = time.monotonic() + self._timeout
+            if sock.gettimeout() != self._timeout:  # a system call, of which there are many
+                sock.settimeout(self._timeout)
+            sock.sendall(self._request(method, path, body, headers))
+            response = http.client.HTTPResponse(sock, method=method)
+            response.fp.close()
+            response.fp = io.BufferedReader(_Incoming(sock, deadline))
+            response.begin()
+            return self._read(response)
         except TimeoutError:
             self.close()
-            raise RetryableError(f"no response within {self._timeout:g} s") from None
+            raise RetryableError(f"no response within {self._timeout:g} s", timed_out=True) from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise RetryableError(_describe(error)) from None
@@ -141,7 +174,17 @@ class Connection:
         with self._lock:
             if self._aborted:
                 raise RetryableError("broken off")
-            self._http.sock.settimeout(self._timeout)
+
+    def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        """The request's bytes, head and body together: half as many system calls as http.client's."""
+        default = 443 if self._route.secure else 80
+        host = f"[{self._route.host}]" if ":" in self._route.host else self._route.host
+        host += "" if self._route.port == default else f":{self._route.port}"
+        lines = {"Host": host, **headers, **({} if body is None else {"Content-Length": str(len(body))})}
+        head = "\r\n".join([f"{method} {self._route.target(path)} HTTP/1.1", *(f"{k}: {v}" for k, v in lines.items())])
+        if head.count("\r") != len(lines) or head.count("\n") != len(lines):
+            raise ValueError("a header or an address holds the end of a line")
+        return head.encode("latin-1") + b"\r\n\r\n" + (body or b"")
 
     def _read(self, response: http.client.HTTPResponse) -> Response:
         """The body in chunks, so that an endless one is not read to its end."""

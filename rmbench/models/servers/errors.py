@@ -28,6 +28,8 @@ __all__ = [
 _LONGEST_MESSAGE = 300
 _RETRYABLE = frozenset({408, 409, 425, 429})
 """Statuses below 500 that another attempt may change."""
+_OVERLOADED = frozenset({429, 503, 504, 529})
+"""Statuses of a server that is sent more than it can answer."""
 _NEVER = frozenset({501, 505})
 """Statuses from 500 on that say what the server will never do."""
 _SAYS = frozenset({"message", "detail"})
@@ -64,8 +66,12 @@ _PAUSE = re.compile(rf'(?:retry|try again) (?:in|after) {_SECONDS} ?s|"retryDela
 class RetryableError(Exception):
     """The request may succeed when it is sent again."""
 
-    def __init__(self, reason: str, pause: float | None = None, status: int | None = None) -> None:
+    def __init__(
+        self, reason: str, pause: float | None = None, status: int | None = None, *, timed_out: bool = False
+    ) -> None:
         super().__init__(reason)
+        self.timed_out = timed_out
+        """Whether no response came in time."""
         self.pause = pause
         """Seconds the server asked to wait (`Retry-After`); None: it did not say."""
         self.status = status
@@ -75,6 +81,11 @@ class RetryableError(Exception):
     def busy(self) -> bool:
         """Whether the server cannot answer now, whatever it is asked; a status of 500 may be a field's fault."""
         return self.status not in (None, 500)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether fewer requests at a time may help."""
+        return self.timed_out or self.status in _OVERLOADED
 
 
 class ConnectError(Exception):

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from rmbench.models.servers.usage import Usage
 from rmbench.types import Setting
 
-__all__ = ["FINISHED", "REFUSED", "Backend", "Grammar", "Path", "Question", "Reply", "Sampling", "images_in"]
+__all__ = [
+    "FINISHED",
+    "REFUSED",
+    "Backend",
+    "Grammar",
+    "Path",
+    "Question",
+    "Reply",
+    "Sampling",
+    "Windowed",
+    "images_in",
+]
 
 FINISHED = frozenset({"stop", "length"})
 """Finish reasons of a usable reply; not those of others (a content filter's, a tool call's)."""
@@ -122,6 +134,15 @@ class Reply:
     token listed; None where all are in `options`."""
     remarks: tuple[str, ...] = ()
     """What the record counts besides: "finish_assumed", a server that gives no finish reason."""
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A Backend whose servers may be overloaded."""
+
+    def in_window(self, most: int) -> AbstractContextManager[None]:
+        """Have at most so many requests under way at a time, and fewer while a server shows that it is overloaded."""
+        ...
 
 
 class Backend(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from rmbench.errors import RmbenchError
+from rmbench.models.servers.window import Window
 
 __all__ = ["RetryPolicy", "Server", "ServerPool", "is_local", "parse_base_url"]
 
@@ -41,7 +42,7 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class Server:
-    """One server and its state. Only the thread of the client's event loop changes the state."""
+    """One server and its state, which only who holds the client's lock changes."""
 
     api: str
     """Base of the OpenAI protocol's routes, e.g. "http://127.0.0.1:8000/v1"."""
@@ -63,6 +64,13 @@ class Server:
     dropped: str = ""
     """Why it gets no more requests; "" while it does."""
     drop_reported: bool = False
+    window: Window | None = None
+    """How many requests it is sent at a time; None: as many as there are."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may be sent another request now."""
+        return self.window is None or self.in_flight < self.window.size
 
     def url(self, path: str) -> str:
         """The address of a route: paths that begin with "/v1/" are the protocol's, all others the server's own."""
@@ -91,14 +99,23 @@ class ServerPool:
 
     servers: Sequence[Server]
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    most: int | None = None
+    """Requests on their way at a time, to all servers together; None: as many as there are."""
+
+    def limit(self, most: int) -> None:
+        """Send at most so many requests at a time, to each server fewer where it is overloaded."""
+        self.most = most
+        for server in self.servers:
+            server.window = Window(most)
 
     @property
     def alive(self) -> list[Server]:
         """Those that still get requests."""
         return [server for server in self.servers if not server.dropped]
 
-    def next(self, only: Server | None = None) -> tuple[Server, float]:
-        """The server for the next request, and the seconds until it is ready. At least one must be alive.
+    def next(self, only: Server | None = None) -> tuple[Server | None, float]:
+        """The server for the next request, and the seconds until it is ready; None: as soon as a request has ended. At
+        least one must be alive.
 
         It is the one with the fewest requests in flight; if all are paused, the one whose pause ends first. A
         consecutive failure counts as a request in flight, or else a server that fails at once would draw all work.
@@ -106,6 +123,11 @@ class ServerPool:
         now = time.monotonic()
         candidates = self.alive if only is None else [only]
         ready = [server for server in candidates if server.paused_until <= now]
+        full = self.most is not None and sum(server.in_flight for server in self.servers) >= self.most
+        if ready and only is None:
+            ready = [] if full else [server for server in ready if server.has_room]
+            if not ready:
+                return None, 0.0
         if ready:
             return min(ready, key=lambda server: server.in_flight + server.failures), 0.0
         first = min(candidates, key=lambda server: server.paused_until)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import Replies
-from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Question, Reply
+from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Grammar, Question, Reply, Sampling
 from rmbench.untrusted.masking import masked
 
 __all__ = ["ask_once", "reply_key"]
@@ -33,13 +32,13 @@ def ask_once(backend: Backend, question: Question, replies: Replies, fingerprint
         return _load(stored, question)
     reply = masked(backend.ask(question))
     if not reply.error and reply.finish in (*FINISHED, REFUSED):
-        replies.put(key, question.name, json.dumps(asdict(reply)))
+        replies.put(key, question.name, json.dumps(_fields(reply), default=dict))
     return reply
 
 
 def reply_key(question: Question, fingerprint: str) -> str:
     """sha256 over the whole question, its text included, and the judge's fingerprint."""
-    fields = asdict(question)
+    fields = _fields(question) | {"grammar": _fields(question.grammar), "sampling": _fields(question.sampling)}
     if question.grammar.think is None:
         del fields["grammar"]["think"]  # as before there was the field, so that cached replies stay
     for name in ("last", "behind"):
@@ -49,6 +48,11 @@ def reply_key(question: Question, fingerprint: str) -> str:
         del fields["sampling"]["extra"]  # likewise
     whole = json.dumps([fingerprint, question.name, fields], sort_keys=True, default=dict)
     return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _fields(data: Question | Grammar | Sampling | Reply) -> dict[str, Any]:
+    """As `dataclasses.asdict`, which copies all that is in it."""
+    return {name: getattr(data, name) for name in data.__dataclass_fields__}
 
 
 def _load(text: str, question: Question) -> Reply:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +16,6 @@ from rmbench.untrusted.masking import masked
 
 __all__ = ["HttpRequest", "Transport"]
 
-_MOST_THREADS = 4096
-
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
@@ -32,26 +28,27 @@ class HttpRequest:
     """JSON."""
     optional: bool = False
     """See `Client.post`."""
+    text: bool = False
+    """Whether the response is text and no JSON."""
 
 
 class Transport:
-    """A pool of connections. Lives in one event loop.
-
-    Each request in flight has a thread that blocks on its connection: the standard library's client takes a third of
-    the time of fully asynchronous ones, and with many requests in flight that time is the bottleneck.
-    """
+    """A pool of connections. Each thread that sends waits on a connection of its own: handing requests from thread to
+    thread would take longer than sending them."""
 
     def __init__(self, key: ApiKey, policy: RetryPolicy, *, proxies: bool, query: str = "") -> None:
         """`proxies`: whether the environment's proxies are used; `query`: of each request, encoded."""
         self._key, self._policy, self._proxies = key, policy, proxies
         self._query = f"?{query}" if query else ""
         self._tls = ssl.create_default_context()
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="judge-request")
+        # Threads share these; each of their operations is one of the interpreter's, which no other thread divides.
         self._routes: dict[str, Route] = {}
         self._idle: dict[Route, list[Connection]] = {}
+        self._in_use: set[Connection] = set()
+        self._closed = False
 
-    async def send(self, server: Server, request: HttpRequest) -> Any:
-        """Parsed JSON of a 2xx response.
+    def send(self, server: Server, request: HttpRequest) -> Any:
+        """Parsed JSON, or the text, of a 2xx response.
 
         Raises:
             ConnectError: no connection could be made.
@@ -60,16 +57,17 @@ class Transport:
         """
         hide = self._key.hide
         try:
-            async with asyncio.timeout(self._policy.timeout):
-                response = await self._exchange(server, request)
-        except TimeoutError:
-            raise RetryableError(f"no response within {self._policy.timeout:g} s") from None
-        except (ConnectError, RetryableError) as error:
-            raise type(error)(hide(str(error))) from None
+            response = self._exchange(server, request)
+        except ConnectError as error:
+            raise ConnectError(hide(str(error))) from None
+        except RetryableError as error:
+            raise RetryableError(hide(str(error)), timed_out=error.timed_out) from None
         headers, url, variable = response.headers, server.url(request.path), self._key.variable
         text = text_of(response.body, headers.get("content-encoding", ""))
         if not 200 <= response.status < 300:
             raise error_for_status(response.status, headers, hide(text), url=url, variable=variable)
+        if request.text:
+            return hide(text)
         try:
             data = masked(json_of(text))
         except (ValueError, RecursionError):
@@ -80,35 +78,38 @@ class Transport:
         return data
 
     def close(self) -> None:
-        """Close idle connections. Those in use end with the tasks that use them."""
+        """Break off what is under way and close all connections."""
+        self._closed = True
+        for connection in list(self._in_use):
+            connection.abort()
         for connections in self._idle.values():
-            for connection in connections:
-                connection.close()
-        self._idle.clear()
-        self._threads.shutdown(wait=False)
+            while connections:
+                connections.pop().close()
 
-    async def _exchange(self, server: Server, request: HttpRequest) -> Response:
+    def _exchange(self, server: Server, request: HttpRequest) -> Response:
         url = server.url(request.path)
         route = self._routes.get(server.api) or route_to(url, proxies=self._proxies)
         self._routes[server.api] = route
         connection = self._take(route)
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **self._key.headers}
-        work = asyncio.get_running_loop().run_in_executor(
-            self._threads, connection.exchange, request.method, urlsplit(url).path + self._query, request.body, headers
-        )
+        self._in_use.add(connection)
         try:
-            response = await work
-        except asyncio.CancelledError:  # timed out, or the client is being closed
-            connection.abort()
-            raise
+            if self._closed:
+                connection.abort()
+            response = connection.exchange(request.method, urlsplit(url).path + self._query, request.body, headers)
+        finally:
+            self._in_use.discard(connection)
         self._idle.setdefault(route, []).append(connection)
         return response
 
     def _take(self, route: Route) -> Connection:
-        """An open idle connection, or a new one."""
+        """An open idle connection, the last one that was used, or a new one."""
         idle = self._idle.get(route, [])
         while idle:
-            connection = idle.pop()
+            try:
+                connection = idle.pop()
+            except IndexError:  # another thread took it
+                break
             if connection.usable:
                 return connection
             connection.close()
