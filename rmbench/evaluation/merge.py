@@ -289,7 +289,8 @@ def _engine(engines: Sequence[Mapping[str, Any]], shards: int) -> dict[str, Any]
     """How the work was cut up, over all shards."""
     from rmbench.engine.judge import WAYS
 
-    sums = _summed([{key: count for key, count in one.items() if key not in _OPTIONS} for one in engines])
+    counts = [{key: n for key, n in one.items() if type(n) is int and key not in _OPTIONS} for one in engines]
+    sums = _summed(counts)
     ways = [str(one["sharing"]) for one in engines]
     places = sums["padded_tokens"]
     return {

@@ -18,6 +18,7 @@ from rmbench.boards import tabulate
 from rmbench.errors import RmbenchError
 from rmbench.evaluation import run as run_module
 from rmbench.evaluation.all_failed import AllFailedError
+from rmbench.evaluation.merge import _engine
 from rmbench.evaluation.shards import places_of
 from rmbench.records.shard_number import ShardNumber, parse_shard
 from rmbench.records.shards import FIT_NAME, SHARD_NAME, find_shards, read_shard
@@ -318,6 +319,23 @@ def test_what_has_no_shards(tmp_path: Path) -> None:
     for model, why in (("ensemble:fake:coin,fake:oracle", "an ensemble combines"), (longer, "has no fingerprint")):
         with pytest.raises(RmbenchError, match=why):
             rmbench.run(model, "rm-bench", out=tmp_path, shard="1/2", **SAMPLE)
+
+
+def test_facts_of_the_engine_are_those_of_all_shards() -> None:
+    counts = {"requests": 4, "padded_tokens": 100, "computed_tokens": 75, "sharing": "shared", "halved": False}
+    options = {"batch_tokens": 4096, "batch_rows": None, "executor": "ray", "workers": 8, "gpus_per_worker": 0.5}
+    second = {**counts, **options, "sharing": "padded", "halved": True, "answers_cut": 3}
+    assert _engine([{**counts, **options}, second], 2) == {
+        **options,
+        "requests": 8,
+        "padded_tokens": 200,
+        "computed_tokens": 150,
+        "padding_share": 0.25,
+        "answers_cut": 3,
+        "sharing": "padded",
+        "halved": True,
+        "shards": 2,
+    }
 
 
 @pytest.mark.parametrize("wrong", ["3", "0/3", "4/3", "-1/3", "1/3/4", " 1/3", "a/b", (0, 3), (1,), 3, (1.0, 3), True])
