@@ -46,7 +46,6 @@ class RunArguments(OpenArguments, total=False):
     workers: int
     executor: str
     ray_address: str | None
-    gpus_per_worker: int | None
     cpus_per_worker: int | None
     cache: bool
     share: bool
@@ -128,12 +127,6 @@ class RunOptions(OpenOptions):
         "The Ray cluster; auto: the one of this machine or of RAY_ADDRESS. [default: Ray is started on this machine]",
         commands=_SCORED,
         metavar="HOST:PORT|auto",
-    )
-    gpus_per_worker: int | None = option(
-        None,
-        "GPUs of each worker; over 1, the model is spread over them. [default: 1 where there are GPUs]",
-        commands=_SCORED,
-        minimum=0,
     )
     cpus_per_worker: int | None = option(
         None,

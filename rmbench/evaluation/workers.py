@@ -33,9 +33,10 @@ def check_workers(settings: RunOptions) -> None:
 
 
 def worker_facts(settings: RunOptions) -> dict[str, Setting]:
-    """How the work was spread, for the record; nothing where this process alone computed."""
+    """How the work was spread, for the record; nothing where this process alone computed, on one device."""
     if not has_workers(settings):
-        return {}
+        each = settings.gpus_per_worker or 1
+        return {"gpus_per_worker": each} if each > 1 else {}
     facts: dict[str, Setting] = {"executor": settings.executor, "workers": settings.workers}
     asked = {"gpus_per_worker": settings.gpus_per_worker, "cpus_per_worker": settings.cpus_per_worker}
     return facts | {name: count for name, count in asked.items() if count is not None}

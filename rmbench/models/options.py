@@ -175,6 +175,7 @@ class OpenArguments(TypedDict, total=False):
     base_model: str | None
     ref_model: str | None
     device: str
+    gpus_per_worker: int | None
     dtype: str
     attn: str
     template: Path | str | None
@@ -207,6 +208,13 @@ class OpenOptions:
     )
     ref_model: str | None = option(None, "Reference policy of an implicit reward.", metavar="MODEL")
     device: str = option("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
+    gpus_per_worker: int | None = option(
+        None,
+        "GPUs of each worker, or of this process; over 1, the model is spread over them. [default: 1 where there are "
+        "GPUs]",
+        commands=("run", "score", "check", "probe"),
+        minimum=0,
+    )
     dtype: str = option(
         "auto",
         "auto: the checkpoint's on a GPU, float32 on a CPU.",

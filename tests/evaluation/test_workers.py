@@ -17,6 +17,7 @@ from rmbench.engine.fleet_processes import ProcessFleet
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
 from rmbench.evaluation.workers import gpus_of_workers, open_workers, visible_gpus, worker_facts
+from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import ModelFacts
 
 
@@ -90,3 +91,27 @@ def test_the_record_says_how_the_work_was_spread(tmp_path: Path) -> None:
     assert record.run.engine["executor"] == "processes"
     assert record.run.engine["workers"] == 2
     assert rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path / "a").records[0].model == record.model
+
+
+def test_one_process_over_several_gpus_is_in_the_record_too() -> None:
+    assert worker_facts(RunOptions(gpus_per_worker=4)) == {"gpus_per_worker": 4}
+    assert worker_facts(RunOptions(gpus_per_worker=1)) == {}
+
+
+def test_a_model_is_spread_over_the_gpus_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from rmbench.models.checkpoint.loading import Placement, spread_over
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (100 + number, 200))
+    gpu, cpu = (Placement(torch.device(name), torch.bfloat16, None) for name in ("cuda", "cpu"))
+    assert spread_over(gpu, OpenOptions()) == spread_over(gpu, OpenOptions(gpus_per_worker=1)) == {}
+    assert spread_over(cpu, OpenOptions(gpus_per_worker=2)) == {}
+    wanted = {"device_map": "auto", "max_memory": {0: 85, 1: 85, 2: 86}}
+    assert spread_over(gpu, OpenOptions(gpus_per_worker=3)) == wanted
+    with pytest.raises(RmbenchError, match="--gpus-per-worker 5: there are 4 GPUs"):
+        spread_over(gpu, OpenOptions(gpus_per_worker=5))
+    monkeypatch.setattr("rmbench.models.checkpoint.loading.find_spec", lambda name: None)
+    with pytest.raises(RmbenchError, match="--gpus-per-worker 2 needs accelerate: pip install accelerate"):
+        spread_over(gpu, OpenOptions(gpus_per_worker=2))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ __all__ = ["Placement", "dtype_name", "load_model", "load_tokenizer", "place", "
 
 declare_missing_operators()
 
+_SPREAD_SHARE = 0.85
+"""Of a GPU's free memory for the weights of a model that is spread over several; the rest is for what a batch takes."""
 _EAGER_ONLY = frozenset({"gemma2"})
 """Soft-capped attention, which the fused kernels leave out."""
 
@@ -185,7 +188,8 @@ def load_model(
         ignore=options.ignore_tensors,
     )
     rope_by_row(model)
-    model = model if quantised else placement.move(model, str(checkpoint.folder))
+    placed = quantised or spread_over(placement, options)
+    model = model if placed else placement.move(model, str(checkpoint.folder))
     return model.eval(), unused
 
 
@@ -215,8 +219,10 @@ def _load(
         "ignore_mismatched_sizes": True,  # so that the report names them
         "output_loading_info": True,
     }
+    arguments |= spread_over(placement, options)
     if is_quantised(checkpoint):  # such weights are packed where they are loaded, and cannot be moved
-        arguments |= {"device_map": {"": str(placement.device)}, **unpacked_on(placement.device.type, checkpoint)}
+        arguments = {"device_map": {"": str(placement.device)}} | arguments
+        arguments |= unpacked_on(placement.device.type, checkpoint)
     if rename:
         arguments["key_mapping"] = rename
     automatic = getattr(transformers, kind)
@@ -236,6 +242,24 @@ def _load(
         local_files_only=True,
         **arguments,
     )
+
+
+def spread_over(placement: Placement, options: OpenOptions) -> dict[str, Any]:
+    """The library's arguments for a model that is spread over several GPUs, layer after layer; {} for one device.
+
+    Raises:
+        RmbenchError: there are too few GPUs, or accelerate is not installed.
+    """
+    wanted = options.gpus_per_worker or 1
+    if wanted == 1 or placement.device.type != "cuda":
+        return {}
+    present = torch.cuda.device_count()
+    if wanted > present:
+        raise RmbenchError(f"--gpus-per-worker {wanted}: there are {present} GPUs.")
+    if find_spec("accelerate") is None:
+        raise RmbenchError(f"--gpus-per-worker {wanted} needs accelerate: pip install accelerate")
+    room = {number: int(_SPREAD_SHARE * torch.cuda.mem_get_info(number)[0]) for number in range(wanted)}
+    return {"device_map": "auto", "max_memory": room}
 
 
 def reads_pad_id(model_type: object) -> bool:

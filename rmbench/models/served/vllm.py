@@ -17,7 +17,14 @@ from rmbench.models.served.request import ServerRequest, closed_on_error
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.key import read_api_key
 from rmbench.models.servers.process import LocalServer, free_port
-from rmbench.models.servers.vllm_command import Machine, Runner, serve_command, serve_environment, this_machine
+from rmbench.models.servers.vllm_command import (
+    Machine,
+    Runner,
+    parallel,
+    serve_command,
+    serve_environment,
+    this_machine,
+)
 from rmbench.models.servers.vllm_program import find_program
 from rmbench.types import Setting
 
@@ -139,7 +146,10 @@ def _start(
     program = find_program(options.vllm_bin)
     key = read_api_key(options.api_key_env)
     port = free_port()
-    command = serve_command(program.path, folder, name, port, runner, options, machine, dtype, images)
+    spread = parallel(machine, folder, dtype)
+    if spread.why:
+        options.note(f"{name}: {spread.why}")
+    command = serve_command(program.path, folder, name, port, runner, options, machine, spread, dtype, images)
     program.check_flags(word for word in command if word.startswith("--"))
     options.note(f"starting {shlex.join(command)}")
     server = LocalServer.start(

@@ -19,7 +19,14 @@ from rmbench.models.options import OpenOptions
 from rmbench.models.servers import process as server_module
 from rmbench.models.servers.key import ApiKey
 from rmbench.models.servers.process import LocalServer, free_port
-from rmbench.models.servers.vllm_command import Machine, serve_command, serve_environment, this_machine
+from rmbench.models.servers.vllm_command import (
+    Machine,
+    Parallel,
+    parallel,
+    serve_command,
+    serve_environment,
+    this_machine,
+)
 from rmbench.models.servers.vllm_program import Program, find_program
 
 SERVER = """\
@@ -210,28 +217,83 @@ def test_the_program_is_the_users_then_the_environments_then_the_paths(
         find_program("nowhere")
 
 
-def command(machine: Machine, runner: Any, options: OpenOptions) -> list[str]:
-    return serve_command(Path("/bin/vllm"), Path("/m"), "org/m", 81, runner, options, machine, "float32")
+def command(machine: Machine, runner: Any, options: OpenOptions, spread: Parallel, images: int = 0) -> list[str]:
+    program, folder = Path("/bin/vllm"), Path("/m")
+    return serve_command(program, folder, "org/m", 81, runner, options, machine, spread, "float32", images)
+
+
+def checkpoint(folder: Path, size: int, config: str = '{"dtype": "bfloat16"}') -> Path:
+    """Weight files of so many bytes in all, which take no room on the disk."""
+    folder.mkdir()
+    for shard in range(2):
+        with (folder / f"model-{shard}.safetensors").open("wb") as file:
+            file.truncate(size // 2)
+    (folder / "config.json").write_text(config)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("gpus", "weights", "memory", "dtype", "expected"),
+    [
+        (1, 16, 80, "auto", (1, 1, "")),
+        (0, 16, 0, "auto", (1, 0, "")),
+        (
+            8,
+            16,
+            80,
+            "auto",
+            (8, 1, "8 copies of the model, one on each GPU (data parallel): 16.0 GB of weights, and a"),
+        ),
+        (8, 16, 80, "float32", (8, 1, "32.0 GB")),
+        (8, 141, 80, "auto", (2, 4, "2 copies of the model over 4 GPUs each (tensor parallel): 141.0 GB of weights")),
+        (8, 141, 141, "bfloat16", (4, 2, "4 copies of the model over 2 GPUs each")),
+        (
+            8,
+            141,
+            80,
+            "float32",
+            (1, 8, "one copy of the model over 8 GPUs each (tensor parallel): 282.0 GB of weights"),
+        ),
+        (6, 141, 80, "auto", (2, 3, "over 3 GPUs")),
+        (4, 16, 0, "auto", (1, 4, "since the GPUs' memory is unknown")),
+        (4, 0, 80, "auto", (1, 4, "since the size of its weights is unknown")),
+    ],
+)
+def test_copies_come_before_parts(
+    tmp_path: Path, gpus: int, weights: int, memory: int, dtype: str, expected: tuple[int, int, str]
+) -> None:
+    folder = checkpoint(tmp_path / "m", weights * 10**9)
+    found = parallel(Machine(gpus, memory=memory * 10**9), folder, dtype)
+    assert (found.copies, found.gpus) == expected[:2]
+    assert expected[2] in found.why
+    assert bool(found.why) == (gpus > 1)
+
+
+def test_packed_weights_count_as_they_are_stored(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "m", 40 * 10**9, '{"dtype": "bfloat16", "quantization_config": {}}')
+    assert parallel(Machine(2, memory=80 * 10**9), folder, "float32").copies == 2
 
 
 def test_the_command_of_a_judge_and_of_a_scalar_model() -> None:
     options = OpenOptions(max_length=4096, template=Path("/t.jinja"), trust_remote_code=True)
-    judge = command(Machine(4), "generate", options)
+    judge = command(Machine(4), "generate", options, Parallel(2, 2))
     assert judge[:5] == ["/bin/vllm", "serve", "/m", "--served-model-name", "org/m"]
     told = dict(itertools.pairwise(judge))
     assert told["--host"] == "127.0.0.1"
     assert (told["--port"], told["--runner"], told["--dtype"]) == ("81", "generate", "float32")
     assert told["--generation-config"] == "vllm"
     assert (told["--max-model-len"], told["--chat-template"]) == ("4096", "/t.jinja")
-    assert told["--tensor-parallel-size"] == "4"
+    assert (told["--tensor-parallel-size"], told["--data-parallel-size"]) == ("2", "2")
     assert "--trust-remote-code" in judge
     assert "--enforce-eager" not in judge
     assert "--limit-mm-per-prompt" not in judge
-    seeing = serve_command(Path("/bin/vllm"), Path("/m"), "org/m", 81, "generate", options, Machine(0), "float32", 12)
+    seeing = command(Machine(0), "generate", options, Parallel(1, 0), images=12)
     assert dict(itertools.pairwise(seeing))["--limit-mm-per-prompt"] == '{"image": 12, "video": 0}'
-    scalar = command(Machine(0), "pooling", replace(options, template=None, trust_remote_code=False))
+    scalar = command(Machine(0), "pooling", replace(options, template=None, trust_remote_code=False), Parallel(1, 0))
     assert "--enforce-eager" in scalar
-    assert not {"--generation-config", "--tensor-parallel-size", "--chat-template"} & set(scalar)
+    assert not {"--generation-config", "--tensor-parallel-size", "--data-parallel-size", "--chat-template"} & set(
+        scalar
+    )
     assert "--trust-remote-code" not in scalar
 
 
@@ -252,7 +314,7 @@ def test_gpus_are_counted_by_the_driver(tmp_path: Path, monkeypatch: pytest.Monk
     fake_program(tmp_path, "nvidia-smi", listed)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert this_machine("auto") == this_machine("cuda") == Machine(2)
+    assert this_machine("auto") == this_machine("cuda") == Machine(2, memory=0)
     assert this_machine("cuda:1") == Machine(1, "1")
     assert this_machine("cpu") == Machine(0)
     with pytest.raises(RmbenchError, match="this machine has 2 GPUs"):
