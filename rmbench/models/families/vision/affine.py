@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,20 +13,27 @@ from torch.nn import functional as F
 
 from rmbench.errors import RmbenchError
 
-__all__ = ["Stack", "read_stack"]
+__all__ = ["AESTHETIC", "BLIP", "Stack", "read_stack"]
 
-_ACTIVATED: Mapping[tuple[int, ...], bool] = {(0, 2, 4, 6, 7): False, (0, 3, 6, 9, 11): True}
-"""Places of the linear layers in torch's Sequential -> whether a ReLU stands between them. With dropout alone between
-them the last two layers follow each other; with ReLU and dropout the places go up by three."""
+Activation = Literal["none", "relu", "gelu"]
+
+AESTHETIC: Mapping[tuple[int, ...], Activation] = {(0, 2, 4, 6, 7): "none", (0, 3, 6, 9, 11): "relu"}
+"""Places of the linear layers in torch's Sequential -> what stands between them. With dropout alone between them the
+last two layers follow each other; with ReLU and dropout the places go up by three."""
+BLIP: Mapping[tuple[int, ...], Activation] = {(0, 2, 4, 6, 7): "none", (0, 2, 4, 6, 8): "gelu"}
+"""ImageReward's head has dropout between its layers, CycleReward's GELU."""
+
+_FUNCTIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu}
+_NAMES = {"none": "no activation", "relu": "ReLU", "gelu": "GELU"}
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Linear layers, float32, with ReLU between them or nothing; dropout does nothing here."""
+    """Linear layers, float32, with an activation between them or nothing; dropout does nothing here."""
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     """Weight [out, in] and bias [out] of each."""
-    relu: bool
+    activation: Activation = "none"
 
     @property
     def width(self) -> int:
@@ -36,19 +44,26 @@ class Stack:
         """[B, 1] of [B, D]."""
         for index, (weight, bias) in enumerate(self.layers):
             states = F.linear(states, weight, bias)
-            if self.relu and index + 1 < len(self.layers):
-                states = F.relu(states)
+            if index + 1 < len(self.layers):
+                states = _FUNCTIONS[self.activation](states)
         return states
 
     @property
     def shape(self) -> str:
         """Its widths, for the record: "768-1024-128-64-16-1, no activation"."""
         widths = [self.width, *(int(weight.shape[0]) for weight, _ in self.layers)]
-        return "-".join(map(str, widths)) + (", ReLU" if self.relu else ", no activation")
+        return "-".join(map(str, widths)) + f", {_NAMES[self.activation]}"
 
 
-def read_stack(tensors: Mapping[str, Tensor], where: str) -> Stack:
+def read_stack(
+    tensors: Mapping[str, Tensor], where: str, known: Mapping[tuple[int, ...], Activation] = AESTHETIC
+) -> Stack:
     """The stack of a state dict with `weight` and `bias`, or with `layers.N.weight` and `layers.N.bias`.
+
+    Args:
+        tensors: the state dict.
+        where: what it is, for messages.
+        known: places of the linear layers -> what stands between them.
 
     Raises:
         RmbenchError: other names, places whose activations are not known, or shapes that do not follow each other.
@@ -56,12 +71,14 @@ def read_stack(tensors: Mapping[str, Tensor], where: str) -> Stack:
     single = set(tensors) == {"weight", "bias"}
     places = [0] if single else _places(tensors, where)
     names = [""] if single else [f"layers.{place}." for place in places]
-    if not single and tuple(places) not in _ACTIVATED:
-        known = " or ".join(str(list(each)) for each in _ACTIVATED)
-        raise RmbenchError(f"{where}: linear layers at {places}, expected {known}: what stands between is not known.")
+    if not single and tuple(places) not in known:
+        places_known = " or ".join(str(list(each)) for each in known)
+        raise RmbenchError(
+            f"{where}: linear layers at {places}, expected {places_known}: what stands between is not known."
+        )
     layers = tuple((tensors[f"{name}weight"].float(), tensors[f"{name}bias"].float()) for name in names)
     _check(layers, where)
-    return Stack(layers, relu=not single and _ACTIVATED[tuple(places)])
+    return Stack(layers, "none" if single else known[tuple(places)])
 
 
 def _places(tensors: Mapping[str, Tensor], where: str) -> list[int]:

@@ -6,14 +6,34 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rmbench.media import DEFAULT_LIMITS, FrameRule, MediaError, chosen_frames, digest, open_image, read_frames
+from rmbench.media import (
+    DEFAULT_LIMITS,
+    FrameRule,
+    MediaError,
+    chosen_frames,
+    digest,
+    media_of,
+    open_image,
+    read_frames,
+)
 from rmbench.models.protocols import Request
 from rmbench.types import Part, bare_text
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["REFUSALS", "Picture", "UnshownError", "medium_of", "pictures", "pictures_of", "prompt_text", "remarks"]
+__all__ = [
+    "REFUSALS",
+    "Picture",
+    "UnshownError",
+    "answer_text",
+    "described_medium",
+    "medium_of",
+    "pictures",
+    "pictures_of",
+    "prompt_text",
+    "remarks",
+]
 
 
 class UnshownError(Exception):
@@ -43,10 +63,34 @@ def prompt_text(request: Request) -> str:
     return text
 
 
+def answer_text(request: Request) -> str:
+    """The text of the candidate; raises UnshownError where there is none."""
+    text = "\n".join(bare_text(message) for message in request.conversation[request.prompt_messages :])
+    if not text.strip():
+        raise UnshownError("the candidate has no text to compare the image with")
+    return text
+
+
+def described_medium(request: Request) -> Part | None:
+    """The prompt's one image where the candidate is text, a caption of it; None where the candidate shows something.
+
+    Raises:
+        UnshownError: the prompt has none, several, or one that is not here.
+    """
+    if media_of(request.conversation[request.prompt_messages :]):
+        return None
+    media = media_of(request.conversation[: request.prompt_messages])
+    if len(media) != 1:
+        raise UnshownError(f"a caption is read with the prompt's image, and the prompt has {len(media)}")
+    if media[0].path is None:
+        raise UnshownError(f"{media[0].kind} {media[0].name} is not here")
+    return media[0]
+
+
 def medium_of(request: Request) -> Part:
     """The candidate's image or video; raises UnshownError where it is none, several, or not here."""
     answer = request.conversation[request.prompt_messages :]
-    media = [part for message in answer for part in message.parts if part.kind != "text"]
+    media = media_of(answer)
     if not media:
         raise UnshownError("the candidate is text, and the model scores an image or a video")
     if len(media) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,10 @@ from torch.nn import functional as F
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import read_checkpoint
 from rmbench.models.families.registry import decide
+from rmbench.models.families.vision.affine import BLIP, read_stack
 from rmbench.models.families.vision.blip.scorer import BlipScorer
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.types import Candidate
+from rmbench.types import Candidate, Example, Gold, Message, Part
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"a cat two red blue dogs on the moon with horns ##s .".split()]
 PROMPTS = ["A cat with horns.", "two red dogs on the moon", "cat " * 34, "unseen words", "blue"]
@@ -121,7 +123,8 @@ class ByHand:
             x = x + self.linear(f"{block}mlp.fc2", middle)
         return self.norm(f"{eye}norm", x, 1e-6)
 
-    def reward(self, ids: list[int], pixels: Tensor) -> float:
+    def state_of(self, ids: list[int], pixels: Tensor) -> Tensor:
+        """[T] at [CLS]."""
         seen, text = self.image(pixels), "blip.text_encoder."
         words = self.state[f"{text}embeddings.word_embeddings.weight"][ids]
         x = words + self.state[f"{text}embeddings.position_embeddings.weight"][: len(ids)]
@@ -136,7 +139,10 @@ class ByHand:
                 )
             middle = F.gelu(self.linear(f"{layer}intermediate.dense", x))
             x = self.norm(f"{layer}output.LayerNorm", x + self.linear(f"{layer}output.dense", middle), 1e-12)
-        head = x[0]
+        return x[0]
+
+    def reward(self, ids: list[int], pixels: Tensor) -> float:
+        head = self.state_of(ids, pixels)
         for place in (0, 2, 4, 6, 7):
             head = self.linear(f"mlp.layers.{place}", head)
         return float((head[0] - 0.16717362830052426) / 1.0333394966054072)
@@ -328,3 +334,60 @@ def test_a_bert_configuration_beside_it_is_no_configuration_of_the_model(tmp_pat
     with pytest.raises(RmbenchError, match=r"config\.json names BertForMaskedLM"):
         decide(read_checkpoint(tmp_path))
     assert decide(read_checkpoint(tmp_path), "imagereward").name == "blip"
+
+
+def cycle(state: dict[str, Tensor]) -> None:
+    """The head of CycleReward in place of ImageReward's."""
+    for name in [name for name in state if name.startswith("mlp.")]:
+        del state[name]
+    for place, (out, into) in zip((0, 2, 4, 6, 8), ((32, T), (16, 32), (8, 16), (4, 8), (1, 4)), strict=True):
+        state[f"mlp.layers.{place}.weight"] = torch.randn(out, into) * 0.5
+        state[f"mlp.layers.{place}.bias"] = torch.randn(out)
+    state["blip.text_encoder.embeddings.position_embeddings.weight"] = torch.randn(128, T) * 0.5
+    state["blip.text_encoder.embeddings.position_ids"] = torch.arange(128)[None]
+
+
+def raw(by_hand: ByHand, text: str, path: Path) -> float:
+    """CycleReward's reward."""
+    ids = [WORDS.index("[CLS]"), *(WORDS.index(word) for word in text.split()), WORDS.index("[SEP]")]
+    head = by_hand.state_of(ids, pixels_of(path))
+    for place in (0, 2, 4, 6, 8):
+        head = by_hand.linear(f"mlp.layers.{place}", head)
+        head = F.gelu(head) if place < 8 else head
+    return float(head[0])
+
+
+def test_cyclereward_by_hand(tmp_path: Path, images: list[Path], seen: Any) -> None:
+    """Longer texts, GELU between the layers, raw rewards; images for a text, and texts for an image."""
+    by_hand = ByHand(save(tmp_path / "cycle", cycle))
+    scorer = opened(tmp_path / "cycle")
+    assert scorer.facts.settings["layout"] == "cyclereward"
+    assert scorer.facts.settings["head"] == "64-32-16-8-4-1, GELU"
+    texts = ["cat " * 60 + "red", "two red dogs on the moon"]
+    drawn = [seen.example(text[:5], text, *map(seen.shown, images[:2])) for text in texts]
+    image = Part("image", name="x", path=str(images[0]))
+    described = Example("captions", (Message("user", (image,)),), tuple(map(Candidate.of, texts)), Gold())
+    judging = seen.judged(scorer, [*drawn, described])
+    found = [reward for judgment in judging.judgments for reward in judgment.rewards]
+    expected = [raw(by_hand, text, path) for text in texts for path in images[:2]]
+    expected += [raw(by_hand, text, images[0]) for text in texts]
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert not any(judgment.truncated[0] for judgment in judging.judgments)
+    (lost,) = seen.judged(scorer, [Example("none", (Message.of("user", "x"),), described.candidates, Gold())]).judgments
+    assert "a caption is read with the prompt's image, and the prompt has 0" in lost.error
+
+
+def test_the_head_of_cyclereward_by_hand() -> None:
+    def matrix(rows: int, columns: int, seed: int) -> Tensor:
+        return torch.tensor([[math.sin(seed + a * columns + b) for b in range(columns)] for a in range(rows)])
+
+    def vector(length: int, seed: int) -> Tensor:
+        return torch.tensor([0.1 * math.cos(seed + a) for a in range(length)])
+
+    tensors = {}
+    sizes = {0: (6, 8, 400), 2: (5, 6, 410), 4: (4, 5, 420), 6: (3, 4, 430), 8: (1, 3, 440)}
+    for place, (rows, columns, seed) in sizes.items():
+        tensors[f"layers.{place}.weight"] = matrix(rows, columns, seed)
+        tensors[f"layers.{place}.bias"] = vector(rows, seed)
+    state = torch.tensor([[math.sin(i + 1) for i in range(8)]])
+    assert float(read_stack(tensors, "mlp", BLIP)(state)) == pytest.approx(1.91951121, abs=1e-5)

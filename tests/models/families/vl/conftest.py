@@ -81,6 +81,8 @@ TEXT = {
     "num_key_value_heads": 1,
     "max_position_embeddings": 4096,
 }
+VISION = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
+"""Of Qwen2-VL."""
 
 
 def ids_of(tokens: Any) -> dict[str, int]:
@@ -95,8 +97,7 @@ def qwen2_vl(tokens: Any) -> tuple[Any, Any]:
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
     text: dict[str, Any] = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
-    vision: dict[str, Any] = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
-    config = Qwen2VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
+    config = Qwen2VLConfig(text_config=text, vision_config=VISION, **ids_of(tokens))
     size = {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12}}
     processor = Qwen2VLProcessor(
         Qwen2VLImageProcessor(**size), tokens, Qwen2VLVideoProcessor(**size), tokens.chat_template
@@ -306,12 +307,12 @@ def picture(path: Path, seed: int, size: tuple[int, int] = (60, 60)) -> Path:
     return path
 
 
-def animation(path: Path, seed: int = 0, count: int = 8, duration: int = 500) -> Path:
+def animation(path: Path, seed: int = 0, count: int = 8, duration: int = 500, size: tuple[int, int] = (60, 60)) -> Path:
     """A GIF of smooth random frames, each shown for `duration` milliseconds."""
     frames = []
     for index in range(count):
         small = np.random.default_rng([seed, index]).integers(0, 255, (4, 4, 3), dtype=np.uint8)
-        frames.append(Image.fromarray(small).resize((60, 60), Image.Resampling.BICUBIC))
+        frames.append(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC))
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=duration)
     return path
 

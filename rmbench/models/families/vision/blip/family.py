@@ -1,4 +1,4 @@
-"""Recognises ImageReward checkpoints."""
+"""Recognises ImageReward and CycleReward checkpoints."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _MARKS = (
     "blip.text_encoder.encoder.layer.0.crossattention.self.key.weight",
     "mlp.layers.0.weight",
 )
+_LAST_OF_CYCLEREWARD = "mlp.layers.8.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class BlipFamily:
 
     @property
     def layouts(self) -> Sequence[str]:
-        """ImageReward's flat state dict."""
-        return ("imagereward",)
+        """Flat state dicts of ImageReward and CycleReward."""
+        return ("imagereward", "cyclereward")
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
         """Upstream has no config.json; one without a class may be the tokenizer's."""
@@ -36,7 +37,10 @@ class BlipFamily:
             return ()
         if not all(name in checkpoint.tensors for name in _MARKS):
             return ()
-        return (Fit("imagereward", "its torch file holds blip.visual_encoder, blip.text_encoder and mlp.layers"),)
+        found = "cyclereward" if _LAST_OF_CYCLEREWARD in checkpoint.tensors else "imagereward"
+        if layout not in (None, found):
+            return ()
+        return (Fit(found, "its file holds blip.visual_encoder, blip.text_encoder and mlp.layers"),)
 
     def open(self, opening: Opening) -> Scorer:
         from rmbench.models.families.vision.blip.open import open_imagereward

@@ -1,7 +1,8 @@
-"""ImageReward's modules from transformers' BLIP, with every tensor in its place.
+"""ImageReward's and CycleReward's modules from transformers' BLIP, with every tensor in its place.
 
 Upstream's image tower is timm's ViT-L/16 and its text tower BERT-base with cross attention in every layer; transformers
-has both under other names. Sizes are read from the tensors. Source: THUDM/ImageReward (arXiv 2304.05977).
+has both under other names. Sizes are read from the tensors. Sources: THUDM/ImageReward (arXiv 2304.05977) and
+CycleReward's code, which puts GELU into the head and leaves its outputs as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.state_dict import missing_and_foreign
-from rmbench.models.families.vision.affine import Stack, read_stack
+from rmbench.models.families.vision.affine import BLIP, Stack, read_stack
 
 __all__ = ["MEAN", "STD", "ImageReward", "build"]
 
@@ -54,6 +55,8 @@ class ImageReward:
     head: Stack
     image_size: int
     patches: int
+    normalised: bool = True
+    """Whether rewards are (raw - MEAN) / STD; CycleReward's are raw."""
 
     def images(self, pixels: Tensor) -> Tensor:
         """[B, patches + 1, W] of pixels [B, 3, S, S]: the states behind the last layer norm."""
@@ -67,7 +70,7 @@ class ImageReward:
             input_ids=ids, attention_mask=mask, encoder_hidden_states=images, encoder_attention_mask=seen
         ).last_hidden_state
         raw = self.head(read[:, 0].float().cpu())[:, 0]
-        return (raw - MEAN) / STD
+        return (raw - MEAN) / STD if self.normalised else raw
 
 
 def build(state: Mapping[str, Tensor], where: str) -> ImageReward:
@@ -85,7 +88,7 @@ def build(state: Mapping[str, Tensor], where: str) -> ImageReward:
     text_config = BlipTextConfig(**sizes, is_decoder=True, bos_token_id=None, eos_token_id=None, sep_token_id=None)
     vision = _filled(BlipVisionModel(vision_config), parts[_VISION], f"{where}, {_VISION[:-1]}")
     text = _filled(BlipTextModel(text_config, add_pooling_layer=False), parts[_TEXT], f"{where}, {_TEXT[:-1]}")
-    head = read_stack(parts[_HEAD], f"{where}, {_HEAD[:-1]}")
+    head = read_stack(parts[_HEAD], f"{where}, {_HEAD[:-1]}", BLIP)
     if head.width != text_config.hidden_size or text_config.encoder_hidden_size != vision_config.hidden_size:
         raise RmbenchError(
             f"{where}: image states of {vision_config.hidden_size}, cross attention to "
@@ -93,7 +96,8 @@ def build(state: Mapping[str, Tensor], where: str) -> ImageReward:
             "do not go together."
         )
     side = int(vision_config.image_size)
-    return ImageReward(vision, text, head, side, (side // int(vision_config.patch_size)) ** 2)
+    patches = (side // int(vision_config.patch_size)) ** 2
+    return ImageReward(vision, text, head, side, patches, normalised=head.activation == "none")
 
 
 def _split(state: Mapping[str, Tensor], where: str) -> dict[str, dict[str, Tensor]]:

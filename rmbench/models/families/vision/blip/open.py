@@ -1,4 +1,4 @@
-"""Opens an ImageReward checkpoint."""
+"""Opens an ImageReward or CycleReward checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
 
 class BlipSettings(BaseModel):
-    """Settings of an ImageReward model, for `--model-args` and cards."""
+    """Settings of such a model, for `--model-args` and cards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,7 +33,7 @@ class BlipSettings(BaseModel):
 
 
 def open_imagereward(opening: Opening) -> BlipScorer:
-    """Load an ImageReward model.
+    """Load an ImageReward or CycleReward model.
 
     Raises:
         RmbenchError: a tensor is missing or foreign, there is no tokenizer, or it has more tokens than the text tower.
@@ -55,16 +55,20 @@ def open_imagereward(opening: Opening) -> BlipScorer:
     if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
         raise RmbenchError(f"{where}: the tokenizer has no [CLS] or no [SEP]; it must be BERT's.")
     preprocess = Preprocess(model.image_size)
+    layout = opening.family.layout
     said = {
         "weights": weights_name(checkpoint),
         "tokenizer": source,
-        "max_length": TOKENS,
+        "max_length": TOKENS[layout],
+        **({} if model.normalised else {"head": model.head.shape}),
         **preprocess.settings,
         "orientation": "exif",
         **placement.facts(),
     }
     facts = opening.facts(said, _parameters(model), modalities=("image",))
-    scorer = BlipScorer(model, tokenizer, preprocess, facts, tokenizer.pad_token_id or 0)
+    scorer = BlipScorer(
+        model, tokenizer, preprocess, facts, TOKENS[layout], layout == "cyclereward", tokenizer.pad_token_id or 0
+    )
     warm(lambda: _throwaway(model, placement.device, placement.dtype))
     return scorer
 

@@ -1,4 +1,4 @@
-"""ImageReward as a scorer: an image and its prompt are one row, since the text reads the image."""
+"""ImageReward and CycleReward as scorers: an image and its text are one row, since the text reads the image."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vision.shown import (
     REFUSALS,
     Picture,
+    answer_text,
+    described_medium,
     medium_of,
     pictures,
     pictures_of,
@@ -26,19 +28,23 @@ from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFa
 
 __all__ = ["TOKENS", "BlipScorer"]
 
-TOKENS = 35
-"""Tokens of a prompt, special ones included; upstream cuts what is longer without a word."""
+TOKENS = {"imagereward": 35, "cyclereward": 128}
+"""Tokens of a text, special ones included; upstream cuts what is longer without a word."""
 
 
 @dataclass(frozen=True)
 class BlipScorer:
-    """reward = (mlp(state at [CLS]) - MEAN) / STD. Rows of one image are neighbours, and in one batch its states are
-    computed once."""
+    """reward = mlp(state at [CLS]), of ImageReward (mlp - MEAN) / STD. Rows of one image are neighbours, and in one
+    batch its states are computed once."""
 
     model: ImageReward
     tokenizer: Any
     preprocess: Preprocess
     facts: ModelFacts
+    most: int
+    """Tokens of a text that are read."""
+    captions: bool
+    """Whether the candidate may be the text, of the prompt's image (CycleReward)."""
     pad_id: int = 0
     answers: frozenset[Answer] = frozenset({"reward"})
 
@@ -62,21 +68,22 @@ class BlipScorer:
 
     def _row(self, request: Request) -> Encoded:
         try:
-            (picture,) = pictures_of(medium_of(request), None)
-            text = prompt_text(request)
+            described = described_medium(request) if self.captions else None
+            (picture,) = pictures_of(described or medium_of(request), None)
+            text = answer_text(request) if described else prompt_text(request)
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=str(refusal))
         whole: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
-        ids = tuple(whole) if len(whole) <= TOKENS else (*whole[: TOKENS - 1], whole[-1])
+        ids = tuple(whole) if len(whole) <= self.most else (*whole[: self.most - 1], whole[-1])
         spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
         return Encoded(
             # The image comes first, and all rows cost the same, so that the plan puts rows of one image together.
             key=f"{picture.key}/{self.preprocess.tag}/{spelled}",
-            size=TOKENS + self.model.patches + 1,
+            size=self.most + self.model.patches + 1,
             ids=ids,
-            truncated=len(whole) > TOKENS,
+            truncated=len(whole) > self.most,
             payload=picture,
-            remarks=remarks(request),
+            remarks=() if described else remarks(request),
         )
 
     def _texts(self, batch: Batch) -> tuple[Tensor, Tensor]:
