@@ -39,7 +39,10 @@ class ScalarFamily:
         return (*STOCK, *(name for name, declared in layouts().items() if not declared.data.get("twin", False)))
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
-        return (*_stock_fits(checkpoint, layout), *_declared_fits(checkpoint, layout))
+        declared = _declared_fits(checkpoint, layout)
+        if layout is None and declared:
+            return declared  # a stock class with a head of its own beside the stock one
+        return (*_stock_fits(checkpoint, layout), *declared)
 
     def lacks(self, checkpoint: Checkpoint, layout: str | None) -> str:
         """Why the layout that is asked for, or that config.json names, does not fit; "" where there is nothing to

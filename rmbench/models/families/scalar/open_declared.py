@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.tensors import parameter_count
@@ -13,6 +15,7 @@ from rmbench.models.checkpoint.opening import NoSettings, Opening
 from rmbench.models.families.scalar.declared import DeclaredScorer
 from rmbench.models.families.scalar.heads.build import HeadTensors, build_head
 from rmbench.models.families.scalar.heads.declarations import Declaration, digest_of
+from rmbench.models.families.scalar.heads.forward import MixRule
 from rmbench.models.families.scalar.heads.matching import lacking, unwanted
 from rmbench.models.families.scalar.heads.schema import Layout
 from rmbench.models.families.scalar.open_remote import open_remote, text_and_pooling
@@ -22,6 +25,14 @@ from rmbench.models.text.open import card_of, pad_id, warmed
 __all__ = ["open_declared"]
 
 
+class MixtureSettings(BaseModel):
+    """Settings of a mixture of Bradley-Terry heads, by a card's [settings] or --model-args."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: MixRule = "mixture"
+
+
 def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer | RemoteScorer:
     """Load a scalar model by its declaration.
 
@@ -29,21 +40,23 @@ def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer 
         RmbenchError: the checkpoint has not this layout; a head that does not fit together or not to the backbone; no
             template; an option that does not fit; Python files that the user does not trust.
     """
-    opening.settings(NoSettings)
     layout = declaration.layout(opening.checkpoint.config)
+    mix = opening.settings(MixtureSettings).rule if layout.mix == "probabilities" else None
+    if mix is None:
+        opening.settings(NoSettings)
     wrong = lacking(layout, opening.checkpoint) + unwanted(layout, opening.checkpoint)
     if wrong:
         raise RmbenchError(f"{opening.checkpoint.folder} is not of the layout {layout.name}: see {', '.join(wrong)}.")
-    return open_remote(opening, layout) if layout.remote is not None else _open(opening, layout)
+    return open_remote(opening, layout) if layout.remote is not None else _open(opening, layout, mix)
 
 
-def _open(opening: Opening, layout: Layout) -> DeclaredScorer:
+def _open(opening: Opening, layout: Layout, mix: MixRule | None) -> DeclaredScorer:
     checkpoint, options, placement = opening.checkpoint, opening.options, place(opening)
     asked = card_of(opening).head_dtype
     wanted = layout.head_dtype if asked == "model" else asked
     head_dtype = placement.dtype if wanted == "model" else torch_dtype(wanted)
     tensors = HeadTensors(checkpoint, options, head_dtype, placement.device)
-    head = build_head(layout, tensors)
+    head = build_head(layout, tensors, mix)
     tokenizer = load_tokenizer(checkpoint, options)
     text, pooling = text_and_pooling(opening, layout, tokenizer)
     model, unused = load_model(
@@ -61,6 +74,7 @@ def _open(opening: Opening, layout: Layout) -> DeclaredScorer:
         **placement.facts(model),
         "head_dtype": dtype_name(head_dtype),
         "objectives": ", ".join(layout.objectives.names) or None,
+        "rule": mix,
         "head_sha256": digest_of(layout, checkpoint),
         "unused_tensors": ", ".join(unused) or None,
     }
@@ -74,7 +88,7 @@ def _open(opening: Opening, layout: Layout) -> DeclaredScorer:
         pad_id=pad_id(tokenizer, checkpoint),
         pooling=pooling,
         objectives=layout.objectives.names,
-        answers=frozenset({"margin"} if layout.mix == "probabilities" else {"reward"}),
+        answers=frozenset({"margin"} if mix == "mixture" else {"reward"}),
     )
     return warmed(scorer, tokenizer, checkpoint)
 

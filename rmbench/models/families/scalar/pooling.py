@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, StrictInt, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.families.scalar.headers import tokens_before_answers
@@ -32,16 +32,28 @@ Use = Literal["mask", "upstream"]
 POOL_MISMATCH = "pool_index_mismatch"
 """Remark of a row in which upstream's rule reads another state than ours."""
 GATE_MISMATCH = "gate_index_mismatch"
-"""Remark of a row whose answer spells the gate's pattern, so that upstream's gate reads inside the answer."""
+"""Remark of a row in which upstream's gate reads another token: its answer spells the pattern, or runs together with
+the prompt's end."""
 
 
 class PromptState(BaseModel):
-    """The state that a gate reads: where the answer's header begins."""
+    """The state that a gate reads: where the answer's header begins, or at the answer's first token."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pattern: tuple[StrictInt, ...] = Field(min_length=1)
+    pattern: tuple[StrictInt, ...] = ()
     """Token ids of the header before the answer; the state at their first id is read, at their last occurrence."""
+    answer: bool = False
+    """The answer's first token is read: the first that differs from the prompt with its header alone."""
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> PromptState:
+        if bool(self.pattern) == self.answer:
+            raise ValueError("pattern or answer: one of the two")
+        return self
+
+    def __str__(self) -> str:
+        return "first token of the answer" if self.answer else f"start of the last {' '.join(map(str, self.pattern))}"
 
 
 class Pooling(BaseModel):
@@ -131,7 +143,7 @@ class BoundPooling:
         }[self.pooling.rule]
         said = {"pooling": ours if self.use == "mask" else f"upstream's: {self.pooling.upstream}, pad {self.pad_id}"}
         gate = self.pooling.prompt
-        return said | ({"gate": f"start of the last {' '.join(map(str, gate.pattern))}"} if gate else {})
+        return said | ({"gate": str(gate)} if gate else {})
 
 
 class _UnreadableError(Exception):
@@ -163,7 +175,7 @@ def place_row(pooling: BoundPooling, row: TextRow, before: Sequence[int] = ()) -
     ids = row.ids
     try:
         state = _state(pooling, ids)
-        prompt = _prompt(pooling.pooling.prompt.pattern, row, before) if pooling.pooling.prompt else None
+        prompt = _gate_place(pooling.pooling.prompt, row, before) if pooling.pooling.prompt else None
     except _UnreadableError as error:
         return Encoded(key="", size=0, error=str(error))
     remarks = []
@@ -171,7 +183,7 @@ def place_row(pooling: BoundPooling, row: TextRow, before: Sequence[int] = ()) -
         theirs = upstream_index(pooling.pooling.upstream, ids, pooling.pad_id)
         remarks += [POOL_MISMATCH] if theirs != state else []
         state = theirs if pooling.use == "upstream" else state
-    if pooling.pooling.prompt and _last_occurrence(pooling.pooling.prompt.pattern, ids) != prompt:
+    if pooling.pooling.prompt and _upstreams_gate(pooling.pooling.prompt, row, before) != prompt:
         remarks.append(GATE_MISMATCH)
     spot = Spot(state, prompt)
     # Rows read at their end alone have the key that their ids give, as they have without any pooling.
@@ -203,6 +215,25 @@ def _state(pooling: BoundPooling, ids: Sequence[int]) -> int:
         if ids[index] == pooling.token:
             return index
     raise _UnreadableError(f"the row has no token {pooling.token}, whose state the head reads")
+
+
+def _gate_place(gate: PromptState, row: TextRow, before: Sequence[int]) -> int:
+    if not gate.answer:
+        return _prompt(gate.pattern, row, before)
+    whole = [*before[: row.dropped_left], *row.body]
+    same = next(
+        (k for k, (a, b) in enumerate(zip(before, whole, strict=False)) if a != b), min(len(before), len(whole))
+    )
+    if not before or same < row.dropped_left or same == len(whole):
+        raise _UnreadableError("the answer's first token, whose state the gate reads, is not there")
+    return len(row.before) + same - row.dropped_left
+
+
+def _upstreams_gate(gate: PromptState, row: TextRow, before: Sequence[int]) -> int | None:
+    """Behind as many tokens as the prompt alone has, though its last may have run together with the answer."""
+    if gate.answer:
+        return len(row.before) + len(before) - row.dropped_left
+    return _last_occurrence(gate.pattern, row.ids)
 
 
 def _prompt(pattern: Sequence[int], row: TextRow, before: Sequence[int]) -> int:

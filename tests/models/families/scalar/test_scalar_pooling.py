@@ -133,7 +133,7 @@ class TestOurRules:
             ({"append": True}, "token to append"),
             ({"rule": "mean", "upstream": "rightmost"}, "does not depend on padding"),
             ({"rule": "token", "token": True}, "token"),
-            ({"prompt": {"pattern": []}}, "at least 1"),
+            ({"prompt": {"pattern": []}}, "one of the two"),
             ({"rules": "last"}, "Extra inputs"),
         ],
     )

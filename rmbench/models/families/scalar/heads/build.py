@@ -12,7 +12,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.headers import tensors_in
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import read_tensors
-from rmbench.models.families.scalar.heads.forward import Gating, Normaliser, ScoreHead, WeighedHead
+from rmbench.models.families.scalar.heads.forward import Gating, MixRule, Normaliser, ScoreHead, WeighedHead
 from rmbench.models.families.scalar.heads.ideal import IdealPointHead
 from rmbench.models.families.scalar.heads.matching import weight_of
 from rmbench.models.families.scalar.heads.network import BatchNorm, Linear, Network
@@ -63,8 +63,8 @@ class HeadTensors:
         return found
 
 
-def build_head(layout: Layout, tensors: HeadTensors) -> ScoreHead:
-    """The head that a layout declares.
+def build_head(layout: Layout, tensors: HeadTensors, mix: MixRule | None = None) -> ScoreHead:
+    """The head that a layout declares; `mix` is how a mixture of heads is read, where it is one.
 
     Raises:
         RmbenchError: a tensor is missing, or has a shape that does not go with the others.
@@ -80,10 +80,10 @@ def build_head(layout: Layout, tensors: HeadTensors) -> ScoreHead:
             f"{tensors.where(layout.score.file)}: {weight_of(layout.score)} and what follows give {score.outputs} "
             f"outputs, which are no whole number of objectives of {head.each}."
         )
-    return _weighed(layout, head, tensors)
+    return _weighed(layout, head, tensors, mix)
 
 
-def _weighed(layout: Layout, head: WeighedHead, tensors: HeadTensors) -> WeighedHead:
+def _weighed(layout: Layout, head: WeighedHead, tensors: HeadTensors, mix: MixRule | None) -> WeighedHead:
     count, names = head.objectives, layout.objectives.names
     if names and len(names) != count:
         raise RmbenchError(
@@ -106,7 +106,7 @@ def _weighed(layout: Layout, head: WeighedHead, tensors: HeadTensors) -> Weighed
         transform=tensors.one(transform, [count, count]) if transform else None,
         gate=gate,
         weights=weights,
-        mixes=layout.mix == "probabilities",
+        mix=mix,
         normaliser=_normaliser(layout.normalise, tensors) if layout.normalise.when else None,
         sign=layout.sign,
     )

@@ -7,14 +7,14 @@ distributions, PKU-Alignment/safe-rlhf's normalizer for the Beaver models.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from rmbench.models.families.scalar.heads.network import Network
 
-__all__ = ["Gating", "Normaliser", "ScoreHead", "WeighedHead"]
+__all__ = ["Gating", "MixRule", "Normaliser", "ScoreHead", "WeighedHead"]
 
 
 class ScoreHead(Protocol):
@@ -51,6 +51,19 @@ class Gating:
         return weights if self.scale is None else weights * self.scale.reshape(())
 
 
+MixRule = Literal["mixture", "logsigmoid", "argmax"]
+"""What a mixture of Bradley-Terry heads answers (MiCRo, arXiv 2505.24846): margins of the mixed probabilities, as in
+its training loss; sum over k of w_k log sigmoid(r_k), as in its released evaluation; or the r_k of the largest w_k."""
+
+
+def _of_one(rule: MixRule, objectives: Tensor, weights: Tensor) -> Tensor:
+    """[B, 1] the reward of an answer, in float32 or better."""
+    r, w = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in (objectives, weights))
+    if rule == "argmax":
+        return r.gather(-1, w.argmax(-1, keepdim=True))
+    return (w * torch.nn.functional.logsigmoid(r)).sum(-1, keepdim=True)
+
+
 @dataclass(frozen=True, eq=False)
 class Normaliser:
     """(x - mean) / (std + eps), each [1] or [K]."""
@@ -79,8 +92,9 @@ class WeighedHead:
     gate: Gating | None = None
     weights: Tensor | None = None
     """[K], fixed; None with a gate, and for a head of one objective."""
-    mixes: bool = False
-    """Probabilities are mixed, so that there is no reward of one answer."""
+    mix: MixRule | None = None
+    """How Bradley-Terry heads are mixed; None: the reward is a weighed sum. With "mixture" there is no reward of one
+    answer."""
     normaliser: Normaliser | None = None
     sign: int = 1
 
@@ -107,8 +121,9 @@ class WeighedHead:
         spread = torch.softmax(spread, dim=-1) if self.read == "distribution" else spread
         objectives = self._expected(spread)  # [B, K]
         weights = self._weights(state, prompt)  # [B, K], [K] or None
-        if self.mixes and weights is not None:
-            return {"objectives": objectives, "weights": weights.expand_as(objectives)}
+        if self.mix is not None and weights is not None:
+            mixed = {"objectives": objectives, "weights": weights.expand_as(objectives)}
+            return mixed if self.mix == "mixture" else mixed | {"reward": _of_one(self.mix, **mixed)}
         moved = objectives if self.transform is None else objectives @ self.transform
         reward = (moved if weights is None else moved * weights).sum(-1, keepdim=True)
         found = {"reward": self._finished(reward)}
