@@ -66,7 +66,7 @@ def rank_generators(
     if absent:
         notes.append(said([f"{generator} for {key}" for generator, key in found.missing], f"{found.kind}s are missing"))
     for model in models:
-        results = run(model, str(declaration), out=out, images=found.root, progress=progress, **options)
+        results = run(model, str(declaration), out=out, progress=progress, **options)
         record = results.records[0]
         scores[_name(record, scores)] = _scores(found, Path(out), record)
         broken = [f"{row.id} ({row.why})" for row in record.failed if row.id not in absent]
@@ -126,7 +126,7 @@ def _write(found: Found, out: Path) -> Path:
         "official": False,
         "verified": True,
         "files": [{"paths": [f"{name}.jsonl"]}],
-        "media": {"roots": ["."]},
+        "media": {"roots": [name]},
         "columns": {"prompt": "prompt", "candidates": [{"column": "medium", "form": found.kind}]},
         "rows": {"id": ["id"], "cluster": ["@prompt"]},
         "groups": {"generator": "generator"},
@@ -137,6 +137,9 @@ def _write(found: Found, out: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in ((f"{name}.jsonl", lines), (f"{name}.toml", tomlkit.dumps(declaration))):
             replace_file(folder / file, partial(_put, text))
+        link = folder / name  # so that whoever reads the declaration finds the images
+        link.unlink(missing_ok=True)
+        link.symlink_to(found.root.resolve(), target_is_directory=True)
     except OSError as error:
         raise RmbenchError(f"{folder}: cannot be written ({error.strerror or error}).") from error
     return folder / f"{name}.toml"
