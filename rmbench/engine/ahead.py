@@ -18,11 +18,15 @@ class Ahead(Generic[Item, Made]):
     """What a call makes of items, one after another and in their order; a few at a time are there, or in the making,
     before they are asked for. Use it in a `with`."""
 
-    def __init__(self, make: Callable[[Item], Made], items: Iterator[Item], most: int) -> None:
-        """Items are taken and `make` is called in the thread; at most `most` wait to be asked for."""
+    def __init__(
+        self, make: Callable[[Item], Made], items: Iterator[Item], most: int, stop: Callable[[], None]
+    ) -> None:
+        """Items are taken and `make` is called in the thread; at most `most` wait to be asked for. `stop` is called at
+        the end of the `with`, which waits for a call under way."""
         self._make = make
         self._items = items
         self._most = most
+        self._stop = stop
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._waiting: deque[Future[Made | None]] = deque()
 
@@ -33,6 +37,7 @@ class Ahead(Generic[Item, Made]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     @property

@@ -35,8 +35,9 @@ _STORE_BYTES = 200_000_000
 
 
 class RayFleet:
-    """One actor a worker, placed by Ray. A local Ray is started where no address is named, and ended with the fleet; an
-    actor that dies is not restarted by Ray, which would give it the same job again, but replaced by the pool."""
+    """One actor a worker, placed by Ray. Where no address is named, a local Ray is started and ended with the fleet; a
+    program that has called `ray.init` itself keeps the Ray it has. An actor that dies is not restarted by Ray, which
+    would give it the same job again, but replaced by the pool."""
 
     def __init__(self, opener: Opener, count: int, address: str | None, gpus: int | None, cpus: int | None) -> None:
         """

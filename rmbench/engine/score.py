@@ -31,11 +31,12 @@ def score(scoring: Scoring, examples: Iterable[Example]) -> Iterator[Scored]:
     if first is None:
         return
     prepared = prepare(scoring, first, scoring.progress)
+    wanted = _WhileWanted()
 
-    def ahead_of(examples: Sequence[Example]) -> Prepared:
-        return prepare(scoring, examples, SilentProgress())
+    def make(examples: Sequence[Example]) -> Prepared:
+        return prepare(scoring, examples, wanted)
 
-    with Ahead(ahead_of, windows, _AHEAD) as ahead, _Stream(scoring, prepared, ahead) as stream:
+    with Ahead(make, windows, _AHEAD, wanted.stop) as ahead, _Stream(scoring, prepared, ahead) as stream:
         del first, prepared
         while not stream.over:
             running = scoring.executor.run(scoring.scorer, stream.jobs(), scoring.options.padding_side)
@@ -44,6 +45,26 @@ def score(scoring: Scoring, examples: Iterable[Example]) -> Iterator[Scored]:
                     stream.take(number, results)
                     yield from stream.finished()
             yield from stream.finished()
+
+
+class _WhileWanted(SilentProgress):
+    """Ends the encoding of a window that nobody wants any more, after Ctrl-C or an error; it would take seconds."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def stop(self) -> None:
+        """It is wanted no longer."""
+        self._stopped = True
+
+    def advance(self, rows: int, tokens: int) -> None:
+        """Some rows are encoded."""
+        if self._stopped:
+            raise _UnwantedError
+
+
+class _UnwantedError(Exception):
+    """Nobody takes what was being made."""
 
 
 class _Stream:

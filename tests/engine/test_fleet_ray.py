@@ -45,6 +45,13 @@ def test_an_address_is_of_ray_alone(tmp_path: Path) -> None:
         rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path, ray_address="auto")
 
 
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RmbenchError, match=r"^--executor ray needs Ray, .*: pip install 'rmbench\[ray\]'$"):
+        rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path, executor="ray")
+    assert not list(tmp_path.rglob("record.json"))
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head without cores and two nodes of two, each under another name of resource."""

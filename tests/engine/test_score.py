@@ -259,6 +259,38 @@ def test_ctrl_c_keeps_what_was_done_in_every_open_window(scorer: Any, example: A
     assert resumed.resumed_batches > 0
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, None])
+def test_what_nobody_wants_is_not_encoded_to_its_end(
+    scorer: Any, example: Any, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] | None
+) -> None:
+    """After Ctrl-C, and where the caller takes no more judgments; a window may take seconds to encode."""
+    monkeypatch.setattr(encode, "_ENCODE_ROWS", 1)
+    calls = 0
+
+    class Slow(scorer):  # type: ignore[misc]
+        def encode(self, requests: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > REQUESTS:
+                time.sleep(0.05)
+            return super().encode(requests)
+
+        def forward(self, batch: Any) -> Any:
+            if error is not None and calls > REQUESTS + 2:
+                raise error
+            time.sleep(0.02)
+            return super().forward(batch)
+
+    judgments = stream(many(example), Slow(), options=EngineOptions(batch_rows=1))
+    if error is None:
+        next(judgments)
+        judgments.close()  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(error):
+            list(judgments)
+    assert calls < 2 * REQUESTS
+
+
 def test_ahead_makes_no_more_than_asked_and_raises_in_place() -> None:
     made: list[int] = []
 
@@ -268,7 +300,7 @@ def test_ahead_makes_no_more_than_asked_and_raises_in_place() -> None:
             raise ValueError("five")
         return item * item
 
-    with Ahead(make, iter(range(9)), 2) as ahead:
+    with Ahead(make, iter(range(9)), 2, lambda: None) as ahead:
         assert [ahead.take() for _ in range(3)] == [0, 1, 4]
         time.sleep(0.05)
         assert made == [0, 1, 2, 3, 4]
@@ -276,5 +308,5 @@ def test_ahead_makes_no_more_than_asked_and_raises_in_place() -> None:
         assert [ahead.take(), ahead.take()] == [9, 16]
         with pytest.raises(ValueError, match="five"):
             ahead.take()
-    with Ahead(make, iter(()), 2) as none:
+    with Ahead(make, iter(()), 2, lambda: None) as none:
         assert none.take() is None
