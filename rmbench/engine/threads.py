@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from rmbench.engine.compute import compute
@@ -56,17 +57,23 @@ def in_threads(
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="rmbench")
     waiting = iter(items)
     under_way: dict[Future[Result], Item] = {}
+    ended: SimpleQueue[Future[Result]] = SimpleQueue()  # to wait for one of many futures takes a time for each of them
     try:
         while True:
             none_ready = False
             for item in itertools.islice(waiting, queued - len(under_way)):
                 if none_ready := item is None:
                     break
-                under_way[pool.submit(call, item)] = item
+                future = pool.submit(call, item)
+                under_way[future] = item
+                future.add_done_callback(ended.put)
             if not under_way:
                 return
             timeout = LOOK_AGAIN if none_ready else None
-            for future in wait(under_way, timeout, return_when=FIRST_COMPLETED).done:
-                yield under_way.pop(future), future.result()
+            try:
+                future = ended.get(timeout=timeout)
+            except Empty:
+                continue
+            yield under_way.pop(future), future.result()
     finally:
         pool.shutdown(wait=wait_at_end, cancel_futures=True)

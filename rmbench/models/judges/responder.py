@@ -210,18 +210,29 @@ class JudgeResponder:
         return position_orders(example, self.protocol, settings.orders, tournament=settings.tournament, seed=self.seed)
 
     def _ask_all(self, questions: Sequence[Question]) -> list[tuple[Question, Reply, str]]:
-        """Each question with what `_ask` gives for it, asked at the same time where there are threads for it."""
+        """Each question with what `_ask` gives for it, asked at the same time where the window has room."""
         first = _Once()
-        if self.threads is None or len(questions) < 2:
-            return [(question, *self._ask(question, first)) for question in questions]
-        others = [self.threads.submit(self._ask, question, first) for question in questions[1:]]
+        replies: dict[int, tuple[Reply, str]] = {}
+        others: dict[int, Future[tuple[Reply, str]]] = {}
         try:
-            replies = [self._ask(questions[0], first), *(other.result() for other in others)]
+            for place, question in enumerate(questions):
+                if place in others:
+                    continue
+                if self.threads is not None and self._has_room():
+                    rest = range(place + 1, len(questions))
+                    others |= {at: self.threads.submit(self._ask, questions[at], first) for at in rest}
+                replies[place] = self._ask(question, first)
+            replies |= {at: other.result() for at, other in others.items()}
         except BaseException:
-            for other in others:
+            for other in others.values():
                 other.cancel()
             raise
-        return [(question, *reply) for question, reply in zip(questions, replies, strict=True)]
+        return [(question, *replies[place]) for place, question in enumerate(questions)]
+
+    def _has_room(self) -> bool:
+        """Whether the window takes more than the examples under way ask one after the other. Where it does not, to ask
+        at the same time would only make threads wait for each other."""
+        return not isinstance(self.backend, Windowed) or self.backend.has_room
 
     def _ask(self, question: Question, first: _Once) -> tuple[Reply, str]:
         """The reply to a question, and the text of the judge's own that stands in it, for the rationale.

@@ -83,6 +83,11 @@ class ServerBackend:
         self.usage.add(reply.prompt_tokens, reply.answer_tokens)
         return reply
 
+    @property
+    def has_room(self) -> bool:
+        """See `Windowed.has_room`."""
+        return self.client.has_room
+
     @contextmanager
     def in_window(self, most: int) -> Iterator[None]:
         """See `Windowed.in_window`; of vLLM a note says at the end how much of the prompts its prefix cache held."""

@@ -146,6 +146,11 @@ class Client:
             self._pool.limit(most)
             self._changed.notify_all()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether fewer requests are under way than `limit` allows."""
+        return self._pool.has_room
+
     def close(self) -> None:
         """Break off what is in flight and close all connections; a second call does nothing."""
         with self._changed:

@@ -140,6 +140,11 @@ class Reply:
 class Windowed(Protocol):
     """A Backend whose servers may be overloaded."""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether fewer requests are under way than may be."""
+        ...
+
     def in_window(self, most: int) -> AbstractContextManager[None]:
         """Have at most so many requests under way at a time, and fewer while a server shows that it is overloaded."""
         ...

@@ -109,6 +109,11 @@ class ServerPool:
             server.window = Window(most)
 
     @property
+    def has_room(self) -> bool:
+        """Whether fewer than `most` requests are on their way."""
+        return self.most is None or sum(server.in_flight for server in self.servers) < self.most
+
+    @property
     def alive(self) -> list[Server]:
         """Those that still get requests."""
         return [server for server in self.servers if not server.dropped]
@@ -123,9 +128,8 @@ class ServerPool:
         now = time.monotonic()
         candidates = self.alive if only is None else [only]
         ready = [server for server in candidates if server.paused_until <= now]
-        full = self.most is not None and sum(server.in_flight for server in self.servers) >= self.most
         if ready and only is None:
-            ready = [] if full else [server for server in ready if server.has_room]
+            ready = [server for server in ready if server.has_room] if self.has_room else []
             if not ready:
                 return None, 0.0
         if ready:

@@ -86,6 +86,8 @@ def test_the_window_is_told_to_the_backend(judges: SimpleNamespace) -> None:
     told: list[str] = []
 
     class Backend(judges.FakeBackend):  # type: ignore[name-defined,misc]
+        has_room = False
+
         @contextmanager
         def in_window(self, most: int) -> Iterator[None]:
             told.append(f"in {most}")
@@ -129,3 +131,41 @@ def test_a_stopped_run_goes_on_in_the_order_of_prompts(judges: SimpleNamespace) 
     assert judging.judgments == whole
     assert judging.resumed_rows == 128
     assert len(rest.backend.asked) == 2 * (200 - 128)
+
+
+def test_a_full_window_is_not_asked_for_more(judges: SimpleNamespace) -> None:
+    """Then the questions about an example come one after the other, and those left at once when there is room."""
+
+    class Backend(judges.FakeBackend):  # type: ignore[name-defined,misc]
+        under_way = most = 0
+        lock = threading.Lock()
+
+        @property
+        def has_room(self) -> bool:
+            return len(self.asked) >= 2
+
+        @contextmanager
+        def in_window(self, _: int) -> Iterator[None]:
+            yield
+
+        def ask(self, question: Question) -> Reply:
+            with self.lock:
+                self.under_way += 1
+                self.most = max(self.most, self.under_way)
+                here = len(self.asked), self.under_way
+            if here[0] >= 2:
+                barrier.wait()
+            reply: Reply = super().ask(question)
+            with self.lock:
+                self.under_way -= 1
+            assert here[0] >= 2 or here[1] == 1
+            return reply
+
+    barrier = threading.Barrier(6, timeout=10)
+    one_by_one = judges.judge(answer, temperature="0.7", votes="4")
+    model = replace(one_by_one, backend=Backend(answer))
+    with model.in_window(8) as window:
+        assert window.judge("t", judges.example("four", "five")) == one_by_one.judge(
+            "t", judges.example("four", "five")
+        )
+    assert model.backend.most == 6
