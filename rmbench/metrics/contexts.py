@@ -1,4 +1,5 @@
-"""One pair of answers under several contexts: right under all of them, changed by them, moved by them the right way."""
+"""One pair of answers under several contexts: right under all of them, changed by them, moved by them the right way,
+and better judged under one than under another."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.answers import in_dimension, margin
@@ -14,7 +16,7 @@ from rmbench.metrics.rows.gold import Compared, compared, joined
 from rmbench.metrics.uncertainty.sample import Sample, mean_sample
 from rmbench.types import Judged
 
-__all__ = ["context_shift_sample", "contexts_sample", "sensitivity_sample"]
+__all__ = ["context_shift_sample", "contexts_sample", "difference_sample", "sensitivity_sample"]
 
 
 def contexts_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -113,3 +115,37 @@ def context_shift_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
 def _moved(row: Judged, control: Judged, pair: Compared) -> bool:
     with_context, without = margin(row, pair.i, pair.j), margin(control, pair.i, pair.j)
     return with_context is not None and without is not None and with_context > without
+
+
+def difference_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
+    """The mean over clusters of the credit of rows with the first value of the group `spec.join` less that of rows with
+    the second, such as a reference text given and withheld.
+
+    Rows of one cluster are the same question; its difference is one figure, so the interval is that of a paired
+    comparison. Clusters without rows of both values are left out, with the flag "unpaired".
+    """
+    first, second = spec.between
+    values: list[float] = []
+    of: list[Judged] = []
+    comparisons = unpaired = 0
+    for numbers in joined(rows, "cluster", spec.name):
+        found = [(rows[number], credit(rows[number], replace(spec, rule=spec.credit))) for number in numbers]
+        sides: dict[str, list[float]] = {first: [], second: []}
+        for row, one in found:
+            side = sides.get(_value(row, spec))
+            if side is not None and one.value is not None:
+                side.append(one.value)
+        if not sides[first] or not sides[second]:
+            unpaired += any(sides.values())
+            continue
+        values.append(float(np.mean(sides[first]) - np.mean(sides[second])))
+        of.append(replace(rows[numbers[0]], weight=1.0))
+        comparisons += sum(one.comparisons for _, one in found)
+    return mean_sample(values, of, comparisons=comparisons, flags=("unpaired",) if unpaired else ())
+
+
+def _value(row: Judged, spec: MetricSpec) -> str:
+    if spec.join not in row.groups:
+        hint = did_you_mean(spec.join, row.groups)
+        raise RmbenchError(f'metric "{spec.name}": row "{row.id}" has no group "{spec.join}" (`join`).{hint}')
+    return row.groups[spec.join]

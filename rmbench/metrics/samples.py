@@ -11,7 +11,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec, of_kind, rule_of
 from rmbench.metrics.classes.auc import auc_sample
 from rmbench.metrics.classes.confusion import confusion_sample, threshold_sample
-from rmbench.metrics.contexts import context_shift_sample, contexts_sample, sensitivity_sample
+from rmbench.metrics.contexts import context_shift_sample, contexts_sample, difference_sample, sensitivity_sample
 from rmbench.metrics.correlation.coefficients import correlation, correlation_draw
 from rmbench.metrics.correlation.lists import list_sample
 from rmbench.metrics.correlation.preference_strength import delta_sample
@@ -89,6 +89,7 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "both_contexts": contexts_sample,
     "context_sensitivity": sensitivity_sample,
     "context_shift": context_shift_sample,
+    "paired_difference": difference_sample,
     "tie_calibrated_accuracy": calibrated_sample,
     "tie_loop_accuracy": loop_sample,
     "rater_mean": rater_sample,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.contexts import context_shift_sample, sensitivity_sample
+from rmbench.metrics.contexts import context_shift_sample, difference_sample, sensitivity_sample
 from rmbench.types import Edge, Judged
 from tests._make import make_row
 
@@ -50,3 +50,17 @@ def test_what_is_missing_is_flagged() -> None:
     failed = replace(second, judgment=replace(second.judgment, rewards=None, status="failed"))
     assert "incomplete" in sensitivity_sample([first, failed], SENSITIVE).flags
     assert context_shift_sample([first, failed, control], SHIFT).value == 0.0
+
+
+def test_a_paired_difference_by_hand() -> None:
+    """Three questions, given and withheld: right and wrong, right and right, wrong and right; a fourth is unpaired."""
+    spec = MetricSpec("d", "paired_difference", join="reference", between=("given", "withheld"))
+    rows = [
+        make_row(f"{name}/{value}", [margin, 0.0], groups={"reference": value}, cluster=name)
+        for name, margins in {"a": (1.0, -1.0), "b": (1.0, 1.0), "c": (-1.0, 1.0), "d": (1.0,)}.items()
+        for value, margin in zip(("given", "withheld"), margins, strict=False)
+    ]
+    sample = difference_sample(rows, spec)
+    assert (sample.value, len(sample.clusters), sample.flags) == (0.0, 3, ("unpaired",))
+    assert difference_sample(rows[:4], spec).value == 0.5
+    assert difference_sample(rows[:4], replace(spec, between=("withheld", "given"))).value == -0.5

@@ -24,7 +24,7 @@ from rmbench.types import Example, Judged, Judgment, Value, Verdict
 
 PLACES = {
     "ties": "reward-bench-2",
-    **dict.fromkeys(("both_contexts", "context_sensitivity", "context_shift"), "rpr"),
+    **dict.fromkeys(("both_contexts", "context_sensitivity", "context_shift", "paired_difference"), "rpr"),
     "mean_score": "hpsv2-generators",
     "reward_shift": "forged-turns",
     "largest_reward_shift": "forged-turns",
@@ -34,6 +34,7 @@ KINDS = {"difference correlation": "ragchecker", "intransitive": "dice-cycles", 
 SETTINGS = {
     "ties": 'where = { subset = ["Ties"] }',
     "both_contexts": 'join = "cluster"',
+    "paired_difference": 'join = "context"\nbetween = ["criterion", "scenario"]',
     "context_sensitivity": 'join = "cluster"\nwhere = { context = ["criterion"] }',
     "context_shift": 'join = "cluster"\nwhere = { context = ["criterion", "none"] }',
     **dict.fromkeys((*of_kind("correlation"), *of_kind("difference correlation")), 'dimension = "overall"'),

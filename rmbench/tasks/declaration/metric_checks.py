@@ -66,9 +66,16 @@ def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path)
 
 def _check_raters(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:
     of_raters = RULES[metric.rule].kind == "raters"
-    if not of_raters and (metric.credit != "pair" or metric.min_rows != 1):
+    differs = metric.rule == "paired_difference"
+    if not of_raters and (metric.min_rows != 1 or (metric.credit != "pair" and not differs)):
         named = ", ".join(f'"{name}"' for name in of_kind("raters"))
         raise problem(path, key, f"`credit` and `min_rows` are for the rules of raters: {named}.")
+    if differs != (len(set(metric.between)) == 2) or len(metric.between) not in (0, 2):
+        what = 'rule "paired_difference" goes with two values of the group `join`, `between`, and no other rule has it.'
+        raise problem(path, f"{key}.between", what)
+    if differs:
+        _known(metric.join, list(declared.groups), f"{key}.join", path)
+        _check_values(declared, metric.join, dict.fromkeys(metric.between, 1.0), f"{key}.between", path)
     if of_raters and declared.rows.rater is None and metric.rule != "worst_group_gap":
         raise problem(path, f"{key}.rule", f'rule "{metric.rule}" needs `rater` under [rows].')
     if of_raters and bool(metric.join) != (metric.rule != "rater_mean"):

@@ -247,6 +247,7 @@ class MetricRule(_Strict):
     k: int | None = Field(default=None, ge=1)
     gain: Literal["linear", "exponential"] = "linear"
     credit: Literal["pair", "top"] = "pair"
+    between: list[str] = []
     min_rows: int = Field(default=1, ge=1)
 
 

@@ -34,6 +34,22 @@ def test_a_model_that_reads_the_goal_and_one_that_does_not(tmp_path: Path) -> No
         assert tuple(value.value for value in record.results if value.group is None) == expected
 
 
+def overlap(conversations: list[list[dict[str, str]]]) -> list[float]:
+    """How many words of the prompt an answer repeats."""
+    words = [[set(re.findall(r"\w+", turn["content"].lower())) for turn in turns] for turns in conversations]
+    return [float(len(turns[0] & turns[-1])) for turns in words]
+
+
+def test_a_reference_flips_a_scorer_of_overlap(tmp_path: Path) -> None:
+    """Without it the worse answers repeat more of the prompt; with it the better ones do, which it holds."""
+    written(tmp_path)
+    record = rmbench.run(overlap, tmp_path / "reference.toml", source=tmp_path, out=tmp_path / "out").records[0]
+    found = {(value.metric, value.group): value.value for value in record.results}
+    assert found["accuracy", "reference=given"] == 1.0
+    assert found["accuracy", "reference=withheld"] == 0.0
+    assert found["worth_of_the_reference", None] == 1.0
+
+
 def test_its_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RMBENCH_DATA", raising=False)
