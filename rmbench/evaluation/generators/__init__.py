@@ -52,8 +52,9 @@ def rank_generators(
     Raises:
         RmbenchError: as `find_media` and `rmbench.run`; no model, or one named twice.
     """
+    from rmbench.evaluation.generators.compared import agreement_of, standings_of, wins_of
     from rmbench.evaluation.generators.found import find_media, read_prompts, said
-    from rmbench.evaluation.generators.ranking import Ranking, agreement_of, standings_of, wins_of
+    from rmbench.evaluation.generators.ranking import Ranking
     from rmbench.evaluation.run import run
 
     if not models or len(set(models)) < len(models):

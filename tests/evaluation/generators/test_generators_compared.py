@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rmbench.evaluation.generators.ranking import agreement_of, standings_of, wins_of
+from rmbench.evaluation.generators.compared import agreement_of, standings_of, wins_of
 
 NAN = math.nan
 SCORES = np.array(
