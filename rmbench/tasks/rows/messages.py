@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 from rmbench.errors import did_you_mean
 from rmbench.tasks.declaration.columns import TextRule
 from rmbench.tasks.rows.fields import RawRow, as_text, kind_of, lookup, pick, text
+from rmbench.tasks.rows.media import media_part
 from rmbench.tasks.rows.tools import without_filled
 from rmbench.types import Conversation, Message, Part
 
@@ -19,21 +20,40 @@ _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant"
 _SHAREGPT = {"human": "user", "gpt": "assistant", "observation": "tool", "function_response": "tool"}
 """Roles of the older layout {from, value}, where they differ."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_MEDIA_PARTS: Mapping[str, tuple[Literal["image", "video"], str]] = {
+    "image": ("image", "image"),
+    "image_url": ("image", "image_url"),
+    "input_image": ("image", "image_url"),
+    "video": ("video", "video"),
+    "video_url": ("video", "video_url"),
+    "input_video": ("video", "video_url"),
+}
+"""Type of a part -> what it shows, and the key that holds it."""
+_Roots: TypeAlias = Sequence[str] | None
+_SETTINGS = ("detail", "fps", "min_pixels", "max_pixels", "resized_height", "resized_width", "nframes")
+"""Keys of such parts that speak to other programs; sizes and frames are the model's to declare."""
 _CALLS = ("tool_calls", "function_call")
 
 
-def conversation(row: RawRow, rule: TextRule) -> Conversation:
-    """The rule's text as one user message, or its list of {role, content} as it is."""
+def conversation(row: RawRow, rule: TextRule, roots: Sequence[str] | None = None) -> Conversation:
+    """The rule's text as one user message, or its list of {role, content} as it is.
+
+    Args:
+        row: where the column is.
+        rule: the column.
+        roots: folders below the data set's folder in which images and videos of messages are looked for; None: messages
+            hold text alone.
+    """
     if rule.form != "messages":
         return (Message.of("user", text(row, rule)),)
     name = pick(row, rule)
     turns = lookup(row, name)
     if not isinstance(turns, list | tuple) or not turns:
         raise row.error(f'column "{name}": expected a list of messages, found {kind_of(turns)}.')
-    return tuple(_message(row, f"{name}[{i}]", turn, rule.ignore_keys) for i, turn in enumerate(turns))
+    return tuple(_message(row, f"{name}[{i}]", turn, rule.ignore_keys, roots) for i, turn in enumerate(turns))
 
 
-def _message(row: RawRow, name: str, turn: Any, ignored: Collection[str]) -> Message:
+def _message(row: RawRow, name: str, turn: Any, ignored: Collection[str], roots: _Roots) -> Message:
     if not isinstance(turn, Mapping):
         raise row.error(f'column "{name}": expected a message with role and content, found {kind_of(turn)}.')
     turn = {key: value for key, value in turn.items() if key not in ignored}
@@ -51,32 +71,55 @@ def _message(row: RawRow, name: str, turn: Any, ignored: Collection[str]) -> Mes
     if not isinstance(role, str) or role not in _ROLES:
         near = did_you_mean(role, _ROLES) if isinstance(role, str) else ""
         raise row.error(f'column "{name}": {role!r} is no role ({", ".join(_ROLES)}).{near}')
-    parts = () if bare else _parts(row, f"{name}.content", turn["content"])
+    parts = () if bare else _parts(row, f"{name}.content", turn["content"], roots)
     return Message(
         _ROLES[role], parts, tuple((key, _as_json(row, f"{name}.{key}", each)) for key, each in extra.items())
     )
 
 
-def _parts(row: RawRow, name: str, content: Any) -> tuple[Part, ...]:
-    """A text, or a list of parts {type, text}."""
+def _parts(row: RawRow, name: str, content: Any, roots: _Roots) -> tuple[Part, ...]:
+    """A text, or a list of parts: {type, text}, or one with an image or a video."""
     if not isinstance(content, list | tuple):
         return (Part(text=as_text(row, name, content)),)
     if not content:
         raise row.error(f'column "{name}": expected a text or a list of parts, found an empty list.')
-    return tuple(_part(row, f"{name}[{place}]", part) for place, part in enumerate(content))
+    return tuple(_part(row, f"{name}[{place}]", part, roots) for place, part in enumerate(content))
 
 
-def _part(row: RawRow, name: str, part: Any) -> Part:
+def _part(row: RawRow, name: str, part: Any, roots: _Roots) -> Part:
     if not isinstance(part, Mapping):
         raise row.error(f'column "{name}": expected a part with type and text, found {kind_of(part)}.')
+    given = part.get("type")
+    if roots is not None and isinstance(given, str) and given in _MEDIA_PARTS:
+        return _medium(row, name, part, *_MEDIA_PARTS[given], roots)
     filled = sorted(key for key, value in part.items() if key not in ("type", "text") and value is not None)
-    if part.get("type") not in _TEXT_PARTS or filled:
-        what = f"of type {part.get('type')!r}" if part.get("type") not in _TEXT_PARTS else f'with "{filled[0]}"'
+    if given not in _TEXT_PARTS or filled:
+        what = f"of type {given!r}" if given not in _TEXT_PARTS else f'with "{filled[0]}"'
         raise row.error(
-            f'column "{name}": a part {what}, where only text is read. Images and videos are declared by '
-            "`prompt_media` under [columns]."
+            f'column "{name}": a part {what}, where only text is read. Images and videos are read in tasks whose '
+            "`modality` is image or video, as parts of messages or by `prompt_media` under [columns]."
         )
     return Part(text=as_text(row, f"{name}.text", part.get("text")))
+
+
+def _medium(
+    row: RawRow, name: str, part: Mapping[str, Any], kind: Literal["image", "video"], key: str, roots: Sequence[str]
+) -> Part:
+    """An image or a video in a message: bytes, base64, a `data:` address, or the name of a file."""
+    value = part.get(key)
+    if isinstance(value, Mapping) and "url" in value:
+        value = value["url"]
+    strange = sorted(
+        other for other, held in part.items() if other not in ("type", key, *_SETTINGS) and held not in (None, "")
+    )
+    if strange:
+        raise row.error(f'column "{name}": a part that shows {kind}s with "{strange[0]}", which is not read.')
+    if value is None:
+        raise row.error(
+            f'column "{name}": the part has no "{key}". Where another column holds the {kind}s, declare it by '
+            "`prompt_media` under [columns]."
+        )
+    return media_part(row, f"{name}.{key}", value, kind, roots)
 
 
 def _as_json(row: RawRow, name: str, value: Any) -> str:

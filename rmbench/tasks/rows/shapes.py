@@ -149,7 +149,7 @@ def _with_tools(
 
 def _prompt(declaration: Declaration, row: RawRow, rule: TextRule | None) -> Conversation:
     """The prompt, completed; () without a rule."""
-    return () if rule is None else _completed(declaration, row, conversation(row, rule))
+    return () if rule is None else _completed(declaration, row, conversation(row, rule, _roots(declaration)))
 
 
 def _completed(declaration: Declaration, row: RawRow, prompt: Conversation) -> Conversation:
@@ -160,6 +160,11 @@ def _completed(declaration: Declaration, row: RawRow, prompt: Conversation) -> C
         prompt = (*prompt[:-1], replace(prompt[-1], parts=(*media, *prompt[-1].parts)))
     system = text(row, columns.system) if columns.system is not None else ""
     return (Message.of("system", system), *prompt) if system else prompt
+
+
+def _roots(declaration: Declaration) -> Sequence[str] | None:
+    """Where media of messages are looked for; None for a task of texts."""
+    return None if declaration.modality == "text" else declaration.media.roots
 
 
 def _parts(declaration: Declaration, row: RawRow, rule: TextRule | MediaRule) -> Iterator[Part]:
@@ -173,7 +178,7 @@ def _responses(declaration: Declaration, row: RawRow, rule: TextRule) -> Iterato
         for part in _parts(declaration, row, rule):
             yield Candidate((Message("assistant", (part,)),))
     elif rule.form == "messages":
-        yield Candidate(conversation(row, rule))
+        yield Candidate(conversation(row, rule, _roots(declaration)))
     else:
         yield from map(Candidate.of, texts(row, rule))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,52 @@ def test_parts_that_are_no_text(parts: Any, what: str) -> None:
         read({"role": "user", "content": parts})
     assert what in str(caught.value)
     assert str(caught.value).startswith('rows.jsonl, row 0: column "turns[0].content')
+
+
+PNG = base64.b64encode(b"\x89PNG and the rest").decode()
+
+
+@pytest.mark.parametrize(
+    "part, kind, content",
+    [
+        ({"type": "image", "image": "a.png"}, "image", b"file"),
+        ({"type": "image", "image": {"bytes": b"held", "path": "b.png"}}, "image", b"held"),
+        ({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}}, "image", None),
+        ({"type": "input_image", "image_url": "https://example.org/pictures/a.png?size=1"}, "image", b"file"),
+        ({"type": "video", "video": "a.png", "fps": 2.0, "text": None}, "video", b"file"),
+        ({"type": "image", "image": "missing.png"}, "image", b""),
+    ],
+)
+@pytest.mark.parametrize("role", ["user", "assistant", "tool"])
+def test_images_and_videos_stand_in_any_turn(
+    part: dict[str, Any], kind: str, content: bytes | None, role: str, tmp_path: Path
+) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media/a.png").write_bytes(b"file")
+    turns = [{"role": role, "content": [{"type": "text", "text": "See "}, part, {"type": "text", "text": "this."}]}]
+    row = RawRow("rows.jsonl", "rows", 0, {"turns": turns}, root=tmp_path)
+    (message,) = conversation(row, TextRule(column="turns", form="messages"), ["media"])
+    assert [each.kind for each in message.parts] == ["text", kind, "text"]
+    found = message.parts[1].path
+    assert (found is None) == (content == b"")
+    if found is not None:
+        assert Path(found).read_bytes() == (b"\x89PNG and the rest" if content is None else content)
+
+
+@pytest.mark.parametrize(
+    "part, what",
+    [
+        ({"type": "image"}, 'the part has no "image". Where another column holds the images'),
+        ({"type": "image", "image": "a.png", "crop": 1}, 'a part that shows images with "crop"'),
+        ({"type": "image", "image": "../a.png"}, "leads out of"),
+        ({"type": "image", "image": 3}, "expected the name or the bytes of an image"),
+        ({"type": "sound", "sound": "a"}, "a part of type 'sound'"),
+    ],
+)
+def test_parts_that_show_nothing_readable(part: dict[str, Any], what: str, tmp_path: Path) -> None:
+    row = RawRow("rows.jsonl", "rows", 0, {"turns": [{"role": "user", "content": [part]}]}, root=tmp_path)
+    with pytest.raises(RmbenchError, match=re.escape(what)):
+        conversation(row, TextRule(column="turns", form="messages"), ["."])
 
 
 def test_developer_is_the_newer_name_of_system() -> None:
