@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import rmbench
 from rmbench.engine.batch import in_groups
@@ -30,14 +32,13 @@ from tests.engine.toy_worker import OpenToy, Toy
 ROOT = Path(__file__).parents[2]
 
 
-def test_nothing_imports_ray_without_being_asked() -> None:
+def test_nothing_imports_ray_without_being_asked(tmp_path: Path) -> None:
     program = (
         "import sys, rmbench, rmbench.engine.pool, rmbench.engine.fleet_ray\n"
         "rmbench.run('tiny-bt', 'llmbar', source='sample', out=sys.argv[1], progress=False)\n"
         "assert 'ray' not in sys.modules"
     )
-    folder = os.environ.get("TMPDIR", "/tmp")
-    subprocess.run([sys.executable, "-c", program, f"{folder}/rmbench-no-ray-{os.getpid()}"], check=True)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
 
 
 def test_an_address_is_of_ray_alone(tmp_path: Path) -> None:
@@ -54,22 +55,18 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head without cores and two nodes of two, each under another name of resource."""
+    """A head without cores and two nodes of two; one at a time on this machine, since two would disturb each other."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(2):
-        made.add_node(num_cpus=2)
-    yield made
-    made.shutdown()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
+    with pytest.MonkeyPatch.context() as patch, FileLock(Path(tempfile.gettempdir(), "rmbench-ray-tests.lock")):
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        for _ in range(2):
+            made.add_node(num_cpus=2)
+        yield made
+        made.shutdown()
 
 
 def rows(example: Any, *special: str, count: int = 24) -> list[Any]:
