@@ -69,7 +69,7 @@ def _apart(checkout: Path, given: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
-def measure(task_id: str, model: str, limit: int, characters: int) -> dict[str, float]:
+def measure(task_id: str, model: str, limit: int, characters: int, source: str = "auto") -> dict[str, float]:
     """Microseconds a row of each stage."""
     import numpy as np
 
@@ -96,13 +96,13 @@ def measure(task_id: str, model: str, limit: int, characters: int) -> dict[str, 
     assert text is not None
     clock = Clock()
     with clock("read"):
-        loaded = load(task)
+        loaded = load(task, source)
     clock.rows["read"] = sum(len(each.candidates) for each in loaded.examples)
     short = [each for each in loaded.examples if longest(each) <= characters]
     examples = short[:: max(1, len(short) // limit)][:limit]
     clock.most = sum(len(each.candidates) for each in examples)
     with clock("read, with a limit of 100"):
-        load(task, limit=100)
+        load(task, source, limit=100)
     clock.rows["read, with a limit of 100"] = clock.rows["read"]
     with clock("requests"):
         requests, _ = requests_of(examples, "chat", in_pairs=False)
@@ -141,7 +141,7 @@ def measure(task_id: str, model: str, limit: int, characters: int) -> dict[str, 
         measured(judged, task.metrics, answer_kind="reward", totals={None: len(examples)}, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         _files(clock, Path(folder), judged)
-        _runs(clock, Path(folder), task_id, scorer)
+        _runs(clock, Path(folder), task_id, scorer, source)
     tokens = sum(entry.size for entry in window.encoded) / len(requests)
     figures = clock.figures()
     return {
@@ -166,7 +166,7 @@ def _files(clock: Clock, folder: Path, judged: list[Any]) -> None:
         read_table(folder / "rows.parquet")
 
 
-def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any) -> None:
+def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any, source: str) -> None:
     """Whole runs on all rows: of the free scorer, and of a file of scores."""
     import rmbench
     from rmbench.tasks.registry import select
@@ -174,12 +174,12 @@ def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any) -> None:
 
     file = folder / "scores.jsonl"
     with file.open("w", encoding="utf-8") as out:
-        for example in load(select(task_id, [])[0]).examples:
+        for example in load(select(task_id, [])[0], source).examples:
             scores = [float(k) for k in range(len(example.candidates))]
             out.write(json.dumps({"task": task_id, "id": example.id, "scores": scores}) + "\n")
     for stage, model in (("run of a scorer, all rows", scorer), ("run of a score file, all rows", f"scores:{file}")):
         with clock(stage):
-            rmbench.run(model, task_id, out=folder / "records", progress=False)
+            rmbench.run(model, task_id, source=source, out=folder / "records", progress=False)
         clock.rows[stage] = clock.rows["read"]
 
 

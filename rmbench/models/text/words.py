@@ -20,8 +20,8 @@ from typing import Any
 
 __all__ = ["WordTokenizer", "word_tokenizer"]
 
-_KEPT = 400_000
-"""Words whose ids are kept, some 100 MB; more are hardly met again."""
+_KEPT = 200_000
+"""Words whose ids are kept, some 50 MB; more are hardly met again."""
 _LONGEST = 64
 """Characters of a word that is kept."""
 

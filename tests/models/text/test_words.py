@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -67,6 +67,7 @@ MIXED = st.lists(st.one_of(LETTERS, PIECES, st.text(max_size=3)), max_size=30).m
 
 @pytest.mark.parametrize("normalizer", ["", "NFC"])
 @pytest.mark.parametrize("cut", list(CUTS))
+@settings(deadline=None)  # the first example trains the tokenizer
 @given(texts=st.lists(MIXED, max_size=4))
 def test_its_ids_are_the_librarys(cut: str, normalizer: str, texts: list[str]) -> None:
     tokenizer = made(cut, normalizer)
