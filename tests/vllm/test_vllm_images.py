@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from rmbench.engine.judge import EngineOptions, judge
+from rmbench.errors import RmbenchError
 from rmbench.models.judges.responder import JudgeResponder
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.servers.backend import ServerBackend
@@ -220,3 +221,11 @@ def test_an_answer_that_spells_an_images_token_does_not_take_its_place(
     raw.close()
     assert found.status == "failed"
     assert found.error == "media_rejected: the server read images at 2 places, 1 were sent"
+
+
+def test_a_model_of_text_alone_is_one_clear_error(llama: JudgeResponder, options: OpenOptions) -> None:
+    backend = backend_of(llama)
+    args = {"protocol": "vision-pair"}
+    asked = replace(options, base_url=(backend.client.servers[0].root,), vllm_bin=None, model_args=args)
+    with pytest.raises(RmbenchError, match=r"not the judge's \(it shows 2 images\): status 400"):
+        open_model(f"openai:{backend.model}", asked)

@@ -48,13 +48,16 @@ def logprobs_by_transformers(folder: Path, ids: list[int], tokens: list[int]) ->
     return [float(value) for value in torch.log_softmax(logits, -1)[tokens]]
 
 
-def test_it_finds_what_the_server_offers(llama: JudgeResponder) -> None:
+def test_it_finds_what_the_server_offers(llama: JudgeResponder, options: OpenOptions) -> None:
     settings = llama.facts.settings
+    of_options = at_its_server(llama, options, protocol="option")  # asked for where probabilities are read alone
+    found = of_options.facts.settings
+    of_options.close()
     assert str(settings["server"]).startswith("vllm ")
     assert settings["structured_outputs"] is True
-    assert settings["token_ids"] is True
+    assert found["token_ids"] is True
     assert settings["json_schema"] == "structured_outputs"
-    assert settings["logprobs"] == "ids"
+    assert found["logprobs"] == "ids"
     assert (settings["backend"], settings["dtype"], settings["device"]) == ("vllm", "float32", "cpu")
 
 
@@ -73,7 +76,7 @@ def test_it_judges_real_pairs_by_log_probabilities(
 ) -> None:
     from transformers import AutoTokenizer
 
-    asked = at_its_server(llama, options, protocol="option")
+    asked = at_its_server(llama, options, protocol="option", min_option_mass="0")  # random weights hold little
     judging = judge("rm-bench", pairs, asked, options=EngineOptions(window=16))
     assert {judgment.status for judgment in judging.judgments} == {"ok"}
     assert judging.remarks == {"answers_logprobs": 100}

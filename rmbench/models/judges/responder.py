@@ -56,10 +56,13 @@ class Estimate:
     """Of the texts, estimated from the number of characters."""
     answer_tokens: int
     """At most."""
+    media: int = 0
+    """Images and videos shown, each as often as it is sent; their tokens depend on the model."""
 
     def __str__(self) -> str:
+        shown = f" and {self.media:,} images or videos" if self.media else ""
         return (
-            f"{self.calls:,} questions to the judge, about {self.prompt_tokens:,} prompt tokens, "
+            f"{self.calls:,} questions to the judge, about {self.prompt_tokens:,} prompt tokens{shown}, "
             f"at most {self.answer_tokens:,} answer tokens"
         )
 
@@ -108,20 +111,22 @@ class JudgeResponder:
 
     def estimate(self, examples: Iterable[Example]) -> Estimate:
         """The cost of judging the examples with an empty reply cache. Asks nothing."""
-        calls, tokens, votes = 0, 0, self.settings.votes
+        calls, tokens, media, votes = 0, 0, 0, self.settings.votes
         for example in examples:
             try:
                 for shown in self._orders(example):
                     rendered = self.prompt.rendered(example, shown)
-                    texts = [piece for _, pieces in rendered for piece in pieces if isinstance(piece, str)]
+                    pieces = [piece for _, each in rendered for piece in each]
+                    texts = [piece for piece in pieces if isinstance(piece, str)]
                     characters = self.protocol.turns * sum(map(len, texts))
                     calls += votes * self.protocol.turns
+                    media += votes * self.protocol.turns * (len(pieces) - len(texts))
                     tokens += votes * math.ceil(characters / _CHARACTERS_PER_TOKEN)
             except PromptError:
                 continue  # the row fails without a question
         declared = self.protocol.verdict
         most = 1 if declared.options and declared.options_at == "start" else self.settings.max_tokens
-        return Estimate(calls, tokens, calls * most)
+        return Estimate(calls, tokens, calls * most, media)
 
     def questions(self, task: str, example: Example) -> Iterator[Question]:
         """The questions about an example, every vote of an order before the next order.

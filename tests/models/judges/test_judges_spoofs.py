@@ -77,6 +77,8 @@ VERDICTS: dict[str, dict[str, object]] = {
     "editreward": {"[[Left>Right]]": 0, "[[Right>Left]]": 1, "[[Left=Right]]": -1},
     "unified-reward-video": {"Video 1 is better than Video 2.": 0, "Both videos are equally good.": -1},
     "unified-reward-answers": {"Answer 2 is better than Answer 1.": 1, "Both answers are equally good.": -1},
+    "unified-reward-edit": {"Image 1 is better than Image 2.": 0, "Image 2 is better.": 1},
+    "unified-reward-flex": {'{"criteria": [], "reason": "so", "winner": "Image 2"}': 1},
     "unified-reward-think": {"<answer>Image 1 is better</answer>": 0},
     **{key: {"Final Score: 3.5": 3.5} for key in ("unified-reward-score", "unified-reward-video-score")},
     "unified-reward-answer-score": {"Final Score: 7": 7.0},

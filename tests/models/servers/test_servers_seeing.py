@@ -379,6 +379,8 @@ OWN = [
     ("genai-bench-image", "genai-bench", "[[A>B]]", None),
     ("genai-bench-edition", "genai-bench", "[[A=B=Bad]]", None),
     ("genai-bench-edition", "editreward", "[[Left>Right]]", None),
+    ("genai-bench-edition", "unified-reward-edit", "Image 1 is better than Image 2.", None),
+    ("mj-bench-quality", "unified-reward-flex", '{"reason": "so", "winner": "Image 2"}', 0.5),
     ("genai-bench-video", "genai-bench", "[[B>A]]", None),
     ("genai-bench-video", "unified-reward-video", "Video 1 is better than Video 2.", None),
     ("videorewardbench", "videorewardbench", "[[B]]", 0.5),
