@@ -124,6 +124,8 @@ def difference_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     Rows of one cluster are the same question; its difference is one figure, so the interval is that of a paired
     comparison. Clusters without rows of both values are left out, with the flag "unpaired".
     """
+    if len(spec.between) != 2:
+        raise RmbenchError(f'metric "{spec.name}": `between` is the two values of the group `join` that are compared.')
     first, second = spec.between
     values: list[float] = []
     of: list[Judged] = []

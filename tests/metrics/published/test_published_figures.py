@@ -396,9 +396,19 @@ def test_the_published_losses_of_margins(make):
     assert value_of([*rows, judge], spec).flags == ("incomplete",)
 
 
+NEED_MORE = {
+    *("mean_of", "ties", "probe", "inverse_propensity", "few_shot", "few_shot_gain", "paired_difference"),
+    *("rater_agreement", "rater_ceiling", "rater_mean", "worst_group_gap"),
+}
+"""Rules that name groups, raters or other metrics, without which they refuse to say anything."""
+
+
 def test_every_rule_says_what_it_is():
     rows = [Judged("r", 2, Gold((Edge(0, 1),)), Judgment("r", rewards=(1.0, 0.0)))]
-    for rule in sorted(RULES.keys() - {"mean_of", "ties", "probe", "inverse_propensity"}):
+    for rule in NEED_MORE:
+        with pytest.raises(RmbenchError):
+            measure(rows, [MetricSpec("m", rule)], resamples=20)
+    for rule in sorted(RULES.keys() - NEED_MORE):
         values = measure(rows, [MetricSpec("m", rule)], resamples=20)
         assert values[0].group is None, rule
         assert values[0].value is not None or "undefined" in values[0].flags, rule
