@@ -25,7 +25,7 @@ _OF_ROWS = (
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Prompts: .txt, a line each; .json, .jsonl or .csv with a column prompt, and id where names of files have it.",
+    help="Prompts: .txt, a line each; .json, .jsonl, .csv ... with a column prompt, id where files are named by it.",
 )
 @click.option("--model", "-m", "models", required=True, multiple=True, metavar="MODEL", help="A reward model; repeat.")
 @click.option("--first", type=click.IntRange(0, 1), help="The number of the first prompt in names of files.")

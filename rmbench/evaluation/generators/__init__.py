@@ -52,7 +52,7 @@ def rank_generators(
     Raises:
         RmbenchError: as `find_media` and `rmbench.run`; no model, or one named twice.
     """
-    from rmbench.evaluation.generators.compared import agreement_of, standings_of, wins_of
+    from rmbench.evaluation.generators.compared import agreement_of, complete, standings_of, wins_of
     from rmbench.evaluation.generators.found import find_media, read_prompts, said
     from rmbench.evaluation.generators.ranking import Ranking
     from rmbench.evaluation.run import run
@@ -73,7 +73,7 @@ def rank_generators(
         broken = [f"{row.id} ({row.why})" for row in record.failed if row.id not in absent]
         if broken:
             notes.append(f"{record.model.name}: {said(broken, f'{found.kind}s have no score')}")
-    whole = {name: int((~_isnan(matrix).any(axis=0)).sum()) for name, matrix in scores.items()}
+    whole = {name: complete(matrix).shape[1] for name, matrix in scores.items()}
     for name, count in whole.items():
         if count < len(found.prompts):
             notes.append(f"{name}: generators are compared on the {count:,} prompts of which it scored every image.")
@@ -89,12 +89,6 @@ def rank_generators(
         agreement=agreement_of(scores),
         notes=tuple(notes),
     )
-
-
-def _isnan(matrix: Floats) -> Any:
-    import numpy as np
-
-    return np.isnan(matrix)
 
 
 def _name(record: Record, taken: Any) -> str:
@@ -115,7 +109,9 @@ def _write(found: Found, out: Path) -> Path:
     ]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     slug = re.sub(r"[^a-z0-9]+", "-", found.root.resolve().name.lower()).strip("-") or "media"
-    name = f"generators-{slug}-{hashlib.sha256(lines.encode()).hexdigest()[:8]}"
+    # Two folders may be called alike and hold files of the same names.
+    digest = hashlib.sha256(f"{found.root.resolve()}\n{lines}".encode()).hexdigest()
+    name = f"generators-{slug}-{digest[:8]}"
     declaration = {
         "id": name,
         "version": 1,

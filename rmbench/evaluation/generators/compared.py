@@ -14,7 +14,7 @@ from rmbench.metrics.uncertainty.discordance import holm
 from rmbench.metrics.uncertainty.interval import wilson
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
 
-__all__ = ["ALPHA", "Agreement", "Standing", "Win", "agreement_of", "standings_of", "wins_of"]
+__all__ = ["ALPHA", "Agreement", "Standing", "Win", "agreement_of", "complete", "standings_of", "wins_of"]
 
 ALPHA = 0.05
 
@@ -67,6 +67,11 @@ class Agreement:
     """The mean over prompts of Kendall's tau-b of the generators' scores, without prompts whose scores are equal."""
 
 
+def complete(scores: Floats) -> Floats:
+    """[generators, n] the scores of the prompts for which every generator has one; `scores` as in `standings_of`."""
+    return scores[:, ~np.isnan(scores).any(axis=0)]
+
+
 def standings_of(generators: Sequence[str], scores: Floats, *, seed: int = 0) -> tuple[Standing, ...]:
     """The generators by their means, the best first.
 
@@ -76,7 +81,7 @@ def standings_of(generators: Sequence[str], scores: Floats, *, seed: int = 0) ->
         seed: of the sign flips, where these are drawn.
     """
     scored = (~np.isnan(scores)).sum(axis=1)
-    whole = scores[:, ~np.isnan(scores).any(axis=0)]
+    whole = complete(scores)
     n = whole.shape[1]
     if n == 0:
         return ()
@@ -128,10 +133,9 @@ def agreement_of(scores: Mapping[str, Floats]) -> tuple[Agreement, ...]:
     `standings_of`."""
     found = []
     for a, b in combinations(scores, 2):
-        whole = ~(np.isnan(scores[a]).any(axis=0) | np.isnan(scores[b]).any(axis=0))
-        one, other = scores[a][:, whole], scores[b][:, whole]
+        one, other = np.split(complete(np.concatenate([scores[a], scores[b]])), 2)
         by_prompt = [tau for x, y in zip(one.T, other.T, strict=True) if (tau := _tau(x, y)) is not None]
-        means = _tau(one.mean(axis=1), other.mean(axis=1)) if whole.any() else None
+        means = _tau(one.mean(axis=1), other.mean(axis=1)) if one.shape[1] else None
         found.append(Agreement((a, b), means, float(np.mean(by_prompt)) if by_prompt else None))
     return tuple(found)
 

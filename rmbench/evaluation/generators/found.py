@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.untrusted.files import MIB, read_text
+from rmbench.tasks.declaration.schema import LayoutRule
+from rmbench.tasks.rows.formats import FORMATS, plain_name, rows_of
+from rmbench.untrusted.files import MIB, read_file, read_text
 
 __all__ = ["Found", "find_media", "read_prompts", "said"]
 
@@ -53,7 +52,7 @@ class Found:
 
 def read_prompts(file: Path) -> dict[str, str]:
     """Key -> prompt, in the order of the file: `.txt`, a prompt a line; `.json`, a list of prompts or of objects;
-    `.jsonl` and `.csv`, with a column `prompt`. The key is the column `id` or its like, else the place, from 0.
+    any other format of rows, with a column `prompt`. The key is the column `id` or its like, else the place, from 0.
 
     Raises:
         RmbenchError: no such file, another format, a row without a prompt, two rows of one id.
@@ -75,23 +74,14 @@ def read_prompts(file: Path) -> dict[str, str]:
 
 
 def _rows(file: Path) -> list[Any]:
-    text = read_text(file, _LARGEST).removeprefix("\ufeff")
-    suffix = file.suffix.lower()
-    try:
-        if suffix == ".txt":
-            return text.rstrip("\n").split("\n") if text.strip() else []
-        if suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        if suffix == ".csv":
-            return list(csv.DictReader(io.StringIO(text, newline="")))
-        if suffix == ".json":
-            data = json.loads(text)
-            if isinstance(data, list):
-                return data
-            raise RmbenchError(f"{file}: expected a list of prompts, or of objects with a prompt.")
-    except (ValueError, RecursionError, csv.Error) as error:
-        raise RmbenchError(f"{file}: not readable as {suffix} ({error}).") from error
-    raise RmbenchError(f"{file}: the name shows no format; expected .txt, .json, .jsonl or .csv.")
+    """Prompts, or objects that hold one."""
+    if file.suffix.lower() == ".txt":
+        text = read_text(file, _LARGEST).removeprefix("\ufeff")
+        return text.rstrip("\n").split("\n") if text.strip() else []
+    if not plain_name(file.name).endswith(tuple(FORMATS)):
+        raise RmbenchError(f"{file}: the name shows no format; expected .txt, {', '.join(FORMATS)}.")
+    rows = rows_of(str(file), read_file(file, _LARGEST), LayoutRule(paths=[file.name]), scalar="row")
+    return [row["row"] for row in rows] if plain_name(file.name).endswith(".json") else rows
 
 
 def _column(row: Any, names: Sequence[str]) -> Any:
@@ -183,6 +173,8 @@ def _keys(names: set[str], prompts: Mapping[str, str], first: int | None, patter
     """What a file's name says of its prompt -> the prompt's key."""
     count = len(prompts)
     if list(prompts) != [str(n) for n in range(count)]:
+        if first is not None:
+            raise RmbenchError("--first is for prompts that are known by their numbers; these have ids of their own.")
         return {name: name for name in names if name in prompts}
     numbers = {name: int(name) for name in names if name.isascii() and name.isdecimal()}
     held = set(numbers.values())

@@ -39,6 +39,11 @@ def test_prompts_by_their_places(name: str, text: str, tmp_path: Path) -> None:
     assert read_prompts(tmp_path / name) == {"0": "a cat", "1": "a dog"}
 
 
+def test_a_prompt_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a\u2028b\x85c"}\n', "utf-8")
+    assert read_prompts(tmp_path / "p.jsonl") == {"0": "a\u2028b\x85c"}
+
+
 def test_prompts_by_their_ids(tmp_path: Path) -> None:
     file = tmp_path / "p.jsonl"
     file.write_text('{"id": "cat-1", "prompt": "a cat"}\n{"id": 7, "prompt": "a dog"}\n')
@@ -50,11 +55,12 @@ def test_prompts_by_their_ids(tmp_path: Path) -> None:
     [
         ("p.txt", "", "no prompt in it"),
         ("p.txt", "a\n\nb\n", "prompt 1 is not a text"),
-        ("p.json", "{}", "expected a list of prompts"),
+        ("p.json", "{}", "expected one JSON array of rows"),
         ("p.json", '[{"question": "a"}]', "prompt 0 is not a text; expected a column prompt or caption"),
-        ("p.jsonl", "{", "not readable as .jsonl"),
+        ("p.jsonl", "{", "p.jsonl, line 1"),
         ("p.csv", "id,prompt\n1,a\n1,b\n", "two prompts have the id '1'"),
-        ("p.parquet", "", "expected .txt, .json, .jsonl or .csv"),
+        ("p.parquet", "", "p.parquet: "),
+        ("p.list", "", "the name shows no format; expected .txt, .json"),
     ],
 )
 def test_what_are_no_prompts(name: str, text: str, reason: str, tmp_path: Path) -> None:
@@ -105,6 +111,12 @@ def test_numbers_that_may_begin_at_either(tmp_path: Path) -> None:
         find_media(pattern, keyed(5))
     assert set(find_media(pattern, keyed(5), first=0).files) == {("g", "1"), ("g", "2")}
     assert set(find_media(pattern, keyed(5), first=1).files) == {("g", "0"), ("g", "1")}
+
+
+def test_a_first_number_is_refused_where_prompts_have_ids(tmp_path: Path) -> None:
+    make(tmp_path, "g/cat.png")
+    with pytest.raises(RmbenchError, match="--first is for prompts that are known by their numbers"):
+        find_media(f"{tmp_path}/{{generator}}/{{prompt}}.png", {"cat": "a cat"}, first=1)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,22 @@ def test_a_stopped_job_goes_on(work: Path, tmp_path: Path) -> None:
     assert len(find(tmp_path)) == 2
 
 
+def test_two_folders_of_one_name_have_records_of_their_own(work: Path, tmp_path: Path, seen: SimpleNamespace) -> None:
+    (tmp_path / "prompts.txt").write_text(PROMPTS[0])
+    found = []
+    for place in ("x", "y"):
+        (tmp_path / place / "images/g").mkdir(parents=True)
+        seen.picture(tmp_path / place / "images/g/0.png", ord(place))
+        pattern = f"{tmp_path / place}/images/{{generator}}/{{prompt}}.png"
+        ranking = rmbench.rank_generators(
+            pattern, tmp_path / "prompts.txt", [str(work / "clip-a")], out=tmp_path / "out"
+        )
+        found.append(ranking.standings["clip-a"][0].mean)
+    assert found[0] != found[1]
+    assert len(find(tmp_path / "out")) == 2
+    assert len({link.resolve() for link in (tmp_path / "out/generators").iterdir() if link.is_symlink()}) == 2
+
+
 def test_no_model_or_one_twice(work: Path, tmp_path: Path) -> None:
     for models in ([], ["tiny", "tiny"]):
         with pytest.raises(RmbenchError, match="Name at least one model, each once"):
