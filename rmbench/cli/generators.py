@@ -13,7 +13,7 @@ __all__ = ["generators"]
 
 _OF_ROWS = (
     *("data", "columns", "include_path", "source", "images", "allow_changed_data", "objective_weights", "shard"),
-    *("limit", "retry_failed", "save_prompts", "requests_out", "responses_in"),
+    *("limit", "retry_failed", "save_prompts", "requests_out", "responses_in", "shots", "shots_layout"),
 )
 """Options of a run that have no meaning here."""
 
