@@ -102,7 +102,7 @@ def _examples(folder: Path, source: dict[str, Any]) -> Any:
     """The record's rows with their texts, or a note on stderr that says why there are none."""
     from rmbench.cli.output import echo_error
     from rmbench.records.store import read
-    from rmbench.view.texts import Source, examples_of
+    from rmbench.reports.texts import Source, examples_of
 
     own = {name: [str(each) for each in source[name] or ()] for name in ("data", "include_path")}
     place = Source(

@@ -50,7 +50,7 @@ def view(
             other rows; no such group or row.
     """
     from rmbench.view.selection import selected
-    from rmbench.view.texts import Source
+    from rmbench.reports.texts import Source
 
     paths = [[value] if isinstance(value, str | Path) else value for value in (data, include_path)]
     own, folders = ([str(each) for each in several] for several in paths)

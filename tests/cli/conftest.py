@@ -50,7 +50,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scene], None]:
         card = Card.model_construct(**{**hostile(Card, text), "path": source, "parameters": 1})
         mine = load_board(scene.board)
         monkeypatch.setattr(import_module("rmbench.tasks.registry"), "declared", lambda: {text: task})
-        for module in ("rmbench.tasks.sources", "rmbench.view.texts"):
+        for module in ("rmbench.tasks.sources", "rmbench.reports.texts"):
             monkeypatch.setattr(import_module(module), "load", lambda *_, **__: read)
         monkeypatch.setattr(import_module("rmbench.models.card"), "cards", lambda: {"the-card": card})
         monkeypatch.setattr(import_module("rmbench.boards"), "boards", lambda: {text: mine})
