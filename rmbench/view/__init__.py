@@ -49,8 +49,8 @@ def view(
         RmbenchError: no such record, or one without rows; the source holds other rows than the record, or OTHER is of
             other rows; no such group or row.
     """
-    from rmbench.view.selection import selected
     from rmbench.reports.texts import Source
+    from rmbench.view.selection import selected
 
     paths = [[value] if isinstance(value, str | Path) else value for value in (data, include_path)]
     own, folders = ([str(each) for each in several] for several in paths)

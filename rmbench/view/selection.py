@@ -15,10 +15,10 @@ from rmbench.records.groups import matching
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
 from rmbench.records.store import find, no_record_in, read, read_table_of
+from rmbench.reports.texts import Source, examples_of
 from rmbench.types import Example, Judged
 from rmbench.view.rows import Answer, Row, answer_of, gold_words
 from rmbench.view.shown import Shown
-from rmbench.reports.texts import Source, examples_of
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
