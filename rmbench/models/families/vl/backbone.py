@@ -20,9 +20,10 @@ from torch import Tensor
 
 from rmbench.models.backbone.tensors import device_of
 from rmbench.models.families.vl.pictures import Pictures, Shown
+from rmbench.models.families.vl.rows import Place, row_of, shared_length
 from rmbench.models.protocols import Encoded
 
-__all__ = ["Features", "Place", "VisionBackbone", "VisionRow", "shared_length"]
+__all__ = ["Features", "VisionBackbone"]
 
 Positions = Literal["mrope", "sequential"]
 
@@ -32,31 +33,6 @@ _TUPLES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_onevision")
 """Backbones that take features as one tensor for each image."""
 _CAUSAL = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "idefics3")
 """Backbones whose prompts can be shared: no token sees a later one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A medium in a row."""
-
-    shown: Shown
-    start: int
-    """Index of the first of its tokens."""
-
-    @property
-    def stop(self) -> int:
-        """Behind the last of its tokens."""
-        return self.start + len(self.shown.ids)
-
-
-@dataclass(frozen=True, slots=True)
-class VisionRow:
-    """What a row shows and where it is read: the payload of its `Encoded`."""
-
-    places: tuple[Place, ...]
-    spots: tuple[int, ...]
-    """Indices of the states that the head reads."""
-    head: int = 0
-    """The pass that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +85,7 @@ class VisionBackbone:
         return self.share and self.causal
 
     def states(self, rows: Sequence[Encoded], ids: Tensor, mask: Tensor) -> Tensor:
-        """[B, S, H]: the states at the spots of each row.
+        """[W, H]: the states at the spots of each row, row by row.
 
         Args:
             rows: B rows with a `VisionRow` each.
@@ -130,11 +106,12 @@ class VisionBackbone:
             position_ids=position.to(device),
             use_cache=False,
             **self._types(ids),
-            **self._seen([place for row in rows for place in _row(row).places]),
+            **self._seen([place for row in rows for place in row_of(row).places]),
         ).last_hidden_state
-        first = places.int().argmax(dim=1)
-        wanted = torch.stack([first[index] + torch.tensor(_row(row).spots) for index, row in enumerate(rows)])
-        return _at(hidden, wanted)
+        first = places.int().argmax(dim=1).tolist()
+        return _at(
+            hidden, [[start + spot for spot in row_of(row).spots] for start, row in zip(first, rows, strict=True)]
+        )
 
     def row_positions(self, row: Encoded) -> Tensor:
         """[3, T], or [T] of a backbone without axes, of a row by itself."""
@@ -144,7 +121,7 @@ class VisionBackbone:
             return plain + 1
         if not self.has_axes:
             return plain
-        if self.positions == "sequential" or not _row(row).places:
+        if self.positions == "sequential" or not row_of(row).places:
             return plain.expand(3, length)
         if row.key not in self._placed:
             if len(self._placed) > 4096:
@@ -173,7 +150,7 @@ class VisionBackbone:
         ids = torch.tensor([row.ids])
         processor = self.pictures.processor
         types = (ids == processor.image_token_id).int() + 2 * (ids == processor.video_token_id).int()
-        inputs = [self.pictures.process(place.shown.medium).inputs for place in _row(row).places]
+        inputs = [self.pictures.process(place.shown.medium).inputs for place in row_of(row).places]
         names = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
         held = {name: [each[name] for each in inputs if name in each] for name in names}
         given = {name: torch.cat(values) for name, values in held.items() if values}
@@ -222,7 +199,7 @@ class VisionBackbone:
         device = device_of(self.model)
         positions = [self.row_positions(row) for row in rows]
         prefix = torch.tensor([rows[0].ids[:shared]], device=device)
-        before = [place for place in _row(rows[0]).places if place.stop <= shared]
+        before = [place for place in row_of(rows[0]).places if place.stop <= shared]
         first = self.model(
             input_ids=prefix,
             attention_mask=torch.ones_like(prefix),
@@ -247,47 +224,15 @@ class VisionBackbone:
             position_ids=position.to(device),
             past_key_values=cache,
             use_cache=True,
-            **self._seen([place for row in rows for place in _row(row).places if place.start >= shared]),
+            **self._seen([place for row in rows for place in row_of(row).places if place.start >= shared]),
         ).last_hidden_state
-        return _at(hidden, torch.tensor([_row(row).spots for row in rows]) - shared)
+        return _at(hidden, [[spot - shared for spot in row_of(row).spots] for row in rows])
 
 
-def shared_length(rows: Sequence[Encoded]) -> int:
-    """How many first tokens rows share, pictures compared by content: 0 where no picture is among them, and never so
-    many that a row has none of its own or is read within them."""
-    if len(rows) < 2:
-        return 0
-    names: dict[str, int] = {}
-    spelled = [_spelled(row, names) for row in rows]
-    most = min(min(_row(row).spots) for row in rows)
-    first = spelled[0][:most]
-    for other in spelled[1:]:
-        length = next((at for at, (a, b) in enumerate(zip(first, other, strict=False)) if a != b), len(first))
-        first = first[: min(length, len(other))]
-    length = len(first)
-    places = _row(rows[0]).places
-    cut = next((place.start for place in places if place.start < length < place.stop), length)
-    return cut if any(place.stop <= cut for place in places) else 0
-
-
-def _spelled(row: Encoded, names: dict[str, int]) -> list[tuple[int, int]]:
-    """The tokens of a row, each with the number of the medium that it is of, 0 for text."""
-    found = [(each, 0) for each in row.ids]
-    for place in _row(row).places:
-        number = names.setdefault(place.shown.key, len(names) + 1)
-        found[place.start : place.stop] = [(each, number) for each in place.shown.ids]
-    return found
-
-
-def _row(row: Encoded) -> VisionRow:
-    """A row's payload; that of the warm-up shows nothing and is read at its end."""
-    return row.payload if isinstance(row.payload, VisionRow) else VisionRow((), (len(row.ids) - 1,))
-
-
-def _at(hidden: Tensor, wanted: Tensor) -> Tensor:
-    """[B, S, H] of states [B, T, H] at places [B, S]."""
-    index = wanted.to(hidden.device)
-    return hidden[torch.arange(len(index), device=hidden.device)[:, None], index]
+def _at(hidden: Tensor, wanted: Sequence[Sequence[int]]) -> Tensor:
+    """[W, H] of states [B, T, H] at the places `wanted[b]` of row b, row by row."""
+    rows = torch.tensor([index for index, places in enumerate(wanted) for _ in places], device=hidden.device)
+    return hidden[rows, torch.tensor([place for places in wanted for place in places], device=hidden.device)]
 
 
 def _flat(values: Any) -> Tensor:

@@ -11,30 +11,27 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
-from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.library import explained, quiet
 from rmbench.models.checkpoint.loading import dtype_name, load_model, place, torch_dtype
 from rmbench.models.checkpoint.opening import Opening
-from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.scalar.heads.build import HeadTensors
 from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.heads import build_vision_head
 from rmbench.models.families.vl.matching import lacking
-from rmbench.models.families.vl.pictures import Pictures
+from rmbench.models.families.vl.reading import (
+    content_template,
+    literal_tokenizer,
+    pictures_of,
+    processor_of,
+    stored_vocabulary,
+)
 from rmbench.models.families.vl.schema import Layout
 from rmbench.models.families.vl.scorer import VisionLanguageScorer
-from rmbench.models.families.vl.wording import ContentTemplate, read_wording
-from rmbench.models.text.open import card_of, own_length, pad_id, vocabulary_of, warmed
-from rmbench.models.text.special import LiteralTokenizer
-from rmbench.models.text.template_source import own_template
+from rmbench.models.families.vl.wording import read_wording
+from rmbench.models.text.open import card_of, own_length, pad_id, warmed
 from rmbench.types import Setting
-from rmbench.untrusted.files import MIB, read_text
 
 __all__ = ["VisionLanguageSettings", "open_vision_language"]
-
-_NO_VIDEOS = ("internvl", "idefics3", "paligemma")
-"""Backbones that are shown images alone here."""
 
 
 class VisionLanguageSettings(BaseModel):
@@ -77,9 +74,9 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
     wanted = layout.head_dtype if asked == "model" else asked
     head_dtype = placement.dtype if wanted == "model" else torch_dtype(wanted)
     wordings = read_wording([settings.prompt, settings.prompt_2], layout.prompt, where)
-    processor = _processor(opening)
-    literal = _literal(processor, layout, where)
-    template = _template(opening, literal, layout)
+    processor = processor_of(checkpoint, options)
+    literal = literal_tokenizer(processor, where, layout.prompt.tokens)
+    template = replace(content_template(opening, literal), generation_prompt=layout.prompt.generation_prompt)
     tensors = HeadTensors(checkpoint, options, head_dtype, placement.device)
     heads = tuple(build_vision_head(layout, number, tensors) for number in range(layout.prompt.passes))
     names = [re.escape(name) for name in sorted(tensors.taken)]
@@ -87,15 +84,12 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
         checkpoint,
         placement,
         options,
-        config={**layout.backbone.config, **_vocabulary(checkpoint)},
+        config={**layout.backbone.config, **stored_vocabulary(checkpoint)},
         rename=layout.backbone.rename,
         drop="|".join([*names, layout.backbone.drop or "(?!)"]),
     )
     _check_widths(tensors, layout, model)
-    videos = (
-        checkpoint.config["model_type"] not in _NO_VIDEOS and getattr(processor, "video_processor", None) is not None
-    )
-    pictures = Pictures(processor, layout.pixels, FrameRule.of(layout.pixels.frames), bool(videos))
+    pictures = pictures_of(processor, checkpoint, layout.pixels)
     backbone = VisionBackbone(model, pictures, _positions(layout, model, where), settings.share)
     length = options.max_length or opening.card.max_length or own_length(processor.tokenizer, checkpoint)
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
@@ -128,21 +122,10 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
         passes=layout.output.passes,
         max_length=length,
         vocabulary=vocabulary,
-        facts=opening.facts(said, parameters, modalities=(*reads, "image", *(["video"] if videos else []))),
+        facts=opening.facts(said, parameters, modalities=(*reads, "image", *(["video"] if pictures.videos else []))),
         pad_id=pad_id(processor.tokenizer, checkpoint),
     )
     return warmed(scorer, processor.tokenizer, checkpoint)
-
-
-def _vocabulary(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The rows of the stored embedding, which reward tokens made other than config.json says; the tokenizer's length is
-    no guide, since the base's embedding may have spare rows."""
-    stored = [tensor.shape[0] for name, tensor in checkpoint.tensors.items() if name.endswith("embed_tokens.weight")]
-    if len(stored) != 1 or stored[0] == vocabulary_of(checkpoint):
-        return {}
-    text = checkpoint.config.get("text_config")
-    rows = {"vocab_size": stored[0]}
-    return {"text_config": {**text, **rows}} if isinstance(text, dict) else rows
 
 
 def _check_layout(opening: Opening, layout: Layout) -> None:
@@ -182,57 +165,6 @@ def _positions(layout: Layout, model: Any, where: str) -> Literal["mrope", "sequ
     if layout.positions == "mrope":
         raise RmbenchError(f"{where}: positions=mrope: {type(model).__name__} has no axes of time, height and width.")
     return "sequential"
-
-
-def _processor(opening: Opening) -> Any:
-    """The model's own processor of images and texts."""
-    from transformers import AutoProcessor
-
-    folder = opening.checkpoint.folder
-    with quiet(), explained(f"the processor of {folder}"):
-        processor = AutoProcessor.from_pretrained(
-            folder, trust_remote_code=opening.options.trust_remote_code, local_files_only=True
-        )
-    if getattr(processor, "image_processor", None) is None or getattr(processor, "image_token_id", None) is None:
-        raise RmbenchError(
-            f"{folder} has no processor of images: expected preprocessor_config.json or processor_config.json and the "
-            "tokenizer's files beside it, as processor.save_pretrained writes them."
-        )
-    return processor
-
-
-def _literal(processor: Any, layout: Layout, where: str) -> LiteralTokenizer:
-    """The tokenizer, which reads as text every special token in a text; raises RmbenchError where it cannot."""
-    tokenizer = processor.tokenizer
-    unknown = [
-        token
-        for token in layout.prompt.tokens
-        if tokenizer.convert_tokens_to_ids(token) in (None, tokenizer.unk_token_id)
-    ]
-    if unknown:
-        raise RmbenchError(
-            f"{where}: the tokenizer has no {', '.join(unknown)}, whose state is read; put the tokenizer of the model "
-            "that was trained there."
-        )
-    shown = [processor.image_token, getattr(processor, "video_token", None)]
-    literal = LiteralTokenizer(tokenizer, [*layout.prompt.tokens, *filter(None, shown)])
-    if literal.problem:
-        raise RmbenchError(f"The tokenizer of {where} cannot read special tokens of a text as text: {literal.problem}.")
-    return literal
-
-
-def _template(opening: Opening, literal: LiteralTokenizer, layout: Layout) -> ContentTemplate:
-    options, card = opening.options, opening.card
-    if options.template is not None:
-        text, source = read_text(options.template, 4 * MIB, f"--template {options.template}"), options.template.name
-    elif card.template != "tokenizer":
-        text, source = card.template, "card"
-    else:
-        own = own_template(literal, opening.name, opening.checkpoint.folder)
-        text, source = own.text, own.source
-    template = ContentTemplate(literal, text, source)
-    template.check()
-    return replace(template, generation_prompt=layout.prompt.generation_prompt)
 
 
 def _check_widths(tensors: HeadTensors, layout: Layout, model: Any) -> None:

@@ -11,9 +11,9 @@ import torch
 
 from rmbench.media import MEDIA_REJECTED, MediaError, media_of
 from rmbench.models.backbone.tensors import array_of
-from rmbench.models.families.vl.backbone import Place, VisionBackbone, VisionRow
+from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.heads import VisionHead, joined
-from rmbench.models.families.vl.pictures import Shown
+from rmbench.models.families.vl.rows import UnreadableError, VisionRow, placed, seen
 from rmbench.models.families.vl.wording import ContentTemplate, Wording
 from rmbench.models.protocols import (
     SPECIAL_TOKENS_IN_TEXT,
@@ -29,10 +29,6 @@ from rmbench.models.text.special import LiteralTokenizer, holds_special_tokens
 from rmbench.models.text.template import TemplateRefusedError
 
 __all__ = ["VisionLanguageScorer"]
-
-
-class _UnreadableError(Exception):
-    """A row that cannot be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,7 @@ class VisionLanguageScorer:
         head = self.heads[batch.rows[0].payload.head if isinstance(batch.rows[0].payload, VisionRow) else 0]
         with torch.inference_mode():
             states = self.backbone.states(batch.rows, torch.from_numpy(batch.ids), torch.from_numpy(batch.mask))
+            states = states.reshape(len(batch.rows), -1, states.shape[-1])
             if states.shape[1] == 1 and len(self.spots) > 1:  # the warm-up's rows, which hold no token to read
                 states = states.expand(-1, len(self.spots), -1)
             return {name: array_of(values) for name, values in head(states.to(self.head_dtype)).items()}
@@ -90,7 +87,7 @@ class VisionLanguageScorer:
             rows = [self._row(request, number) for number in range(len(self.heads))]
         except MediaError as error:
             return Encoded(key="", size=0, error=f"{MEDIA_REJECTED}: {error}")
-        except (TemplateRefusedError, _UnreadableError) as error:
+        except (TemplateRefusedError, UnreadableError) as error:
             return Encoded(key="", size=0, error=str(error))
         if len(rows) == 1:
             return rows[0]
@@ -109,7 +106,7 @@ class VisionLanguageScorer:
         Raises:
             MediaError: an image or video cannot be shown.
             TemplateRefusedError: the conversation does not fit the model.
-            _UnreadableError: the row is too long, or its text lost what is read.
+            UnreadableError: the row is too long, or its text lost what is read.
         """
         marked = self.tokenizer.marked(request)
         asked = self.wordings[number].turn(marked) if self.wordings else marked
@@ -117,57 +114,39 @@ class VisionLanguageScorer:
         parts = media_of(asked.conversation)
         several = sum(part.kind == "image" for part in parts) > 1
         shown = [self.backbone.pictures.show(part, several=several) for part in parts]
-        ids, places = self._placed(text, shown)
+        found: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        ids, places = placed(found, shown, self.backbone.pictures.marks)
         spots = self._spots(ids)
         if self.backbone.causal and self.spots:
             ids = ids[: spots[-1] + 1]  # what stands behind is seen by nothing that is read
         if self.max_length is not None and len(ids) > self.max_length:
-            raise _UnreadableError(
+            raise UnreadableError(
                 f"{len(ids):,} tokens, pictures included, are more than the model's {self.max_length:,}"
             )
         if max(ids) >= self.vocabulary:
-            raise _UnreadableError(f"token {max(ids)} is outside the model's {self.vocabulary:,} embeddings")
-        row = VisionRow(tuple(places), spots, number)
-        seen = " ".join(each.key for each in shown)
-        spelled = f"{number} {seen} {' '.join(map(str, ids))} {' '.join(map(str, spots))}"
+            raise UnreadableError(f"token {max(ids)} is outside the model's {self.vocabulary:,} embeddings")
+        row = VisionRow(places, spots, number)
+        spelled = f"{number} {seen(shown)} {' '.join(map(str, ids))} {' '.join(map(str, spots))}"
         remarks = [SPECIAL_TOKENS_IN_TEXT] if holds_special_tokens(request, self.tokenizer.spelled) else []
         remarks += [TEMPLATE_DROPPED_TEXT] if self.template.drops_text(asked, text) else []
         before = media_of(request.conversation[: request.prompt_messages])
         return Encoded(
             key=hashlib.sha256(spelled.encode()).hexdigest(),
             size=len(ids),
-            ids=tuple(ids),
+            ids=ids,
             payload=row,
-            kind=f"{number}/{' '.join(each.key for each in shown[: len(before)])}",
+            kind=f"{number}/{seen(shown[: len(before)])}",
             remarks=tuple(remarks),
-            text_digest=hashlib.sha256(f"{seen} {text}".encode()).hexdigest(),
+            text_digest=hashlib.sha256(f"{seen(shown)} {text}".encode()).hexdigest(),
         )
-
-    def _placed(self, text: str, shown: Sequence[Shown]) -> tuple[list[int], list[Place]]:
-        """The tokens of a text with those of its pictures in their places, each exactly one of them."""
-        found: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        kinds = self.backbone.pictures.marks
-        wanted = [each.medium.kind for each in shown]
-        given = [kinds[each] for each in found if each in kinds]
-        if given != wanted:
-            raise _UnreadableError(f"the chat template shows {given}, the conversation has {wanted}")
-        ids: list[int] = []
-        places: list[Place] = []
-        for each in found:
-            if each in kinds:
-                places.append(Place(shown[len(places)], len(ids)))
-                ids.extend(places[-1].shown.ids)
-            else:
-                ids.append(each)
-        return ids, places
 
     def _spots(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Where a row is read. Texts hold none of the tokens that are read: those are the model's own."""
         if not ids:
-            raise _UnreadableError("the conversation has no text to read")
+            raise UnreadableError("the conversation has no text to read")
         if not self.spots:
             return (len(ids) - 1,)
         counts = [ids.count(token) for token in self.spots]
         if counts != [1] * len(self.spots):
-            raise _UnreadableError(f"the tokens that are read stand {counts} times in the row, expected once each")
+            raise UnreadableError(f"the tokens that are read stand {counts} times in the row, expected once each")
         return tuple(ids.index(token) for token in self.spots)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from rmbench.models.families.vl.backbone import shared_length
+from rmbench.models.families.vl.rows import shared_length
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
 

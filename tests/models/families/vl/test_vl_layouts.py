@@ -258,7 +258,7 @@ def test_videoreward_reads_three_tokens_of_a_clip(vl: Any, words: Path, shown: A
     assert found["objectives"].shape == (2, 3)
     states = scorer.backbone.states(rows[:1], torch.tensor([rows[0].ids]), torch.ones(1, len(rows[0].ids)))
     output = layouts()["videoreward"].output
-    logits = (states[0] @ head[0]).tolist()
+    logits = (states @ head[0]).tolist()
     expected = [(a - b) / c for a, b, c in zip(logits, output.mean, output.std, strict=True)]
     assert found["objectives"][0].tolist() == pytest.approx(expected, abs=1e-5)
     assert float(found["reward"][0, 0]) == pytest.approx(sum(expected), abs=1e-5)
