@@ -124,6 +124,43 @@ def request(prompt: str, candidate: Candidate) -> Request:
     return Request((Message.of("user", prompt), *candidate.messages), 1)
 
 
+def pair_task(folder: Path, rows: Sequence[tuple[str, Path, Path, str]], name: str = "mine") -> Path:
+    """A task of pairs in a TOML file: (prompt, better image, worse image, style), the images in one folder."""
+    text = {"prompt": 0, "chosen": 1, "rejected": 2, "style": 3}
+    plain = [{key: Path(str(row[at])).name if at in (1, 2) else row[at] for key, at in text.items()} for row in rows]
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row | {"best": 0}) + "\n" for row in plain))
+    root = rows[0][1].parent
+    if not (folder / "shown").exists():
+        (folder / "shown").symlink_to(root, target_is_directory=True)
+    (folder / f"{name}.toml").write_text(
+        f"""
+id = "{name}"
+version = 1
+title = "Pairs of images"
+family = "image"
+modality = "image"
+shape = "pair"
+n = {len(rows)}
+official = false
+verified = true
+[[files]]
+paths = ["{name}.jsonl"]
+[media]
+roots = ["shown"]
+[columns]
+prompt = "prompt"
+candidates = [{{ column = "chosen", form = "image" }}, {{ column = "rejected", form = "image" }}]
+gold = {{ column = "best", index = true }}
+[groups]
+style = "style"
+[[metric]]
+name = "accuracy"
+rule = "pair"
+"""
+    )
+    return folder / f"{name}.toml"
+
+
 def judged(scorer: Any, examples: Sequence[Example], budget: int = 4096) -> Judging:
     return judge("task", examples, scorer, options=EngineOptions(batch_tokens=budget))
 
@@ -136,6 +173,7 @@ def seen() -> SimpleNamespace:
         clip=clip,
         example=example,
         judged=judged,
+        pair_task=pair_task,
         picture=picture,
         request=request,
         save_open_clip=save_open_clip,

@@ -18,14 +18,21 @@ from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.families.vision.clip.aesthetic import AestheticHead, load_head
 from rmbench.models.families.vision.clip.architecture import build, chosen
+from rmbench.models.families.vision.clip.direction import read_direction
 from rmbench.models.families.vision.clip.scorer import ClipScorer
 from rmbench.models.families.vision.clip.scores import PREFIX, Score
+from rmbench.models.families.vision.clip.segments import Segments
 from rmbench.models.families.vision.clip.tokens import ClipTokens, bundled_tokens, saved_tokens
 from rmbench.models.families.vision.clip.towers import OpenClipTowers, Towers, TransformersTowers
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess, from_open_clip, from_transformers
+from rmbench.models.protocols import ModelFacts
+from rmbench.types import Setting
 
 __all__ = ["ClipSettings", "open_clip_model"]
+
+GOOD_OR_BAD = "Good photo.|Bad photo."
+"""CLIP-IQA's pair for quality."""
 
 
 class ClipSettings(BaseModel):
@@ -45,6 +52,12 @@ class ClipSettings(BaseModel):
     """Put before every text; None: "A photo depicts " for "clipscore", else nothing."""
     head: str | None = None
     """The file of an aesthetic head."""
+    segments: Segments = "none"
+    """"longalign": a text is the mean of its segments' embeddings, each cut by itself; "none": it is cut as a whole."""
+    direction: str | None = None
+    """A file of prompts whose mean direction splits a reward into a text-relevant and a text-irrelevant part."""
+    pair: str | None = None
+    """The two texts of "clip-iqa", the good one first and "|" between them; None: Good photo.|Bad photo."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ def open_clip_model(opening: Opening) -> ClipScorer:
     settings = opening.settings(ClipSettings)
     refuse_text_options(opening)
     frames = FrameRule.of(settings.frames)
-    score = _score(settings)
+    score, pair = _score(settings)
     placement = place(opening)
     opened = _open_transformers(opening, settings, placement)
     opened = opened or _open_open_clip(opening, settings, placement)
@@ -80,30 +93,61 @@ def open_clip_model(opening: Opening) -> ClipScorer:
         "weights": weights_name(opening.checkpoint),
         **opened.facts,
         "score": score,
-        "logit_scale": round(towers.scale, 6) if score == "logit" else None,
+        "logit_scale": round(towers.scale, 6) if score in ("logit", "clip-iqa") else None,
         **({} if head else {"prefix": prefix or None, "tokenizer": opened.tokens.source}),
         **({} if head else {"max_length": opened.tokens.context}),
+        **({"pair": "|".join(pair)} if pair else {}),
+        **({} if settings.segments == "none" else {"segments": settings.segments}),
         **preprocess.settings,
         "orientation": "exif",
         "frames": str(frames),
         **placement.facts(),
         **(head.settings if head else {}),
     }
-    facts = opening.facts(said, _parameters(towers.model, head), modalities=("image", "video"))
     patches = (preprocess.size // opened.patch) ** 2
     warm(lambda: towers.images(torch.zeros(2, 3, preprocess.size, preprocess.size)))
-    return ClipScorer(towers, opened.tokens, preprocess, score, prefix, frames, patches + 1, head, facts)
+
+    def facts(own: Mapping[str, Setting]) -> ModelFacts:
+        return opening.facts({**said, **own}, _parameters(towers.model, head), modalities=("image", "video"))
+
+    scorer = ClipScorer(
+        towers, opened.tokens, preprocess, score, prefix, frames, patches + 1, head, facts({}), settings.segments, pair
+    )
+    if settings.direction is None:
+        return scorer
+    direction = read_direction(settings.direction, scorer.vector_of)
+    found = facts({"objectives": "relevant, irrelevant", **direction.settings})
+    # The vector follows from the prompts and the weights, up to rounding, which must not make another model of it.
+    found = replace(found, settings={**found.settings, "direction_vector": direction.spelled})
+    return replace(scorer, direction=direction, facts=found)
 
 
-def _score(settings: ClipSettings) -> Score:
-    score = settings.score or ("aesthetic" if settings.head else "cosine")
+def _score(settings: ClipSettings) -> tuple[Score, tuple[str, str] | None]:
+    """The score, and the texts of "clip-iqa".
+
+    Raises:
+        RmbenchError: a setting that the score has no use for, or lacks.
+    """
+    score = settings.score or ("aesthetic" if settings.head else "clip-iqa" if settings.pair else "cosine")
     if (score == "aesthetic") != (settings.head is not None):
         lacks = "needs the file of a head" if settings.head is None else "reads no head"
         raise RmbenchError(
             f"score={score} {lacks}: pass --model-args score=aesthetic and head=FILE together (LAION's heads are in "
             "LAION-AI/aesthetic-predictor and christophschuhmann/improved-aesthetic-predictor)."
         )
-    return score
+    if settings.direction is not None and score not in ("cosine", "cosine100", "logit"):
+        raise RmbenchError(f"direction={settings.direction}: score={score} is no sum of parts; cosine and logit are.")
+    if score in ("aesthetic", "clip-iqa") and (settings.segments != "none" or settings.prefix):
+        given = f"prefix={settings.prefix}" if settings.prefix else f"segments={settings.segments}"
+        raise RmbenchError(f"{given}: score={score} does not read the prompt.")
+    if score != "clip-iqa":
+        if settings.pair is not None:
+            raise RmbenchError(f"pair={settings.pair}: score={score} reads the prompt; score=clip-iqa reads a pair.")
+        return score, None
+    texts = tuple(text.strip() for text in (settings.pair or GOOD_OR_BAD).split("|"))
+    if len(texts) != 2 or not all(texts):
+        raise RmbenchError(f"pair={settings.pair}: expected two texts with | between them, as {GOOD_OR_BAD}.")
+    return score, (texts[0], texts[1])
 
 
 def _open_open_clip(opening: Opening, settings: ClipSettings, placement: Placement) -> _Opened:
