@@ -127,15 +127,17 @@ def _place(task: Task, example: Example, part: Part) -> str:
 
 
 def _media(example: Example, spans: Sequence[tuple[float, float]]) -> Iterator[tuple[Part, str, float]]:
-    asked = example.context.get("target_caption", text_of(example.prompt))
+    said = text_of(example.prompt)
+    source, into, target = said.partition(" into ")  # "Turn a red circle into a blue circle."
+    asked = example.context.get("target_caption", target if into else said)
     for k, candidate in enumerate(example.candidates):
         for part in candidate.messages[0].parts:
             if part.kind != "text":
                 yield part, asked, _worth(example, k, spans)
     for part in example.prompt[-1].parts:
         if part.kind != "text":
-            better = example.gold.relation[0].i
-            yield part, example.context.get("source_caption", example.candidates[better].text), 1.0
+            better = example.candidates[example.gold.relation[0].i if example.gold.relation else 0].text
+            yield part, example.context.get("source_caption", source if into else better), 1.0
 
 
 def _spans(examples: Sequence[Example]) -> list[tuple[float, float]]:

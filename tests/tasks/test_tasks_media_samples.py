@@ -31,9 +31,12 @@ IMAGE = (
     "hpsv2-generators",
     "vl-rewardbench",
     "multimodal-rewardbench",
+    "mmrb2",
+    "editreward-bench-tiger",
+    "editreward-bench-editscore",
 )
 VIDEO = ("videorewardbench", "videogen-rewardbench", "fetv", "t2vscore", "genai-bench-video")
-TASKS = (*IMAGE, "agiqa-3k")
+TASKS = (*IMAGE, "agiqa-3k", "visualprocessbench")
 
 
 @pytest.mark.parametrize("task_id", TASKS)
@@ -135,6 +138,9 @@ BEST: dict[str, tuple[str, ...]] = {
     "tifa": ("kendall_tau_b", "spearman", "pearson"),
     "vl-rewardbench": ("accuracy", "macro_accuracy"),
     "multimodal-rewardbench": ("accuracy", "safety_accuracy", "reasoning_accuracy"),
+    "mmrb2": ("accuracy", "pair_accuracy"),
+    "editreward-bench-tiger": ("three_edits", "four_edits", "pair_accuracy"),
+    "editreward-bench-editscore": ("accuracy", "prompt_following_accuracy", "consistency_accuracy"),
     "agiqa-3k": ("spearman", "pearson", "kendall_tau_b"),
     "videorewardbench": ("accuracy", "macro_accuracy"),
     "videogen-rewardbench": ("average_without_ties", "overall_without_ties", "vq_without_ties", "ta_without_ties"),

@@ -11,6 +11,7 @@ from rmbench.tasks.rows.adapt_agents import web_trajectory
 from rmbench.tasks.rows.adapt_cyclic import cycle_of_pairs, cycles_of_criteria, dice, first_by_key
 from rmbench.tasks.rows.adapt_media import fetv_videos, genai_votes, t2v_videos
 from rmbench.tasks.rows.adapt_rag import references_and_question, shared_tool_calls
+from rmbench.tasks.rows.adapt_seen import edit_group, edits_of_group, mmrb2_messages, process_steps
 from rmbench.tasks.rows.adapt_text import conversation_turns, hhh_choices
 
 __all__ = ["ADAPTERS", "Adapter", "hh_dialogues", "split_dialogue"]
@@ -74,10 +75,14 @@ ADAPTERS: dict[str, Adapter] = {
     "cycle_of_pairs": Adapter(("instruction",), cycle_of_pairs),
     "cycles_of_criteria": Adapter(("instruction",), cycles_of_criteria),
     "dice": Adapter(("prompt",), dice),
+    "edit_group": Adapter(("id", "instruction", "ranking"), edit_group),
+    "edits_of_group": Adapter((), edits_of_group),
     "fetv_videos": Adapter(("sentence", "prompt"), fetv_videos),
     "first_by_key": Adapter((), first_by_key),
     "genai_votes": Adapter((), genai_votes),
     "hh_dialogues": Adapter(("chosen", "rejected"), hh_dialogues),
+    "mmrb2_messages": Adapter(("chosen",), mmrb2_messages),
+    "process_steps": Adapter(("question",), process_steps),
     "references_and_question": Adapter(("prompt", "question", "chosen"), references_and_question),
     "web_trajectory": Adapter(("goal",), web_trajectory),
     "shared_tool_calls": Adapter(("question", "pos_answer.answer", "neg_answer.answer"), shared_tool_calls),

@@ -17,7 +17,7 @@ VL_REWARDBENCH = {"hallucination": (452, 749), "reasoning": (200, 318), "general
 RM_BENCH = ((947, 838, 492), (981, 953, 559), (1254, 1247, 940))
 """Rows of 1,327 in which chosen answer i of three styles scores above rejected answer k."""
 # facebookresearch/MMRB2 @ 7ff0552: pairs of 1,000 whose `chosen` is A, and sample_task*.json, which say A, then B.
-MMRB2 = {"image": 532, "edit": 555, "interleaved": 575, "reasoning": 475}
+MMRB2 = {"t2i": 532, "edit": 555, "interleaved": 575, "reasoning": 475}
 
 
 def answered(name: str, *, right: bool, groups: dict[str, str]) -> Judged:
@@ -66,7 +66,7 @@ def mmrb2_row(name: str, chosen: int, task: str, said: tuple[int | None, ...] = 
     return Judged(name, 2, Gold((Edge(chosen, 1 - chosen),)), Judgment(name, verdicts=tuple(verdicts)), {"task": task})
 
 
-SPEC = MetricSpec("accuracy", "pooled_judgements", report=(("task",),))
+SPEC = get("mmrb2").metrics[0]
 
 
 def test_mmrb2_sample_judges() -> None:
@@ -74,7 +74,7 @@ def test_mmrb2_sample_judges() -> None:
     rows = [mmrb2_row(f"{task}/{k}", int(k >= first), task) for task, first in MMRB2.items() for k in range(1000)]
     values = {v.group: v for v in measure(rows, [SPEC], answer_kind="verdict", resamples=10)}
     assert {task: values[f"task={task}"].value for task in MMRB2} == pytest.approx(
-        {"image": 0.532, "edit": 0.555, "interleaved": 0.575, "reasoning": 0.475}
+        {"t2i": 0.532, "edit": 0.555, "interleaved": 0.575, "reasoning": 0.475}
     )
     assert values[None].value == pytest.approx(0.53425)
 
