@@ -58,6 +58,21 @@ class Part:
     """What the benchmark calls the medium: its path or id."""
     path: str | None = None
     """The local file that holds the medium's bytes."""
+    fault: str = ""
+    """Of an absent one that was to be fetched: why it did not come."""
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the name is an address: file:///x is one too, and is never followed."""
+        return self.kind != "text" and "://" in self.name
+
+    @property
+    def absence(self) -> str:
+        """What an absent medium lacks, in words."""
+        if self.fault:
+            return f"{self.kind} {self.name} was not fetched: {self.fault}"
+        how = ", and addresses are fetched with --allow-url-fetch alone" if self.is_address else ""
+        return f"{self.kind} {self.name} is not here{how}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,17 @@ from rmbench.cli.options import add_options, json_option
 __all__ = ["generators"]
 
 _OF_ROWS = (
-    *("data", "columns", "include_path", "source", "images", "allow_changed_data", "objective_weights", "shard"),
+    *(
+        "data",
+        "columns",
+        "include_path",
+        "source",
+        "images",
+        "allow_url_fetch",
+        "allow_changed_data",
+        "objective_weights",
+        "shard",
+    ),
     *("limit", "retry_failed", "save_prompts", "requests_out", "responses_in", "shots", "shots_layout"),
 )
 """Options of a run that have no meaning here."""

@@ -37,6 +37,7 @@ class RunArguments(OpenArguments, total=False):
     include_path: Path | str | Sequence[str]
     source: Path | str
     images: Path | str | None
+    allow_url_fetch: bool
     allow_changed_data: bool
     shots: Sequence[int] | str | None
     shots_layout: str
@@ -88,6 +89,11 @@ class RunOptions(OpenOptions):
     )
     images: Path | None = option(
         None, "Folder of the images or videos to judge, by name.", commands=(*_RUN, "verify"), metavar="DIR"
+    )
+    allow_url_fetch: bool = option(
+        False,
+        "Fetch images and videos that rows name by an address, from public hosts alone, within bounds.",
+        commands=_RUN,
     )
     allow_changed_data: bool = option(
         False,

@@ -121,4 +121,5 @@ def load_rows(task: Task, settings: RunOptions) -> Loaded:
         seed=settings.seed,
         allow_changed_data=settings.allow_changed_data,
         images=settings.images if task.modality != "text" else None,
+        allow_url_fetch=settings.allow_url_fetch,
     )

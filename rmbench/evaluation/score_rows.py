@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ScoredRows", "score_rows"]
 
 _OF_RECORDS = (
-    *("source", "images", "allow_changed_data", "limit", "objective_weights", "include_path"),
+    *("source", "images", "allow_url_fetch", "allow_changed_data", "limit", "objective_weights", "include_path"),
     *("retry_failed", "save_prompts", "shard", "command", "requests_out", "responses_in"),
 )
 """Options of a run that have no meaning here, and are refused."""

@@ -60,7 +60,7 @@ def open_medium(part: Part, rule: FrameRule | None, limits: Limits = DEFAULT_LIM
         RmbenchError: the decoder is not installed.
     """
     if part.path is None:
-        raise MediaError(f"{part.kind} {part.name} is not here")
+        raise MediaError(part.absence)
     if part.kind == "image":
         return Medium("image", part.path, digest(part.path, limits.image_bytes))
     if rule is None:

@@ -14,6 +14,7 @@ from rmbench.collector import paused
 from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.tasks.declaration.columns import TEXTS
 from rmbench.tasks.fetch.manifest import FetchedTask, fetched_task
+from rmbench.tasks.rows.addresses import with_fetched
 from rmbench.tasks.rows.column_check import check_columns
 from rmbench.tasks.rows.fetched import read_fetched
 from rmbench.tasks.rows.fields import ExcludedError, RawRow
@@ -43,6 +44,7 @@ def load(
     seed: int = 0,
     allow_changed_data: bool = False,
     images: Path | str | None = None,
+    allow_url_fetch: bool = False,
 ) -> Loaded:
     """A task's rows as examples, in the order of upstream's files.
 
@@ -57,6 +59,7 @@ def load(
         allow_changed_data: read a file although its sha256 is not the one that the task declares.
         images: a folder that holds the images or videos by name, such as those a generator made; it takes the place of
             those in `source`, and one that it lacks is absent.
+        allow_url_fetch: fetch images and videos that are not here and are named by an address, from public hosts alone.
 
     Returns:
         The examples with files, digest and group totals. `missing` names declared files that are not in the folder,
@@ -75,6 +78,9 @@ def load(
     loaded = replace(loaded, notes=(*note, *loaded.notes))
     if images is not None:
         loaded = replace(loaded, examples=with_media(loaded.examples, images))
+    if allow_url_fetch:
+        examples, fetched = with_fetched(loaded.examples)
+        loaded = replace(loaded, examples=examples, notes=(*loaded.notes, *fetched))
     media = media_of_examples(loaded.examples, images)
     notes = loaded.notes if images is None or media is None else (*loaded.notes, *_not_brought(media, images))
     return replace(loaded, media=media, notes=notes)

@@ -16,7 +16,7 @@ from rmbench.tasks.rows.fields import RawRow, kind_of
 from rmbench.tasks.task import Media
 from rmbench.types import Conversation, Example, Part
 
-__all__ = ["media_of_examples", "media_part", "with_media"]
+__all__ = ["media_of_examples", "media_part", "media_parts", "with_media", "with_parts"]
 
 
 def media_part(row: RawRow, column: str, value: Any, kind: Literal["image", "video"], roots: Sequence[str]) -> Part:
@@ -74,8 +74,8 @@ def with_media(examples: Sequence[Example], folder: Path) -> tuple[Example, ...]
         file = Path(os.path.normpath(folder / part.name))
         return replace(part, path=str(file) if file.is_relative_to(root) and file.is_file() else None)
 
-    brought = tuple(_with_parts(each, from_folder) for each in examples)
-    parts = list(_media(brought))
+    brought = tuple(with_parts(each, from_folder) for each in examples)
+    parts = list(media_parts(brought))
     if parts and all(part.path is None for part in parts):
         raise RmbenchError(f"{folder}: none of the images is there; the first that was looked for is {parts[0].name}.")
     return brought
@@ -84,7 +84,7 @@ def with_media(examples: Sequence[Example], folder: Path) -> tuple[Example, ...]
 def media_of_examples(examples: Sequence[Example], folder: Path | None = None) -> Media | None:
     """The media of examples, each file read once; None where the examples show none. One that cannot be read counts as
     absent: its row fails, and says why."""
-    paths = sorted({(part.name, part.path or "") for part in _media(examples)})
+    paths = sorted({(part.name, part.path or "") for part in media_parts(examples)})
     if not paths:
         return None
     digests = [(name, _digest(path)) for name, path in paths]
@@ -103,14 +103,17 @@ def _digest(path: str) -> str | None:
         return None
 
 
-def _media(examples: Sequence[Example]) -> Iterator[Part]:
+def media_parts(examples: Sequence[Example]) -> Iterator[Part]:
+    """The images and videos of examples, in the order in which rows show them."""
     for example in examples:
         own = (candidate.prompt or () for candidate in example.candidates)
         for conversation in (example.prompt, *own, *(candidate.messages for candidate in example.candidates)):
             yield from (part for message in conversation for part in message.parts if part.kind != "text")
 
 
-def _with_parts(example: Example, change: Callable[[Part], Part]) -> Example:
+def with_parts(example: Example, change: Callable[[Part], Part]) -> Example:
+    """The example with each part of its messages changed."""
+
     def changed(conversation: Conversation) -> Conversation:
         return tuple(replace(message, parts=tuple(map(change, message.parts))) for message in conversation)
 

@@ -83,7 +83,7 @@ def described_medium(request: Request) -> Part | None:
     if len(media) != 1:
         raise UnshownError(f"a caption is read with the prompt's image, and the prompt has {len(media)}")
     if media[0].path is None:
-        raise UnshownError(f"{media[0].kind} {media[0].name} is not here")
+        raise UnshownError(media[0].absence)
     return media[0]
 
 
@@ -96,7 +96,7 @@ def medium_of(request: Request) -> Part:
     if len(media) > 1:
         raise UnshownError(f"the candidate holds {len(media)} images or videos, expected one")
     if media[0].path is None:
-        raise UnshownError(f"{media[0].kind} {media[0].name} is not here")
+        raise UnshownError(media[0].absence)
     return media[0]
 
 
