@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeAlias
 
-from rmbench.media import DEFAULT_LIMITS
 from rmbench.tasks.rows.embedded import written
 from rmbench.tasks.rows.media import media_parts, with_parts
 from rmbench.types import Example, Part
@@ -16,7 +15,7 @@ __all__ = ["with_fetched"]
 
 _Wanted: TypeAlias = tuple[Literal["text", "image", "video"], str]
 _AT_ONCE = 8
-_MOST = {"image": DEFAULT_LIMITS.image_bytes, "video": 2**28}
+_MOST = {"image": 2**26, "video": 2**28}
 """Bytes of one medium at most."""
 
 
