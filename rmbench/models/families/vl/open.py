@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import dtype_name, load_model, place, torch_dtype
+from rmbench.models.checkpoint.lora_inside import merged_inside
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.families.scalar.heads.build import HeadTensors
 from rmbench.models.families.vl.backbone import VisionBackbone
@@ -66,6 +67,7 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
             or does not fit; an option that the model has no use for.
     """
     settings = opening.settings(VisionLanguageSettings)
+    opening = replace(opening, checkpoint=merged_inside(opening.checkpoint, opening.options, layout.lora_alpha))
     checkpoint, options, where = opening.checkpoint, opening.options, str(opening.checkpoint.folder)
     _check_layout(opening, layout)
     layout = _changed(layout, settings, where)

@@ -127,6 +127,7 @@ class Pictures:
             "min_pixels": self._bounds[0],
             "max_pixels": self._bounds[1],
             "frames": str(self.frames) if self.videos else None,
+            "frame_cap": str(self._cap["cap_pixels_per_frame"]).lower() if self._cap else None,
             "orientation": "exif",
         }
 
@@ -141,6 +142,14 @@ class Pictures:
     def _any_size(self) -> bool:
         """Whether the processor keeps the shape of pictures, within bounds of area (Qwen-VL)."""
         return hasattr(self.processor.image_processor, "merge_size")
+
+    @property
+    def _cap(self) -> dict[str, bool]:
+        """Whether frames have a bound of pixels of their own, where the library leaves it open (Qwen-VL): it means to
+        change what it takes for granted, which would change scores."""
+        own = self.processor.video_processor if self.videos else None
+        known = hasattr(own, "cap_pixels_per_frame") and self._any_size
+        return {"cap_pixels_per_frame": bool(own.cap_pixels_per_frame)} if own is not None and known else {}
 
     @property
     def _fit(self) -> Callable[[Image.Image], Image.Image] | None:
@@ -211,6 +220,7 @@ class Pictures:
             text_kwargs={"add_special_tokens": False},
             videos_kwargs={
                 **self._sizing(video=True),
+                **self._cap,
                 "do_sample_frames": False,
                 "video_metadata": [metadata],
             },

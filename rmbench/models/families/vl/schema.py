@@ -115,6 +115,8 @@ class Layout(_Table):
     """"mrope": the library's positions of time, height and width. "sequential": 0, 1, 2 ... on all three axes. None:
     the backbone has no such axes, or the library's."""
     head_dtype: HeadDtype = "model"
+    lora_alpha: float | None = Field(default=None, gt=0)
+    """Of LoRA pairs that the file holds beside the weights, which are merged as they are loaded."""
     backbone: Backbone = Backbone()
     prompt: Prompt = Prompt()
     pixels: Pixels = Pixels()
