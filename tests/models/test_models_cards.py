@@ -22,6 +22,7 @@ from rmbench.models.families.pairwise.open import PairRmSettings
 from rmbench.models.families.registry import adapters, families
 from rmbench.models.families.scalar.heads.declarations import layouts
 from rmbench.models.families.vision.blip.open import BlipSettings
+from rmbench.models.families.vision.blip.open_matching import MatchingSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.families.vl.open import VisionLanguageSettings
 from rmbench.models.judges.declaration import load_protocol
@@ -90,13 +91,15 @@ def test_settings_are_those_of_the_layout(card: Card) -> None:
         "gpm-linear": GpmSettings,
         "implicit": ImplicitSettings,
         "pairrm": PairRmSettings,
+        "blip-itm": MatchingSettings,
+        "blip2-itm": MatchingSettings,
     }
     by_family: dict[str, type[BaseModel]] = {
         "clip": ClipSettings,
         "blip": BlipSettings,
         "vl-scalar": VisionLanguageSettings,
     }
-    schema = by_family.get(card.family, schemas.get(card.layout))
+    schema = schemas.get(card.layout, by_family.get(card.family))
     if card.family == "judge":
         declared = load_protocol(str(card.settings["protocol"]))
         assert declared.notes

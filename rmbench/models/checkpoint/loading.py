@@ -155,7 +155,7 @@ def load_model(
         placement: where and how.
         options: whether remote code and pickles are allowed.
         kind: the library's automatic class: "AutoModel" (the backbone alone), "AutoModelForSequenceClassification",
-            "AutoModelForCausalLM".
+            "AutoModelForCausalLM"; or a class that no automatic one names.
         config: keys of config.json to change, e.g. {"num_labels": 1}.
         rename: regular expressions over the checkpoint's tensor names -> what stands in their place.
         drop: a regular expression over names (renamed already) that are not the model's, e.g. a head that the caller
@@ -226,15 +226,16 @@ def _load(
     if rename:
         arguments["key_mapping"] = rename
     automatic = getattr(transformers, kind)
-    if type(config) in automatic._model_mapping:  # not for remote code, which the user trusts
-        make, packed = automatic._model_mapping[type(config)], is_quantised(checkpoint) or checkpoint.source is not None
+    classes = getattr(automatic, "_model_mapping", {type(config): automatic})
+    if type(config) in classes:  # not for remote code, which the user trusts
+        make, packed = classes[type(config)], is_quantised(checkpoint) or checkpoint.source is not None
         check_parameters(make, deepcopy(config), checkpoint.size, checkpoint.folder, packed=packed)
     made = checkpoint.source is not None or ADAPTER_CONFIG in checkpoint.files  # which the library would load as well
     if made or (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
         # The library reads torch files with weights_only alone, whatever it is told, no shards without an index, and
         # names as they are.
         state = checkpoint_state(checkpoint, options, placement.dtype)
-        return automatic._model_mapping[type(config)].from_pretrained(None, state_dict=state, **arguments)
+        return classes[type(config)].from_pretrained(None, state_dict=state, **arguments)
     return automatic.from_pretrained(
         checkpoint.folder,
         trust_remote_code=trusted,

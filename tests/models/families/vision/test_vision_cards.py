@@ -15,13 +15,14 @@ from rmbench.models.card import card_for, cards
 from rmbench.models.checkpoint import hub
 from rmbench.models.checkpoint.hub import Download
 from rmbench.models.families.vision.blip.open import BlipSettings
+from rmbench.models.families.vision.blip.open_matching import MatchingSettings
 from rmbench.models.families.vision.clip.architecture import named_config
 from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.open import OpenOptions, open_model
 
 pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
-NAMES = {"hpsv2", "hpsv2.1", "pickscore", "clipscore", "laion-aesthetic", "imagereward"}
+NAMES = {"hpsv2", "hpsv2.1", "pickscore", "clipscore", "laion-aesthetic", "imagereward", "blip2-t", "blip2-itm-vit-g"}
 
 
 def test_cards_have_settings_that_their_families_know() -> None:
@@ -31,7 +32,8 @@ def test_cards_have_settings_that_their_families_know() -> None:
         assert card.dtype == "float32"
         assert not card.verified
         if card.family == "blip":
-            BlipSettings.model_validate(card.settings)
+            schema = MatchingSettings if card.layout in ("blip-itm", "blip2-itm") else BlipSettings
+            schema.model_validate(card.settings)
             continue
         settings = ClipSettings.model_validate(card.settings)
         if settings.architecture is not None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from pydantic import BaseModel, ConfigDict
 
@@ -15,12 +12,11 @@ from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.families.vision.blip.imagereward import ImageReward, build
 from rmbench.models.families.vision.blip.scorer import TOKENS, BlipScorer
+from rmbench.models.families.vision.blip.tokenizer import bert_tokenizer
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess
 
 __all__ = ["BlipSettings", "open_imagereward"]
-
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 
 
 class BlipSettings(BaseModel):
@@ -48,12 +44,7 @@ def open_imagereward(opening: Opening) -> BlipScorer:
     model = build(state, where)
     for part in (model.vision, model.text):
         placement.move(part.to(placement.dtype), where)
-    tokenizer, source = _tokenizer(opening, settings)
-    vocabulary = int(model.text.config.vocab_size)
-    if len(tokenizer) > vocabulary:
-        raise RmbenchError(f"{where}: the tokenizer has {len(tokenizer):,} tokens, the text tower {vocabulary:,}.")
-    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
-        raise RmbenchError(f"{where}: the tokenizer has no [CLS] or no [SEP]; it must be BERT's.")
+    tokenizer, source = bert_tokenizer(checkpoint, settings.tokenizer, int(model.text.config.vocab_size))
     preprocess = Preprocess(model.image_size)
     layout = opening.family.layout
     said = {
@@ -71,30 +62,6 @@ def open_imagereward(opening: Opening) -> BlipScorer:
     )
     warm(lambda: _throwaway(model, placement.device, placement.dtype))
     return scorer
-
-
-def _tokenizer(opening: Opening, settings: BlipSettings) -> tuple[Any, str]:
-    """BERT's tokenizer and where it was found."""
-    folder, source = opening.checkpoint.folder, "the checkpoint's"
-    if settings.tokenizer is not None:
-        folder, source = Path(settings.tokenizer), settings.tokenizer
-        if not folder.is_dir():
-            from rmbench.models.checkpoint.hub import download
-
-            found = download(settings.tokenizer, None, weights="tokenizer.json")  # and none of its weights
-            folder, source = found.folder, f"{settings.tokenizer}@{found.commit}"
-    if not any((folder / name).exists() for name in _TOKENIZER_FILES):
-        raise RmbenchError(
-            f"{folder} holds no tokenizer: put vocab.txt of bert-base-uncased there, or pass --model-args "
-            "tokenizer=FOLDER."
-        )
-    from transformers import AutoTokenizer, BertTokenizer
-
-    saved = (folder / "tokenizer_config.json").exists()
-    try:
-        return (AutoTokenizer if saved else BertTokenizer).from_pretrained(folder, local_files_only=True), source
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RmbenchError(f"Cannot load the tokenizer of {folder}: {' '.join(str(error).split())[:200]}") from error
 
 
 def _parameters(model: ImageReward) -> int:

@@ -1,17 +1,16 @@
-"""ImageReward and CycleReward as scorers: an image and its text are one row, since the text reads the image."""
+"""BLIP models as scorers: an image and its text are one row, since the text may read the image."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rmbench.models.families.vision.blip.imagereward import ImageReward
 from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vision.shown import (
     REFUSALS,
@@ -26,25 +25,42 @@ from rmbench.models.families.vision.shown import (
 )
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
-__all__ = ["TOKENS", "BlipScorer"]
+__all__ = ["TOKENS", "BlipScorer", "Reader"]
 
 TOKENS = {"imagereward": 35, "cyclereward": 128}
 """Tokens of a text, special ones included; upstream cuts what is longer without a word."""
 
 
+class Reader(Protocol):
+    """A model of an image and a text."""
+
+    @property
+    def vision(self) -> Any:
+        """The image tower."""
+
+    @property
+    def patches(self) -> int:
+        """Of a picture."""
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """[B, N, W] of pixels [B, 3, S, S]: what texts are held against."""
+
+    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        """[B] on the CPU, of texts' ids and mask [B, T] and what `images` gave for their images."""
+
+
 @dataclass(frozen=True)
 class BlipScorer:
-    """reward = mlp(state at [CLS]), of ImageReward (mlp - MEAN) / STD. Rows of one image are neighbours, and in one
-    batch its states are computed once."""
+    """Rows of one image are neighbours, and in one batch its states are computed once."""
 
-    model: ImageReward
+    model: Reader
     tokenizer: Any
     preprocess: Preprocess
     facts: ModelFacts
     most: int
     """Tokens of a text that are read."""
     captions: bool
-    """Whether the candidate may be the text, of the prompt's image (CycleReward)."""
+    """Whether the candidate may be the text, of the prompt's image (all but ImageReward)."""
     pad_id: int = 0
     answers: frozenset[Answer] = frozenset({"reward"})
 
