@@ -25,9 +25,11 @@ from rmbench.models.families.pairwise.open import PairRmSettings
 from rmbench.models.families.registry import families
 from rmbench.models.families.scalar.heads.declarations import layouts
 from rmbench.models.families.vision.blip.open import BlipSettings
+from rmbench.models.families.vision.blip.open_matching import MatchingSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.families.vl.open import VisionLanguageSettings
 from rmbench.models.families.vl.schema import layouts as vl_layouts
+from rmbench.models.families.vqa.settings import VqaSettings
 from rmbench.models.open import open_model
 from rmbench.models.protocols import Scorer
 from rmbench.models.scores.scorer import Precomputed
@@ -122,8 +124,9 @@ class TestFamilies:
             ("General preference models", [GpmSettings]),
             ("Implicit rewards", [ImplicitSettings]),
             ("Pairwise", [PairRmSettings]),
-            ("Images and videos", [ClipSettings, BlipSettings]),
+            ("Images and videos", [ClipSettings, BlipSettings, MatchingSettings]),
             ("Models that see", [VisionLanguageSettings]),
+            ("Models that are asked", [VqaSettings]),
             ("Baselines", [RelevanceSettings, *SURFACES.values()]),
         ],
     )

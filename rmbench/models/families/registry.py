@@ -29,6 +29,7 @@ _BUILT_IN = {
     "pairwise": "rmbench.models.families.pairwise.family:PAIRWISE",
     "clip": "rmbench.models.families.vision.clip.family:CLIP",
     "blip": "rmbench.models.families.vision.blip.family:BLIP",
+    "vqa": "rmbench.models.families.vqa.family:VQA",
     "vl-scalar": "rmbench.models.families.vl.family:VL_SCALAR",
     "judge": "rmbench.models.judges.local.family:LOCAL_JUDGE",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +19,18 @@ from rmbench.models.families.scalar.heads.build import HeadTensors, build_networ
 from rmbench.models.families.scalar.heads.network import Linear, Network
 from rmbench.models.families.vl.schema import Film, Layout
 
-__all__ = ["Modulation", "VisionHead", "build_vision_head", "joined"]
+__all__ = ["Modulation", "RowHead", "VisionHead", "build_vision_head", "joined"]
+
+
+class RowHead(Protocol):
+    """What a scorer reads of the states of a row."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it was trained to have."""
+
+    def __call__(self, states: Tensor) -> dict[str, Tensor]:
+        """States [B, S, H] -> "reward" [B, 1], and further names."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import torch
 from rmbench.media import MEDIA_REJECTED, MediaError, media_of
 from rmbench.models.backbone.tensors import array_of
 from rmbench.models.families.vl.backbone import VisionBackbone
-from rmbench.models.families.vl.heads import VisionHead, joined
+from rmbench.models.families.vl.heads import RowHead, joined
 from rmbench.models.families.vl.rows import UnreadableError, VisionRow, placed, seen
 from rmbench.models.families.vl.wording import ContentTemplate, Wording
 from rmbench.models.protocols import (
@@ -39,7 +39,7 @@ class VisionLanguageScorer:
     """
 
     backbone: VisionBackbone
-    heads: tuple[VisionHead, ...]
+    heads: tuple[RowHead, ...]
     """One for each pass."""
     head_dtype: torch.dtype
     template: ContentTemplate

@@ -16,7 +16,7 @@ from rmbench.models.families.vision.blip.tokenizer import bert_tokenizer
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess, from_transformers
 
-__all__ = ["MatchingSettings", "open_matching"]
+__all__ = ["MatchingSettings", "blip_preprocess", "open_matching"]
 
 _CLASSES = {"blip-itm": "BlipForImageTextRetrieval", "blip2-itm": "Blip2ForImageTextRetrieval"}
 
@@ -56,7 +56,7 @@ def open_matching(opening: Opening) -> BlipScorer:
     patches = (vision.image_size // vision.patch_size) ** 2
     matching = BlipMatching if layout == "blip-itm" else Blip2Matching
     model = matching(loaded, settings.score, int(vision.image_size), patches)
-    preprocess = _preprocess(checkpoint, model.image_size)
+    preprocess = blip_preprocess(checkpoint, model.image_size)
     said = {
         "weights": weights_name(checkpoint),
         "score": settings.score,
@@ -73,7 +73,7 @@ def open_matching(opening: Opening) -> BlipScorer:
     return scorer
 
 
-def _preprocess(checkpoint: Checkpoint, size: int) -> Preprocess:
+def blip_preprocess(checkpoint: Checkpoint, size: int) -> Preprocess:
     """What the files say, else BLIP's own: both sides become S."""
     for name in ("preprocessor_config.json", "processor_config.json"):
         file = checkpoint.folder / name

@@ -62,6 +62,8 @@ class BlipScorer:
     captions: bool
     """Whether the candidate may be the text, of the prompt's image (all but ImageReward)."""
     pad_id: int = 0
+    wording: str = "{prompt}"
+    """What is read of a text: the text itself, or a question about it."""
     answers: frozenset[Answer] = frozenset({"reward"})
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
@@ -86,7 +88,7 @@ class BlipScorer:
         try:
             described = described_medium(request) if self.captions else None
             (picture,) = pictures_of(described or medium_of(request), None)
-            text = answer_text(request) if described else prompt_text(request)
+            text = self.wording.replace("{prompt}", answer_text(request) if described else prompt_text(request))
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=str(refusal))
         whole: list[int] = self.tokenizer(text, verbose=False)["input_ids"]

@@ -1,0 +1,1 @@
+"""Language models that see, asked about an image or a video: the probability of an answer is the reward."""

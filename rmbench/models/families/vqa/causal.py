@@ -1,0 +1,133 @@
+"""Causal vision-language models that are asked a question: VQAScore (arXiv 2404.01291), and checklists."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rmbench.errors import RmbenchError
+from rmbench.models.backbone.tensors import parameter_count
+from rmbench.models.checkpoint.loading import load_model, place
+from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.families.vl.backbone import VisionBackbone
+from rmbench.models.families.vl.reading import (
+    content_template,
+    literal_tokenizer,
+    pictures_of,
+    processor_of,
+    stored_vocabulary,
+)
+from rmbench.models.families.vl.schema import Pixels
+from rmbench.models.families.vl.scorer import VisionLanguageScorer
+from rmbench.models.families.vl.wording import Wording
+from rmbench.models.families.vqa.settings import VqaSettings, read_checklist, read_question
+from rmbench.models.text.open import own_length, pad_id, warmed
+from rmbench.types import Setting
+
+__all__ = ["AnswerHead", "open_causal"]
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerHead:
+    """The language-model head, read for one answer."""
+
+    logits: Any
+    """The model's output layer."""
+    answer: int
+    """The token that is the answer."""
+    weight: float | None = None
+    """None: the reward is the answer's probability, over all tokens. Else it is this, negated where another token is
+    more likely: the reply that greedy decoding would begin with."""
+
+    @property
+    def parameters(self) -> int:
+        """None of its own: the output layer is the model's."""
+        return 0
+
+    def __call__(self, states: Tensor) -> dict[str, Tensor]:
+        """States [B, 1, H] -> "reward" [B, 1]."""
+        logits = self.logits(states[:, 0]).float()  # [B, V]
+        if self.weight is None:
+            return {"reward": logits.softmax(dim=-1)[:, self.answer, None]}
+        says = logits.argmax(dim=-1) == self.answer
+        return {"reward": torch.where(says, self.weight, -self.weight)[:, None]}
+
+
+def open_causal(opening: Opening) -> VisionLanguageScorer:
+    """Load a causal vision-language model that is asked a question about the candidate's image or video.
+
+    Raises:
+        RmbenchError: no processor or template; an answer of several tokens; a missing tensor; a checklist that is none.
+    """
+    settings = opening.settings(VqaSettings)
+    checkpoint, options, where = opening.checkpoint, opening.options, str(opening.checkpoint.folder)
+    questions, weights = _asked(settings)
+    placement = place(opening)
+    processor = processor_of(checkpoint, options)
+    literal = literal_tokenizer(processor, where)
+    answer = _token(processor.tokenizer, settings.answer, where)
+    template = replace(content_template(opening, literal), generation_prompt=True)
+    whole, unused = load_model(
+        checkpoint, placement, options, kind="AutoModelForImageTextToText", config=stored_vocabulary(checkpoint)
+    )
+    pictures = pictures_of(
+        processor, checkpoint, Pixels(min=settings.min_pixels, max=settings.max_pixels, frames=settings.frames)
+    )
+    backbone = VisionBackbone(
+        whole.model, pictures, "mrope" if hasattr(whole.model, "get_rope_index") else "sequential"
+    )
+    heads = tuple(AnswerHead(whole.get_output_embeddings(), answer, weight) for weight in weights)
+    length = options.max_length or opening.card.max_length or own_length(processor.tokenizer, checkpoint)
+    said: dict[str, Setting] = {
+        **template.settings,
+        "question": questions[0] if len(questions) == 1 else settings.questions,
+        "questions": len(questions),
+        "questions_sha256": hashlib.sha256(repr((questions, weights)).encode()).hexdigest(),
+        "answer": settings.answer,
+        "reward": "probability" if weights == [None] else "mean of weighted answers",
+        "objectives": None if len(questions) == 1 else ", ".join(f"q{n + 1}" for n in range(len(questions))),
+        "special_tokens": "text",
+        "positions": backbone.positions if backbone.has_axes else None,
+        **pictures.settings,
+        "max_length": length,
+        **placement.facts(whole),
+        "unused_tensors": ", ".join(unused) or None,
+    }
+    scorer = VisionLanguageScorer(
+        backbone=backbone,
+        heads=heads,
+        head_dtype=placement.dtype,
+        template=template,
+        wordings=tuple(Wording(question, "question") for question in questions),
+        spots=(),
+        passes="mean",
+        max_length=length,
+        vocabulary=int(whole.get_input_embeddings().weight.shape[0]),
+        facts=opening.facts(
+            said, parameter_count(whole), modalities=("image", *(["video"] if pictures.videos else []))
+        ),
+        pad_id=pad_id(processor.tokenizer, checkpoint),
+    )
+    return warmed(scorer, processor.tokenizer, checkpoint)
+
+
+def _asked(settings: VqaSettings) -> tuple[list[str], list[float | None]]:
+    """The questions, and the weight of each; None where the reward is a probability."""
+    if settings.questions is None:
+        if settings.weights is not None:
+            raise RmbenchError(f"weights={settings.weights} goes with questions=FILE.")
+        return [read_question(settings.question)], [None]
+    questions, weights = read_checklist(settings.questions, settings.weights)
+    return questions, [*weights]
+
+
+def _token(tokenizer: Any, answer: str, where: str) -> int:
+    """The one token that spells the answer at the beginning of a reply."""
+    ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+        raise RmbenchError(f"{where}: answer={answer}: its tokenizer reads it as {ids}, expected one token.")
+    return int(ids[0])
