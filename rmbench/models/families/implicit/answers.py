@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rmbench.models.families.implicit.masks import TokenMasks, sha256_of
+from rmbench.models.families.vl.rows import Place
 from rmbench.models.protocols import Encoded, Request
 from rmbench.models.text.special import unmarked
 from rmbench.models.text.template import TemplateRefusedError
@@ -28,6 +29,8 @@ class Answer:
     start: int
     weights: tuple[float, ...] | None = None
     """One per token of the answer."""
+    places: tuple[Place, ...] = field(default=(), repr=False)
+    """Of images and videos, for policies that see them."""
 
 
 @dataclass(frozen=True)

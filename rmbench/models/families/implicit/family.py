@@ -1,4 +1,4 @@
-"""Recognises language models that can serve as implicit rewards."""
+"""Recognises language models, with or without sight, that can serve as implicit rewards."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.vl.matching import BACKBONES
 from rmbench.models.protocols import Scorer
 
 __all__ = ["IMPLICIT"]
@@ -18,7 +19,7 @@ _EMBEDDING = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|tok_
 
 @dataclass(frozen=True, slots=True)
 class ImplicitFamily:
-    """Causal language models whose log-probability of an answer is its reward.
+    """Language models whose log-probability of an answer is its reward.
 
     No checkpoint shows that it is meant so, hence none is ever recognised: `--adapter implicit`, `--ref-model` or a
     card says it.
@@ -28,7 +29,7 @@ class ImplicitFamily:
 
     @property
     def layouts(self) -> Sequence[str]:
-        """One: whatever the library loads as a causal language model."""
+        """One: whatever the library loads as a causal language model, and the known vision-language models."""
         return ("implicit",)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
@@ -46,6 +47,10 @@ class ImplicitFamily:
         return ()
 
     def open(self, opening: Opening) -> Scorer:
+        if opening.checkpoint.config.get("model_type") in BACKBONES:
+            from rmbench.models.families.implicit.open_seeing import open_seeing
+
+            return open_seeing(opening)
         from rmbench.models.families.implicit.open import open_implicit
 
         return open_implicit(opening)

@@ -43,25 +43,25 @@ class LanguageModel:
         each given all tokens before it. Indices begin at 1."""
         targets = [row.ids[index] for row, indices in zip(batch.rows, answers, strict=True) for index in indices]
         device = device_of(self.model)
-        wanted = torch.tensor(targets, dtype=torch.long, device=device)
         if not targets:
             return torch.empty(0, device=device)
         given = [range(indices.start - 1, indices.stop - 1) for indices in answers]
-        if self.backbone is None:
-            return token_logps(self._whole(batch, given), wanted)
-        states = self.backbone.states(batch, given)  # [N, H]
+        return token_logps(self.logits(batch, given), torch.tensor(targets, dtype=torch.long, device=device))
+
+    def logits(self, batch: Batch, given: Sequence[range]) -> Iterator[Tensor]:
+        """Logits [n, V] of the token behind each of the indices `given[b]` of row b's own tokens, row by row, some
+        positions at a time."""
+        return self._whole(batch, given) if self.backbone is None else self.of(self.backbone.states(batch, given))
+
+    def of(self, states: Tensor) -> Iterator[Tensor]:
+        """Logits [n, V] of states [N, H], some at a time."""
         head = self.model.get_output_embeddings()
-        return token_logps((self.after(head(part)) for part in _parts(states, head.weight.shape[0])), wanted)
+        yield from (self.after(head(part)) for part in _parts(states, head.weight.shape[0]))
 
     def next_logps(self, batch: Batch) -> Iterator[Tensor]:
         """[n, V] float32 log-probabilities of the next token behind each row, some rows at a time."""
-        if self.backbone is None:
-            ends = [range(len(row.ids) - 1, len(row.ids)) for row in batch.rows]
-            parts = self._whole(batch, ends)
-        else:
-            head = self.model.get_output_embeddings()
-            parts = (self.after(head(part)) for part in _parts(self.backbone.last(batch), head.weight.shape[0]))
-        yield from (part.float().log_softmax(-1) for part in parts)
+        ends = [range(len(row.ids) - 1, len(row.ids)) for row in batch.rows]
+        yield from (part.float().log_softmax(-1) for part in self.logits(batch, ends))
 
     def greedy(self, ids: Sequence[int], most: int) -> Iterator[tuple[int, Tensor]]:
         """The most probable token behind a row and the [V] float32 log-probabilities that it is from, then the next one

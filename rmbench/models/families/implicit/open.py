@@ -22,9 +22,18 @@ from rmbench.models.families.implicit.settings import ImplicitSettings
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Batch
 from rmbench.models.text.open import card_of, own_length, pad_id, text_encoder, throwaway
+from rmbench.models.text.tokens import TextEncoder
 from rmbench.types import Setting
 
-__all__ = ["implicit_scorer", "open_implicit"]
+__all__ = [
+    "answer_encoder",
+    "check_card",
+    "implicit_scorer",
+    "open_implicit",
+    "references_of",
+    "shortest_length",
+    "throwaway_answers",
+]
 
 
 def open_implicit(opening: Opening) -> ImplicitScorer:
@@ -36,14 +45,14 @@ def open_implicit(opening: Opening) -> ImplicitScorer:
     """
     wanted = opening.settings(ImplicitSettings)
     checkpoint, options = opening.checkpoint, opening.options
-    references = _references(opening, wanted)
+    references = references_of(opening, wanted)
     rule = wanted.rule(bool(references))
     wanted.check_references(len(references))
     placement = place(opening)
     tokenizer = load_tokenizer(checkpoint, options)
     for reference in references:
         check_tokenizer(tokenizer, reference, options)
-    shortest = _shortest(tokenizer, [checkpoint, *(reference.checkpoint for reference in references)])
+    shortest = shortest_length(tokenizer, [checkpoint, *(reference.checkpoint for reference in references)])
     text = _text(opening, tokenizer, shortest, wanted, rule)  # before anything is loaded
     policy, unused = _load(checkpoint, placement, options, tokenizer)
     others = tuple(_load(reference.checkpoint, placement, options, tokenizer)[0] for reference in references)
@@ -53,7 +62,7 @@ def open_implicit(opening: Opening) -> ImplicitScorer:
         "unused_tensors": ", ".join(unused) or None,
     }
     scorer = implicit_scorer(opening, placement, (policy, *others), tokenizer, facts, text=text)
-    warm(lambda: scorer.forward(_with_answers(throwaway(checkpoint, shortest))))
+    warm(lambda: scorer.forward(throwaway_answers(checkpoint, shortest)))
     return scorer
 
 
@@ -102,7 +111,7 @@ def implicit_scorer(
     )
 
 
-def _references(opening: Opening, wanted: ImplicitSettings) -> tuple[Reference, ...]:
+def references_of(opening: Opening, wanted: ImplicitSettings) -> tuple[Reference, ...]:
     """The user's references, or the card's where the score has use for one."""
     asked = opening.options.ref_model
     if asked is not None and wanted.score is not None and wanted.score not in WITH_REFERENCE:
@@ -123,25 +132,36 @@ def _text(
 ) -> AnswerEncoder:
     """How rows are read: by the policy's template; unless somebody says how long, as every model's positions allow."""
     card = card_of(opening)
+    check_card(opening)
+    encoder = text_encoder(opening, tokenizer)
+    if opening.options.max_length is None and card.max_length is None:
+        encoder = replace(encoder, max_length=shortest)
+    return answer_encoder(encoder, wanted, rule)
+
+
+def check_card(opening: Opening) -> None:
+    """Raise RmbenchError for keys of a card, or model arguments, that do not apply."""
+    card = card_of(opening)
     if card.truncation_side == "right" or card.head_dtype != "model":
         raise RmbenchError(
             f"{opening.name}: an implicit reward has no head, and cuts the prompt on its left and then the answer on "
             "its right: truncation_side=right and head_dtype do not apply to it."
         )
-    encoder = text_encoder(opening, tokenizer)
-    if opening.options.max_length is None and card.max_length is None:
-        encoder = replace(encoder, max_length=shortest)
+
+
+def answer_encoder(text: TextEncoder, wanted: ImplicitSettings, rule: Rule) -> AnswerEncoder:
+    """A text encoder that knows prompt from answer, by the settings; raises RmbenchError for a broken file of masks."""
     return AnswerEncoder(
-        text=encoder,
+        text=text,
         eos=wanted.eos,
-        specials=special_ids(tokenizer),
+        specials=special_ids(text.tokenizer),
         needs_tokens=rule.needs_tokens,
         masks=read_masks(Path(wanted.token_mask)) if wanted.token_mask else None,
         joint=wanted.scope == "joint",
     )
 
 
-def _shortest(tokenizer: Any, checkpoints: Sequence[Checkpoint]) -> int | None:
+def shortest_length(tokenizer: Any, checkpoints: Sequence[Checkpoint]) -> int | None:
     """How many tokens all of them have positions for; None where none says it."""
     lengths = [own_length(tokenizer, checkpoint) for checkpoint in checkpoints]
     return min((length for length in lengths if length), default=None)
@@ -160,6 +180,7 @@ def _common_pad(tokenizer: Any, checkpoint: Checkpoint, models: tuple[LanguageMo
     return pad if all(pad < model.model.get_input_embeddings().weight.shape[0] for model in models) else 0
 
 
-def _with_answers(batch: Batch) -> Batch:
+def throwaway_answers(checkpoint: Checkpoint, limit: int | None) -> Batch:
     """A throwaway batch whose rows are answers but for their first token."""
+    batch = throwaway(checkpoint, limit)
     return replace(batch, rows=tuple(replace(row, payload=Answer(1)) for row in batch.rows))

@@ -5,25 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from rmbench.models.backbone.backbone import Backbone, BackboneSharing
-from rmbench.models.families.implicit.answers import Answer, AnswerEncoder
+from rmbench.models.families.implicit.answers import Answer
 from rmbench.models.families.implicit.formulas import Fusion, Rule, fuse, reward
 from rmbench.models.families.implicit.language import LanguageModel
 from rmbench.models.protocols import Answer as Answers
 from rmbench.models.protocols import Batch, Encoded, FloatArray, ModelFacts, Request
 
-__all__ = ["ImplicitScorer"]
+__all__ = ["ImplicitScorer", "PolicyScorer"]
 
 Doubles = npt.NDArray[np.float64]
 
 
+class Encoder(Protocol):
+    """Makes rows that say where their answers begin."""
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        """One entry per request, its payload an `Answer`."""
+
+
 @dataclass(frozen=True)
-class ImplicitScorer(BackboneSharing):
+class PolicyScorer:
     """A Scorer whose reward is a formula over the log-probabilities of the answer's tokens.
 
     Beside "reward" it gives "logp", the whole answer's log-probability in nats, and "tokens", the number of tokens that
@@ -33,18 +41,13 @@ class ImplicitScorer(BackboneSharing):
 
     policy: LanguageModel
     references: tuple[LanguageModel, ...]
-    text: AnswerEncoder
+    text: Encoder
     rule: Rule
     facts: ModelFacts
     pad_id: int
     fusion: Fusion = "mean"
     ref_weights: tuple[float, ...] | None = None
     answers: frozenset[Answers] = frozenset({"reward"})
-
-    @property
-    def backbones(self) -> list[Backbone | None]:
-        """The policy's and the references'."""
-        return [model.backbone for model in (self.policy, *self.references)]
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render, tokenise and find the answers, one entry per request."""
@@ -73,6 +76,16 @@ class ImplicitScorer(BackboneSharing):
             "tokens": float(len(logps)),
         }
         return figures if fused is None else figures | {"ref_logp": float(fused.sum()), "beta": self.rule.beta}
+
+
+@dataclass(frozen=True)
+class ImplicitScorer(PolicyScorer, BackboneSharing):
+    """The same of text alone, whose rows may come in prefix groups."""
+
+    @property
+    def backbones(self) -> list[Backbone | None]:
+        """The policy's and the references'."""
+        return [model.backbone for model in (self.policy, *self.references)]
 
 
 def _answer(row: Encoded) -> Answer:

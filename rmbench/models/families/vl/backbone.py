@@ -231,8 +231,9 @@ class VisionBackbone:
 
 def _at(hidden: Tensor, wanted: Sequence[Sequence[int]]) -> Tensor:
     """[W, H] of states [B, T, H] at the places `wanted[b]` of row b, row by row."""
-    rows = torch.tensor([index for index, places in enumerate(wanted) for _ in places], device=hidden.device)
-    return hidden[rows, torch.tensor([place for places in wanted for place in places], device=hidden.device)]
+    found = [(row, place) for row, places in enumerate(wanted) for place in places]
+    rows, places = torch.tensor(found, dtype=torch.long, device=hidden.device).reshape(-1, 2).unbind(1)
+    return hidden[rows, places]
 
 
 def _flat(values: Any) -> Tensor:

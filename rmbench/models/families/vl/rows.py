@@ -35,7 +35,7 @@ class VisionRow:
 
     places: tuple[Place, ...]
     spots: tuple[int, ...]
-    """Indices of the states that the head reads."""
+    """Indices of the states that are read."""
     head: int = 0
     """The pass that it belongs to."""
 
@@ -85,7 +85,7 @@ def shared_length(rows: Sequence[Encoded]) -> int:
         return 0
     names: dict[str, int] = {}
     spelled = [_spelled(row, names) for row in rows]
-    most = min(min(row_of(row).spots) for row in rows)
+    most = min(min(row_of(row).spots, default=len(row.ids) - 1) for row in rows)
     first = spelled[0][:most]
     for other in spelled[1:]:
         length = next((at for at, (a, b) in enumerate(zip(first, other, strict=False)) if a != b), len(first))

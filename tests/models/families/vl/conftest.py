@@ -272,7 +272,9 @@ MAKERS: Mapping[str, Callable[[Any], tuple[Any, Any]]] = {
 }
 
 
-def save(folder: Path, kind: str, head: Mapping[str, Any], *, file: str | None = None) -> tuple[Any, Any]:
+def save(
+    folder: Path, kind: str, head: Mapping[str, Any], *, file: str | None = None, seed: int = 0
+) -> tuple[Any, Any]:
     """A checkpoint of a backbone with a head's tensors, in one file with the backbone's or in `file`.
 
     Returns:
@@ -285,7 +287,7 @@ def save(folder: Path, kind: str, head: Mapping[str, Any], *, file: str | None =
     else:
         make, marks, template, names = OTHERS[kind]
         model, processor = make(tokenizer((*MARKS, *marks, *READ), template, **names))
-    louder(model)
+    louder(model, seed)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     tensors = {name: value.contiguous() for name, value in head.items()}
