@@ -96,10 +96,13 @@ class Adapter:
     def kind(self) -> str:
         """The library's automatic class whose modules the adapter's names are of."""
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as LANGUAGE
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SEEING
 
         if self.labels is not None:
             return "AutoModelForSequenceClassification"
-        return "AutoModelForCausalLM" if self.base.checkpoint.config.get("model_type") in LANGUAGE else "AutoModel"
+        kind = self.base.checkpoint.config.get("model_type")
+        seeing = "AutoModelForImageTextToText" if kind in SEEING else "AutoModel"
+        return "AutoModelForCausalLM" if kind in LANGUAGE else seeing
 
     @cached_property
     def labels(self) -> int | None:

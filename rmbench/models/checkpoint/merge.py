@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -50,38 +50,39 @@ def _merged_state(adapter: Adapter, dtype: torch.dtype) -> dict[str, torch.Tenso
         adapter.tensors,
         adapter.options,
     )
-    model = _base(adapter, dtype)
+    model, untaken = _base(adapter, dtype)
     with quiet(), explained(adapter.folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft's advice on how to train
         _put_whole(adapter, model, own)
         parts = {name: tensor.float() for name, tensor in own.items() if name not in adapter.whole}
         merged = _merge(adapter, model, parts) if parts else model
     state = {name: tensor.detach() for name, tensor in merged.state_dict().items()}
-    beside = _beside(adapter, state)
+    beside = _beside(adapter, state, untaken)
     if _lacks_output(adapter):  # what the library drew in its place
         state = {name: tensor for name, tensor in state.items() if not name.startswith(("lm_head.", "embed_out."))}
     heads = {name: own[name] for name in adapter.whole if name not in state}
     return {**beside, **state, **heads}
 
 
-def _base(adapter: Adapter, dtype: torch.dtype) -> Any:
-    """The base as the class whose modules the adapter names."""
+def _base(adapter: Adapter, dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]:
+    """The base as the class whose modules the adapter names, and the names of tensors that it does not take, whatever
+    the others are called there."""
     spare = "|".join([_LANGUAGE_HEADS, *map(re.escape, adapter.whole)])
     return load_model(
         adapter.base.checkpoint,
         Placement(torch.device("cpu"), dtype, None),
-        adapter.options,
+        dataclasses.replace(adapter.options, ignore_tensors=("*",)),
         kind=adapter.kind,
         config={} if adapter.labels is None else {"num_labels": adapter.labels},
         spare=spare,
-        drop=".*",
-    )[0]
+    )
 
 
-def _beside(adapter: Adapter, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _beside(adapter: Adapter, state: Mapping[str, torch.Tensor], untaken: Collection[str]) -> dict[str, torch.Tensor]:
     """Heads of the base of which the class knows nothing: they stand outside its modules."""
     known = {name.partition(".")[0] for name in state}
-    names = [name for name in adapter.base.checkpoint.tensors if name.partition(".")[0] not in known]
+    held = [name for name in adapter.base.checkpoint.tensors if name in untaken]
+    names = [name for name in held if name.partition(".")[0] not in known]
     wanted = [name for name in names if name not in adapter.whole and not name.startswith(("lm_head.", "embed_out."))]
     return read_tensors(adapter.base.checkpoint, wanted, adapter.options)
 
@@ -163,4 +164,4 @@ def _lacks_output(adapter: Adapter) -> bool:
     """Whether a language model's output embedding is neither in the adapter nor in the base."""
     names = (*adapter.base.checkpoint.tensors, *adapter.whole)
     tied = adapter.base.checkpoint.config.get("tie_word_embeddings", True)
-    return not tied and not any(name.startswith(("lm_head.", "embed_out.")) for name in names)
+    return not tied and not any(re.search(rf"(^|\.){_LANGUAGE_HEADS}", name) for name in names)

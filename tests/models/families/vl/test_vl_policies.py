@@ -241,3 +241,28 @@ def test_what_contradicts_a_policy_that_sees_is_one_clear_error(qwen: Path, vl: 
         RmbenchError, match=r"must be shown the same pixels, and the policy's image_processor says image_m"
     ):
         opened(qwen / "policy", tmp_path / "sized")
+
+
+@pytest.mark.filterwarnings("ignore")  # peft's advice on how to train
+@pytest.mark.parametrize("kind", ["qwen2-vl", "llava-onevision", "idefics3"])
+def test_an_adapter_is_a_policy_and_its_base_the_reference(kind: str, vl: Any, shown: Any, tmp_path: Path) -> None:
+    """Whatever the files call the base's tensors: v5 writes other names than its modules have."""
+    peft = pytest.importorskip("peft")
+    model, processor = vl.save(tmp_path / "base", kind, {})
+    request = vl.request([shown.square, "Is it red?"], "Yes.")
+    before = of_library(model, processor, request)
+    modules = r".*(language|text)_model.*\.(q_proj|v_proj)"
+    tuned = peft.get_peft_model(model, peft.LoraConfig(r=4, lora_alpha=8, target_modules=modules))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    tuned.save_pretrained(tmp_path / "adapter")
+    after = of_library(tuned.merge_and_unload().eval(), processor, request)
+    options = OpenOptions(device="cpu", ref_model="base", base_model=str(tmp_path / "base"))
+    scorer = open_model(str(tmp_path / "adapter"), options)
+    assert sum(after) != pytest.approx(sum(before), abs=0.1)
+    found = figures(scorer, scorer.encode([request]), vl)
+    assert found["logp"][0] == pytest.approx(sum(after), abs=EXACT)
+    assert found["ref_logp"][0] == pytest.approx(sum(before), abs=EXACT)
