@@ -201,7 +201,7 @@ def test_rows_that_have_no_reward_fail_alone_with_a_reason(qwen: Path, vl: Any, 
     assert pictured.error == "the answer shows an image or video, and a policy gives probabilities of text alone"
     assert broken.error.startswith("media_rejected: broken.png")
     assert not good.error
-    short = open_model(
+    short: Any = open_model(
         str(qwen / "policy"), OpenOptions(device="cpu", adapter="implicit", max_length=len(good.ids) - 1)
     )
     (long,) = short.encode([vl.request([shown.square, "Is it red?"], "Yes.")])
@@ -261,7 +261,7 @@ def test_an_adapter_is_a_policy_and_its_base_the_reference(kind: str, vl: Any, s
     tuned.save_pretrained(tmp_path / "adapter")
     after = of_library(tuned.merge_and_unload().eval(), processor, request)
     options = OpenOptions(device="cpu", ref_model="base", base_model=str(tmp_path / "base"))
-    scorer = open_model(str(tmp_path / "adapter"), options)
+    scorer: Any = open_model(str(tmp_path / "adapter"), options)
     assert sum(after) != pytest.approx(sum(before), abs=0.1)
     found = figures(scorer, scorer.encode([request]), vl)
     assert found["logp"][0] == pytest.approx(sum(after), abs=EXACT)
