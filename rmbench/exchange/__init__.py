@@ -17,21 +17,42 @@ if TYPE_CHECKING:
 __all__ = ["export", "submit", "verify_table"]
 
 
-def export(records: Path | str | Sequence[Path | str], to: str, out: Path | str) -> Exported:
+def export(
+    records: Path | str | Sequence[Path | str],
+    to: str,
+    out: Path | str,
+    *,
+    samples: bool = False,
+    source: Path | str = "auto",
+    data: Path | str | Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    include_path: Path | str | Sequence[str] = (),
+    allow_changed_data: bool = False,
+) -> Exported:
     """Write records in another tool's format.
 
     Args:
         records: folders of records, or folders that hold such folders.
         to: "every-eval-ever", "model-index", "eval-results", "rewardbench", "rewardbench-items" or "scores".
         out: the folder to write into.
+        samples: every-eval-ever alone: write rows too, with their texts. What follows says where these are, as in
+            `rmbench.view`.
+        source: see `samples`.
+        data: see `samples`.
+        columns: see `samples`.
+        include_path: see `samples`.
+        allow_changed_data: see `samples`.
 
     Raises:
-        RmbenchError: an unknown format; no record; one that does not hold; nothing that the format can say.
+        RmbenchError: an unknown format, or one without a place for rows; no record; one that does not hold, or is of
+            other rows than the source; nothing that the format can say.
     """
     from rmbench.exchange.writing import export_records
+    from rmbench.reports.texts import Source
 
+    texts = Source.of(source, data, columns, include_path, allow_changed_data=allow_changed_data)
     paths = [records] if isinstance(records, Path | str) else records
-    return export_records([Path(path) for path in paths], to, Path(out))
+    return export_records([Path(path) for path in paths], to, Path(out), texts if samples else None)
 
 
 def verify_table(

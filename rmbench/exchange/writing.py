@@ -11,6 +11,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.exchange.formats import FORMATS
 from rmbench.exchange.formats.written import Stored
 from rmbench.records.store import find, no_record_in, read
+from rmbench.reports.texts import Source
 
 __all__ = ["Exported", "export_records"]
 
@@ -26,14 +27,18 @@ class Exported:
     """What the format cannot say, and which records it has no place for; a sentence each."""
 
 
-def export_records(paths: Sequence[Path], to: str, out: Path) -> Exported:
+def export_records(paths: Sequence[Path], to: str, out: Path, source: Source | None = None) -> Exported:
     """See `rmbench.exchange.export`."""
     if to not in FORMATS:
         raise RmbenchError(f'"{to}" is no format. Known: {", ".join(FORMATS)}.{did_you_mean(to, FORMATS)}')
     kind = FORMATS[to]
-    files, notes = kind.write([_sound(folder) for folder in _folders(paths)])
+    if source is not None and not kind.has_samples:
+        able = ", ".join(name for name, each in FORMATS.items() if each.has_samples)
+        raise RmbenchError(f"{to} has no place for rows with their texts: --samples is for {able}.")
+    files, notes = kind.write([_sound(folder, source) for folder in _folders(paths)])
     if not files:
         raise RmbenchError(" ".join([f"nothing to write as {to}.", *notes]))
+    notes += [] if source is not None or not kind.has_samples else ["Without rows and their texts: --samples."]
     return Exported(to, tuple(_write(out, files)), (*notes, *kind.cannot_say))
 
 
@@ -48,12 +53,12 @@ def _folders(paths: Sequence[Path]) -> list[Path]:
     return list(folders.values())
 
 
-def _sound(folder: Path) -> Stored:
+def _sound(folder: Path, source: Source | None) -> Stored:
     """A record whose numbers follow from its rows; RmbenchError for any other, which must not be passed on."""
     record = read(folder)
     if wrong := problems(folder):
         raise RmbenchError("\n".join(wrong[:3]))
-    return Stored(folder, record)
+    return Stored(folder, record, source)
 
 
 def _write(out: Path, files: Mapping[PurePosixPath, str]) -> list[Path]:

@@ -13,9 +13,9 @@ from rmbench.tasks.registry import known
 from rmbench.tasks.sources import load
 from rmbench.tasks.task import Task
 from rmbench.tasks.where import how_else
-from rmbench.types import Example
+from rmbench.types import Conversation, Example, Message
 
-__all__ = ["Source", "examples_of"]
+__all__ = ["Source", "conversation_text", "examples_of", "message_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,21 @@ class Source:
     columns: Mapping[str, str] | None = None
     include_path: Sequence[str] = ()
     allow_changed_data: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        source: Path | str,
+        data: Path | str | Sequence[str],
+        columns: Mapping[str, str] | None,
+        include_path: Path | str | Sequence[str],
+        *,
+        allow_changed_data: bool,
+    ) -> Source:
+        """As callers write it: one path or several."""
+        several = [[value] if isinstance(value, str | Path) else value for value in (data, include_path)]
+        own, folders = ([str(each) for each in paths] for paths in several)
+        return cls(str(source), own, columns, folders, allow_changed_data)
 
 
 def examples_of(folder: Path, record: Record, source: Source) -> tuple[Mapping[str, Example], str]:
@@ -71,3 +86,16 @@ def _task(folder: Path, record: Record, source: Source) -> Task | None:
 
 def _named(where: str, kind: str) -> str:
     return kind if kind in ("hub", "sample") else f"folder {where}" if where != "auto" else "data folder"
+
+
+def conversation_text(messages: Conversation) -> str:
+    """The text of a single turn as it is; of several, each behind its role."""
+    if len(messages) == 1:
+        return message_text(messages[0])
+    return "\n\n".join(f"{message.role}: {message_text(message)}" for message in messages)
+
+
+def message_text(message: Message) -> str:
+    """A message's texts, names of its media, and its further keys."""
+    parts = [part.text if part.kind == "text" else f"[{part.kind}: {part.name}]" for part in message.parts]
+    return "\n".join(["".join(parts), *(f"{key}: {value}" for key, value in message.extra)])

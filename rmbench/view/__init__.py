@@ -52,11 +52,9 @@ def view(
     from rmbench.reports.texts import Source
     from rmbench.view.selection import selected
 
-    paths = [[value] if isinstance(value, str | Path) else value for value in (data, include_path)]
-    own, folders = ([str(each) for each in several] for several in paths)
     return selected(
         Path(record),
-        Source(str(source), own, columns, folders, allow_changed_data),
+        Source.of(source, data, columns, include_path, allow_changed_data=allow_changed_data),
         wrong=wrong,
         flipped=None if flipped is None else Path(flipped),
         group=group,

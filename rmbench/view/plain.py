@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rmbench.reports.texts import conversation_text
 from rmbench.text import csv_text
 from rmbench.types import Conversation, Message
 from rmbench.untrusted.masking import masked
 from rmbench.view.rows import Answer, Row
 from rmbench.view.shown import Shown
-from rmbench.view.terminal import message_text, verdict_words
+from rmbench.view.terminal import verdict_words
 
 __all__ = ["csv_of", "finite", "jsonl_of"]
 
@@ -45,22 +46,15 @@ def _cells(row: Row, groups: Sequence[str], context: Sequence[str], most: int) -
         yield from (answer.scores[k] if answer.scores and k < row.judged.size else None for answer in row.answers)
     example = row.example
     yield from (example.context.get(name) if example else None for name in context)
-    yield _conversation(example.prompt) if example else None
+    yield conversation_text(example.prompt) if example else None
     for k in range(most):
         known = example.candidates[k] if example and k < row.judged.size else None
-        yield _conversation((*(known.prompt or ()), *known.messages)) if known else None
+        yield conversation_text((*(known.prompt or ()), *known.messages)) if known else None
     for answer in row.answers:
         judgment = answer.judgment
         yield "; ".join(map(verdict_words, judgment.verdicts))
         yield "\n\n".join(filter(None, judgment.rationale))
         yield judgment.error
-
-
-def _conversation(messages: Conversation) -> str:
-    """The text of a single turn as it is; of several, each behind its role."""
-    if len(messages) == 1:
-        return message_text(messages[0])
-    return "\n\n".join(f"{message.role}: {message_text(message)}" for message in messages)
 
 
 def jsonl_of(view: Shown) -> str:

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rmbench.reports.texts import message_text
 from rmbench.text import block, figure, line, printable
-from rmbench.types import Conversation, Message, Verdict
+from rmbench.types import Conversation, Verdict
 from rmbench.view.rows import WON_LESS_LOST, Answer, Row
 from rmbench.view.shown import Shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-__all__ = ["Lines", "message_text", "number", "verdict_words"]
+__all__ = ["Lines", "number", "verdict_words"]
 
 _LONGEST = 1_500
 """Characters of a text, where a row was not asked for by its id."""
@@ -110,12 +111,6 @@ def _text(name: str, text: str, *, whole: bool) -> Iterator[RenderableType]:
     if cut > 0 and not whole:
         text = f"{text[:_LONGEST]} ... {cut:,} more characters: --id shows all"
     yield Padding(block(text), (0, 0, 0, 4))
-
-
-def message_text(message: Message) -> str:
-    """A message's texts, names of its media, and its further keys."""
-    parts = [part.text if part.kind == "text" else f"[{part.kind}: {part.name}]" for part in message.parts]
-    return "\n".join(["".join(parts), *(f"{key}: {value}" for key, value in message.extra)])
 
 
 def _verdicts(side: str, answer: Answer, *, whole: bool) -> Iterator[RenderableType]:

@@ -3,6 +3,7 @@ to the last digit."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -119,7 +120,18 @@ EVERY_EVAL_EVER = closed(
             ),
         },
     },
-    {"evaluation_timestamp": TEXT},
+    {
+        "evaluation_timestamp": TEXT,
+        "detailed_evaluation_results": closed(
+            {
+                "format": {"const": "jsonl"},
+                "file_path": TEXT,
+                "hash_algorithm": {"const": "sha256"},
+                "checksum": TEXT,
+                "total_rows": {"type": "integer"},
+            }
+        ),
+    },
 )
 
 
@@ -161,7 +173,70 @@ def test_every_eval_ever(runs: Path, tmp_path: Path) -> None:
         for each in log["evaluation_results"]:
             low, high = (float(each["metric_config"][end]) for end in ("min_score", "max_score"))
             assert low <= each["score_details"]["score"] <= high, each
-    assert any("texts" in note for note in exported.notes)
+    assert any("--samples" in note for note in exported.notes)
+
+
+def samples_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_rows_of_every_eval_ever(runs: Path, tmp_path: Path) -> None:
+    """Texts, answers and right or wrong of every row; their mean is the value that they name."""
+    exported = export(runs, "every-eval-ever", tmp_path, samples=True)
+    logs = [json.loads(file.read_text()) for file in exported.files if file.suffix == ".json"]
+    for log in logs:
+        jsonschema.validate(log, EVERY_EVAL_EVER)
+    assert not any("--samples" in note for note in exported.notes)
+    checked = set()
+    for log in logs:
+        said = log.get("detailed_evaluation_results")
+        task = log["evaluation_id"].split("/")[0]
+        if said is None:
+            assert any(f"No rows of {log['model_info']['name']}" in note and task in note for note in exported.notes)
+            continue
+        file = tmp_path / said["file_path"]
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == said["checksum"]
+        lines = samples_of(file)
+        assert len(lines) == said["total_rows"] > 0
+        texts = {
+            example.id: example for example in rmbench.load_examples(rmbench.select_tasks(task)[0], "sample").examples
+        }
+        for line in lines:
+            assert line["evaluation_id"] == log["evaluation_id"]
+            assert line["input"]["raw"].endswith(texts[line["sample_id"]].prompt[-1].text)
+            assert len(line["input"]["choices"]) == len(texts[line["sample_id"]].candidates)
+            assert line["evaluation"]["is_correct"] == (line["evaluation"]["score"] == 1)
+            if task == "reward-bench-2":  # 1 of 4 is right there, and a scorer takes the highest
+                (gold,) = line["input"]["reference"]
+                raw = [float(each) for each in line["output"]["raw"]]
+                best = {"ABCD"[k] for k, score in enumerate(raw) if score == max(raw)}
+                assert set(line["answer_attribution"][0]["extracted_value"].split(", ")) == best
+                assert line["evaluation"]["score"] == (1 / len(best) if gold in best else 0)
+        for each in log["evaluation_results"]:
+            mine = [one["evaluation"]["score"] for one in lines
+                    if one["evaluation_result_id"] == each["evaluation_result_id"]]  # fmt: skip
+            if mine and task in ("reward-bench-2", "judgebench"):
+                assert sum(mine) / len(mine) == pytest.approx(each["score_details"]["score"], abs=1e-12)
+                checked.add(each["evaluation_result_id"])
+    assert checked == {
+        "judgebench@1/two_order_accuracy",
+        *(f"reward-bench-2@1/{name}" for name in ("factuality", "precise_if", "math", "safety", "focus")),
+    }
+
+
+def test_rows_are_for_every_eval_ever_alone(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(RmbenchError, match="no place for rows with their texts: --samples is for every-eval-ever"):
+        export(runs, "model-index", tmp_path / "out", samples=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_texts_there_are_no_rows(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    place = next(place for place in records(runs) if "judgebench" in place.name)
+    exported = export(place, "every-eval-ever", tmp_path, samples=True, source=tmp_path / "none")
+    assert [file.suffix for file in exported.files] == [".json"]
+    assert "detailed_evaluation_results" not in json.loads(exported.files[0].read_text())
+    assert any("No rows of" in note and "Without texts" in note for note in exported.notes)
 
 
 def test_values_of_rewardbench_have_the_names_of_the_published_ones(runs: Path, tmp_path: Path) -> None:
@@ -177,7 +252,7 @@ def test_the_own_validator(runs: Path, tmp_path: Path) -> None:
     python = os.environ.get("RMBENCH_EEE")
     if not python:
         pytest.skip("RMBENCH_EEE names no interpreter with every-eval-ever (Python 3.12: pip install every-eval-ever)")
-    files = export(runs, "every-eval-ever", tmp_path).files
+    files = export(runs, "every-eval-ever", tmp_path, samples=True).files
     words = [python, "-m", "every_eval_ever", "validate", "--format", "json", *map(str, files)]
     done = subprocess.run([*words[:6], *(str(file.relative_to(tmp_path)) for file in files)], cwd=tmp_path,
                           capture_output=True, text=True, check=False)  # fmt: skip

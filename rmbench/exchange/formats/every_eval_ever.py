@@ -1,5 +1,5 @@
 """Every Eval Ever, https://github.com/evaleval/every_eval_ever, schema 0.3.0: a file per record below
-`data/<task>/<developer>/<model>/`, named by a UUID.
+`data/<task>/<developer>/<model>/`, named by a UUID, and beside it a file of its rows where these are asked for.
 
 The fields are those of its eval.schema.json. RewardBench's values are called as its own adapter calls them (`Score`,
 `Chat`, `Factuality` ...), so that they stand beside the published ones.
@@ -7,6 +7,7 @@ The fields are those of its eval.schema.json. RewardBench's values are called as
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
+from rmbench.exchange.formats.every_eval_ever_samples import sample_lines
 from rmbench.exchange.formats.written import Files, Format, Stored, developer_and_model, json_file, listed
 from rmbench.metric_spec import MetricSpec, better_of, rule_of
 from rmbench.records.digest import digest_of
@@ -29,7 +31,7 @@ _SCORE = frozenset({"reward-bench", "reward-bench-2"})
 
 
 def _write(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list[str]]:
-    files, undefined = Files(), []
+    files, undefined, notes = Files(), [], []
     for stored in records:
         record = stored.record
         developer, model = developer_and_model(record.model.name)
@@ -40,9 +42,29 @@ def _write(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list
         digest = digest_of(record.model_dump(mode="json"))
         uuid = UUID(bytes=bytes.fromhex(digest)[:16], version=4)
         name = PurePosixPath("data", name_slug(record.task.id), developer, model, f"{uuid}.json")
-        files.add(name, json_file(_log(record, values, f"{developer}/{model}")), stored)
-    notes = [f"Values that are undefined have no score there: {listed(undefined)}."] if undefined else []
+        log = _log(record, values, f"{developer}/{model}")
+        text, companion = "", name.with_name(f"{uuid}_samples.jsonl")
+        if stored.source is not None:
+            lines, note = sample_lines(stored, stored.source, log)
+            notes += [note] if note else []
+            if text := "".join(lines):
+                log["detailed_evaluation_results"] = _companion(companion, text)
+        files.add(name, json_file(log), stored)
+        if text:
+            files.add(companion, text, stored)
+    if undefined:
+        notes.append(f"Values that are undefined have no score there: {listed(undefined)}.")
     return files.texts, notes
+
+
+def _companion(name: PurePosixPath, text: str) -> dict[str, Any]:
+    return {
+        "format": "jsonl",
+        "file_path": str(name),
+        "hash_algorithm": "sha256",
+        "checksum": hashlib.sha256(text.encode()).hexdigest(),
+        "total_rows": text.count("\n"),
+    }
 
 
 def _log(record: Record, values: Sequence[ValueRecord], model_id: str) -> dict[str, Any]:
@@ -176,8 +198,8 @@ def _metric(value: ValueRecord, spec: MetricSpec | None) -> dict[str, Any]:
 FORMAT = Format(
     "every-eval-ever",
     _write,
-    (
-        "Rows are not written: the format wants their texts, which records do not hold.",
+    has_samples=True,
+    cannot_say=(
         "A record does not say who ran it: source_organization_name is unknown and evaluator_relationship other.",
     ),
 )

@@ -12,6 +12,7 @@ from rmbench.errors import RmbenchError
 from rmbench.records.record import Record
 from rmbench.records.slug import name_slug
 from rmbench.records.store import read_table_of
+from rmbench.reports.texts import Source
 from rmbench.types import Judged
 
 __all__ = ["Files", "Format", "Stored", "developer_and_model", "json_file", "listed"]
@@ -23,6 +24,8 @@ class Stored:
 
     folder: Path
     record: Record
+    source: Source | None = None
+    """Where the texts of its rows are; None: they are not asked for."""
 
     @property
     def name(self) -> str:
@@ -69,6 +72,8 @@ class Format:
     """Records -> the files, and which records or values were left out and why."""
     cannot_say: tuple[str, ...] = ()
     """What has no place in it, a sentence each."""
+    has_samples: bool = False
+    """Whether it has a place for rows with their texts."""
 
 
 def developer_and_model(name: str) -> tuple[str, str]:
