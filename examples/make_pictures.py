@@ -3,12 +3,15 @@
 python examples/make_pictures.py [--out docs/assets]
 
 The terminal is rich's own export; the board is a screenshot of the site that `rmbench board build` makes of `results/`.
-`pictures.json` beside them says what they were made from, and a test says when that has changed since.
+The social preview is both side by side under a title: the documentation names it in its pages' heads, and the
+repository's settings take it. `pictures.json` beside them says what they were made from, and a test says when that has
+changed since.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import io
 import json
@@ -30,10 +33,22 @@ __all__ = ["BOARD", "COMMAND", "board_digest", "console_of_80", "main", "termina
 ROOT = Path(__file__).resolve().parents[1]
 BOARD = "code-rewardbench"
 TASKS = ("rm-bench", "reward-bench", "reward-bench-2", "judgebench", "rmb-bon", "llmbar", "rag-rewardbench")
-COMMAND = f"rmbench run --model tiny-bt --source sample --tasks {','.join(TASKS)}"
+COMMAND = f"rmbench run --model tiny-bt --source sample --tasks {','.join(TASKS[:4])} --tasks {','.join(TASKS[4:])}"
 LIGHT = TerminalTheme((255, 255, 255), (31, 35, 40), [(31, 35, 40)] * 8, [(31, 35, 40)] * 8)
 DARK = TerminalTheme((22, 27, 34), (230, 237, 243), [(230, 237, 243)] * 8, [(230, 237, 243)] * 8)
 WIDTH, HEIGHT = 1280, 800
+SOCIAL_WIDTH, SOCIAL_HEIGHT = 1280, 640
+SOCIAL = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; background: #fff; color: #1f2328; font-family: system-ui, sans-serif; }}
+h1 {{ margin: 44px 56px 8px; font-size: 68px; line-height: 1; letter-spacing: -.02em; }}
+p {{ margin: 0 56px 32px; font-size: 29px; line-height: 1.35; color: #4b535d; max-width: 1160px; }}
+img {{ position: absolute; top: 250px; border: 1px solid #d0d7de; border-radius: 10px;
+      box-shadow: 0 10px 36px rgb(31 35 40 / 20%); }}
+</style><h1>rmbench</h1>
+<p>Any reward model on any preference benchmark, exactly by the benchmark’s own definition, computed once, with honest
+error bars.</p>
+<img style="left: 56px; width: 800px" src="{board}"><img style="left: 580px; top: 330px; width: 644px" src="{terminal}">
+"""
 
 
 def terminal_text(console: Console) -> str:
@@ -76,7 +91,7 @@ def console_of_80() -> Console:
 def _terminals(out: Path) -> str:
     """Both pictures of the terminal; the text they show. Fonts are the reader's: a picture asks nobody for one."""
     console = console_of_80()
-    console.print("$ " + COMMAND.replace("--tasks", "\\\n    --tasks"))
+    console.print("$ " + COMMAND.replace(" --tasks", " \\\n    --tasks"))
     text = terminal_text(console)
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     form = form.replace("Fira Code, monospace", "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace")
@@ -88,7 +103,7 @@ def _terminals(out: Path) -> str:
 
 
 def _boards(out: Path) -> None:
-    """Both pictures of the board."""
+    """Both pictures of the board, and the social preview."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -99,18 +114,27 @@ def _boards(out: Path) -> None:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
             page.goto((Path(site) / BOARD / "index.html").as_uri())
             page.screenshot(path=out / f"board-{scheme}.png")
+        page = browser.new_page(viewport={"width": SOCIAL_WIDTH, "height": SOCIAL_HEIGHT})
+        shown = {"board": _inline(out / "board-light.png"), "terminal": _inline(out / "terminal-dark.svg")}
+        page.set_content(SOCIAL.format_map(shown))
+        page.screenshot(path=out / "social.png")
         browser.close()
 
 
+def _inline(picture: Path) -> str:
+    kind = {".png": "image/png", ".svg": "image/svg+xml"}[picture.suffix]
+    return f"data:{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"
+
+
 def main() -> None:
-    """Make all four, and say what they were made from."""
+    """Make all five, and say what they were made from."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "assets")
     out = parser.parse_args().out
     made = {"terminal": text_digest(_terminals(out)), "board": board_digest()}
     _boards(out)
     (out / "pictures.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
-    print(f"4 pictures and pictures.json in {out}")
+    print(f"5 pictures and pictures.json in {out}")
 
 
 if __name__ == "__main__":

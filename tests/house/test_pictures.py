@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "docs" / "assets"
@@ -55,3 +56,11 @@ def test_the_readme_shows_them_by_the_readers_scheme() -> None:
     ]
     assert all((ROOT / path).is_file() for path in shown)
     assert readme.count("alt=") == 2
+
+
+def test_the_social_preview_is_named_in_the_heads_of_the_docs() -> None:
+    head = (ROOT / "docs" / "theme" / "main.html").read_text("utf-8")
+    width, height = (int(re.findall(rf'og:image:{side}" content="(\d+)"', head)[0]) for side in ("width", "height"))
+    assert "assets/social.png" in head
+    with Image.open(ASSETS / "social.png") as drawn:
+        assert drawn.size == (width, height)
