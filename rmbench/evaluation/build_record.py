@@ -35,6 +35,7 @@ _LIBRARIES = (
     "transformers",
     "tokenizers",
     "open_clip_torch",
+    "diffusers",
     "peft",
     "gguf",
     "bitsandbytes",

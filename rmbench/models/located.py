@@ -8,6 +8,7 @@ from pathlib import Path
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.adapter import Base
 from rmbench.models.checkpoint.gguf import gguf_in, read_gguf
+from rmbench.models.checkpoint.pipeline import denoiser_in
 from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
 from rmbench.models.checkpoint.read_adapter import is_adapter, named_base, read_adapter
 from rmbench.models.locate import Located, in_folder, locate, on_hub
@@ -20,7 +21,7 @@ _MOST_BASES = 8
 
 
 def read_located(found: Located, options: OpenOptions) -> Checkpoint:
-    """The checkpoint; of an adapter's folder, that of the merged model.
+    """The checkpoint; of an adapter's folder, that of the merged model; of a pipeline of diffusers, its denoiser's.
 
     Raises:
         RmbenchError: the files are broken, or an adapter's base is not to be had.
@@ -32,7 +33,7 @@ def digest_of(found: Located, checkpoint: Checkpoint) -> str:
     """What pins the files: the hub's commit, or sha256 over their content; with an adapter's base, sha256 over both."""
     if checkpoint.source is not None:
         return checkpoint.source.digest(found.commit)
-    return found.commit or digest_files(found.folder)
+    return found.commit or digest_files(checkpoint.folder)
 
 
 def _read(found: Located, options: OpenOptions, above: tuple[Path, ...]) -> Checkpoint:
@@ -40,6 +41,9 @@ def _read(found: Located, options: OpenOptions, above: tuple[Path, ...]) -> Chec
     if weights is not None or not is_adapter(found.folder):
         if options.base_model is not None and not above:
             raise RmbenchError(f"--base-model {options.base_model}: {found.folder} holds a whole model, no adapter.")
+        denoiser = denoiser_in(found.folder) if weights is None else None
+        if denoiser is not None:
+            return read_checkpoint(denoiser, allow_pickle=options.allow_pickle)
         file = gguf_in(found.folder) if weights is None else found.folder / weights
         if file is not None and file.suffix == ".gguf":
             return read_gguf(file)

@@ -23,7 +23,12 @@ __all__ = [
     "weight_files",
 ]
 
-_USUAL = (("model", ".safetensors"), ("pytorch_model", ".bin"))
+_USUAL = (
+    ("model", ".safetensors"),
+    ("diffusion_pytorch_model", ".safetensors"),
+    ("pytorch_model", ".bin"),
+    ("diffusion_pytorch_model", ".bin"),
+)
 _OPEN_CLIP = (("open_clip_model", ".safetensors"), ("open_clip_pytorch_model", ".bin"))
 _SHARD = re.compile(r"(?P<stem>\w+)-(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
 _MOST_SHARDS = 10_000
@@ -131,7 +136,10 @@ def by_open_clip(folder: Path) -> bool:
 
 def is_usual(file: Path) -> bool:
     """Whether a file of weights has a name that the library looks for."""
-    return file.name.startswith(("model", "pytorch_model")) and file.suffix in (".safetensors", ".bin")
+    return file.name.startswith(("model", "pytorch_model", "diffusion_pytorch_model")) and file.suffix in (
+        ".safetensors",
+        ".bin",
+    )
 
 
 def is_numbered(file: Path) -> bool:

@@ -30,10 +30,15 @@ _BUILT_IN = {
     "clip": "rmbench.models.families.vision.clip.family:CLIP",
     "blip": "rmbench.models.families.vision.blip.family:BLIP",
     "vqa": "rmbench.models.families.vqa.family:VQA",
+    "diffusion": "rmbench.models.families.diffusion.family:DIFFUSION",
     "vl-scalar": "rmbench.models.families.vl.family:VL_SCALAR",
     "judge": "rmbench.models.judges.local.family:LOCAL_JUDGE",
 }
 """Name -> where the family is; it is imported when a checkpoint is looked at."""
+
+
+_REFERENCED = ("implicit", "diffusion")
+"""Families whose rewards may have a reference."""
 
 
 @runtime_checkable
@@ -222,7 +227,7 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
 
     card, checkpoint = found.card, read_located(found, options)
     known = families()
-    asked, by = _named_family(card, options)
+    asked, by = _named_family(card, checkpoint, options)
     if card is not None and card.head is not None and asked is None:
         family = family_of_card(card, checkpoint)
     else:
@@ -231,7 +236,7 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
         raise RmbenchError(
             f'{card.path}: key "family" says "{card.family}", but the checkpoint is {family.name}: {family.why}.'
         )
-    if options.ref_model is not None and family.name != "implicit":
+    if options.ref_model is not None and family.name not in _REFERENCED:
         raise RmbenchError(f"--ref-model {options.ref_model}: a {family.name} model has no reference, {family.why}.")
     if checkpoint.source is not None:
         family = replace(family, why=f"{family.why}; {checkpoint.source.why}")
@@ -240,12 +245,12 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
     return Opening(found.name, found.commit or digest[:8], digest, checkpoint, family, card, options)
 
 
-def _named_family(card: Card | None, options: OpenOptions) -> tuple[str | None, str]:
+def _named_family(card: Card | None, checkpoint: Checkpoint, options: OpenOptions) -> tuple[str | None, str]:
     """The family or layout that an option or the card names, and which of them does."""
     if options.adapter is not None:
         return options.adapter, "--adapter"
     if options.ref_model is not None:
-        return "implicit", "--ref-model asks for"
+        return "diffusion" if "_class_name" in checkpoint.config else "implicit", "--ref-model asks for"
     if card is not None and card.layout is not None:
         return card.layout, f'{card.path.name}: key "layout"'
     if card is not None and card.family == "implicit":  # which no checkpoint shows by itself

@@ -9,10 +9,11 @@ from rmbench.models.checkpoint.read import Checkpoint
 __all__ = ["refuse_text_options", "weights_name"]
 
 
-def refuse_text_options(opening: Opening) -> None:
-    """Raise RmbenchError for an option that would be left without effect."""
+def refuse_text_options(opening: Opening, *, referenced: bool = False) -> None:
+    """Raise RmbenchError for an option that would be left without effect; `referenced`: the family has references."""
     options = opening.options
-    given = {"--template": options.template, "--max-length": options.max_length, "--ref-model": options.ref_model}
+    reference = None if referenced else options.ref_model
+    given = {"--template": options.template, "--max-length": options.max_length, "--ref-model": reference}
     for name, value in given.items():
         if value is not None:
             raise RmbenchError(f"{name} {value}: a {opening.family.name} model has no use for it.")
