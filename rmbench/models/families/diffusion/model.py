@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rmbench.media import Medium, open_medium, pixels_of
 from rmbench.models.families.diffusion.denoisers import Denoiser
 from rmbench.models.families.diffusion.encoders import Encoders, Kept, Prompt
 from rmbench.models.families.diffusion.formulas import (
@@ -24,15 +25,7 @@ from rmbench.models.families.diffusion.inversion import Inversion
 from rmbench.models.families.diffusion.process import Draw, Process, draw
 from rmbench.models.families.diffusion.settings import DiffusionSettings
 from rmbench.models.families.vision.preprocess import Preprocess
-from rmbench.models.families.vision.shown import (
-    REFUSALS,
-    Picture,
-    medium_of,
-    pictures,
-    pictures_of,
-    prompt_text,
-    remarks,
-)
+from rmbench.models.families.vision.shown import REFUSALS, medium_of, prompt_text, remarks
 from rmbench.models.protocols import ModelFacts, Request
 from rmbench.types import Example, Judgment
 
@@ -134,16 +127,16 @@ class DiffusionReward:
     def _shown(self, request: Request) -> tuple[Tensor, Prompt]:
         """The latents and the prompt's states of one candidate."""
         text = prompt_text(request)
-        (picture,) = pictures_of(medium_of(request), None)
-        latent = self.latents.get(picture.key, lambda: self._latent(picture), _bytes)
+        medium = open_medium(medium_of(request), None)
+        latent = self.latents.get(medium.key, lambda: self._latent(medium), _bytes)
         prompt = self.texts.get(
             text, lambda: self.encoders.prompt(text), lambda made: sum(map(_bytes, made.state.values()))
         )
         return latent, prompt
 
-    def _latent(self, picture: Picture) -> Tensor:
-        ((_, image),) = pictures([picture])
-        seed = f"{self.settings.seed} {picture.key}"
+    def _latent(self, medium: Medium) -> Tensor:
+        (image,) = pixels_of(medium)
+        seed = f"{self.settings.seed} {medium.key}"
         return self.encoders.latent(self.preprocess(image), self.settings.posterior, seed)
 
 
