@@ -17,7 +17,6 @@ from rmbench.models.checkpoint.pipeline import pipeline_of
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.families.diffusion.denoisers import Denoiser
 from rmbench.models.families.diffusion.encoders import Encoders, load_encoders, part_names
-from rmbench.models.families.diffusion.family import CLASSES
 from rmbench.models.families.diffusion.inversion import inversion_of
 from rmbench.models.families.diffusion.library import diffusers
 from rmbench.models.families.diffusion.model import DiffusionReward
@@ -108,7 +107,7 @@ def _reference(opening: Opening, wanted: DiffusionSettings) -> Reference | None:
         raise RmbenchError(f"--ref-model: a diffusion model has one reference, not {len(found)}.")
     reference = found[0]
     named = str(reference.checkpoint.config.get("_class_name", "a model of another library"))
-    if CLASSES.get(named) != opening.family.layout:
+    if named != opening.checkpoint.config["_class_name"]:
         raise RmbenchError(
             f"--ref-model {reference.name} is {named}, and the policy {opening.checkpoint.config['_class_name']}: both "
             "denoise the same latents."
