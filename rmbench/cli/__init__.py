@@ -24,6 +24,7 @@ from rmbench.cli.output import echo_error, echo_usage_error
 from rmbench.cli.probe import probe
 from rmbench.cli.report import report
 from rmbench.cli.rescore import rescore
+from rmbench.cli.retrieval import retrieval
 from rmbench.cli.run import run
 from rmbench.cli.score import score
 from rmbench.cli.show import show
@@ -70,6 +71,7 @@ for command in (
     merge,
     rescore,
     probe,
+    retrieval,
     board,
     compare,
     gate,

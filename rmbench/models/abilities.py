@@ -16,6 +16,7 @@ __all__ = [
     "Closable",
     "Comparing",
     "CostEstimating",
+    "EmbeddingScorer",
     "HiddenStateScorer",
     "LengthSwitching",
     "Metered",
@@ -32,6 +33,15 @@ class HiddenStateScorer(Scorer, Protocol):
 
     def with_hidden(self) -> Scorer:
         """Returns the same model with "hidden" among its `answers`. Raises RmbenchError where it has no such state."""
+
+
+@runtime_checkable
+class EmbeddingScorer(Scorer, Protocol):
+    """A Scorer of images or videos whose score is, up to a factor, the inner product of two embeddings."""
+
+    def with_embeddings(self) -> Scorer:
+        """Returns the same model with "image_embedding" and "text_embedding", [D] each, among the outputs of every
+        row. Raises RmbenchError where it has no embedding of a text."""
 
 
 @runtime_checkable

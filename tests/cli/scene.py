@@ -73,6 +73,7 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("json", lambda at: ["run", *MODEL, *TASKS, "--out", str(at.folder / "out"), "--json"]),
         ("terminal", lambda at: ["run", *MODEL, *TASKS, "--shard", "1/1", "--out", str(at.folder / "shard")]),
     ],
+    "retrieval": [lines("retrieval", *MODEL, *TASKS), ("json", lambda _: ["retrieval", *MODEL, *TASKS, "--json"])],
     "probe": [("terminal", lambda at: ["probe", *MODEL, *TASKS, "--out", str(at.folder / "out")])],
     "check": [
         ("terminal", lambda at: ["check", "the-model", "--out", str(at.folder / "out")]),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
 from rmbench.models.families.vision.clip.aesthetic import AestheticHead
 from rmbench.models.families.vision.clip.direction import Direction
@@ -53,6 +54,8 @@ class ClipScorer:
     """The two texts that every row is read with instead of its own."""
     direction: Direction | None = None
     """Given: the text-relevant and the text-irrelevant part of a reward are its objectives."""
+    embeddings: bool = False
+    """Whether rows also have "image_embedding" and "text_embedding", see `with_embeddings`."""
     pad_id: int = 0
     answers: frozenset[Answer] = frozenset({"reward"})
 
@@ -82,7 +85,15 @@ class ClipScorer:
         if self.direction is not None:
             parts = score_parts(self.score, images, text, self.towers.scale, self.direction.vector)
             found["objectives"] = np.array(parts, dtype=np.float32)
+        if self.embeddings:
+            found |= {"image_embedding": images.mean(axis=0), "text_embedding": text}
         return found
+
+    def with_embeddings(self) -> ClipScorer:
+        """See `EmbeddingScorer.with_embeddings`; a video's is the mean of its frames'."""
+        if self.head is not None or self.pair is not None:
+            raise RmbenchError(f"{self.facts.name}: score={self.score} embeds no text of a row.")
+        return replace(self, embeddings=True)
 
     def vector_of(self, text: str) -> tuple[FloatArray, bool]:
         """[D] of a text by itself, as a row's is computed, and whether tokens were cut off; raises UnshownError where

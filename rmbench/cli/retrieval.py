@@ -1,0 +1,79 @@
+"""`rmbench retrieval`: what a model's own embeddings find, beside its preference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rmbench.cli.options import add_options, json_option, model_option, tasks_option
+from rmbench.text import ColumnLayout, figure, text_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rmbench.evaluation.retrieval import Retrieval
+
+__all__ = ["retrieval"]
+
+_OF_RECORDS = (
+    *("objective_weights", "shard", "retry_failed", "save_prompts", "requests_out", "responses_in", "shots"),
+    *("shots_layout", "overwrite", "out", "workers", "executor", "window", "cache", "share", "ray_address"),
+    *("cpus_per_worker", "gpus_per_worker", "ref_model", "base_model", "template", "max_length", "special_tokens"),
+    *("base_url", "api_key_env", "query", "header_env", "max_cost", "vllm_bin", "trust_remote_code"),
+)
+"""Options of a run that have no meaning here."""
+
+
+@click.command()
+@model_option
+@tasks_option
+@click.option(
+    "--by", metavar="GROUP", help="The group whose values are the classes of images; else each prompt is one."
+)
+@click.option("--k", "ks", type=click.IntRange(min=1), multiple=True, default=(1, 5, 10), show_default=True)
+@click.option("--neighbours", type=click.IntRange(min=1), default=5, show_default=True, help="How many vote.")
+@add_options("run", without=_OF_RECORDS)
+@json_option
+def retrieval(as_json: bool, **options: Any) -> None:
+    """Find images for prompts, prompts for images, and images of one class, by a model's own embeddings.
+
+    \b
+    rmbench retrieval --model clipscore --tasks mj-bench-quality --by subset
+
+    Beside the value of each task's metric: recall@k both ways, the mean average precision of a prompt's images, and the
+    accuracy of the nearest neighbours. No record is written.
+    """
+    from rmbench.cli.output import echo, echo_json, error_console, print_rich
+    from rmbench.evaluation.progress import progress_for
+    from rmbench.evaluation.retrieval import retrieve
+
+    with progress_for(error_console()) as progress:
+        found = retrieve(progress=progress, **options)
+    if as_json:
+        echo_json(found.to_dict())
+        return
+    print_rich(_table(found))
+    for one in found.tasks:
+        if one.failed or one.several_classes:
+            echo(
+                f"{one.task}: {one.failed:,} of {one.failed + one.rows:,} rows failed; {one.several_classes:,} images "
+                "of several classes do not vote"
+            )
+    for each in found.skipped:
+        echo(f"skipped {each.task}: {each.why}")
+
+
+def _table(found: Retrieval) -> Table:
+    """A line per task and figure."""
+    columns: list[tuple[str, ColumnLayout]] = [("task", "left"), ("figure", "fold"), ("value", "right"), ("n", "right")]
+    rows = []
+    for one in found.tasks:
+        texts, images, near = one.images_for_texts, one.texts_for_images, one.neighbours
+        lines = [(one.metric, one.value, one.rows)]
+        lines += [(f"images for texts, recall@{k}", value, texts.queries) for k, value in texts.recall.items()]
+        lines += [("images for texts, mean average precision", texts.average_precision, texts.queries)]
+        lines += [(f"texts for images, recall@{k}", value, images.queries) for k, value in images.recall.items()]
+        lines += [(f"{near.k} nearest images, accuracy by {one.by}", near.accuracy, near.n)]
+        rows += [("" if at else one.task, name, figure(value), f"{n:,}") for at, (name, value, n) in enumerate(lines)]
+    return text_table(columns, rows, title=found.model, gap=2)

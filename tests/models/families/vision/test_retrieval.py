@@ -1,0 +1,141 @@
+"""`rmbench retrieval` on images, against a loop over open_clip's own towers."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rmbench.errors import RmbenchError
+from rmbench.evaluation.retrieval import retrieve
+from rmbench.evaluation.run import run
+from tests._make import exit_code
+
+pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
+
+PAIRS = (("a cat", 0, 1, "x"), ("two dogs", 2, 3, "y"), ("a cat", 4, 1, "x"), ("the moon", 5, 0, "y"))
+"""(prompt, better image, worse image, style): image 0 is of two prompts and styles, 1 twice of one."""
+
+
+@pytest.fixture
+def task(tmp_path: Path, images: list[Path], seen: Any) -> Path:
+    path: Path = seen.pair_task(tmp_path, [(text, images[a], images[b], style) for text, a, b, style in PAIRS])
+    return path
+
+
+@pytest.fixture(scope="module")
+def cosines(images: list[Path], seen: Any) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Texts, [texts, images] and [images, images], by open_clip."""
+    from open_clip.tokenizer import _tokenizer
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    model, transform = seen.tiny_model(), image_transform_v2(PreprocessCfg(size=32), is_train=False)
+    texts = list(dict.fromkeys(text for text, *_ in PAIRS))
+    with torch.no_grad():
+        shown = [
+            model.encode_image(transform(Image.open(path).convert("RGB"))[None], normalize=True) for path in images
+        ]
+        read = model.encode_text(_tokenizer(texts), normalize=True)
+    stacked = torch.cat(shown)
+    return texts, (read @ stacked.T).numpy(), (stacked @ stacked.T).numpy()
+
+
+def recall(similar: Any, right: list[set[int]], k: int) -> float:
+    return float(
+        np.mean([bool(set(np.argsort(-row)[:k].tolist()) & own) for row, own in zip(similar, right, strict=True)])
+    )
+
+
+def test_figures_are_those_of_a_plain_loop(tiny_clip: Path, task: Path, cosines: Any, tmp_path: Path) -> None:
+    found = retrieve(tiny_clip, task, ks=(1, 2, 3), neighbours=1, by="style", device="cpu", progress=False)
+    (one,) = found.tasks
+    texts, similar, beside = cosines
+    of_text = [{image for text, a, b, _ in PAIRS if text == own for image in (a, b)} for own in texts]
+    of_image = [{at for at, images in enumerate(of_text) if image in images} for image in range(6)]
+    for k in (1, 2, 3):
+        assert one.images_for_texts.recall[k] == pytest.approx(recall(similar, of_text, k))
+        assert one.texts_for_images.recall[k] == pytest.approx(recall(similar.T, of_image, k))
+    precisions = []
+    for row, own in zip(similar, of_text, strict=True):
+        places = [1 + place for place, at in enumerate(np.argsort(-row)) if at in own]
+        precisions.append(np.mean([count / place for count, place in enumerate(places, 1)]))
+    assert one.images_for_texts.average_precision == pytest.approx(np.mean(precisions))
+    # Image 0 stands in rows of both styles and does not vote.
+    styles = {1: "x", 4: "x", 2: "y", 3: "y", 5: "y"}
+    right = []
+    for image, style in styles.items():
+        nearest = max((other for other in styles if other != image), key=lambda other: beside[image, other])
+        right.append(styles[nearest] == style)
+    assert one.neighbours.accuracy == pytest.approx(np.mean(right))
+    assert (one.neighbours.n, one.several_classes, one.rows, one.failed) == (5, 1, 4, 0)
+    value = run(str(tiny_clip), str(task), out=tmp_path / "out", device="cpu").records[0].results[0].value
+    assert one.value == value
+
+
+def test_prompts_are_classes_unless_a_group_is_named(tiny_clip: Path, task: Path) -> None:
+    (one,) = retrieve(tiny_clip, task, neighbours=1, device="cpu", progress=False).tasks
+    assert one.by == "prompt"
+    assert (one.neighbours.classes, one.several_classes) == (3, 1)
+    assert one.neighbours.n == 4  # the moon has one image left
+
+
+def test_the_command_prints_it_beside_the_metric(
+    tiny_clip: Path, task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "retrieval",
+        "--model",
+        str(tiny_clip),
+        "--tasks",
+        str(task),
+        "--device",
+        "cpu",
+        "--k",
+        "1",
+        "--by",
+        "style",
+    ]
+    assert exit_code(*command) == 0
+    printed = capsys.readouterr().out
+    for words in ("accuracy ", "images for texts, recall@1", "mean average precision", "5 nearest images"):
+        assert words in printed
+    assert "1 images of several classes do not vote" in printed
+    assert exit_code(*command, "--json") == 0
+    (one,) = json.loads(capsys.readouterr().out)["tasks"]
+    assert one["images_for_texts"]["recall"].keys() == {"1"}
+    assert one["metric"] == "accuracy"
+
+
+def test_a_row_that_fails_is_counted_and_left_out(
+    tiny_clip: Path, tmp_path: Path, images: list[Path], seen: Any
+) -> None:
+    gone = images[0].parent / "gone.png"
+    rows = [(text, images[a], images[b], style) for text, a, b, style in PAIRS]
+    task = seen.pair_task(tmp_path, [*rows, ("a cat", images[0], gone, "x")])
+    (one,) = retrieve(tiny_clip, task, device="cpu", progress=False).tasks
+    assert (one.rows, one.failed, one.images_for_texts.gallery) == (4, 1, 6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"by": "stile"}, "mine has no group 'stile': it has style. Did you mean \"style\""),
+        ({"ks": (0,)}, "are 1 or more"),
+        ({"neighbours": 0}, "are 1 or more"),
+        ({"model_args": {"score": "clip-iqa"}}, "score=clip-iqa embeds no text of a row"),
+    ],
+)
+def test_what_cannot_be_asked(given: dict[str, Any], message: str, tiny_clip: Path, task: Path) -> None:
+    with pytest.raises(RmbenchError, match=message):
+        retrieve(tiny_clip, task, device="cpu", progress=False, **given)
+
+
+def test_a_model_without_embeddings_says_so(task: Path) -> None:
+    with pytest.raises(RmbenchError, match="tiny-bt is of the family scalar, whose score is no inner product"):
+        retrieve("tiny-bt", task, progress=False)
