@@ -10,6 +10,7 @@ from typing import Any
 from rmbench.tasks.rows.adapt_agents import web_trajectory
 from rmbench.tasks.rows.adapt_cyclic import cycle_of_pairs, cycles_of_criteria, dice, first_by_key
 from rmbench.tasks.rows.adapt_media import fetv_videos, genai_votes, t2v_videos
+from rmbench.tasks.rows.adapt_pictures import povid_pair, realign_margins, rlhfv_pair
 from rmbench.tasks.rows.adapt_rag import references_and_question, shared_tool_calls
 from rmbench.tasks.rows.adapt_seen import edit_group, edits_of_group, mmrb2_messages, process_steps
 from rmbench.tasks.rows.adapt_text import conversation_turns, hhh_choices
@@ -82,6 +83,9 @@ ADAPTERS: dict[str, Adapter] = {
     "genai_votes": Adapter((), genai_votes),
     "hh_dialogues": Adapter(("chosen", "rejected"), hh_dialogues),
     "mmrb2_messages": Adapter(("chosen",), mmrb2_messages),
+    "povid_pair": Adapter(("image",), povid_pair),
+    "realign_margins": Adapter(("image", "retrieved_image"), realign_margins),
+    "rlhfv_pair": Adapter(("text",), rlhfv_pair),
     "process_steps": Adapter(("question",), process_steps),
     "references_and_question": Adapter(("prompt", "question", "chosen"), references_and_question),
     "web_trajectory": Adapter(("goal",), web_trajectory),

@@ -15,10 +15,15 @@ import pytest
 import torch
 from PIL import Image
 
+from rmbench.cli import main
 from rmbench.errors import RmbenchError
 from rmbench.models.families.vl.rows import Place, VisionRow, shared_length
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Request
+from rmbench.records.store import read, read_rows
+from rmbench.tasks.registry import get
+from rmbench.tasks.sources import load
 
 EXACT = 1e-5
 KINDS = ("qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "llava-onevision", "idefics3")
@@ -151,12 +156,49 @@ def test_the_same_answer_has_another_reward_given_another_image(pair: Any, vl: A
 
 
 @pytest.fixture(scope="module")
-def qwen(vl: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a policy and a reference."""
+def models(vl: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A policy and a reference, and both as the library has them."""
     folder = tmp_path_factory.mktemp("qwen")
-    for seed, name in enumerate(("policy", "reference")):
-        vl.save(folder / name, "qwen2-vl", {}, seed=seed)
+    policy, processor = vl.save(folder / "policy", "qwen2-vl", {}, seed=0)
+    reference, _ = vl.save(folder / "reference", "qwen2-vl", {}, seed=1)
+    return SimpleNamespace(folder=folder, policy=policy, reference=reference, processor=processor)
+
+
+@pytest.fixture(scope="module")
+def qwen(models: SimpleNamespace) -> Path:
+    """Their folder."""
+    folder: Path = models.folder
     return folder
+
+
+def test_the_command_gives_re_aligns_text_and_visual_margins(
+    models: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every reward is beta times the answer's log-ratio, given the image of its own side."""
+    words = ["run", "--model", str(models.folder / "policy"), "--ref-model", str(models.folder / "reference")]
+    words += ["--tasks", "re-align", "--source", "sample", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 0
+    assert "re-align accuracy" in capsys.readouterr().out
+    (folder,) = tmp_path.glob("*/re-align@1*")
+    rows = {row.judgment.id: row for row in read_rows(folder)}
+    examples = load(get("re-align"), "sample").examples
+    margins: dict[str, list[float]] = {"text": [], "visual": []}
+    for example in examples:
+        found = []
+        for k in range(2):
+            request = Request(example.conversation(k), 1)
+            own, other = (of_library(each, models.processor, request) for each in (models.policy, models.reference))
+            found.append(0.1 * (sum(own) - sum(other)))
+        assert rows[example.id].judgment.rewards == pytest.approx(found, abs=EXACT)
+        margins[example.groups["margin"]].append(found[0] - found[1])
+    assert {kind: len(each) for kind, each in margins.items()} == {"text": 8, "visual": 8}
+    record = read(folder)
+    shares = {value.group: value.value for value in record.results if value.metric == "accuracy"}
+    for kind, each in margins.items():
+        assert shares[f"margin={kind}"] == pytest.approx(sum(margin > 0 for margin in each) / 8)
+        assert max(map(abs, each)) > 0.1
 
 
 def test_scores_without_a_reference_and_settings_of_the_family(qwen: Path, vl: Any, shown: Any) -> None:
