@@ -17,6 +17,7 @@ from rmbench.models.checkpoint.lora_inside import merged_inside
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.families.scalar.heads.build import HeadTensors
 from rmbench.models.families.vl.backbone import VisionBackbone
+from rmbench.models.families.vl.encoder import VisionEncoder
 from rmbench.models.families.vl.heads import build_vision_head
 from rmbench.models.families.vl.matching import lacking
 from rmbench.models.families.vl.reading import (
@@ -118,12 +119,17 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
         backbone=backbone,
         heads=heads,
         head_dtype=head_dtype,
-        template=template,
-        wordings=tuple(wordings),
-        spots=tuple(literal.convert_tokens_to_ids(list(layout.prompt.tokens))),
+        text=VisionEncoder(
+            pictures=pictures,
+            template=template,
+            wordings=tuple(wordings),
+            spots=tuple(literal.convert_tokens_to_ids(list(layout.prompt.tokens))),
+            passes=layout.prompt.passes,
+            causal=backbone.causal,
+            max_length=length,
+            vocabulary=vocabulary,
+        ),
         passes=layout.output.passes,
-        max_length=length,
-        vocabulary=vocabulary,
         facts=opening.facts(said, parameters, modalities=(*reads, "image", *(["video"] if pictures.videos else []))),
         pad_id=pad_id(processor.tokenizer, checkpoint),
     )
