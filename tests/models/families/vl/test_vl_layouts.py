@@ -333,14 +333,14 @@ def test_the_embedding_has_the_rows_that_are_stored(tmp_path: Path, vl: Any, sho
     tensors[name] = torch.cat([tensors[name], torch.zeros(40, 64)])
     save_file(tensors, tmp_path / "model/model.safetensors")
     after = opened(tmp_path / "model")
-    assert after.vocabulary == before.vocabulary + 40
+    assert after.text.vocabulary == before.text.vocabulary + 40
     asked = [vl.request([shown.square, "Is it red?"], "Yes.")]
     assert vl.score(after, after.encode(asked)) == vl.score(before, before.encode(asked))
     config = json.loads((tmp_path / "model/config.json").read_text())
     tensors[name] = tensors[name][:200].clone()
     save_file(tensors, tmp_path / "model/model.safetensors")
     small = opened(tmp_path / "model")
-    assert config["text_config"]["vocab_size"] > small.vocabulary == 200
+    assert config["text_config"]["vocab_size"] > small.text.vocabulary == 200
     assert "is outside the model's 200 embeddings" in small.encode(asked)[0].error
 
 
