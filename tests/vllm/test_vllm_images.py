@@ -1,4 +1,4 @@
-"""A judge that sees behind a real vLLM server on a CPU: a tiny random Qwen2-VL, real pictures, both orders."""
+"""Judges that see behind a real vLLM server on a CPU: tiny random Qwen-VL models, real pictures, both orders."""
 
 from __future__ import annotations
 
@@ -21,98 +21,14 @@ from rmbench.models.servers.generation import Grammar, Question, Sampling
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.types import Candidate, Edge, Example, Gold, Message, Part
+from tests.vllm.vision_models import KINDS, LENGTH, save_vision_model
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
-SPECIAL = [
-    "<|pad|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-]
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
-    "{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for p in m['content'] %}"
-    "{% if p['type'] == 'text' %}{{ p['text'] }}{% else %}<|vision_start|><|image_pad|><|vision_end|>{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-LENGTH = 8192
 
-
-def save_vision_model(folder: Path) -> Path:
-    """A random Qwen2-VL in float32 of about half a million weights, with its processor. Heads of 32, as vLLM's CPU
-    attention wants them."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import (
-        PreTrainedTokenizerFast,
-        Qwen2VLConfig,
-        Qwen2VLForConditionalGeneration,
-        Qwen2VLImageProcessor,
-        Qwen2VLProcessor,
-        Qwen2VLVideoProcessor,
-    )
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=512, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator(["Which image fits the caption better? Answer A or B, please."], trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|pad|>", model_max_length=LENGTH
-    )
-    tokenizer.chat_template = TEMPLATE
-    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL}
-    torch.manual_seed(0)
-    config = Qwen2VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": 128,
-            "intermediate_size": 256,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": LENGTH,
-            "initializer_range": 0.2,
-            "pad_token_id": ids["<|pad|>"],
-            "eos_token_id": ids["<|im_end|>"],
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
-        },
-        vision_config={
-            "depth": 2,
-            "embed_dim": 64,
-            "hidden_size": 128,
-            "num_heads": 2,
-            "mlp_ratio": 2,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-        },
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
-        dtype="float32",
-    )
-    Qwen2VLForConditionalGeneration(config).to(torch.float32).save_pretrained(folder)
-    Qwen2VLProcessor(
-        image_processor=Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=448 * 448),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(min_pixels=56 * 56, max_pixels=448 * 448),
-        chat_template=TEMPLATE,
-    ).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def folder(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_vision_model(tmp_path_factory.mktemp("models") / "chat-qwen2-vl")
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request: pytest.FixtureRequest, program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_vision_model(tmp_path_factory.mktemp("models") / f"chat-{request.param}", request.param)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +74,7 @@ def parts_of(row: Example) -> list[Part]:
 def test_log_probabilities_with_a_picture_equal_those_of_transformers(
     seeing: JudgeResponder, folder: Path, tmp_path: Path
 ) -> None:
-    from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from rmbench.models.judges.media import image_part
 
@@ -178,7 +94,7 @@ def test_log_probabilities_with_a_picture_equal_those_of_transformers(
     reply = asked.ask(question)
     assert (reply.error, reply.path) == ("", "logprobs")
     processor = AutoProcessor.from_pretrained(folder)
-    model = Qwen2VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
     image = "<|vision_start|><|image_pad|><|vision_end|>"
     prompt = f"<|im_start|>user\nWhich? {image} A or B?<|im_end|>\n<|im_start|>assistant\n"
     inputs = processor(text=[prompt], images=[picture], return_tensors="pt")

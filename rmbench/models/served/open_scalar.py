@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.loading import load_tokenizer
 from rmbench.models.checkpoint.opening import Opening
-from rmbench.models.protocols import Request
+from rmbench.models.protocols import Encoded, Request
 from rmbench.models.served.scorer import ServedScorer, check_raw
 from rmbench.models.servers.client import Client
 from rmbench.models.servers.replies import parse_models
@@ -18,9 +19,16 @@ from rmbench.models.text.open import card_of, pad_id, text_encoder
 from rmbench.models.text.tokens import TextEncoder
 from rmbench.types import Message, Setting
 
-__all__ = ["check_servable", "encoder_of", "is_classifier", "open_scorer"]
+__all__ = ["check_servable", "encoder_of", "is_classifier", "open_scorer", "served_model", "trial_rows"]
 
 _TRIALS = (("Hi", "Yo"), ("What is the capital of France?", "Paris."), ("Name three colours.", "No, I do not want to."))
+
+
+class Encoder(Protocol):
+    """Makes rows of requests."""
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        """One entry per request."""
 
 
 def is_classifier(architectures: Sequence[str]) -> bool:
@@ -76,6 +84,19 @@ def open_scorer(
     Raises:
         RmbenchError: a server does not answer, lists several models, or returns no logits.
     """
+    model, length = served_model(client, model)
+    if length is not None and (text.max_length is None or text.max_length > length):
+        text = replace(text, max_length=length)
+    check_raw(client, model, trial_rows(text, opening.name))
+    parameters = sum(math.prod(tensor.shape) for tensor in opening.checkpoint.tensors.values())
+    resolved = {**text.settings, "pooling": "last token", "head_dtype": "float32", **settings}
+    facts = opening.facts({"backend": "vllm", **resolved}, parameters)
+    return ServedScorer(client, model, text, facts, pad, stop)
+
+
+def served_model(client: Client, model: str | None) -> tuple[str, int | None]:
+    """The model as the servers call it, by default the only one that they list, and the most tokens of a row where they
+    say it; raises RmbenchError where a server does not answer, or lists several."""
     read = client.ask_each(lambda server: client.get(MODELS, parse_models, server), "does not list its models")
     listed = next(read)
     if model is None:
@@ -85,15 +106,13 @@ def open_scorer(
                 "--model-args served_name=NAME."
             )
         model = next(iter(listed))
-    length = listed.get(model)
-    if length is not None and (text.max_length is None or text.max_length > length):
-        text = replace(text, max_length=length)
+    return model, listed.get(model)
+
+
+def trial_rows(text: Encoder, name: str) -> list[Sequence[int]]:
+    """Token ids of a few plain questions and answers; raises RmbenchError where the template refuses all of them."""
     trials = [Request((Message.of("user", ask), Message.of("assistant", answer)), 1) for ask, answer in _TRIALS]
-    rows = [row.ids for row in text.encode(trials) if not row.error]
+    rows: list[Sequence[int]] = [row.ids for row in text.encode(trials) if not row.error]
     if not rows:
-        raise RmbenchError(f"{opening.name}: its chat template refuses a plain question and answer.")
-    check_raw(client, model, rows)
-    parameters = sum(math.prod(tensor.shape) for tensor in opening.checkpoint.tensors.values())
-    resolved = {**text.settings, "pooling": "last token", "head_dtype": "float32", **settings}
-    facts = opening.facts({"backend": "vllm", **resolved}, parameters)
-    return ServedScorer(client, model, text, facts, pad, stop)
+        raise RmbenchError(f"{name}: its chat template refuses a plain question and answer.")
+    return rows

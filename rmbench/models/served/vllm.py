@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
@@ -34,20 +36,23 @@ if TYPE_CHECKING:
     from rmbench.models.judges.responder import JudgeResponder
     from rmbench.models.locate import Located
     from rmbench.models.served.scorer import ServedScorer
+    from rmbench.models.served.seeing import ServedVisionScorer
 
 __all__ = ["open_checkpoint"]
 
 
-def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer:
-    """The model of a folder, card or hub id: a sequence classifier is a scalar model behind the pooling endpoints, any
-    other model a judge.
+def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer | ServedVisionScorer:
+    """The model of a folder, card or hub id: a sequence classifier, or a vision-language reward model, is a scalar
+    model behind the pooling endpoints, any other model a judge.
 
     Raises:
         RmbenchError: there is no such model or no `vllm`, or the server does not start; with the end of its log.
     """
     from rmbench.models.families.registry import opening_of
     from rmbench.models.locate import locate
+    from rmbench.models.located import read_located
     from rmbench.models.served.open_scalar import is_classifier
+    from rmbench.models.served.open_seeing import sees_and_scores
 
     located = locate(request.name, request.options)
     if located is None:
@@ -57,6 +62,9 @@ def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer:
     if is_classifier(config.get("architectures") or ()):
         opening = opening_of(located, request.options)
         return _scalar_at_servers(request, opening) if request.kind == "served" else _scalar_started(request, opening)
+    if sees_and_scores(read_located(located, request.options)):
+        opening = opening_of(located, request.options)
+        return _seeing_at_servers(request, opening) if request.kind == "served" else _seeing_started(request, opening)
     if request.kind == "served":
         raise RmbenchError(f"{located.folder} is no sequence classifier; a judge at a server is --model openai:NAME.")
     return _judge_started(request, located, config)
@@ -108,6 +116,41 @@ def _scalar_started(request: ServerRequest, opening: Opening) -> ServedScorer:
         return open_scorer(opening, text, pad, client, settings, opening.name, server.stop)
 
 
+def _seeing_at_servers(request: ServerRequest, opening: Opening) -> ServedVisionScorer:
+    from rmbench.models.served.open_seeing import open_seeing_scorer, read_seeing
+
+    seeing = read_seeing(opening)
+    client = request.client(request.options.base_url)
+    with closed_on_error(client):
+        return open_seeing_scorer(opening, seeing, client, request.recorded, request.settings.served_name)
+
+
+def _seeing_started(request: ServerRequest, opening: Opening) -> ServedVisionScorer:
+    from rmbench.models.served.classifier_folder import write_classifier
+    from rmbench.models.served.open_seeing import open_seeing_scorer, read_seeing
+    from rmbench.models.served.seeing import MOST_IMAGES
+
+    seeing = read_seeing(opening)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="rmbench-classifier-")))
+        write_classifier(opening.checkpoint, seeing.weight, seeing.head, folder)
+        template = folder / "rmbench-template.jinja"
+        template.write_text(seeing.text.template.text, encoding="utf-8")
+        options = replace(request.options, max_length=seeing.text.max_length, template=template)
+        machine = this_machine(options.device)
+        dtype = _dtype(options, machine, opening.card)
+        if dtype == "auto":  # as for other scalar models
+            dtype = _stored(opening.checkpoint.config)
+        server, client = _start(
+            request, folder, opening.name, "pooling", options, machine, dtype, MOST_IMAGES, "classify"
+        )
+        with closed_on_error(client, server):
+            settings = {"dtype": dtype, "device": _device(machine)}
+            scorer = open_seeing_scorer(opening, seeing, client, settings, opening.name)
+        stack.callback(server.stop)  # before the folder goes
+        return replace(scorer, stop=stack.pop_all().close)
+
+
 def _judge_started(request: ServerRequest, located: Located, config: Mapping[str, Any]) -> JudgeResponder:
     card = located.card
     if card is not None and card.family != "judge":
@@ -141,6 +184,7 @@ def _start(
     machine: Machine,
     dtype: str,
     images: int = 0,
+    convert: str | None = None,
 ) -> tuple[LocalServer, Client]:
     """The server, ready, and a client of it."""
     program = find_program(options.vllm_bin)
@@ -149,7 +193,7 @@ def _start(
     spread = parallel(machine, folder, dtype)
     if spread.why:
         options.note(f"{name}: {spread.why}")
-    command = serve_command(program.path, folder, name, port, runner, options, machine, spread, dtype, images)
+    command = serve_command(program.path, folder, name, port, runner, options, machine, spread, dtype, images, convert)
     program.check_flags(word for word in command if word.startswith("--"))
     options.note(f"starting {shlex.join(command)}")
     server = LocalServer.start(

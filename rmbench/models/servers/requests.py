@@ -17,6 +17,7 @@ __all__ = [
     "TOKENIZE",
     "chat_body",
     "classify_body",
+    "classify_chat_body",
     "completion_body",
     "option_logprobs_fields",
     "plain_request",
@@ -27,6 +28,7 @@ __all__ = [
     "text_in",
     "text_request",
     "tokenize_chat_body",
+    "tokenize_messages_body",
     "tokenize_text_body",
 ]
 
@@ -154,6 +156,17 @@ def tokenize_chat_body(model: str, question: Question, capabilities: Capabilitie
 def classify_body(model: str, rows: Sequence[Sequence[int]], *, activation: bool) -> dict[str, Any]:
     """The body that classifies rows of token ids; `activation`: whether the server's activation (a sigmoid) is on."""
     return {"model": model, "input": [list(row) for row in rows], "use_activation": activation}
+
+
+def classify_chat_body(model: str, messages: Sequence[Mapping[str, Any]], *, activation: bool) -> dict[str, Any]:
+    """The body that classifies one conversation, which the server renders, without a header of an answer to come."""
+    return {**tokenize_messages_body(model, messages), "use_activation": activation}
+
+
+def tokenize_messages_body(model: str, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The body that tokenizes a conversation as `classify_chat_body` has it read."""
+    how = {"add_generation_prompt": False, "add_special_tokens": False}
+    return {"model": model, "messages": list(messages), **how}
 
 
 def _sampling(question: Question, limit: LimitField, capabilities: Capabilities) -> dict[str, Any]:

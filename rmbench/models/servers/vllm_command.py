@@ -123,6 +123,7 @@ def serve_command(
     spread: Parallel,
     dtype: str,
     images: int = 0,
+    convert: str | None = None,
 ) -> list[str]:
     """The command line.
 
@@ -137,12 +138,15 @@ def serve_command(
         spread: how the model is spread over them.
         dtype: "auto", "float32", "bfloat16" or "float16".
         images: how many a request may show; 0: requests show none.
+        convert: what a pooling server makes of a model that is none, "classify" say.
     """
     command = [str(program), "serve", str(folder), "--served-model-name", name]
     command += ["--host", "127.0.0.1", "--port", str(port), "--runner", runner, "--dtype", dtype]
     if runner == "generate":
         # Without it the sampling settings in the model's own files would override ours.
         command += ["--generation-config", "vllm"]
+    if convert is not None:
+        command += ["--convert", convert]
     if images:
         command += ["--limit-mm-per-prompt", json.dumps({"image": images, "video": 0})]
     if options.max_length is not None:

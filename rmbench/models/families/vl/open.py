@@ -33,7 +33,7 @@ from rmbench.models.families.vl.wording import read_wording
 from rmbench.models.text.open import card_of, own_length, pad_id, warmed
 from rmbench.types import Setting
 
-__all__ = ["VisionLanguageSettings", "open_vision_language"]
+__all__ = ["VisionLanguageSettings", "changed_layout", "open_vision_language"]
 
 
 class VisionLanguageSettings(BaseModel):
@@ -71,7 +71,7 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
     opening = replace(opening, checkpoint=merged_inside(opening.checkpoint, opening.options, layout.lora_alpha))
     checkpoint, options, where = opening.checkpoint, opening.options, str(opening.checkpoint.folder)
     _check_layout(opening, layout)
-    layout = _changed(layout, settings, where)
+    layout = changed_layout(layout, settings, where)
     placement = place(opening)
     asked = card_of(opening).head_dtype
     wanted = layout.head_dtype if asked == "model" else asked
@@ -143,7 +143,7 @@ def _check_layout(opening: Opening, layout: Layout) -> None:
         raise RmbenchError(f"{checkpoint.folder} is not of the layout {layout.name}: it lacks {', '.join(wrong)}.")
 
 
-def _changed(layout: Layout, settings: VisionLanguageSettings, where: str) -> Layout:
+def changed_layout(layout: Layout, settings: VisionLanguageSettings, where: str) -> Layout:
     """The layout with the user's or the card's settings in place of its own."""
     pixels = {"min": settings.min_pixels, "max": settings.max_pixels, "frames": settings.frames}
     given = {key: value for key, value in pixels.items() if value is not None}
