@@ -1,4 +1,4 @@
-"""A vision-language reward model behind `/classify`: what is sent, what is not, and the folder that a server is given."""
+"""A vision-language reward model behind `/classify`: what is sent, what is not, and the folder of its server."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def rows(tmp_path: Path) -> list[Example]:
     """Of one image, two, and none."""
     sizes = {"square": (60, 60), "wide": (150, 60)}
     square, wide = (vl.picture(tmp_path / f"{name}.png", n, size) for n, (name, size) in enumerate(sizes.items()))
-    prompts = ([square, "Is it red?"], ["Which? ", wide, square], ["Why? <|image_pad|>"])
+    prompts: tuple[list[Any], ...] = ([square, "Is it red?"], ["Which? ", wide, square], ["Why? <|image_pad|>"])
     gold = Gold((Edge(0, 1),))
     answers = (["Yes, a red disc."], ["No."])
     return [replace(vl.example(str(n), prompt, *answers), gold=gold) for n, prompt in enumerate(prompts)]

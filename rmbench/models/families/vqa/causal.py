@@ -14,6 +14,7 @@ from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import load_model, place
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.families.vl.backbone import VisionBackbone
+from rmbench.models.families.vl.encoder import VisionEncoder
 from rmbench.models.families.vl.reading import (
     content_template,
     literal_tokenizer,
@@ -101,12 +102,17 @@ def open_causal(opening: Opening) -> VisionLanguageScorer:
         backbone=backbone,
         heads=heads,
         head_dtype=placement.dtype,
-        template=template,
-        wordings=tuple(Wording(question, "question") for question in questions),
-        spots=(),
+        text=VisionEncoder(
+            pictures=pictures,
+            template=template,
+            wordings=tuple(Wording(question, "question") for question in questions),
+            spots=(),
+            passes=len(questions),
+            causal=backbone.causal,
+            max_length=length,
+            vocabulary=int(whole.get_input_embeddings().weight.shape[0]),
+        ),
         passes="mean",
-        max_length=length,
-        vocabulary=int(whole.get_input_embeddings().weight.shape[0]),
         facts=opening.facts(
             said, parameter_count(whole), modalities=("image", *(["video"] if pictures.videos else []))
         ),
