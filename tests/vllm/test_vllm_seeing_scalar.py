@@ -24,7 +24,8 @@ from tests.vllm.vision_models import KINDS, LENGTH, save_vision_model
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
-EXACT = 1e-5
+EXACT = 2e-5
+"""Of rewards between -3 and 3; vLLM's own kernels add in another order."""
 SKYWORK = "qwen2.5-vl"
 """The backbone whose head is in a file of its own, with a bias."""
 
