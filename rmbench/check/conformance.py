@@ -183,9 +183,12 @@ def _probes(model: Scorer | Responder, folder: Path) -> tuple[Example, ...]:
         probes += text_probes((*COMMON_SPECIALS, *specials)) + _switch_probes(model)
     if "image" in model.facts.modalities and isinstance(model, Scorer):
         with contextlib.suppress(ImportError):  # then the line `media` is not run, and says so
-            probes += image_probes(folder)
+            drawn = image_probes(folder)
+            answers_in_text = model.facts.family == "implicit"  # a policy, which gives probabilities of text
+            probes += () if answers_in_text else drawn
             if "text" in model.facts.modalities:
-                probes += seen_probes(folder, videos="video" in model.facts.modalities)
+                videos = "video" in model.facts.modalities
+                probes += seen_probes(folder, videos=videos, alone=answers_in_text)
     return probes
 
 

@@ -35,12 +35,13 @@ def image_probes(folder: Path) -> tuple[Example, ...]:
     )
 
 
-def seen_probes(folder: Path, *, videos: bool) -> tuple[Example, ...]:
+def seen_probes(folder: Path, *, videos: bool, alone: bool = False) -> tuple[Example, ...]:
     """Prompts that show pictures and are answered in text, for models that read both; `image_probes` has drawn them.
 
     Args:
         folder: where the pictures are.
         videos: whether the model takes videos as well.
+        alone: whether there are no others, since the model's answers are texts; the last one then shows a broken file.
     """
     answers = ("A red disc on a white ground, and nothing else.", "A cat.")
     probes = [
@@ -52,6 +53,8 @@ def seen_probes(folder: Path, *, videos: bool) -> tuple[Example, ...]:
     ]
     if videos:
         probes.append(_asked("video-seen", [_moving(folder), "What moves?"], "A disc, from left to right.", "A dog."))
+    if alone:
+        probes.append(_asked(f"image-{BROKEN}", ["What is to be seen?", folder / "broken.png"], *answers))
     return tuple(probes)
 
 

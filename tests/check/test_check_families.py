@@ -105,6 +105,16 @@ def test_vision_language(kind: str, tmp_path: Path, checked: Checked, lines: Any
     assert "18 of 19 probes" in lines(report)["answers"].line  # texts, images, prompts that show them, and a clip
 
 
+def test_a_policy_that_sees(tmp_path: Path, checked: Checked, lines: Any) -> None:
+    """Its probes have answers in text; the broken image is a prompt's."""
+    for seed, name in enumerate(("policy", "reference")):
+        vl.save(tmp_path / name, "qwen2-vl", {}, seed=seed)
+    report = checked(str(tmp_path / "policy"), ref_model=str(tmp_path / "reference"))
+    sound(report, TEXT - {"truncation", "sharing"} | {"media"})
+    assert "a broken image is one failed row" in lines(report)["media"].line
+    assert "another picture in the prompt changes scores" in lines(report)["media"].line
+
+
 def test_a_vision_language_model_of_pictures_alone(tmp_path: Path, checked: Checked, lines: Any) -> None:
     vl.save(tmp_path / "hpsv3", "qwen2-vl", test_vl_layouts.ranknet("rm_head"))
     (tmp_path / "words").write_text(test_vl_layouts.WORDS)
