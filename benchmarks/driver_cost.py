@@ -217,6 +217,7 @@ class Free:
 
     def __init__(self, scorer: Any) -> None:
         self.scorer = scorer
+        self.encoder = getattr(scorer, "encoder", None)
         self.facts = scorer.facts
         self.pad_id = scorer.pad_id
         self._done = 0.0

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rmbench.engine.compute import reason
+from rmbench.engine.helpers import Helpers
 from rmbench.engine.interfaces import Progress
 from rmbench.engine.requests import requests_of
-from rmbench.errors import RmbenchError, panics_as_errors
-from rmbench.models.introspect import decoder_of
+from rmbench.engine.rows import row_maker
 from rmbench.models.protocols import (
     SPECIAL_TOKENS_IN_TEXT,
     TEMPLATE_DROPPED_TEXT,
@@ -20,7 +19,6 @@ from rmbench.models.protocols import (
     Request,
     Scorer,
 )
-from rmbench.models.text.special import LiteralTokenizer, holds_special_tokens, special_strings
 from rmbench.types import Example
 
 __all__ = ["Window", "encode_window", "windows_of"]
@@ -72,32 +70,42 @@ def windows_of(examples: Iterable[Example], *, pairs: bool) -> Iterator[list[Exa
 
 
 def encode_window(
-    examples: Sequence[Example], scorer: Scorer, render: Literal["chat", "raw"], title: str, progress: Progress
+    examples: Sequence[Example],
+    scorer: Scorer,
+    render: Literal["chat", "raw"],
+    title: str,
+    progress: Progress,
+    helpers: Helpers | None = None,
 ) -> Window:
-    """All requests encoded, equal rows sharing their ids, so that memory grows with unique rows alone."""
+    """All requests encoded, equal rows sharing their ids, so that memory grows with unique rows alone. With `helpers`,
+    in other processes where encoding has kept the model waiting."""
     requests, places = requests_of(examples, render, in_pairs="pair" in scorer.answers)
-    tokenizer = decoder_of(scorer)
-    spelled = special_strings(tokenizer)
-    literal = tokenizer if isinstance(tokenizer, LiteralTokenizer) else None
-    progress.start(title, len(requests), 0)
-    encoded: list[Encoded] = []
+    maker = row_maker(scorer)
+    unique, numbers = _unique(requests) if maker.alone else (requests, range(len(requests)))
+    progress.start(title, len(unique), 0)
+    chunks = [unique[start : start + _ENCODE_ROWS] for start in range(0, len(unique), _ENCODE_ROWS)]
+    entries: list[Encoded] = []
     firsts: dict[str, Encoded] = {}
-    for start in range(0, len(requests), _ENCODE_ROWS):
-        chunk = requests[start : start + _ENCODE_ROWS]
-        entries = _encode_chunk([literal.marked(one) for one in chunk] if literal else chunk, scorer)
-        if len(entries) != len(chunk):
-            raise RmbenchError(f"{scorer.facts.name}: encode gave {len(entries)} rows for {len(chunk)} requests.")
-        for request, entry in zip(chunk, entries, strict=True):
-            if holds_special_tokens(request, spelled):
-                entry = replace(entry, remarks=(*entry.remarks, SPECIAL_TOKENS_IN_TEXT))
+    for made in map(maker.rows, chunks) if helpers is None else helpers.rows(maker, chunks):
+        for entry in made:
             first = entry if entry.error else firsts.setdefault(entry.key, entry)
-            encoded.append(replace(entry, ids=first.ids) if first.ids == entry.ids else entry)
-        progress.advance(len(chunk), 0)
+            entries.append(replace(entry, ids=first.ids) if first is not entry and first.ids == entry.ids else entry)
+        progress.advance(len(made), 0)
+    encoded = [entries[number] for number in numbers]
     for place in places:
         encoded[place.start : place.stop] = _failed_where_alike(
             requests[place.start : place.stop], encoded[place.start : place.stop]
         )
     return Window(examples, encoded, places)
+
+
+def _unique(requests: Sequence[Request]) -> tuple[list[Request], list[int]]:
+    """Requests that differ in what an encoder reads, without the examples that they are of; and for each request the
+    number of its like among them."""
+    of: dict[Request, int] = {}
+    bare = (Request(one.conversation, one.prompt_messages, one.render, one.against) for one in requests)
+    numbers = [of.setdefault(one, len(of)) for one in bare]
+    return list(of), numbers
 
 
 def _failed_where_alike(requests: Sequence[Request], entries: Sequence[Encoded]) -> list[Encoded]:
@@ -119,15 +127,3 @@ def _content(request: Request) -> list[tuple[object, ...]]:
     """Roles, texts and further keys, white space of texts left out."""
     conversation = (*request.conversation, *(request.against or ()))
     return [(message.role, "".join(message.text.split()), *message.extra) for message in conversation]
-
-
-def _encode_chunk(chunk: Sequence[Request], scorer: Scorer) -> list[Encoded]:
-    try:
-        with panics_as_errors():
-            return list(scorer.encode(chunk))
-    except RmbenchError:
-        raise  # no template, no tokenizer: true of every row
-    except Exception as error:
-        if len(chunk) == 1:
-            return [Encoded(key="", size=0, error=reason(error))]
-    return [entry for request in chunk for entry in _encode_chunk([request], scorer)]

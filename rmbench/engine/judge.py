@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from rmbench.engine.helpers import Helpers
 from rmbench.engine.interfaces import (
     EngineOptions,
     Executor,
@@ -109,6 +110,7 @@ def judge(
     progress: Progress | None = None,
     cache: ScoreCache | None = None,
     executor: Executor | None = None,
+    helpers: Helpers | None = None,
 ) -> Judging:
     """Judge every example; what fails is a judgment with status "failed" and the reason.
 
@@ -123,6 +125,7 @@ def judge(
         progress: receives reports.
         cache: results of equal rows, from whatever task or run, are taken from it and put into it.
         executor: where batches are computed; None: in this process.
+        helpers: processes that encode rows where that is the limit; None: this one alone does.
 
     Raises:
         RmbenchError: an id twice; a model that is neither, or that breaks its protocol.
@@ -136,7 +139,8 @@ def judge(
     if isinstance(model, Scorer):
         # Hidden states are as large as the rows themselves, and are read once.
         row_cache = cache if model.facts.fingerprint and "hidden" not in model.answers else None
-        run = Scoring(task_id, model, render, options, ledger, executor or ThreadExecutor(), progress, row_cache)
+        threads = executor or ThreadExecutor()
+        run = Scoring(task_id, model, render, options, ledger, threads, progress, row_cache, helpers)
         judging = _score(run, examples)
     elif isinstance(model, Responder):
         judgments, resumed = respond(task_id, examples, model, options.window, ledger, progress)

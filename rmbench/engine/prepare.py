@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rmbench.engine.encode import Window, encode_window
+from rmbench.engine.helpers import Helpers
 from rmbench.engine.interfaces import EngineOptions, Executor, Ledger, Progress, ScoreCache
 from rmbench.engine.parts import units_of
 from rmbench.engine.plan import Plan, PlanStatistics, plan
@@ -30,6 +31,8 @@ class Scoring:
     executor: Executor
     progress: Progress
     cache: ScoreCache | None = None
+    helpers: Helpers | None = None
+    """Processes that encode; None: this one alone does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Prepared:
 def prepare(scoring: Scoring, examples: Sequence[Example], progress: Progress) -> Prepared:
     """Encode and plan a window of examples. It may run in another thread than the computing."""
     title = f"{scoring.task_id} (encoding)"
-    window = encode_window(examples, scoring.scorer, scoring.render, title, progress)
+    window = encode_window(examples, scoring.scorer, scoring.render, title, progress, scoring.helpers)
     units, places = units_of(window.encoded)
     ready = all(unit.ids and not unit.kind for unit in units if not unit.error)
     share = scoring.options.share and ready and isinstance(scoring.scorer, SharingScorer)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
 
 from rmbench.engine.ahead import Ahead
 from rmbench.engine.computing import Computing
@@ -80,6 +81,8 @@ class _Stream:
         """Number of a job under way -> its window."""
         self._numbered = 0
         self._exhausted = False
+        self._wanting: float | None = None
+        """When a job was first wanted that is not encoded yet; None while there are others."""
         self._begin(first)
 
     def __enter__(self) -> _Stream:
@@ -113,9 +116,10 @@ class _Stream:
                     return
                 yield None  # a row that is awaited may fail, and is then computed once more
             elif self._run_of and not self._ahead.ready:
+                self._wanting = self._wanting or monotonic()
                 yield None
             else:
-                self._begin(self._ahead.take())
+                self._begin(self._take())
                 if self._run_of and self._open and not self._open[-1].has_jobs:
                     yield None  # nothing to compute in it: results of others come first
 
@@ -130,6 +134,16 @@ class _Stream:
             if self._open:
                 self._open[0].show()
             yield run.scored()
+
+    def _take(self) -> Prepared | None:
+        """The next window. How long the model was without jobs for want of it, or a part of the model's places, is said
+        to those who can help."""
+        wanted = self._wanting or monotonic()
+        prepared = self._ahead.take()
+        self._wanting = None
+        if self._scoring.helpers is not None and prepared is not None:
+            self._scoring.helpers.waited(monotonic() - wanted)
+        return prepared
 
     def _begin(self, prepared: Prepared | None) -> None:
         if prepared is None:

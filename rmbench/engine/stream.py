@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
+from rmbench.engine.helpers import Helpers
 from rmbench.engine.interfaces import EngineOptions, Executor, Progress, ScoreCache, SilentProgress
 from rmbench.engine.prepare import Scoring
 from rmbench.engine.score import score
@@ -50,15 +51,18 @@ def stream(
     Raises:
         RmbenchError: the scorer breaks its protocol.
     """
-    run = Scoring(
-        task_id=task_id,
-        scorer=scorer,
-        render=render,
-        options=options or EngineOptions(),
-        ledger=_NoLedger(),
-        executor=executor or ThreadExecutor(),
-        progress=progress or SilentProgress(),
-        cache=cache if scorer.facts.fingerprint else None,
-    )
-    for part in score(run, examples):
-        yield from part.judgments
+    progress = progress or SilentProgress()
+    with Helpers(progress.note) as helpers:
+        run = Scoring(
+            task_id=task_id,
+            scorer=scorer,
+            render=render,
+            options=options or EngineOptions(),
+            ledger=_NoLedger(),
+            executor=executor or ThreadExecutor(),
+            progress=progress,
+            cache=cache if scorer.facts.fingerprint else None,
+            helpers=helpers,
+        )
+        for part in score(run, examples):
+            yield from part.judgments

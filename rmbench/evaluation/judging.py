@@ -135,6 +135,7 @@ def _judge(task: Task, examples: Sequence[Example], scope: str, model: Scorer | 
         progress=session.progress,
         cache=session.cache,
         executor=session.executor,
+        helpers=session.helpers,
     )
     if undecided := _undecided(judging):
         session.progress.note(f"{task.id}: {undecided}")

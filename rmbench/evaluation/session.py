@@ -16,6 +16,7 @@ from rmbench.evaluation.workers import has_workers, open_workers
 from rmbench.text import is_unicode
 
 if TYPE_CHECKING:
+    from rmbench.engine.helpers import Helpers
     from rmbench.engine.interfaces import Executor, Progress, ScoreCache
     from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
@@ -40,6 +41,8 @@ class Session:
     cache: ScoreCache | None = None
     executor: Executor | None = None
     """None: in this process."""
+    helpers: Helpers | None = None
+    """Processes that encode; None: this one alone does."""
 
 
 @contextlib.contextmanager
@@ -58,6 +61,7 @@ def open_session(
         RmbenchError: the journal cannot be opened, or the model cannot be opened in workers.
     """
     from rmbench.engine.cache import open_cache
+    from rmbench.engine.helpers import Helpers
     from rmbench.engine.release import computed_by
     from rmbench.records.journal import Journal
     from rmbench.records.slug import model_slug
@@ -74,7 +78,8 @@ def open_session(
         executor = None
         if has_workers(settings):
             executor = stack.enter_context(open_workers(settings, opener, facts, progress.note))
-        yield Session(settings, facts, folder, journal, progress, cache, executor)
+        helpers = stack.enter_context(Helpers(progress.note))
+        yield Session(settings, facts, folder, journal, progress, cache, executor, helpers)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ __all__ = [
     "Answer",
     "Batch",
     "Encoded",
+    "Encoder",
+    "EncodingScorer",
     "FloatArray",
     "Group",
     "IntArray",
@@ -185,6 +187,24 @@ class Scorer(Protocol):
         """Name -> [B, M]. "reward" is [B, 1]; "margin" of a "pair" model [B, 1], above 0 where the first conversation
         is better; "hidden" [B, H], the last layer at the last real token; other names become `parts` of the judgment.
         NaN is returned as it is: the engine makes it a failed row."""
+
+
+class Encoder(Protocol):
+    """Makes rows of requests, as `Scorer.encode` does."""
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        """One entry per request, in order."""
+
+
+@runtime_checkable
+class EncodingScorer(Scorer, Protocol):
+    """A Scorer whose `encode` needs no model."""
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What `encode` calls. It can be pickled, and its rows depend on the requests' conversations, `prompt_messages`
+        and `render` alone, so that equal requests are encoded once, and in other processes where that is faster. None
+        for what is encoded with the model or by the whole example."""
 
 
 @runtime_checkable

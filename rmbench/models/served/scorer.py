@@ -37,6 +37,11 @@ class ServedScorer:
     threads: int = 4
     """Batches in flight at once; the server makes batches of its own."""
 
+    @property
+    def encoder(self) -> TextEncoder:
+        """Its text's."""
+        return self.text
+
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         return self.text.encode(requests)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["WordTokenizer", "word_tokenizer"]
@@ -23,7 +23,9 @@ __all__ = ["WordTokenizer", "word_tokenizer"]
 _KEPT = 200_000
 """Words whose ids are kept, some 50 MB; more are hardly met again."""
 _LONGEST = 64
-"""Characters of a word that is kept."""
+"""Characters of a word, or of a part, that is kept."""
+_KEPT_OTHERS = 20_000
+"""Parts with other characters than ASCII whose ids are kept."""
 
 _GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
 _GPT2_DIGITS = r"'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+|[0-9]| ?[^\sA-Za-z0-9]+|\s+(?![^\s0-9])|\s+"
@@ -53,8 +55,9 @@ _CUTS: tuple[tuple[Any, str], ...] = (
 )
 """Settings of a pre-tokenizer, and the words that it cuts out of ASCII."""
 
-_SPACE = re.compile(r"(?<=[A-Za-z])(?= [A-Za-z])")
-"""Where a text may be cut whatever stands in it."""
+_SPACE = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])")
+"""A space before which a text may be cut whatever stands in it."""
+_NO_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 _BYTE_LETTERS = {code: chr(code if 33 <= code <= 126 else 256 + code - 94 * (code == 127)) for code in range(128)}
 """ASCII -> the letters that stand for bytes in byte-level vocabularies: those that print stand for themselves, the
@@ -93,28 +96,37 @@ class WordTokenizer:
         longest_first = sorted(specials, key=lambda text: (-len(text), text))
         self._special = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if specials else None
         self._known = _Known(backend.model)
+        self._others: dict[str, list[int]] = {}
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, special tokens that stand in it included and none added. What texts have in common
         between special tokens, a prompt say, is looked at once."""
         cut = [self._special.split(text) if self._special else [text] for text in texts]  # text, special token, text
-        others = {
-            part for pieces in cut for piece in set(pieces[::2]) if not piece.isascii() for part in _others(piece)
-        }
-        asked = sorted(others)
-        beyond = dict(zip(asked, self._of_library(asked), strict=True)) if asked else {}
-        of_piece: dict[str, list[int]] = {}
+        parts = {piece: _parts(piece) for pieces in cut for piece in set(pieces[::2]) if not piece.isascii()}
+        beyond = self._beyond({part for of_piece in parts.values() for part in of_piece[1::2]})
+        known: dict[str, list[int]] = {"": []}
         ids = []
         for pieces in cut:
             row: list[int] = []
             for place, piece in enumerate(pieces):
                 if place % 2:
                     row.append(self._specials[piece])
-                elif piece:
-                    known = of_piece.get(piece)
-                    row += self._piece(piece, beyond, of_piece) if known is None else known
+                    continue
+                if piece not in known:
+                    known[piece] = self._piece(parts.get(piece, (piece,)), beyond)
+                row += known[piece]
             ids.append(row)
         return ids
+
+    def _beyond(self, parts: set[str]) -> dict[str, list[int]]:
+        """The ids of parts that hold other characters; the library is asked for those that were not met before."""
+        found = {part: self._others[part] for part in parts & self._others.keys()}
+        asked = sorted(parts - found.keys())
+        found |= dict(zip(asked, self._of_library(asked), strict=True)) if asked else {}
+        if len(self._others) + len(asked) > _KEPT_OTHERS:
+            self._others.clear()
+        self._others.update({part: found[part] for part in asked[:_KEPT_OTHERS] if len(part) <= _LONGEST})
+        return found
 
     def _of_library(self, parts: list[str]) -> list[list[int]]:
         """Whole, as transformers asks for them; the last call of the tokenizer may have had other wishes."""
@@ -127,28 +139,39 @@ class WordTokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         return WordTokenizer, (self._backend, self._words.pattern, self._specials)
 
-    def _piece(self, piece: str, beyond: dict[str, list[int]], kept: dict[str, list[int]]) -> list[int]:
-        if piece.isascii():
-            ids = self._ascii(piece)
-        else:
-            ids = []
-            for part in _parts(piece):
-                ids += self._ascii(part) if part.isascii() else beyond[part]
-        kept[piece] = ids
+    def _piece(self, parts: Sequence[str], beyond: dict[str, list[int]]) -> list[int]:
+        """The ids of a text, given in parts as by `_parts`."""
+        ids = self._ascii(parts[0])
+        for other, ascii_ in zip(parts[1::2], parts[2::2], strict=True):
+            ids += beyond[other]
+            ids += self._ascii(ascii_)
         return ids
 
     def _ascii(self, text: str) -> list[int]:
         return list(itertools.chain.from_iterable(map(self._known.__getitem__, self._words.findall(text))))
 
 
-def _parts(piece: str) -> Iterator[str]:
-    """A text cut at spaces between letters, parts of ASCII joined again, and those with other characters."""
-    for _, parts in itertools.groupby(_SPACE.split(piece), str.isascii):
-        yield "".join(parts)
+def _parts(piece: str) -> list[str]:
+    """A text cut at spaces between letters: parts of ASCII alone, the first and each second one, and between them those
+    that hold other characters."""
+    parts: list[str] = []
+    end = 0
+    while other := _NO_ASCII.search(piece, end):
+        start = _last_space(piece, end, other.start())
+        after = _SPACE.search(piece, other.end())
+        parts.append(piece[end:start])
+        end = after.start() if after else len(piece)
+        parts.append(piece[start:end])
+    return [*parts, piece[end:]]
 
 
-def _others(piece: str) -> Iterator[str]:
-    return (part for part in _parts(piece) if not part.isascii())
+def _last_space(piece: str, start: int, end: int) -> int:
+    """Where the last space between letters stands in a part of a text, else where the part starts."""
+    place = end
+    while (place := piece.rfind(" ", start, place)) > start:
+        if _SPACE.match(piece, place):
+            return place
+    return start
 
 
 def word_tokenizer(tokenizer: Any) -> WordTokenizer | None:

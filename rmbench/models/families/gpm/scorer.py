@@ -49,6 +49,11 @@ class GpmScorer(BackboneSharing):
         """The one that gives the head's states."""
         return (self.backbone,)
 
+    @property
+    def encoder(self) -> GpmText:
+        """Its text's."""
+        return self.text
+
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         return self.text.encode(requests)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +15,11 @@ from rmbench.models.families.implicit.answers import Answer
 from rmbench.models.families.implicit.formulas import Fusion, Rule, fuse, reward
 from rmbench.models.families.implicit.language import LanguageModel
 from rmbench.models.protocols import Answer as Answers
-from rmbench.models.protocols import Batch, Encoded, FloatArray, ModelFacts, Request
+from rmbench.models.protocols import Batch, Encoded, Encoder, FloatArray, ModelFacts, Request
 
 __all__ = ["ImplicitScorer", "PolicyScorer"]
 
 Doubles = npt.NDArray[np.float64]
-
-
-class Encoder(Protocol):
-    """Makes rows that say where their answers begin."""
-
-    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """One entry per request, its payload an `Answer`."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +34,7 @@ class PolicyScorer:
     policy: LanguageModel
     references: tuple[LanguageModel, ...]
     text: Encoder
+    """Makes rows whose payload is an `Answer`."""
     rule: Rule
     facts: ModelFacts
     pad_id: int
@@ -86,6 +79,11 @@ class ImplicitScorer(PolicyScorer, BackboneSharing):
     def backbones(self) -> list[Backbone | None]:
         """The policy's and the references'."""
         return [model.backbone for model in (self.policy, *self.references)]
+
+    @property
+    def encoder(self) -> Encoder:
+        """What `encode` calls."""
+        return self.text
 
 
 def _answer(row: Encoded) -> Answer:

@@ -145,6 +145,11 @@ class PairRmScorer:
     pad_id: int
     answers: frozenset[Answer] = frozenset({"pair"})
 
+    @property
+    def encoder(self) -> PairRmText:
+        """Its text's."""
+        return self.text
+
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One entry per request."""
         return self.text.encode(requests)

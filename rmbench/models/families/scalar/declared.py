@@ -12,7 +12,7 @@ from rmbench.models.backbone.backbone import Backbone, BackboneSharing
 from rmbench.models.backbone.tensors import array_of
 from rmbench.models.families.scalar.heads.forward import ScoreHead
 from rmbench.models.families.scalar.heads.mixture import mixed_margins
-from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
+from rmbench.models.families.scalar.pooling import BoundPooling, PooledEncoder, spot_of
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder
 
@@ -48,9 +48,14 @@ class DeclaredScorer(BackboneSharing):
         """The one that gives the head's states."""
         return (self.backbone,)
 
+    @property
+    def encoder(self) -> PooledEncoder:
+        """What `encode` calls."""
+        return PooledEncoder(self.pooling, self.text)
+
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """Render, tokenise, and find the states to read, one entry per request."""
-        return encode(self.pooling, self.text, requests)
+        return self.encoder.encode(requests)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """Name -> [B, M], as the class says."""

@@ -17,6 +17,7 @@ from rmbench.models.text.tokens import TextEncoder, TextRow
 
 __all__ = [
     "BoundPooling",
+    "PooledEncoder",
     "Pooling",
     "PromptState",
     "Spot",
@@ -161,6 +162,18 @@ def encode(pooling: BoundPooling, text: TextEncoder | ReferenceEncoder, requests
         row if isinstance(row, Encoded) else place_row(pooling, row, tokens)
         for row, tokens in zip(rows, before, strict=True)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class PooledEncoder:
+    """`encode` of one model."""
+
+    pooling: BoundPooling
+    text: TextEncoder
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        """See `encode`."""
+        return encode(self.pooling, self.text, requests)
 
 
 def place_row(pooling: BoundPooling, row: TextRow, before: Sequence[int] = ()) -> Encoded:

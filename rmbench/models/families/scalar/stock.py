@@ -11,9 +11,9 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone, BackboneSharing
 from rmbench.models.backbone.tensors import array_of, left_align, linear_head, tensors_of
-from rmbench.models.families.scalar.pooling import BoundPooling, encode, spot_of
+from rmbench.models.families.scalar.pooling import BoundPooling, PooledEncoder, spot_of
 from rmbench.models.families.scalar.segments import PairEncoder, segment_ids
-from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, IntArray, ModelFacts, Request
+from rmbench.models.protocols import Answer, Batch, Encoded, Encoder, FloatArray, IntArray, ModelFacts, Request
 from rmbench.models.text.tokens import TextEncoder
 
 __all__ = ["ScalarScorer"]
@@ -52,10 +52,15 @@ class ScalarScorer(BackboneSharing):
         """The classifier's own; an encoder has none."""
         return (self.backbone,)
 
-    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+    @property
+    def encoder(self) -> Encoder:
+        """What `encode` calls."""
         if self.pooling is None or isinstance(self.text, PairEncoder):
-            return self.text.encode(requests)
-        return encode(self.pooling, self.text, requests)
+            return self.text
+        return PooledEncoder(self.pooling, self.text)
+
+    def encode(self, requests: Sequence[Request]) -> list[Encoded]:
+        return self.encoder.encode(requests)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"reward": [B, 1]}, and "hidden" [B, H] where it is answered."""
