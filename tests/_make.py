@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -25,7 +26,7 @@ from rmbench.models.checkpoint.headers import Tensor
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.introspect import decoder_of
 from rmbench.models.open import OpenOptions, open_model
-from rmbench.models.protocols import Scorer
+from rmbench.models.protocols import Encoded, EncodingScorer, Request, Scorer
 from rmbench.records.derived import counts_of, flag_partial
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
@@ -120,6 +121,18 @@ def open_as(kind: type[Model], name: str | Path, **options: Any) -> Model:
     model = open_model(str(name), OpenOptions(**options))
     assert isinstance(model, kind)
     return model
+
+
+def encodes_alone(model: Any, requests: Sequence[Request]) -> bool:
+    """Whether the model's encoder, sent to another process and with nothing but conversations, makes the rows that the
+    model makes."""
+    assert isinstance(model, EncodingScorer)
+    example = make_example("r", "Why?", "So.", "No.", reference="Because.")
+    sent = pickle.loads(pickle.dumps(model.encoder))
+    rows = model.encode([replace(one, example=example, shown=(0,)) for one in requests])
+    assert any(not row.error for row in rows)
+    found: list[Encoded] = sent.encode(requests)
+    return found == rows
 
 
 def column_of(model: Any, batch: Any, name: str) -> list[float]:

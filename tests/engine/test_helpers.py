@@ -195,9 +195,9 @@ def test_nothing_of_them_is_left(what: str, tmp_path: Path) -> None:
     script.write_text(
         "import time\n"
         "from rmbench.engine.helpers import Helpers\n"
-        "from tests.engine.test_helpers import encoded, pids, rows, until_ready\n"
-        "from rmbench.models.open import open_model\n"
-        "model = open_model('tiny-bt')\n"
+        "from tests.engine.conftest import ToyScorer\n"
+        "from tests.engine.test_helpers import Encoding, ToyEncoder, pids, until_ready\n"
+        "model = Encoding(ToyScorer(), ToyEncoder())\n"
         "with Helpers(print, patience=0.0, count=2) as helping:\n"
         "    until_ready(helping, model)\n"
         "    print('pids', *pids(helping), flush=True)\n"

@@ -21,6 +21,7 @@ from rmbench.models.servers.client import Client
 from rmbench.models.servers.errors import RejectedError, RetryableError
 from rmbench.models.servers.key import ApiKey
 from rmbench.types import Candidate, Example, Gold, Message
+from tests._make import encodes_alone
 
 EXAMPLES = [
     Example(
@@ -265,3 +266,7 @@ def test_a_check_compares_two_backends(stubs: Any, serve: Any, llama: Path, tmp_
         assert (float(str(line.figures["largest_difference"])) < 1e-3) == (status == "pass")
         assert line.figures["missing"] == 0
     assert "against" not in {one.name for one in check(str(llama), write=False, device="cpu").checks}
+
+
+def test_it_encodes_without_its_server(opened: Any, tiny: Any) -> None:
+    assert encodes_alone(opened()[0], tiny.requests())

@@ -18,7 +18,7 @@ from rmbench.models.families.gpm.scorer import GpmScorer
 from rmbench.models.open import open_model
 from rmbench.models.protocols import Request
 from rmbench.types import Candidate, Example, Gold, Message
-from tests._make import open_as
+from tests._make import encodes_alone, open_as
 
 opened = partial(open_as, GpmScorer)
 
@@ -293,3 +293,8 @@ def test_hidden_states_are_answered_where_they_are_probed(gpm: Path, tiny: Any) 
     hidden = model.forward(tiny.batch(rows, model.pad_id, "left"))["hidden"]
     states = [Upstream(gpm, add_special_tokens=False).states(conversation(answer))[0] for answer in ANSWERS]
     assert hidden == pytest.approx(torch.stack(states).numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("prompt", [0, None])
+def test_it_encodes_without_its_model(tmp_path: Path, tiny: Any, save_gpm: Any, prompt: int | None) -> None:
+    assert encodes_alone(opened(save_gpm(tmp_path, prompt=prompt)), tiny.requests())

@@ -14,6 +14,7 @@ from rmbench.models.abilities import HiddenStateScorer
 from rmbench.models.families.implicit import language
 from rmbench.models.families.implicit.language import LanguageModel, token_logps
 from rmbench.models.protocols import Batch, Group, MarginScorer, SharingScorer
+from tests._make import encodes_alone
 
 TOLERANCE = 2e-4
 """Absolute, on sums of some sixty float32 log-probabilities of up to -15."""
@@ -273,3 +274,8 @@ def test_it_answers_rewards_and_no_hidden_states(pair, opened):
     assert scorer.answers == {"reward"}
     assert not isinstance(scorer, HiddenStateScorer)
     assert not isinstance(scorer, MarginScorer)
+
+
+@pytest.mark.parametrize("how", [{}, {"scope": "joint"}, {"max_length": 20}])
+def test_it_encodes_without_its_models(pair, opened, tiny, how):
+    assert encodes_alone(opened(*pair, **how), tiny.requests())

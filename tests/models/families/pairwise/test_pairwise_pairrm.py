@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from rmbench.errors import RmbenchError
 from rmbench.models.families.pairwise.pairrm import Head, PairRmScorer, margins
-from tests._make import column_of, open_as
+from tests._make import column_of, encodes_alone, open_as
 
 opened = partial(open_as, PairRmScorer)
 margin = partial(column_of, name="margin")
@@ -224,3 +224,7 @@ def test_a_missing_mark_or_another_id_is_named(tmp_path: Path, tiny: Any, build:
     tiny.save_tokenizer(folder, encoder=True, template=None)
     with pytest.raises(RmbenchError, match=r"no token <\|source\|>"):
         opened(folder)
+
+
+def test_it_encodes_without_its_model(tiny_pairrm: Path, build: Any) -> None:
+    assert encodes_alone(opened(tiny_pairrm), build.pairs())

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rmbench.models.families.scalar.declared import DeclaredScorer
-from tests._make import open_as
+from tests._make import encodes_alone, open_as
 
 opened = partial(open_as, DeclaredScorer)
 
@@ -144,3 +144,8 @@ def test_rows_that_begin_alike_share_their_beginning(tmp_path: Path, tiny: Any, 
     assert judged.judgments[0].rewards == pytest.approx(upstream.expected(case, backbone, rows), abs=1e-4)
     assert set(judged.judgments[0].parts) == {"objectives", "weights"}
     assert judged.facts()["sharing"] == "shared"
+
+
+def test_it_encodes_without_its_model(tmp_path: Path, tiny: Any, upstream: Any) -> None:
+    model, _, _ = gated("armorm", tmp_path, tiny, upstream)
+    assert encodes_alone(model, upstream.conversations(upstream.cases["armorm"], tiny))

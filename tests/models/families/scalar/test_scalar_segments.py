@@ -16,7 +16,7 @@ from rmbench.models.families.scalar.segments import PairEncoder, pair_encoder
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.types import text_of
-from tests._make import open_as
+from tests._make import encodes_alone, open_as
 
 opened = partial(open_as, ScalarScorer, model_args={"segments": "pair"})
 
@@ -123,3 +123,7 @@ def test_what_cannot_be_a_pair(tmp_path: Path, tiny: Any, llama: Path) -> None:
     tight = opened(folder, max_length=4)
     assert isinstance(tight.text, PairEncoder)
     assert "leaves no room" in tight.encode(tiny.requests(1))[0].error
+
+
+def test_it_encodes_without_its_model(tmp_path: Path, tiny: Any) -> None:
+    assert encodes_alone(opened(save(tmp_path, tiny, "bert")), tiny.requests())

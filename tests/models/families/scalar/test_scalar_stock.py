@@ -18,7 +18,7 @@ from rmbench.models.checkpoint.loading import warm
 from rmbench.models.families.scalar.stock import ScalarScorer
 from rmbench.models.open import OpenOptions
 from rmbench.models.options import OpenOptions as SameOptions
-from tests._make import column_of, open_as
+from tests._make import column_of, encodes_alone, open_as
 
 opened = partial(open_as, ScalarScorer)
 rewards = partial(column_of, name="reward")
@@ -289,3 +289,8 @@ def test_the_linear_head_gives_the_known_value() -> None:
 
 def test_the_options_have_one_home() -> None:
     assert OpenOptions is SameOptions
+
+
+def test_it_encodes_without_its_model(llama: Path, tiny: Any) -> None:
+    assert encodes_alone(opened(llama), tiny.requests())
+    assert encodes_alone(opened(llama, special_tokens="text"), tiny.requests())
