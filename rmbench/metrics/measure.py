@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -40,6 +40,21 @@ class _Request:
     seed: int
     resamples: int
     context: MetricContext
+    failed: frozenset[int]
+    """The identities of the judgments that failed; rows of a metric or group keep the judgment of the row given."""
+    earned: dict[str, list[Credit]] = field(default_factory=dict)
+    """Credits of the rows that a metric selects, by all of its declaration that decides them."""
+
+    def credits(self, rows: Sequence[Judged], spec: MetricSpec) -> list[Credit]:
+        """Those of `selected_rows(all rows, spec)`. Metrics often differ in how they average the same ones."""
+        key = repr(replace(spec, name="", levels=(), report=(), chance=None, min_coverage=0.0))
+        if key not in self.earned:
+            self.earned[key] = [credit(row, spec) for row in rows]
+        return self.earned[key]
+
+    def answered(self, rows: Sequence[Judged]) -> int:
+        """How many of the rows did not fail."""
+        return sum(id(row.judgment) not in self.failed for row in rows)
 
     def rng(self, metric: str, group: str | None) -> np.random.Generator:
         """A stream of its own for each value, so that a value does not depend on which others are measured."""
@@ -74,7 +89,9 @@ def measure(
     """
     context = MetricContext({spec.name: spec for spec in specs}, fit, seed, rows)
     known: Mapping[str | None, int] = {None: len(rows)} if totals is None else totals
-    request = _Request(ChanceLevels(answer_kind), known, known.get(None) == len(rows), seed, resamples, context)
+    failed = frozenset(id(row.judgment) for row in rows if is_failed(row))
+    whole = known.get(None) == len(rows)
+    request = _Request(ChanceLevels(answer_kind), known, whole, seed, resamples, context, failed)
     values: list[Value] = []
     for spec in specs:
         if is_linear(spec):
@@ -97,8 +114,7 @@ def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, reque
     whole = len(rows) if total is None and request.complete else total
     if whole is None:
         return None
-    answered = sum(not is_failed(row) for row in rows)
-    return answered / whole if whole else 0.0
+    return request.answered(rows) / whole if whole else 0.0
 
 
 def _means(all_rows: Sequence[Judged], spec: MetricSpec, request: _Request) -> list[Value]:
@@ -109,7 +125,8 @@ def _means(all_rows: Sequence[Judged], spec: MetricSpec, request: _Request) -> l
     for group, numbers, tags in [(None, list(range(len(rows))), ()), *reported]:
         if tags not in by_tags:
             tagged = selected_rows(with_tags(all_rows, tags), spec) if tags else rows
-            by_tags[tags] = [(row, credit(row, spec)) for row in tagged]
+            earned = [credit(row, spec) for row in tagged] if tags else request.credits(rows, spec)
+            by_tags[tags] = list(zip(tagged, earned, strict=True))
         values.append(_mean([by_tags[tags][number] for number in numbers], group, spec, request))
     if spec.rule == "best_of_k" and values[0].value is not None:
         values += curve_values(rows, spec, values[0], request.resamples, request.rng(spec.name, "k"))
@@ -142,7 +159,7 @@ def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: Metri
         flags=flags,
         interval=interval.method,
     )
-    if has_coverage(members, spec):
+    if has_coverage(request.answered(members) / len(members), spec):
         return value
     return replace(value, value=None, low=None, high=None, interval="", flags=(*flags, "low_coverage", "undefined"))
 

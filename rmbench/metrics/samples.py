@@ -116,15 +116,14 @@ def sample_of(rows: Sequence[Judged], spec: MetricSpec, context: MetricContext) 
     Raises RmbenchError for an unknown rule, or what the rule itself refuses.
     """
     sample = _sample(rows, spec, context)
-    if not rows or has_coverage(rows, spec):
+    if not rows or has_coverage(answered_share(rows), spec):
         return sample
     return replace(undefined_sample((*sample.flags, "low_coverage"), sample.n), comparisons=sample.comparisons)
 
 
-def has_coverage(rows: Sequence[Judged], spec: MetricSpec) -> bool:
-    """Whether enough of `rows` did not fail for a value: any, where a failed row counts as the worst answer; else the
-    share `spec.min_coverage` of them."""
-    answered = answered_share(rows)
+def has_coverage(answered: float, spec: MetricSpec) -> bool:
+    """Whether enough rows did not fail for a value, given their share: any, where a failed row counts as the worst
+    answer; else `spec.min_coverage`."""
     return answered > 0 and (rule_of(spec).worst_case or answered >= spec.min_coverage)
 
 

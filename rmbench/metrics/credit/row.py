@@ -66,9 +66,16 @@ class Credit:
 
 
 def _pair(row: Judged, pairs: Sequence[Compared], spec: MetricSpec) -> float:
-    tie = spec.unparsed if answered_by(row) == "verdict" else spec.tie
+    answered = answered_by(row)
+    tie = spec.unparsed if answered == "verdict" else spec.tie
+    if answered == "reward" and row.judgment.rewards is not None:  # as below, which takes a while for many rows
+        return sum(_of_rewards(row.judgment.rewards[p.i], row.judgment.rewards[p.j], tie) for p in pairs) / len(pairs)
     worth: dict[Outcome, float] = {"win": 1.0, "loss": 0.0, "tie": tie, "unparsed": spec.unparsed, "failed": 0.0}
     return sum(mean_or_zero([worth[one.outcome] for one in outcomes(row, p.i, p.j)]) for p in pairs) / len(pairs)
+
+
+def _of_rewards(winner: float, loser: float, tie: float) -> float:
+    return 1.0 if winner > loser else 0.0 if winner < loser else tie
 
 
 def _pooled_judgements(row: Judged, spec: MetricSpec) -> float | None:

@@ -143,7 +143,7 @@ def nest(rows: Sequence[Judged], levels: Sequence[Level]) -> Nest:
     Leaves are numbered in sorted order of their values, so the order of rows does not matter.
     Raises RmbenchError where a row lacks a level's group, or a level with weights has none for a value.
     """
-    paths = [_path(row, levels) for row in rows]
+    paths = [_path(row, levels) for row in rows] if levels else [()] * len(rows)
     numbered = {path: leaf for leaf, path in enumerate(sorted(set(paths)))}
     return Nest(
         leaf_of=np.array([numbered[path] for path in paths], dtype=np.int64),
