@@ -67,7 +67,8 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
         "head_sha256": digest_of(layout, checkpoint),
         "unused_tensors": ", ".join(unused) or None,
     }
-    facts = opening.facts(settings, parameter_count(model))
+    sees = ("text", "image") if layout.remote.images is not None else ("text",)
+    facts = opening.facts(settings, parameter_count(model), modalities=sees)
     scorer = RemoteScorer(model, text, facts, pad_id(tokenizer, checkpoint), pooling, layout.remote)
     return warmed(scorer, tokenizer, checkpoint)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
@@ -14,7 +15,7 @@ from rmbench.models.families.scalar.remote import RemoteScorer
 from rmbench.models.locate import Located
 from rmbench.models.open import OpenOptions, _open_checkpoint, open_model
 from rmbench.models.protocols import Request
-from rmbench.types import Message
+from rmbench.types import Message, Part
 from tests._make import open_as
 
 CODE = '''
@@ -46,8 +47,15 @@ class OddModel(LlamaPreTrainedModel):
         return (score,) if kind == "first" else SequenceClassifierOutput(logits=score)
 
     def get_score(self, chat, images, hd_num=1):
+        from PIL import Image
+
         ids = self.tokenizer(chat[-1]["content"], add_special_tokens=False)["input_ids"] or [0]
-        return self(torch.tensor([ids])).logits * hd_num + len(images) + len(chat)
+        seen = 0
+        for number, name in enumerate(images):
+            with Image.open(name) as picture:
+                assert (picture.format, picture.mode) == ("PNG", "RGB"), picture
+                seen += (number + 1) * sum(picture.getpixel((0, 0))) / 100
+        return self(torch.tensor([ids])).logits * hd_num + seen + len(images) + len(chat)
 '''
 
 
@@ -124,6 +132,58 @@ def test_a_model_that_takes_conversations(tmp_path: Path, tiny: Any, upstream: A
     assert rows[0].key != rows[1].key
     with_tools = Request((Message.of_tools([{"name": "f"}]), *asked[0].conversation), 2)
     assert model.encode([with_tools])[0].error == "the model's own code takes conversations without tools"
+
+
+def seeing(*parts: Part, answer: str = "Yes.") -> Request:
+    return Request((Message("user", parts), Message.of("assistant", answer)), 1)
+
+
+def picture(path: Path, colour: tuple[int, int, int]) -> Part:
+    Image.new("RGBA" if path.suffix == ".png" else "RGB", (6, 4), colour).save(path)
+    return Part("image", name=path.name, path=str(path))
+
+
+def test_a_model_that_takes_conversations_is_shown_the_prompts_images(tmp_path: Path, tiny: Any, upstream: Any) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save(folder, tiny, upstream, "logits")
+    model = opened(folder, "ixc")
+    assert model.facts.modalities == {"text", "image"}
+    red, blue = picture(tmp_path / "red.png", (200, 0, 0)), picture(tmp_path / "blue.bmp", (0, 0, 100))
+    text = Part(text="Which one?")
+    asked = [seeing(text), seeing(red, text), seeing(red, text, blue), seeing(blue, text, red)]
+    rows = model.encode(asked)
+    assert len({row.key for row in rows}) == 4
+    found = model.forward(tiny.batch(rows, model.pad_id))["reward"][:, 0].tolist()
+    # each image counts 1, and its first pixel by its place
+    assert [round(each - found[0], 4) for each in found] == pytest.approx([0, 3, 2 + 2 + 2, 2 + 1 + 4], abs=1e-3)
+    same = model.encode([seeing(picture(tmp_path / "again.png", (200, 0, 0)), text)])
+    assert same[0].key == rows[1].key
+
+
+def test_what_such_a_model_cannot_be_shown(tmp_path: Path, tiny: Any, upstream: Any) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save(folder, tiny, upstream, "logits")
+    model = opened(folder, "ixc")
+    red, text = picture(tmp_path / "red.png", (200, 0, 0)), Part(text="Which one?")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    broken = Part("image", name="broken.png", path=str(tmp_path / "broken.png"))
+    rows = model.encode(
+        [
+            seeing(red, Part(text="See <ImageHere> first")),
+            seeing(red, text, answer="<ImageHere>"),
+            Request((Message("user", (text,)), Message("assistant", (red,))), 1),
+            seeing(Part("video", name="a.mp4", path=str(tmp_path / "a.mp4")), text),
+            seeing(Part("image", name="gone.png"), text),
+            seeing(broken, text),
+        ]
+    )
+    assert [row.error.partition(",")[0] for row in rows[:2]] == ["a text spells <ImageHere>"] * 2
+    assert rows[2].error == "the answer shows an image, and the model is shown those of prompts"
+    assert rows[3].error == "media_rejected: a.mp4: it is a video, and images alone are taken"
+    assert rows[4].error == "media_rejected: image gone.png is not here"
+    assert rows[5].error.startswith("media_rejected: broken.png")
 
 
 class TestRefused:

@@ -170,8 +170,11 @@ class Remote(_Table):
     method: str | None = None
     """A method that takes the conversation as a list of {"role", "content"} and returns the score, in forward's
     place."""
+    images: str | None = None
+    """The text that stands for an image in what the method reads, and that no text of a row may spell: the method then
+    takes the files of the prompt's images after the conversation, an empty list where there are none."""
     arguments: tuple[Any, ...] = ()
-    """What the method takes after the conversation."""
+    """What the method takes after that."""
     keywords: dict[str, Any] = Field(default={})
     tokenizer: bool = False
     """The model wants its tokenizer as its attribute `tokenizer`."""
