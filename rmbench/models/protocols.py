@@ -74,8 +74,8 @@ class ModelFacts:
     """Hub commit, or the first 8 hex digits of the content's sha256; then the settings that the user gave, where they
     change scores: `+dtype=float16,gate=scaled`."""
     family: str
-    """"scalar", "gpm", "implicit", "pairwise", "clip", "blip", "diffusion", "vl-scalar", "vqa", "judge", "ensemble",
-    "precomputed", "fake", "baseline", "callable", or what a plug-in calls its own."""
+    """"scalar", "gpm", "implicit", "pairwise", "clip", "blip", "mps", "diffusion", "vl-scalar", "vqa", "judge",
+    "ensemble", "precomputed", "fake", "baseline", "callable", or what a plug-in calls its own."""
     why: str = ""
     """One line: what decided the family."""
     answer_kind: Literal["reward", "verdict"] = "reward"

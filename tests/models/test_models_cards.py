@@ -24,6 +24,7 @@ from rmbench.models.families.scalar.heads.declarations import layouts
 from rmbench.models.families.vision.blip.open import BlipSettings
 from rmbench.models.families.vision.blip.open_matching import MatchingSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
+from rmbench.models.families.vision.mps.open import MpsSettings
 from rmbench.models.families.vl.open import VisionLanguageSettings
 from rmbench.models.judges.declaration import load_protocol
 from rmbench.models.judges.settings import judge_settings
@@ -97,6 +98,7 @@ def test_settings_are_those_of_the_layout(card: Card) -> None:
     by_family: dict[str, type[BaseModel]] = {
         "clip": ClipSettings,
         "blip": BlipSettings,
+        "mps": MpsSettings,
         "vl-scalar": VisionLanguageSettings,
     }
     schema = schemas.get(card.layout, by_family.get(card.family))

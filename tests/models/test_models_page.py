@@ -27,6 +27,7 @@ from rmbench.models.families.scalar.heads.declarations import layouts
 from rmbench.models.families.vision.blip.open import BlipSettings
 from rmbench.models.families.vision.blip.open_matching import MatchingSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
+from rmbench.models.families.vision.mps.open import MpsSettings
 from rmbench.models.families.vl.open import VisionLanguageSettings
 from rmbench.models.families.vl.schema import layouts as vl_layouts
 from rmbench.models.families.vqa.settings import VqaSettings
@@ -124,7 +125,7 @@ class TestFamilies:
             ("General preference models", [GpmSettings]),
             ("Implicit rewards", [ImplicitSettings]),
             ("Pairwise", [PairRmSettings]),
-            ("Images and videos", [ClipSettings, BlipSettings, MatchingSettings]),
+            ("Images and videos", [ClipSettings, BlipSettings, MatchingSettings, MpsSettings]),
             ("Models that see", [VisionLanguageSettings]),
             ("Models that are asked", [VqaSettings]),
             ("Baselines", [RelevanceSettings, *SURFACES.values()]),

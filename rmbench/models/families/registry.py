@@ -31,6 +31,7 @@ _BUILT_IN = {
     "blip": "rmbench.models.families.vision.blip.family:BLIP",
     "vqa": "rmbench.models.families.vqa.family:VQA",
     "diffusion": "rmbench.models.families.diffusion.family:DIFFUSION",
+    "mps": "rmbench.models.families.vision.mps.family:MPS",
     "vl-scalar": "rmbench.models.families.vl.family:VL_SCALAR",
     "judge": "rmbench.models.judges.local.family:LOCAL_JUDGE",
 }
