@@ -17,7 +17,7 @@ from rmbench.tasks.declaration.columns import TEXTS
 from rmbench.tasks.own.kinds import WORDS, Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
-from rmbench.tasks.own.words import GROUPS, IDS, LABELS, MEDIA, NAMES, SCORES_BESIDE, plain
+from rmbench.tasks.own.words import GROUPS, IDS, LABELS, MEDIA, MEDIA_PARTS, NAMES, SCORES_BESIDE, plain
 from rmbench.tasks.registry import known, load_text
 from rmbench.tasks.rows.column_check import declared_columns
 from rmbench.tasks.task import Task
@@ -152,6 +152,18 @@ def _refuse_media(table: Table) -> None:
             )
 
 
+def _modality(table: Table) -> str:
+    """What messages show: "video" where any row's has one, else "image" where one has an image, else "text"."""
+    shown = set()
+    for name in table.names:
+        for value in table.values(name):
+            turns = value if isinstance(value, list) else []
+            contents = [turn.get("content") for turn in turns if isinstance(turn, Mapping)]
+            parts = [part for content in contents if isinstance(content, list) for part in content]
+            shown |= {MEDIA_PARTS.get(str(part.get("type"))) for part in parts if isinstance(part, Mapping)}
+    return next((kind for kind in ("video", "image") if kind in shown), "text")
+
+
 def _as_option(spec: Mapping[str, str]) -> str:
     return "--columns " + shlex.quote(",".join(f"{role}={value}" for role, value in spec.items()))
 
@@ -160,12 +172,13 @@ def _content(
     place: Place, table: Table, reading: Reading, spec: Mapping[str, str], beside: Path | None
 ) -> dict[str, Any]:
     """The declaration as plain data, its id left open."""
+    modality = _modality(table)
     head: dict[str, Any] = {
         "id": "",
         "version": 1,
         "title": place.stem,
-        "family": "text",
-        "modality": "text",
+        "family": modality,
+        "modality": modality,
         "shape": reading.shape,
         "n": len(place.rows),
         "official": False,

@@ -11,6 +11,7 @@ __all__ = [
     "IN_OBJECT",
     "LABELS",
     "MEDIA",
+    "MEDIA_PARTS",
     "NAMES",
     "SCORES_BESIDE",
     "named",
@@ -71,6 +72,11 @@ LABELS = frozenset(
 """Names of what says which answer is better."""
 SCORES_BESIDE = ("score", "rating", "reward", "likes", "votes", "winner", "winner_model")
 """Beside two answers, each with the end of its answer's name: score_a and score_b, winner_a and winner_b."""
+MEDIA_PARTS = {
+    **dict.fromkeys(("image", "image_url", "input_image"), "image"),
+    **dict.fromkeys(("video", "video_url", "input_video"), "video"),
+}
+"""Type of a part of a message -> what it shows."""
 MEDIA = ("image", "images", "video", "videos", "picture", "pictures", "pixel_values", "audio")
 IDS = (
     "id",

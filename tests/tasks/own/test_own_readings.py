@@ -419,6 +419,24 @@ def test_media_are_not_left_out_in_silence(put, tmp_path: Path, name: str) -> No
     assert own_task(put([{**rows[0], name: None}])).task.shape == "pair"
 
 
+def test_messages_that_show_images_are_read(put, tmp_path: Path) -> None:
+    (tmp_path / "dog.png").write_bytes(b"x")
+    image = {"type": "image", "image": "dog.png"}
+    rows = [{"prompt": [{"role": "user", "content": "q"}], "chosen": "g", "rejected": "b"}]
+    assert own_task(put(rows)).task.modality == "text"
+    rows += [{**rows[0], "prompt": [{"role": "user", "content": [image, {"type": "text", "text": "q"}]}]}]
+    task = own_task(put(rows)).task
+    assert task.modality == "image"
+    shown = load(task).examples[1].prompt[0].parts
+    assert [(part.kind, part.path) for part in shown] == [("image", str(tmp_path / "dog.png")), ("text", None)]
+    clip = {"type": "video_url", "video_url": {"url": "https://a.example/b.mp4"}}
+    rows += [{**rows[0], "chosen": [{"role": "assistant", "content": [clip]}]}]
+    task = own_task(
+        put([{**row, "chosen": [{"role": "assistant", "content": "g"}]} for row in rows[:2]] + rows[2:])
+    ).task
+    assert task.modality == "video"
+
+
 def test_texts_are_joined(put) -> None:
     rows = [{"a b": "p", "more": "q", "chosen": "g", "rejected": "b"}]
     first = load(own_task(put(rows), {"prompt": "a b+more"}).task).examples[0]
