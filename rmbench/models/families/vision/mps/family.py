@@ -7,22 +7,10 @@ from dataclasses import dataclass
 
 from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.families.vision.mps.matching import prefix_of
 from rmbench.models.protocols import Scorer
 
-__all__ = ["MPS", "prefix_of"]
-
-_MARKS = (
-    "cross_model.layers.0.0.fn.to_kv.weight",
-    "cross_model.layers.0.1.fn.fused_attn_ff_proj.weight",
-    "model.visual_projection.weight",
-    "model.text_projection.weight",
-    "model.logit_scale",
-)
-
-
-def prefix_of(checkpoint: Checkpoint) -> str | None:
-    """What stands before the names: "" of the model's own state dict, "mps." of imscore's; None: it is none."""
-    return next((one for one in ("", "mps.") if all(one + name in checkpoint.tensors for name in _MARKS)), None)
+__all__ = ["MPS"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.state_dict import checkpoint_state, missing_and_foreign
 from rmbench.models.families.vision.clip.tokens import saved_tokens
 from rmbench.models.families.vision.mps.cross import cross_model
-from rmbench.models.families.vision.mps.family import prefix_of
+from rmbench.models.families.vision.mps.matching import prefix_of
 from rmbench.models.families.vision.mps.scorer import MpsScorer
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess
