@@ -18,9 +18,10 @@ def mmrb2_messages(row: Mapping[str, Any]) -> dict[str, Any]:
     hub, as texts with `<image_N>` where the images of a second column stand -> `id`, `model_a`, `model_b`, and
     `prompt`, `answer_a` and `answer_b` as messages whose parts keep upstream's order.
 
-    Images that no place stands for are put behind the text, as upstream's converter has it.
+    As upstream's converter has it, images that no place stands for are put behind the text, and places for which there
+    is no image show nothing.
 
-    Raises ValueError where a side has neither form, or names more places than it has images.
+    Raises ValueError where a side has neither form.
     """
     out = {**row, "id": row.get("id", row.get("pair_id"))}
     out["prompt"] = [{"role": "user", "content": _parts(row, "prompt_content", "prompt")}]
@@ -41,13 +42,11 @@ def _parts(row: Mapping[str, Any], listed: str, spelled: str) -> list[dict[str, 
         raise ValueError(f'neither column "{listed}" nor "{spelled}_text" is present')
     images = list(row.get(f"{spelled}_images") or ())
     texts = _PLACE.split(row[f"{spelled}_text"] or "")
-    if len(texts) - 1 > len(images):
-        raise ValueError(f'column "{spelled}_text" has {len(texts) - 1} places for {len(images)} images')
     parts: list[dict[str, Any]] = []
     for k, text in enumerate(texts):
         if text.strip():
             parts.append({"type": "text", "text": text.strip()})
-        if k < len(texts) - 1:
+        if k < min(len(texts) - 1, len(images)):
             parts.append({"type": "image", "image": images[k]})
     return parts + [{"type": "image", "image": each} for each in images[len(texts) - 1 :]]
 
