@@ -133,7 +133,9 @@ def _answer(url: SplitResult, host: str, port: int, target: str, end: float) -> 
         plain = socket.create_connection((target, port), timeout=left)
         held.append(plain)
         if url.scheme == "https":
-            held.append(ssl.create_default_context().wrap_socket(plain, server_hostname=host))
+            context = ssl.create_default_context()
+            held.append(context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False))
+            held[-1].do_handshake()  # known to the timer by now
         connection.sock = held[-1]
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         headers = {"Accept": "image/*, video/*", "Accept-Encoding": "identity", "User-Agent": "rmbench"}
@@ -153,7 +155,7 @@ def _answer(url: SplitResult, host: str, port: int, target: str, end: float) -> 
 def _shut(held: list[Any]) -> None:
     for each in held:
         with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(each, socket.SHUT_RDWR)  # the connection itself, whatever is on top of it
 
 
 def _body(answer: http.client.HTTPResponse, most: int, end: float) -> bytes:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -154,12 +158,54 @@ def test_a_slow_answer_ends_in_time(server: int) -> None:
     assert time.monotonic() - begun < 3
 
 
-def test_a_server_that_never_answers_ends_in_time() -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_never_answers_ends_in_time(scheme: str) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         with pytest.raises(FetchError, match="it took too long"):
-            fetched(f"http://a.example:{silent.getsockname()[1]}/x", seconds=0.3)
+            fetched(f"{scheme}://a.example:{silent.getsockname()[1]}/x", seconds=0.3)
+
+
+def test_a_slow_handshake_ends_in_time() -> None:
+    """The head of a TLS record of 16 KiB, and then a byte now and then."""
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            try:
+                connection.sendall(b"\x16\x03\x03\x40\x00")
+                for _ in range(100):
+                    connection.sendall(b"\x00")
+                    time.sleep(0.05)
+            except OSError:
+                return
+
+    begun = time.monotonic()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        threading.Thread(target=drip, args=(listening,), daemon=True).start()
+        with pytest.raises(FetchError, match="it took too long"):
+            fetched(f"https://a.example:{listening.getsockname()[1]}/x", seconds=0.4)
+    assert time.monotonic() - begun < 3
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("need openssl")
+    key, own = str(tmp_path / "key.pem"), str(tmp_path / "own.pem")
+    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", own, "-days", "1"]
+    subprocess.run([*made, "-subj", "/CN=a.example"], check=True, capture_output=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own, key)
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(FetchError, match="SSLCertVerificationError"):
+            fetched(f"https://a.example:{running.server_address[1]}/picture")
+        running.shutdown()
 
 
 @pytest.mark.parametrize(
