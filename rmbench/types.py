@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
+    "REFERENCE_KEYS",
     "TIE",
     "TOOLS",
     "Candidate",
@@ -39,6 +40,9 @@ Setting: TypeAlias = str | int | float | bool | None
 
 TIE = -1
 """Value of a pick verdict that calls the candidates equal."""
+
+REFERENCE_KEYS = ("reference", "reference_answer", "answer")
+"""Names of an example's context that hold a reference answer; the first that is not empty is used."""
 
 TOOLS = "tools"
 """Role of a prompt's first message that holds the functions which may be called: a JSON list of their definitions."""

@@ -23,7 +23,7 @@ _OF_ROWS = (
         "objective_weights",
         "shard",
     ),
-    *("limit", "retry_failed", "save_prompts", "requests_out", "responses_in", "shots", "shots_layout"),
+    *("limit", "retry_failed", "save_prompts", "requests_out", "responses_in", "shots", "shots_layout", "reference"),
 )
 """Options of a run that have no meaning here."""
 

@@ -113,6 +113,7 @@ def _data(task: Task, loaded: Loaded, settings: RunOptions) -> dict[str, Any]:
         "digest": data_digest(loaded),
         "rows_digest": loaded.digest,
         "media": loaded.media,
+        "asked": loaded.asked,
         "files": loaded.files,
         "missing": loaded.missing,
         "excluded": loaded.excluded,

@@ -41,6 +41,7 @@ class RunArguments(OpenArguments, total=False):
     allow_changed_data: bool
     shots: Sequence[int] | str | None
     shots_layout: str
+    reference: str | None
     limit: int | None
     batch_tokens: int | None
     objective_weights: Weights | str | None
@@ -108,6 +109,13 @@ class RunOptions(OpenOptions):
         parse=parse_shots,
     )
     shots_layout: str = option("fspo", "How they are written: fspo or plain.", commands=_RUN, metavar="NAME")
+    reference: str | None = option(
+        None,
+        "Ask each row that has a reference answer with it and without it: in the prompt, or beside it for models that "
+        "read it there.",
+        commands=_RUN,
+        choices=("prompt", "context"),
+    )
     limit: int | None = option(
         None, "Judge only this many rows of each task and split, drawn by --seed.", commands=_ROWS, minimum=1
     )

@@ -67,18 +67,24 @@ def rerun(
     from rmbench.engine.judge import judge
     from rmbench.models.open import open_model
     from rmbench.records.store import read, read_rows
+    from rmbench.tasks.asked import asked_rows
+    from rmbench.tasks.task import Asked
 
     record = read(Path(folder))
     recorded = {row.id: row.judgment for row in read_rows(Path(folder))}
     _refuse(record)
     settings = replace(checked(RunOptions, options, "verify"), seed=record.run.seed)
-    selected, _ = selected_tasks(None if settings.data else record.task.id, settings, silent)
-    task = next((each for each in selected if each.id == record.task.id), None)
+    asked = record.data.asked
+    own = record.task.id if asked is None else asked.task
+    selected, _ = selected_tasks(None if settings.data else own, settings, silent)
+    task = next((each for each in selected if each.id == own), None)
     if task is None:
-        raise RmbenchError(f"{folder}: it is of the task {record.task.id}, and --data is {selected[0].id}.")
+        raise RmbenchError(f"{folder}: it is of the task {own}, and --data is {selected[0].id}.")
     if settings.source == "auto" and record.data.source == "sample":
         settings = replace(settings, source="sample")
-    loaded = load_rows(task, settings)
+    loaded = load_rows(task, settings if asked is None else replace(settings, limit=record.data.limit))
+    if asked is not None:
+        task, loaded = asked_rows(task, loaded, Asked(**asked.model_dump()), record.run.seed)
     if loaded.digest != record.data.digest_of_rows:
         theirs = record.data.digest_of_rows
         raise RmbenchError(f"{folder}: it is of other rows than these (digests {theirs[:8]} and {loaded.digest[:8]}).")

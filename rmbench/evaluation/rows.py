@@ -14,7 +14,7 @@ from rmbench.text import is_unicode
 
 if TYPE_CHECKING:
     from rmbench.evaluation.ensemble import Model
-    from rmbench.tasks.task import Loaded, Task
+    from rmbench.tasks.task import Asked, Loaded, Task
 
 __all__ = ["load_rows", "load_tasks", "selected_tasks"]
 
@@ -52,12 +52,15 @@ def selected_tasks(
             if task.id in selected:
                 raise RmbenchError(f'{task.path}: id: "{task.id}" is that of {selected[task.id].path} too.')
             selected[task.id] = task
-    if settings.shots is not None:
-        from rmbench.tasks.shots.rows import few_shot_id
+    if settings.shots is not None and settings.limit is not None:
+        raise RmbenchError("--shots needs all rows of each rater, and --limit draws some; give one of the two.")
+    if settings.shots is not None and settings.reference is not None:
+        raise RmbenchError("--shots and --reference ask rows in two ways; give one of the two.")
+    asked = [way for each in named if (way := _otherwise(each, settings)) is not None]
+    if asked:
+        from rmbench.tasks.asked import asked_id
 
-        if settings.limit is not None:
-            raise RmbenchError("--shots needs all rows of each rater, and --limit draws some; give one of the two.")
-        named |= set(map(few_shot_id, named))
+        named |= set(map(asked_id, asked))
     return list(selected.values()), named
 
 
@@ -73,7 +76,7 @@ def load_tasks(
         why = cannot_take(model, task)
         if not why:
             try:
-                asked, loaded = _with_shots(task, load_rows(task, settings), settings)
+                asked, loaded = _asked(task, load_rows(task, settings), settings)
                 _check_ids(task, loaded)
                 why = cannot_read(model, task, loaded)
             except AbsentDataError as error:
@@ -89,13 +92,21 @@ def load_tasks(
             yield asked, loaded
 
 
-def _with_shots(task: Task, loaded: Loaded, settings: RunOptions) -> tuple[Task, Loaded]:
-    """The task and its rows, with raters' earlier choices where --shots asks for them."""
-    if settings.shots is None:
-        return task, loaded
-    from rmbench.tasks.shots.rows import few_shot_task, with_shots
+def _otherwise(task: str, settings: RunOptions) -> Asked | None:
+    """How the options ask the rows of a task otherwise than they stand."""
+    from rmbench.tasks.task import Asked
 
-    return few_shot_task(task), with_shots(task, loaded, settings.shots, settings.shots_layout, settings.seed)
+    if settings.reference is not None:
+        return Asked(task, reference=settings.reference)
+    return None if settings.shots is None else Asked(task, settings.shots, settings.shots_layout)
+
+
+def _asked(task: Task, loaded: Loaded, settings: RunOptions) -> tuple[Task, Loaded]:
+    """The task and its rows, asked as the options say."""
+    from rmbench.tasks.asked import asked_rows
+
+    otherwise = _otherwise(task.id, settings)
+    return (task, loaded) if otherwise is None else asked_rows(task, loaded, otherwise, settings.seed)
 
 
 def _without_id(task: Task, error: RmbenchError) -> str:

@@ -121,8 +121,9 @@ def difference_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     """The mean over clusters of the credit of rows with the first value of the group `spec.join` less that of rows with
     the second, such as a reference text given and withheld.
 
-    Rows of one cluster are the same question; its difference is one figure, so the interval is that of a paired
-    comparison. Clusters without rows of both values are left out, with the flag "unpaired".
+    Rows of one cluster are one question, or depend on each other; their difference is one figure, which weighs as much
+    as it has pairs of rows, so the interval is that of a paired comparison. Clusters without rows of both values are
+    left out, with the flag "unpaired".
     """
     if len(spec.between) != 2:
         raise RmbenchError(f'metric "{spec.name}": `between` is the two values of the group `join` that are compared.')
@@ -141,7 +142,7 @@ def difference_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
             unpaired += any(sides.values())
             continue
         values.append(float(np.mean(sides[first]) - np.mean(sides[second])))
-        of.append(replace(rows[numbers[0]], weight=1.0))
+        of.append(replace(rows[numbers[0]], weight=(len(sides[first]) + len(sides[second])) / 2))
         comparisons += sum(one.comparisons for _, one in found)
     return mean_sample(values, of, comparisons=comparisons, flags=("unpaired",) if unpaired else ())
 

@@ -19,6 +19,17 @@ __all__ = ["Card", "card_for", "cards", "load_card"]
 _SPELLED = BeforeValidator(dtype_spelled)
 
 
+def _number(value: Any) -> Any:
+    """A number that may be spelled as text, as `--model-args` gives it."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return value
+    if not 1 <= found <= 10:
+        raise ValueError(f"{value}: expected a number from 1 to 10")
+    return found
+
+
 class Card(BaseModel):
     """What a checkpoint does not declare itself, or declares wrongly."""
 
@@ -45,6 +56,9 @@ class Card(BaseModel):
     """The set of system messages that the model was trained with (`rmbench.models.text.system_messages`)."""
     system_message: str = ""
     """What goes before a conversation that has no system message: one of `systems` by name, or a file; "": nothing."""
+    goal: Annotated[float | None, BeforeValidator(_number)] = None
+    """The quality that every conversation asks for, on a scale of 1 to 10 (arXiv 2410.08067); None: none is stated.
+    `system_message` is then the wording, with `{goal}` in it."""
     bos: Literal["one", "none", "double"] = "one"
     """How many BOS tokens a row begins with. "one" is one where the tokenizer or its template writes a BOS at all."""
     head_dtype: Annotated[Literal["model", "float32", "bfloat16", "float16"], _SPELLED] = "model"

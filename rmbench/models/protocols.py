@@ -16,7 +16,6 @@ import numpy.typing as npt
 from rmbench.types import Conversation, Example, Judgment, Setting
 
 __all__ = [
-    "REFERENCE_KEYS",
     "SPECIAL_TOKENS_IN_TEXT",
     "TEMPLATE_DROPPED_TEXT",
     "TEMPLATE_IGNORED_TOOLS",
@@ -47,9 +46,6 @@ pair; "hidden" the last layer's state."""
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
-
-REFERENCE_KEYS = ("reference", "reference_answer", "answer")
-"""Names of an example's context that hold a reference answer; the first that exists is used."""
 
 TEMPLATE_DROPPED_TEXT = "template_dropped_text"
 """Remark of a row whose text lacks some of its conversation's, white space apart, since the model's template leaves it

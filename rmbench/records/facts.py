@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["EnsembleFacts", "Frozen", "IntransitiveFacts", "MemberFacts", "OrderFacts", "ProbingFacts"]
+__all__ = ["AskedFacts", "EnsembleFacts", "Frozen", "IntransitiveFacts", "MemberFacts", "OrderFacts", "ProbingFacts"]
 
 
 class Frozen(BaseModel):
     """A part of a record: read from JSON, or made by `model_validate` of an object that has its fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
+
+
+class AskedFacts(Frozen):
+    """How the rows of a task were asked otherwise than they stand; see `rmbench.run`'s `shots` and `reference`."""
+
+    task: str
+    """The id of the task whose rows they are."""
+    shots: list[int] = []
+    layout: str = ""
+    reference: str = ""
+    """"prompt" or "context": where it was given before it was withheld; "": neither."""
 
 
 class ProbingFacts(Frozen):

@@ -7,11 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rmbench.records.facts import EnsembleFacts, Frozen, IntransitiveFacts, MemberFacts, OrderFacts, ProbingFacts
+from rmbench.records.facts import (
+    AskedFacts,
+    EnsembleFacts,
+    Frozen,
+    IntransitiveFacts,
+    MemberFacts,
+    OrderFacts,
+    ProbingFacts,
+)
 from rmbench.types import Setting
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AskedFacts",
     "CheckRecord",
     "Counts",
     "DataFacts",
@@ -157,6 +166,8 @@ class DataFacts(Frozen):
     the field, whose `digest` is that."""
     media: MediaFacts | None = None
     """None where the rows show no images or videos, or the record is older than the field."""
+    asked: AskedFacts | None = None
+    """None where the rows were asked as they stand."""
 
     @property
     def digest_of_rows(self) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.records.record import Record
+from rmbench.tasks.asked import asked_rows
 from rmbench.tasks.own.declare import own_task
 from rmbench.tasks.registry import known
 from rmbench.tasks.sources import load
-from rmbench.tasks.task import Task
+from rmbench.tasks.task import Asked, Task
 from rmbench.tasks.where import how_else
 from rmbench.types import Conversation, Example, Message
 
@@ -57,10 +58,14 @@ def examples_of(folder: Path, record: Record, source: Source) -> tuple[Mapping[s
             "task's TOML by --include-path."
         )
     where = "sample" if source.source == "auto" and record.data.source == "sample" else source.source
+    asked = record.data.asked
+    drawn = record.data.limit if asked is not None else None
     try:
-        loaded = load(task, where, allow_changed_data=source.allow_changed_data)
+        loaded = load(task, where, limit=drawn, seed=record.run.seed, allow_changed_data=source.allow_changed_data)
     except AbsentDataError as error:
         return {}, f"Without texts: {error}"
+    if asked is not None:
+        task, loaded = asked_rows(task, loaded, Asked(**asked.model_dump()), record.run.seed)
     theirs = record.data.digest_of_rows
     if loaded.digest != theirs:
         raise RmbenchError(
@@ -74,13 +79,14 @@ def examples_of(folder: Path, record: Record, source: Source) -> tuple[Mapping[s
 
 
 def _task(folder: Path, record: Record, source: Source) -> Task | None:
-    """The record's task; None where it is not known."""
+    """The task whose rows the record is of; None where it is not known."""
+    name = record.data.asked.task if record.data.asked else record.task.id
     if not source.data:
-        return known(source.include_path).get(record.task.id)
+        return known(source.include_path).get(name)
     own = [own_task(data, source.columns, include=source.include_path).task for data in source.data]
-    named = [task for task in own if task.id == record.task.id]
+    named = [task for task in own if task.id == name]
     if not named:
-        raise RmbenchError(f"{folder}: it is of the task {record.task.id}, and --data is {own[0].id}.")
+        raise RmbenchError(f"{folder}: it is of the task {name}, and --data is {own[0].id}.")
     return named[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.tasks.declaration.schema import Declaration, TaskFacts
 from rmbench.types import Example
 
-__all__ = ["DataFileFacts", "Exclusion", "Loaded", "Media", "Task"]
+__all__ = ["Asked", "DataFileFacts", "Exclusion", "Loaded", "Media", "Task"]
 
 
 class Task(TaskFacts):
@@ -66,6 +67,20 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How the rows of a task are asked otherwise than they stand, which makes a task of its own of them."""
+
+    task: str
+    """The id of the task whose rows they are."""
+    shots: Sequence[int] = ()
+    """Numbers of a rater's earlier choices put before each row."""
+    layout: str = ""
+    """How these are written."""
+    reference: str = ""
+    """Where each row's reference answer is given, once, and then withheld: "prompt" or "context"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A task's rows as examples, and where they came from."""
 
@@ -97,5 +112,7 @@ class Loaded:
     """The images and videos of `examples`; None where they have none."""
     texts_digest: str = ""
     """What `digest` is for other tasks, where it covers no texts and they are here; else ""."""
+    asked: Asked | None = None
+    """None: the rows are asked as they stand."""
     without_texts: bool = False
     """Whether the rows are ids, groups and gold alone, whose prompts and candidates are empty."""

@@ -122,5 +122,5 @@ class Opening:
         )
 
 
-CARD_ARGS = ("bos", "head_dtype", "pooling", "system_message", "truncation_side")
+CARD_ARGS = ("bos", "goal", "head_dtype", "pooling", "system_message", "truncation_side")
 """The `--model-args` of every text model; each replaces the card's key of that name."""

@@ -33,9 +33,8 @@ from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.media import ContentPart, MediaMarks, Pictures, split_at_marks
 from rmbench.models.judges.quoting import Quoting, reserved_marks
 from rmbench.models.plain import plain_blocks
-from rmbench.models.protocols import REFERENCE_KEYS
 from rmbench.models.servers.generation import images_in
-from rmbench.types import Conversation, Example, Part
+from rmbench.types import REFERENCE_KEYS, Conversation, Example, Part
 
 __all__ = ["Prompt", "PromptError"]
 

@@ -13,7 +13,7 @@ from rmbench.models.checkpoint.loading import reads_pad_id, warm
 from rmbench.models.checkpoint.opening import CARD_ARGS, Opening
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.protocols import Batch, Encoded, Scorer
-from rmbench.models.text.system_messages import system_message
+from rmbench.models.text.system_messages import goal_text, system_message
 from rmbench.models.text.template_source import resolve_template
 from rmbench.models.text.tokens import TextEncoder, affixes
 from rmbench.validation import validated
@@ -51,9 +51,11 @@ def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> 
     prefix, suffix = affixes(tokenizer)
     length, side = length_and_side(opening, tokenizer)
     template = resolve_template(tokenizer, options.template, card.template, opening.name)
+    name = Path(card.system_message).name
+    stated = {"goal": goal_text(card), "goal_name": f"{card.goal:g}"} if card.goal is not None else {}
     return TextEncoder(
         tokenizer=tokenizer,
-        template=replace(template, system=system_message(card), system_name=Path(card.system_message).name),
+        template=replace(template, **(stated or {"system": system_message(card), "system_name": name})),
         bos=card.bos,
         max_length=length,
         truncation_side=side,

@@ -13,8 +13,10 @@ from rmbench.models.card import Card
 from rmbench.untrusted.files import MIB, read_text
 from rmbench.validation import read_toml, validated
 
-__all__ = ["SystemMessages", "system_message", "system_messages"]
+__all__ = ["SystemMessages", "goal_text", "system_message", "system_messages"]
 
+_GOAL = "Answer so that a strict judge would give the answer {goal} of 10 points."
+"""Our wording of a stated quality."""
 _FOLDER = Path(__file__).resolve().parent / "systems"
 
 
@@ -61,3 +63,20 @@ def system_message(card: Card) -> str:
         return text
     named = f"none of {', '.join(known)}, nor a file" if known else "no file, and the model has none by name"
     raise RmbenchError(f"system_message={asked}: {named}.{did_you_mean(asked, known)}")
+
+
+def goal_text(card: Card) -> str:
+    """The text that asks every conversation for the quality `card.goal`, in our wording or that of its system message;
+    "" where the card states none.
+
+    Raises:
+        RmbenchError: the system message has no place for the goal.
+    """
+    if card.goal is None:
+        return ""
+    wording = system_message(card) or _GOAL
+    if "{goal}" not in wording:
+        raise RmbenchError(
+            f"goal={card.goal:g}: system_message={card.system_message} is its wording and lacks {{goal}}."
+        )
+    return wording.replace("{goal}", f"{card.goal:g}")

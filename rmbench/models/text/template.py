@@ -60,6 +60,11 @@ class ChatTemplate:
     """The system message of conversations that have none; "": they keep none."""
     system_name: str = ""
     """What it is called, for the record."""
+    goal: str = ""
+    """What asks every conversation for a quality: before its system message, as one where it has none, or before its
+    first user message where the template takes no system message; "": nothing does."""
+    goal_name: str = ""
+    """The quality, for the record."""
     tool_use: str = ""
     """The template of conversations with tools, where the tokenizer has one for them; "": the same."""
 
@@ -74,6 +79,12 @@ class ChatTemplate:
                 "system_message": self.system_name,
                 "system_message_sha256": hashlib.sha256(self.system.encode()).hexdigest(),
             }
+        if self.goal:
+            facts |= {
+                "goal": self.goal_name,
+                "goal_sha256": hashlib.sha256(self.goal.encode()).hexdigest(),
+                "goal_in": "system" if self._takes_system else "user",
+            }
         dated = _TODAY.search(self.text) or _TODAY.search(self.tool_use)
         return facts | ({"template_date": f"{_FIXED_DATE:%Y-%m-%d}"} if dated else {})
 
@@ -84,7 +95,7 @@ class ChatTemplate:
             TemplateRefusedError: the template raises, or it leaves a system message or a key of messages out.
         """
         if request.render == "raw":
-            return "".join(map(_bare, request.conversation))
+            return "".join([f"{self.goal}\n\n" if self.goal else "", *map(_bare, request.conversation)])
         turns, tools = self._asked(request.conversation)
         text = self._rendered(turns, tools)
         for turn in turns:
@@ -134,7 +145,26 @@ class ChatTemplate:
         turns = [message.as_dict for message in conversation if message.role != TOOLS]
         if self.system and not any(message.role == "system" for message in conversation):
             turns = [{"role": "system", "content": self.system}, *turns]
-        return turns, tools
+        return self._with_goal(turns), tools
+
+    def _with_goal(self, turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The turns, the first of which states the goal."""
+        if not self.goal:
+            return turns
+        role = "system" if self._takes_system else "user"
+        at = next((k for k, turn in enumerate(turns) if turn["role"] == role), None)
+        if at is None:
+            return [{"role": role, "content": self.goal}, *turns]
+        told = {**turns[at], "content": f"{self.goal}\n\n{turns[at]['content']}"}
+        return [*turns[:at], told, *turns[at + 1 :]]
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        """Whether a system message reaches the text."""
+        try:
+            return _holds(self._apply([{"role": "system", "content": self.goal}, *_PROBE]), self.goal)
+        except TemplateRefusedError:
+            return False
 
     def _leaves_out(self, key: str, turns: Turns, tools: Tools, text: str) -> bool:
         """Whether the text of these turns is the same without the key."""

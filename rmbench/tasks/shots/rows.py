@@ -15,7 +15,7 @@ from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
 from rmbench.tasks.shots.layout import ShotLayout, layout_named
 from rmbench.tasks.sources import digest_of
-from rmbench.tasks.task import Loaded, Task
+from rmbench.tasks.task import Asked, Loaded, Task
 from rmbench.types import TOOLS, Candidate, Conversation, Edge, Example, Message, text_of
 
 __all__ = ["GROUP", "Shot", "few_shot_id", "few_shot_task", "split", "with_shots"]
@@ -110,6 +110,7 @@ def with_shots(task: Task, loaded: Loaded, shots: Sequence[int], layout: str, se
         group_totals=dict(counted),
         known_totals=dict(counted),
         notes=(*loaded.notes, note),
+        asked=Asked(task.id, tuple(shots), layout),
     )
 
 

@@ -12,7 +12,7 @@ from rmbench.models.card import Card, cards
 from rmbench.models.checkpoint import hub
 from rmbench.models.checkpoint.hub import Download
 from rmbench.models.families.scalar.stock import ScalarScorer
-from rmbench.models.text.system_messages import system_message, system_messages
+from rmbench.models.text.system_messages import goal_text, system_message, system_messages
 from tests._make import open_as
 
 ASPECTS = (
@@ -122,3 +122,62 @@ def test_models_that_read_no_template_refuse_one(tmp_path: Path, tiny: Any) -> N
     args = {"segments": "pair", "system_message": str(tmp_path / "own.txt")}
     with pytest.raises(RmbenchError, match="system_message does not go with segments = pair"):
         open_as(ScalarScorer, folder, model_args=args)
+
+
+WORDING = "Answer so that a strict judge would give the answer 7.5 of 10 points."
+
+
+def test_a_goal_stands_before_every_conversation(tmp_path: Path, tiny: Any) -> None:
+    """The reward is that of a plain loop over the conversation with the goal as its system message, or before it."""
+    folder = tiny.checkpoint(tmp_path / "model", "qwen3", max_position_embeddings=4096)
+    plain = open_as(ScalarScorer, folder)
+    model = open_as(ScalarScorer, folder, model_args={"goal": "7.5"})
+    asked = [tiny.request("Sort it.", "[]"), tiny.request(("system", "Be."), ("user", "Sort it."), ("assistant", "[]"))]
+    spelled = [
+        tiny.request(("system", system), ("user", "Sort it."), ("assistant", "[]"))
+        for system in (WORDING, f"{WORDING}\n\nBe.")
+    ]
+    rows = model.encode(asked)
+    assert [row.ids for row in rows] == [row.ids for row in plain.encode(spelled)]
+    found = model.forward(tiny.batch(rows, model.pad_id, "left"))["reward"][:, 0]
+    assert found.tolist() == pytest.approx(tiny.alone(folder, rows), abs=2e-5)
+    assert (model.facts.settings["goal"], model.facts.settings["goal_in"]) == ("7.5", "system")
+    assert model.facts.revision.endswith("+goal=7.5")
+    assert model.facts.fingerprint != open_as(ScalarScorer, folder, model_args={"goal": "7"}).facts.fingerprint
+    raw = model.encode([tiny.request("Sort it.", "[]", render="raw")])[0].ids
+    assert raw == plain.encode([tiny.request(f"{WORDING}\n\nSort it.", "[]", render="raw")])[0].ids
+
+
+_DROPS = "{% for m in messages if m.role != 'system' %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+_REFUSES = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + _DROPS
+
+
+@pytest.mark.parametrize("template", [_DROPS, _REFUSES], ids=["drops", "refuses"])
+def test_a_goal_stands_in_the_users_message_where_the_template_takes_no_other(
+    tmp_path: Path, tiny: Any, template: str
+) -> None:
+    tiny.save_model(tmp_path / "model")
+    tiny.save_tokenizer(tmp_path / "model", template=template)
+    model = open_as(ScalarScorer, tmp_path / "model", model_args={"goal": "7.5"})
+    plain = open_as(ScalarScorer, tmp_path / "model")
+    (row,) = model.encode([tiny.request("Hi", "Yo")])
+    assert not row.error
+    assert row.ids == plain.encode([tiny.request(f"{WORDING}\n\nHi", "Yo")])[0].ids
+    assert model.facts.settings["goal_in"] == "user"
+
+
+def test_the_wording_of_a_goal_is_a_file_with_a_place_for_it(tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("Overall score: {goal}.")
+    assert goal_text(card(goal=10.0, system_message=str(own))) == "Overall score: 10."
+    assert goal_text(card(system_message=str(own))) == ""
+    own.write_text("Be strict.")
+    with pytest.raises(RmbenchError, match=r"lacks \{goal\}"):
+        goal_text(card(goal=10.0, system_message=str(own)))
+
+
+@pytest.mark.parametrize("goal", ["0", "11", "ten", "nan"])
+def test_a_goal_is_a_number_from_1_to_10(tmp_path: Path, tiny: Any, goal: str) -> None:
+    folder = tiny.checkpoint(tmp_path / "model", "qwen3")
+    with pytest.raises(RmbenchError, match="goal"):
+        open_as(ScalarScorer, folder, model_args={"goal": goal})

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 import rmbench
 from rmbench.errors import RmbenchError
+from rmbench.evaluation.rerun import rerun
 from rmbench.tasks.registry import get
 from rmbench.tasks.shots.layout import ShotLayout, layout_named, shot_layouts
 from rmbench.tasks.shots.rows import split, with_shots
 from rmbench.tasks.sources import load
 from rmbench.types import Edge, Example, Message
-from tests._make import exit_code, make_example, write_lines
+from tests._make import exit_code, make_example, read_lines, write_lines
 
 KS = (0, 1, 2, 4, 8)
 
@@ -186,3 +187,29 @@ def test_what_cannot_be(words: list[str], message: str, tmp_path: Path, capsys: 
 def test_the_errors_are_of_one_kind() -> None:
     with pytest.raises(RmbenchError, match='"fpso" is none of fspo, plain'):
         layout_named("fpso")
+
+
+def test_verify_and_view_find_the_rows_of_a_record_with_shots(tmp_path: Path) -> None:
+    data, people = write_people(tmp_path), {"rater": "person"}
+    for layout in ("fspo", "plain"):
+        out = tmp_path / layout
+        results = rmbench.run(
+            "baseline:length", data=data, columns=people, shots="0,2", shots_layout=layout, seed=5, out=out
+        )
+        folder = results.folder("people-few-shot")
+        asked = results.records[0].data.asked
+        assert asked is not None
+        assert (asked.task, asked.shots, asked.layout) == ("people", [0, 2], layout)
+        assert rerun(folder, 200, model="baseline:length", data=data, columns=people).other == ()
+        shown = rmbench.view(folder, data=data, columns=people)
+        assert shown.note == ""
+        texts = {row.id: row.example.prompt[-1].text for row in shown.rows if row.example is not None}
+        assert len(texts) == 6 * (20 - 2) * 2
+        mark = "# Example 2" if layout == "fspo" else "This person preferred"
+        assert all((mark in text) == id_.endswith("shots=2") for id_, text in texts.items())
+    with pytest.raises(RmbenchError, match="are not those"):
+        rmbench.view(folder, data=write_lines(tmp_path / "other" / "people.jsonl", _others(data)), columns=people)
+
+
+def _others(data: Path) -> list[Any]:
+    return [{**row, "prompt": f"{row['prompt']} Say."} for row in read_lines(data)]

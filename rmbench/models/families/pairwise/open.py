@@ -66,7 +66,7 @@ def open_pairwise(opening: Opening) -> PairRmScorer | LetterScorer:
 
 def _open_pairrm(opening: Opening) -> PairRmScorer:
     wanted = opening.settings(PairRmSettings)
-    _refuse(opening, "bos", "system_message")
+    _refuse(opening, "bos", "goal", "system_message")
     checkpoint, options = opening.checkpoint, opening.options
     tokenizer = load_tokenizer(checkpoint, options)
     marks_of(tokenizer, checkpoint.config, PREFIX_KEYS, checkpoint.folder)
@@ -131,7 +131,7 @@ def _open_letters(opening: Opening) -> LetterScorer:
     opening.settings(NoSettings)
     checkpoint, options, layout = opening.checkpoint, opening.options, opening.family.layout
     causal = layout == SLIC
-    _refuse(opening, "head_dtype", *(() if causal else ("bos", "system_message")))
+    _refuse(opening, "head_dtype", *(() if causal else ("bos", "goal", "system_message")))
     tokenizer = load_tokenizer(checkpoint, options)
     text = _slic_encoder(opening, tokenizer) if causal else _steamshp_encoder(opening, tokenizer)
     letters = letters_of(tokenizer, opening.name)

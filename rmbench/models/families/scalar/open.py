@@ -127,6 +127,7 @@ def _encoder_text(opening: Opening, tokenizer: Any) -> TextEncoder | PairEncoder
         return text_encoder(opening, tokenizer, encoder=True)
     if opening.options.template is not None:
         raise RmbenchError("--template does not go with segments = pair, which reads the bare texts.")
-    if card_of(opening).system_message:
-        raise RmbenchError("system_message does not go with segments = pair, which reads the bare texts.")
+    card = card_of(opening)
+    for name in (name for name, given in (("system_message", card.system_message), ("goal", card.goal)) if given):
+        raise RmbenchError(f"{name} does not go with segments = pair, which reads the bare texts.")
     return pair_encoder(tokenizer, *length_and_side(opening, tokenizer))

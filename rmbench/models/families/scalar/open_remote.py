@@ -40,8 +40,10 @@ def open_remote(opening: Opening, layout: Layout) -> RemoteScorer:
         raise RmbenchError(
             f"--special-tokens text: {checkpoint.folder} takes conversations as they are and tokenises them itself."
         )
-    if layout.remote.method is not None and card_of(opening).system_message:
-        raise RmbenchError(f"system_message: {checkpoint.folder} takes conversations as they are.")
+    if layout.remote.method is not None:
+        card = card_of(opening)
+        for name in (name for name, given in (("system_message", card.system_message), ("goal", card.goal)) if given):
+            raise RmbenchError(f"{name}: {checkpoint.folder} takes conversations as they are.")
     head_dtype = card_of(opening).head_dtype
     if head_dtype != "model":
         raise RmbenchError(f"head_dtype {head_dtype}: the head of a {layout.name} model is in its own code.")
@@ -97,6 +99,7 @@ def _reference_text(opening: Opening, layout: Layout, tokenizer: Any) -> tuple[R
         "--template": options.template is not None,
         "--special-tokens text": options.special_tokens == "text",
         "system_message": bool(card.system_message),
+        "goal": card.goal is not None,
         "--model-args truncation_side": "truncation_side" in options.model_args,
         "--model-args bos": "bos" in options.model_args,
     }

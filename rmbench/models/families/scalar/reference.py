@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rmbench.models.protocols import REFERENCE_KEYS, Encoded, Request
+from rmbench.models.protocols import Encoded, Request
 from rmbench.models.text.tokens import TextRow
-from rmbench.types import Conversation, bare_text
+from rmbench.types import REFERENCE_KEYS, Conversation, bare_text
 
 __all__ = ["ReferenceEncoder", "ReferenceText"]
 
