@@ -74,17 +74,17 @@ def rerun(
     recorded = {row.id: row.judgment for row in read_rows(Path(folder))}
     _refuse(record)
     settings = replace(checked(RunOptions, options, "verify"), seed=record.run.seed)
-    asked = record.data.asked
-    own = record.task.id if asked is None else asked.task
+    otherwise = record.data.asked
+    own = record.task.id if otherwise is None else otherwise.task
     selected, _ = selected_tasks(None if settings.data else own, settings, silent)
     task = next((each for each in selected if each.id == own), None)
     if task is None:
         raise RmbenchError(f"{folder}: it is of the task {own}, and --data is {selected[0].id}.")
     if settings.source == "auto" and record.data.source == "sample":
         settings = replace(settings, source="sample")
-    loaded = load_rows(task, settings if asked is None else replace(settings, limit=record.data.limit))
-    if asked is not None:
-        task, loaded = asked_rows(task, loaded, Asked(**asked.model_dump()), record.run.seed)
+    loaded = load_rows(task, settings if otherwise is None else replace(settings, limit=record.data.limit))
+    if otherwise is not None:
+        task, loaded = asked_rows(task, loaded, Asked(**otherwise.model_dump()), record.run.seed)
     if loaded.digest != record.data.digest_of_rows:
         theirs = record.data.digest_of_rows
         raise RmbenchError(f"{folder}: it is of other rows than these (digests {theirs[:8]} and {loaded.digest[:8]}).")

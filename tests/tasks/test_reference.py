@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,8 +74,8 @@ def overlap(conversations: list[list[dict[str, str]]]) -> list[float]:
     ]
 
 
-def values_of(record: object) -> Mapping[tuple[str, str | None], float | None]:
-    return {(value.metric, value.group): value.value for value in record.results}  # type: ignore[attr-defined]
+def values_of(record: Any) -> Mapping[tuple[str, str | None], Any]:
+    return {(value.metric, value.group): value.value for value in record.results}
 
 
 def test_a_reference_that_equals_one_answer_flips_a_scorer_of_overlap(tmp_path: Path) -> None:
@@ -129,13 +130,14 @@ def test_the_pairs_of_rows_are_the_same_but_for_the_reference(data: Path) -> Non
 def test_the_difference_is_that_of_the_two_accuracies_and_verify_and_view_find_the_rows(
     data: Path, tmp_path: Path
 ) -> None:
-    options = {"reference": "prompt", "out": tmp_path, "limit": 60, "seed": 3}
-    results = rmbench.run("baseline:overlap", "ragchecker", source=data, **options)  # type: ignore[arg-type]
+    results = rmbench.run(
+        "baseline:overlap", "ragchecker", source=data, reference="prompt", out=tmp_path, limit=60, seed=3
+    )
     found = values_of(results.records[0])
     worth, given, withheld = (
         found[name, None] for name in ("worth_of_the_reference", "with_the_reference", "without_the_reference")
     )
-    assert worth == pytest.approx(given - withheld)  # type: ignore[operator]
+    assert worth == pytest.approx(given - withheld)
     assert worth
     folder = results.folder("ragchecker-reference-prompt")
     assert exit_code("verify", str(folder)) == 0

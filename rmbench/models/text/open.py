@@ -51,11 +51,13 @@ def text_encoder(opening: Opening, tokenizer: Any, *, encoder: bool = False) -> 
     prefix, suffix = affixes(tokenizer)
     length, side = length_and_side(opening, tokenizer)
     template = resolve_template(tokenizer, options.template, card.template, opening.name)
-    name = Path(card.system_message).name
-    stated = {"goal": goal_text(card), "goal_name": f"{card.goal:g}"} if card.goal is not None else {}
+    if card.goal is not None:
+        template = replace(template, goal=goal_text(card), goal_name=f"{card.goal:g}")
+    else:
+        template = replace(template, system=system_message(card), system_name=Path(card.system_message).name)
     return TextEncoder(
         tokenizer=tokenizer,
-        template=replace(template, **(stated or {"system": system_message(card), "system_name": name})),
+        template=template,
         bos=card.bos,
         max_length=length,
         truncation_side=side,
