@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from rmbench.cli.annotators import annotators
 from rmbench.cli.boards import board
 from rmbench.cli.cache import cache
 from rmbench.cli.check import check
@@ -59,6 +60,7 @@ for command in (
     show,
     report,
     dissect,
+    annotators,
     show_prompt,
     view,
     validate,

@@ -66,13 +66,14 @@ def dissect(
     from dataclasses import asdict
 
     from rmbench.cli.output import echo, echo_json, print_rich
+    from rmbench.cli.texts import texts_of
     from rmbench.reports.dissection import dissect as dissect_record
     from rmbench.reports.dissection.fit import alike
     from rmbench.reports.dissection.terminal import AlikeView, DissectionView
 
     made = []
     for folder in records:
-        examples = None if features is not None else _examples(folder, source)
+        examples = None if features is not None else texts_of(folder, source)
         made.append(
             dissect_record(
                 folder,
@@ -96,19 +97,3 @@ def dissect(
         echo_json({"records": [asdict(each) for each in made], "similarity": pairs})
     elif len(made) > 1:
         print_rich(AlikeView(similarities))
-
-
-def _examples(folder: Path, source: dict[str, Any]) -> Any:
-    """The record's rows with their texts, or a note on stderr that says why there are none."""
-    from rmbench.cli.output import echo_error
-    from rmbench.records.store import read
-    from rmbench.reports.texts import Source, examples_of
-
-    own = {name: [str(each) for each in source[name] or ()] for name in ("data", "include_path")}
-    place = Source(
-        str(source["source"]), own["data"], source["columns"], own["include_path"], source["allow_changed_data"]
-    )
-    examples, note = examples_of(folder, read(folder), place)
-    if note:
-        echo_error(note)
-    return examples

@@ -67,25 +67,37 @@ class RunOptions(OpenOptions):
     data: tuple[str, ...] = option(
         (),
         "Rows of your own: their columns are recognised; repeat for several.",
-        commands=("run", "show-prompt", "verify", "view", "dissect"),
+        commands=("run", "show-prompt", "verify", "view", "dissect", "annotators"),
         metavar="FILE|FOLDER|org/name",
     )
     columns: Mapping[str, str] = option(
         dict,
         "What the columns of --data hold, in place of what is recognised: prompt=q,chosen=good.text ...",
-        commands=("run", "score", "show-prompt", "verify", "view", "dissect", "task init"),
+        commands=("run", "score", "show-prompt", "verify", "view", "dissect", "annotators", "task init"),
         metavar="WHAT=COLUMN,...",
     )
     include_path: tuple[str, ...] = option(
         (),
         "A folder of task TOMLs of your own, beside the bundled ones. [also: $RMBENCH_TASKS]",
-        commands=("run", "fetch", "probe", "tasks", "show", "show-prompt", "verify", "view", "dissect", "task init"),
+        commands=(
+            "run",
+            "fetch",
+            "probe",
+            "tasks",
+            "show",
+            "show-prompt",
+            "verify",
+            "view",
+            "dissect",
+            "annotators",
+            "task init",
+        ),
         metavar="DIR",
     )
     source: str = option(
         "auto",
         "Where rows come from; auto: the folder of `rmbench fetch` ($RMBENCH_DATA), else the hub.",
-        commands=("run", "probe", "tasks", "show-prompt", "verify", "view", "dissect"),
+        commands=("run", "probe", "tasks", "show-prompt", "verify", "view", "dissect", "annotators"),
         metavar="auto|hub|sample|FOLDER",
     )
     images: Path | None = option(
@@ -99,7 +111,7 @@ class RunOptions(OpenOptions):
     allow_changed_data: bool = option(
         False,
         "Read files that differ from what the task declares.",
-        commands=(*_ROWS, "show-prompt", "verify", "view", "dissect"),
+        commands=(*_ROWS, "show-prompt", "verify", "view", "dissect", "annotators"),
     )
     shots: tuple[int, ...] | None = option(
         None,

@@ -99,6 +99,10 @@ RENDERINGS: dict[str, list[Rendering]] = {
         ("terminal", lambda at: ["dissect", str(at.a), *SAMPLE]),
         ("json", lambda at: ["dissect", str(at.a), *SAMPLE, "--json"]),
     ],
+    "annotators": [
+        ("terminal", lambda at: ["annotators", str(at.a), "--ai", str(at.b), *SAMPLE]),
+        ("json", lambda at: ["annotators", str(at.a), "--ai", str(at.b), *SAMPLE, "--json"]),
+    ],
     "show-prompt": [
         ("terminal", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample"]),
         ("json", lambda at: ["show-prompt", "the-task", *MODEL, "--source", "sample", "--json"]),
