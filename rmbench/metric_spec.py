@@ -84,18 +84,19 @@ class MetricSpec:
     threshold: float | None = None
     """Class metrics over labels: a reward of at least this predicts class 1. The threshold rules fit it instead."""
     positive_above: float = 0.5
-    """"auc" over ratings: a rating above it counts as positive."""
+    """"auc" over ratings, the unbiased rules: a rating above it counts as positive."""
     flip_rate: float = 0.0
     """"noise_corrected": the stated share of labels that are wrong, under one half."""
     min_coverage: float = 0.99
     """Share of the rows at hand that must not have failed for a figure in which a failed row has no worst case
     (correlations, AUC, F1 ...): below it the value is null, with the flag "low_coverage"."""
     propensity: str = ""
-    """"inverse_propensity": the group that holds each row's chance of having been sampled, in (0, 1]."""
+    """"inverse_propensity" and the unbiased rules: the group (of the latter also the rated dimension) that holds each
+    row's chance of having been sampled, in (0, 1]."""
     clip: float = 0.0
-    """"inverse_propensity": propensities under this are raised to it."""
+    """The same rules: propensities under this are raised to it."""
     k: int | None = None
-    """"ndcg", "recall_at_k": ranks that count; None: all."""
+    """"ndcg", "recall_at_k", the unbiased rankings: ranks that count; None: all."""
     gain: Literal["linear", "exponential"] = "linear"
     """"ndcg": a candidate of relevance r gains r, or 2^r - 1."""
     credit: Literal["pair", "top"] = "pair"
@@ -175,6 +176,7 @@ _AUTO_J = "Auto-J (arXiv:2310.05470), pairwise_eval.py"
 _PANDALM = "PandaLM (arXiv:2306.05087)"
 _RAGCHECKER = "RAGChecker (arXiv:2408.08067), meta_eval.py"
 _AGENTS = "AgentRewardBench (arXiv:2504.08942), eval/metrics.py"
+_MISSING = "arXiv:1909.03601, usaito/unbiased-implicit-rec-real, metrics.py"
 _OURS = "rmbench"
 _SCIPY = "scipy.stats"
 _SECOND = "for the candidate shown second"
@@ -185,6 +187,9 @@ _tied = partial(Rule, kind="human ties", human_ties=True, linear=True, worst_cas
 _calibrated = partial(Rule, kind="human ties", human_ties=True, ties="calibrated on the labels")
 _shift = partial(Rule, kind="human ties", human_ties=True, better="lower", high=None, skips_unscored=True, numbers=True)
 _ranked = partial(Rule, kind="candidates", linear=True, needs=_EITHER, worst_case=True)
+_unbiased = partial(
+    Rule, source=_MISSING, kind="candidates", needs=_RATINGS, ties="share the credit", numbers=True, skips_unscored=True
+)
 _cyclic = partial(Rule, kind="intransitive", linear=True, source="GPM (arXiv:2410.02197)")
 _raters = partial(Rule, kind="raters", source=_OURS)
 _coefficient = partial(Rule, low=-1.0, ties="as the coefficient has it")
@@ -258,6 +263,12 @@ _TABLE = (
             "Manning, Raghavan and Schütze 2008", ties="share the credit", equal_rows=True),
     _ranked("reciprocal_rank", "1 / rank of the first good candidate.", "RewardMATH (arXiv:2410.01729), eval.py",
             ties="rank below"),
+    _unbiased("unbiased_dcg", "DCG at `k` of positives, each of weight 1 / `propensity`, over the sum of the weights."),
+    _unbiased("unbiased_recall", "Share of the positives' weights 1 / `propensity` among the first `k`."),
+    _unbiased("unbiased_map", "Average precision at `k` with weights 1 / `propensity`, over the sum of the weights.",
+              high=None),
+    _unbiased("unbiased_loss", "Squared loss of sigmoid(score) from labels that are seen with chance `propensity`.",
+              low=None, high=None, better="lower", ties="no comparison"),
     Rule("ties", "The Ties score: right answers above wrong ones, and close together.",
          "RewardBench 2 (arXiv:2506.01937), rewardbench/utils.py", "candidates", low=-0.01, high=1.01,
          ties="counted as closeness", numbers=True, worst_case=True),

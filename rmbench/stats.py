@@ -25,6 +25,7 @@ from rmbench.metrics.credit.listwise import best_of_n, ndcg, recall_at
 from rmbench.metrics.noise import inverse_propensity_mean, noise_corrected, unbiased_implicit_loss
 from rmbench.metrics.paired.comparison import Comparison, ComparisonContext, compare_rows
 from rmbench.metrics.paired.non_inferiority import NonInferiority, non_inferiority
+from rmbench.metrics.unbiased import unbiased_dcg, unbiased_map, unbiased_recall
 from rmbench.metrics.uncertainty.discordance import (
     holm,
     mcnemar,
@@ -73,6 +74,9 @@ __all__ = [
     "somers_d",
     "tango_limits",
     "tango_z",
+    "unbiased_dcg",
     "unbiased_implicit_loss",
+    "unbiased_map",
+    "unbiased_recall",
     "wilson",
 ]

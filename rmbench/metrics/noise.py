@@ -12,7 +12,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.metric_spec import MetricSpec
 from rmbench.types import Judged
 
-__all__ = ["by_propensity", "inverse_propensity_mean", "noise_corrected", "unbiased_implicit_loss"]
+__all__ = ["by_propensity", "inverse_propensity_mean", "noise_corrected", "propensity_of", "unbiased_implicit_loss"]
 
 
 def noise_corrected(accuracy: float, flip_rate: float) -> float:
@@ -66,10 +66,11 @@ def by_propensity(rows: Sequence[Judged], spec: MetricSpec) -> list[Judged]:
 
     Raises RmbenchError where a row's propensity is missing or not a number in (0, 1].
     """
-    return [replace(row, weight=row.weight / max(_propensity(row, spec), spec.clip)) for row in rows]
+    return [replace(row, weight=row.weight / max(propensity_of(row, spec), spec.clip)) for row in rows]
 
 
-def _propensity(row: Judged, spec: MetricSpec) -> float:
+def propensity_of(row: Judged, spec: MetricSpec) -> float:
+    """The row's chance of having been sampled; raises RmbenchError where it is missing or none in (0, 1]."""
     if spec.propensity not in row.groups:
         hint = did_you_mean(spec.propensity, row.groups)
         raise RmbenchError(f'metric "{spec.name}": row "{row.id}" has no group "{spec.propensity}".{hint}')

@@ -27,6 +27,7 @@ from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.ties.reward_shift import largest_shift_sample, shift_sample
 from rmbench.metrics.ties.rewardbench2 import ties_sample
 from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
+from rmbench.metrics.unbiased import unbiased_loss_sample, unbiased_ranking_sample
 from rmbench.metrics.uncertainty.aggregate import weight_of
 from rmbench.metrics.uncertainty.sample import Sample, clusters_of, combined, undefined_sample
 from rmbench.types import Judged
@@ -96,6 +97,8 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "worst_group_gap": gap_sample,
     "rater_agreement": agreement_sample,
     "rater_ceiling": ceiling_sample,
+    **dict.fromkeys(("unbiased_dcg", "unbiased_recall", "unbiased_map"), unbiased_ranking_sample),
+    "unbiased_loss": unbiased_loss_sample,
     "few_shot": few_shot_sample,
     "few_shot_gain": gain_sample,
 }

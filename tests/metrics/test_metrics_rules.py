@@ -22,6 +22,7 @@ from rmbench.tasks.registry import declared, load_file
 from rmbench.tasks.sources import load
 from rmbench.types import Example, Judged, Judgment, Value, Verdict
 
+UNBIASED = ("unbiased_dcg", "unbiased_recall", "unbiased_map", "unbiased_loss")
 PLACES = {
     "ties": "reward-bench-2",
     **dict.fromkeys(("both_contexts", "context_sensitivity", "context_shift", "paired_difference"), "rpr"),
@@ -29,6 +30,7 @@ PLACES = {
     "reward_shift": "forged-turns",
     "largest_reward_shift": "forged-turns",
     **dict.fromkeys(of_kind("raters"), "community-alignment"),
+    **dict.fromkeys(UNBIASED, "unieval-topical-chat"),
 }
 KINDS = {"difference correlation": "ragchecker", "intransitive": "dice-cycles", "correlation": "unieval-topical-chat"}
 SETTINGS = {
@@ -42,6 +44,8 @@ SETTINGS = {
     "worst_group_gap": 'join = "language"',
     **dict.fromkeys(("few_shot", "few_shot_gain"), 'join = "shots"'),
     "inverse_propensity": 'propensity = "sampled"\nclip = 0.1',
+    **dict.fromkeys(UNBIASED[:3], 'propensity = "seen"\ndimension = "overall"\nk = 1'),
+    "unbiased_loss": 'propensity = "seen"\ndimension = "overall"',
     "recall_at_k": "k = 1",
     **dict.fromkeys(("precision", "recall", "f1"), "threshold = 0.5"),
     "noise_corrected": "flip_rate = 0.1",
@@ -49,6 +53,7 @@ SETTINGS = {
     "probe": 'probe = "logistic"\ndimension = "attributable"',
 }
 SHOTS = '[groups.shots]\ncolumn = "turn"\nvalues = { "0" = ["first"], "1" = ["second", "third"] }\n\n'
+SEEN = '[groups.seen]\ncolumn = "nowhere"\ndefault = "0.5"\n\n'
 SAMPLED = '[groups.sampled]\ncolumn = "subset"\nvalues = { "0.5" = ["Natural"] }\ndefault = "1"\n\n'
 
 
@@ -57,7 +62,15 @@ def declaration(rule: str) -> str:
     labelled = RULES[rule].kind == "classes" and not RULES[rule].human_ties
     name = PLACES.get(rule) or KINDS.get(RULES[rule].kind) or ("attributionbench" if labelled else "llmbar")
     text = declared()[name].path.read_text("utf-8")
-    group = SAMPLED if rule == "inverse_propensity" else SHOTS if rule.startswith("few_shot") else ""
+    group = (
+        SEEN
+        if rule in UNBIASED
+        else SAMPLED
+        if rule == "inverse_propensity"
+        else SHOTS
+        if rule.startswith("few_shot")
+        else ""
+    )
     head = text[: text.index("[[metric]]")] + group
     return f'{head}[[metric]]\nname = "headline"\nrule = "{rule}"\n{SETTINGS.get(rule, "")}\n'
 

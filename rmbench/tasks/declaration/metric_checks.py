@@ -12,6 +12,8 @@ from rmbench.validation import problem
 
 __all__ = ["check_metrics"]
 
+_UNBIASED = ("unbiased_dcg", "unbiased_recall", "unbiased_map")
+"""Rankings by labels that are missing not at random."""
 _TAGS = {"styles": ("level", "cell")}
 
 
@@ -24,6 +26,7 @@ def check_metrics(declared: Declaration, path: Path) -> None:
             raise problem(path, f"{key}.name", f'two metrics are called "{metric.name}".')
         names.append(metric.name)
         _check_rule(declared, metric, key, path)
+        _check_ranks(metric, key, path)
         _check_raters(declared, metric, key, path)
         _check_dimension(declared, metric, key, path)
         _check_groups(declared, metric, key, path)
@@ -48,20 +51,25 @@ def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path)
         raise problem(path, f"{key}.rule", f'rule "{metric.rule}" needs a task of shape "pair".')
     if (metric.rule == "probe") != bool(metric.probe):
         raise problem(path, f"{key}.probe", 'rule "probe" goes with `probe = "upstream"` or "logistic", and no other.')
-    if metric.k is not None and metric.rule not in ("ndcg", "recall_at_k"):
-        raise problem(path, f"{key}.k", 'rules "ndcg" and "recall_at_k" have a `k`, and no others.')
-    if metric.k is None and metric.rule == "recall_at_k":
-        raise problem(path, f"{key}.k", 'this key is missing: rule "recall_at_k" needs it.')
     if metric.threshold is None and metric.rule in ("precision", "recall", "f1"):
         raise problem(path, f"{key}.threshold", f'this key is missing: rule "{metric.rule}" needs it for ratings.')
     if metric.gain != "linear" and metric.rule != "ndcg":
         raise problem(path, f"{key}.gain", 'rule "ndcg" has a `gain`, and no other.')
-    if (metric.rule == "inverse_propensity") != bool(metric.propensity):
-        raise problem(path, f"{key}.propensity", 'rule "inverse_propensity" goes with `propensity`, and no other.')
     if metric.rule == "probe" and declared.fit is None:
         raise problem(path, f"{key}.rule", 'rule "probe" is fitted on rows that `[fit]` names.')
     if metric.chance == "one_over_k" and declared.shape not in ("pick", "rated", "ranked"):
         raise problem(path, f"{key}.chance", '"one_over_k" is for tasks of shape "pick".')
+
+
+def _check_ranks(metric: MetricRule, key: str, path: Path) -> None:
+    rankings = ("ndcg", "recall_at_k", *_UNBIASED)
+    if metric.k is not None and metric.rule not in rankings:
+        raise problem(path, f"{key}.k", f"rules {_list(rankings)} have a `k`, and no others.")
+    if metric.k is None and metric.rule in rankings[1:]:
+        raise problem(path, f"{key}.k", f'this key is missing: rule "{metric.rule}" needs it.')
+    if (metric.rule in ("inverse_propensity", "unbiased_loss", *_UNBIASED)) != bool(metric.propensity):
+        what = f"rules inverse_propensity, unbiased_loss, {_list(_UNBIASED)} go with `propensity`, and no others."
+        raise problem(path, f"{key}.propensity", what)
 
 
 def _check_raters(declared: Declaration, metric: MetricRule, key: str, path: Path) -> None:
@@ -131,7 +139,8 @@ def _check_groups(declared: Declaration, metric: MetricRule, key: str, path: Pat
     if metric.join not in ("", "cluster"):
         _known(metric.join, groups, f"{key}.join", path)
     if metric.propensity:
-        _known(metric.propensity, groups, f"{key}.propensity", path)
+        known = groups if metric.rule == "inverse_propensity" else [*groups, *declared.columns.ratings]
+        _known(metric.propensity, known, f"{key}.propensity", path)
 
 
 def _known(name: str, known: list[str], key: str, path: Path) -> None:

@@ -75,8 +75,8 @@ def test_a_bad_value_is_one_error_with_file_row_and_key(tmp_path: Path, declarat
 def test_settings_that_belong_to_other_rules(tmp_path: Path, declaration: str) -> None:
     path = tmp_path / "mine.toml"
     for old, new, message in (
-        ('propensity = "seen"', "", "propensity: rule"),
-        ("inverse_propensity", "pair", "propensity: rule"),
+        ('propensity = "seen"', "", "propensity: rules"),
+        ("inverse_propensity", "pair", "propensity: rules"),
         ('rule = "inverse_propensity"\npropensity = "seen"', 'rule = "recall_at_k"', "k: this key is missing"),
         ('rule = "inverse_propensity"\npropensity = "seen"', 'rule = "pair"\nk = 3', "have a `k`, and no others"),
         ('rule = "inverse_propensity"\npropensity = "seen"', 'rule = "pair"\ngain = "exponential"', "has a `gain`"),
