@@ -87,8 +87,8 @@ def test_the_users_taste_is_found_and_held_against_their_other_rows(stored: Path
 
     assert found.curve[0].value == pytest.approx(accuracy((1.0, 0.0, 0.0)))
     assert found.curve[-1].value == pytest.approx(accuracy(found.weights))
-    assert found.curve[-1].value > 0.85 > found.curve[0].value  # type: ignore[operator]
-    assert found.curve[1].value < found.curve[-1].value  # type: ignore[operator]
+    assert found.curve[-1].value > 0.85 > found.curve[0].value
+    assert found.curve[1].value < found.curve[-1].value
     again = fit_weights(stored, choices(tmp_path, [{"id": name} for name in asked]), seed=1)
     assert again == found
 
