@@ -46,7 +46,10 @@ class TestFiles:
             (PLAIN.replace('source = "a file"\n', ""), r"x\.toml: source: this key is missing"),
             ("pick = -1\n" + PLAIN, "pick: input should be greater than or equal to 0; found -1"),
             ("marks = ['(']\n" + PLAIN, r"marks\[0\]: .*no regular expression"),
-            ("pick = 0\nweights = [1.0]\n" + PLAIN, "gate, weights, pick, ideal: a head has one of them"),
+            (
+                "pick = 0\nweights = [1.0]\n" + PLAIN,
+                "gate, weights, weights_tensor, pick, ideal: a head has one of them",
+            ),
             (PLAIN + "[gate]\nname = 'g'\n", "pooling.prompt: a head that reads the prompt's state says where"),
             (PLAIN + "[remote]\n", "score or remote: one of the two"),
             (PLAIN.replace('"head"', '"{}.{}"'), r"at most one \{\}"),

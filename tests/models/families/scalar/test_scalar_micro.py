@@ -85,3 +85,31 @@ def test_it_is_recognised_and_a_stock_classifier_stays_one(
 def test_a_rule_that_there_is_not(checkpoint: Any) -> None:
     with pytest.raises(RmbenchError, match=r"rule.*mixture"):
         opened(checkpoint[0], model_args={"rule": "mean"})
+
+
+@pytest.mark.parametrize("rule", ["mixture", "logsigmoid", "argmax"])
+def test_a_router_that_is_one_vector(rule: str, tmp_path: Path, tiny: Any, upstream: Any) -> None:
+    tiny.save_tokenizer(tmp_path)
+    head = {"score.weight": upstream.draw(10, 32), "router": upstream.draw(10, seed=3)}
+    backbone = upstream.backbone()
+    upstream.write(tmp_path, backbone, "LlamaForSequenceClassification", head)
+    model = opened(tmp_path, model_args={"rule": rule})
+    assert model.facts.settings["layout"] == "micro-vector"
+    rows = model.encode([tiny.request("Which?", answer) for answer in ANSWERS])
+    found = model.forward(tiny.batch(rows, model.pad_id))
+    weights = torch.softmax(head["router"], 0)
+    objectives = [head["score.weight"] @ states[-1] for states in upstream.states(backbone, rows)]
+    if rule == "mixture":
+        margins = model.combine([{name: values[k] for name, values in found.items()} for k in range(len(rows))])
+        assert margins is not None
+        for a in range(len(rows)):
+            for b in range(len(rows)):
+                chance = float((weights * torch.sigmoid(objectives[a] - objectives[b])).sum())
+                assert margins[a, b] == pytest.approx(math.log(chance / (1 - chance)), abs=1e-3)
+        return
+    for k, r in enumerate(objectives):
+        by_hand = {
+            "logsigmoid": float((weights * torch.nn.functional.logsigmoid(r)).sum()),
+            "argmax": float(r[int(weights.argmax())]),
+        }
+        assert found["reward"][k, 0] == pytest.approx(by_hand[rule], abs=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -96,6 +97,8 @@ def _weighed(layout: Layout, head: WeighedHead, tensors: HeadTensors, mix: MixRu
         scale = tensors.one(layout.gate.scale, [1]) if layout.gate.scale else None
         on_prompt = layout.gate.state == "prompt"
         gate = Gating(network, on_prompt, layout.gate.softmax, layout.gate.temperature, scale)
+    elif layout.weights_tensor is not None:
+        weights = torch.softmax(tensors.one(layout.weights_tensor, [count]), dim=-1)
     elif layout.weights or layout.pick is not None:
         weights = torch.tensor(_fixed(layout, count, tensors), dtype=tensors.dtype, device=tensors.device)
     return WeighedHead(
@@ -160,7 +163,11 @@ def build_network(spec: NetworkSpec, tensors: HeadTensors) -> Network:
     shapes, where = tensors.shapes(spec.file), tensors.where(spec.file)
     network = _one_layer(spec, shapes, tensors) if "{}" not in spec.name else _layers(spec, shapes, tensors)
     tensors.widths[f"{where}: {spec.name}"] = network.width
-    return network
+    if spec.residual and network.width != network.outputs:
+        raise RmbenchError(
+            f"{where}: {spec.name} reads {network.width} numbers and gives {network.outputs}, which are not added."
+        )
+    return replace(network, residual=spec.residual)
 
 
 def _one_layer(spec: NetworkSpec, shapes: Mapping[str, tuple[int, ...]], tensors: HeadTensors) -> Network:

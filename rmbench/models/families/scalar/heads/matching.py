@@ -82,7 +82,7 @@ def _networks(layout: Layout) -> list[NetworkSpec]:
 
 def _tensors(layout: Layout) -> list[str]:
     """The tensors that a layout names, beside those of its networks."""
-    named = [layout.objectives.transform, layout.gate and layout.gate.scale]
+    named = [layout.objectives.transform, layout.gate and layout.gate.scale, layout.weights_tensor]
     if layout.ideal is not None:
         named += [layout.ideal.points, layout.ideal.user, layout.ideal.scale]
     if layout.normalise.when:

@@ -57,6 +57,8 @@ class Network:
     activation: str = "none"
     norms: tuple[BatchNorm, ...] = ()
     """None, or one for each layer but the last (QRM's gate)."""
+    residual: bool = False
+    """What it reads is added to what it gives."""
 
     @property
     def width(self) -> int:
@@ -77,7 +79,9 @@ class Network:
 
     def __call__(self, state: Tensor) -> Tensor:
         """[B, width] -> [B, outputs]."""
+        read = state
         for index, layer in enumerate(self.layers[:-1]):
             state = ACTIVATIONS[self.activation](layer(state))
             state = self.norms[index](state) if self.norms else state
-        return self.layers[-1](state)
+        found = self.layers[-1](state)
+        return read + found if self.residual else found

@@ -69,6 +69,8 @@ class NetworkSpec(_Table):
     """How far the numbers of two linear layers are apart: 2 where the activation has a number of its own."""
     numbers: tuple[int, ...] = ()
     """Of the linear layers where they are not equally far apart: [0, 3, 5] with dropout behind the first."""
+    residual: bool = False
+    """What it reads is added to what it gives, of the same width."""
     outputs: int | None = Field(default=None, ge=1)
     """Rows that the last layer has; None: as many as the rest of the head asks for."""
     file: str | None = None
@@ -211,6 +213,8 @@ class Layout(_Table):
     gate: Gate | None = None
     weights: tuple[float, ...] = ()
     """Of the objectives, fixed."""
+    weights_tensor: str | None = None
+    """A tensor [K] whose softmax weighs the objectives, the same for every row."""
     pick: int | None = Field(default=None, ge=0)
     """The one objective that is the reward."""
     mix: Literal["rewards", "probabilities"] = "rewards"
@@ -226,16 +230,16 @@ class Layout(_Table):
 
     @model_validator(mode="after")
     def _is_one_head(self) -> Layout:
-        ways = [self.gate is not None, bool(self.weights), self.pick is not None, self.ideal is not None]
-        if sum(ways) > 1:
-            raise ValueError("gate, weights, pick, ideal: a head has one of them, or none")
+        ways = [self.gate, self.weights, self.weights_tensor, self.pick is not None, self.ideal]
+        if sum(map(bool, ways)) > 1:
+            raise ValueError("gate, weights, weights_tensor, pick, ideal: a head has one of them, or none")
         if (self.score is None) == (self.remote is None):
             raise ValueError("score or remote: one of the two")
         if self.reference is not None and (self.remote is None or self.remote.method or not self.pooling.append):
             raise ValueError("reference: goes with remote, without its method, and with a token that pooling appends")
         if self.reads_prompt != (self.pooling.prompt is not None):
             raise ValueError("pooling.prompt: a head that reads the prompt's state says where it is, and no other does")
-        if self.mix == "probabilities" and self.gate is None and not self.weights:
+        if self.mix == "probabilities" and not (self.gate or self.weights or self.weights_tensor):
             raise ValueError('mix: "probabilities" needs a gate or weights')
         if self.mix == "probabilities" and (self.normalise.when or self.sign != 1):
             raise ValueError('mix: "probabilities" has no reward to normalise or to negate')
@@ -262,4 +266,4 @@ class Layout(_Table):
             return None
         if self.weights:
             return len(self.weights) * self.objectives.each
-        return None if self.gate is not None or self.pick is not None else self.objectives.each
+        return None if self.gate or self.weights_tensor or self.pick is not None else self.objectives.each
