@@ -12,6 +12,9 @@ Rows count as common where every model judged them. Of those, over all candidate
   ranks (rewards, or the mean margin over the others); the ensemble's reward is the weighted mean rank. Such rewards can
   be compared within an example only.
 
+Weights may differ by row, as those of a model of the prompt do (PRO); then each row keeps them with the models' z-scores or
+ranks, as `weights` and `objectives` of its candidates, and a row without weights is a failed row.
+
 A row on which a model failed is a failed row, and its error names the model.
 """
 
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,10 +45,13 @@ class Recipe:
     method: Method = "mean"
     weights: tuple[float, ...] = ()
     """One per model, above 0; (): equal ones. They are divided by their sum."""
+    by_row: Mapping[str, tuple[float, ...]] | None = None
+    """Row id -> its weights, at least 0; None: `weights` hold for all rows."""
 
-    def shares(self, models: int) -> Array:
-        """[models] summing to 1."""
-        weights = np.array(self.weights or (1.0,) * models, dtype=np.float64)
+    def shares(self, models: int, row: str = "") -> Array:
+        """[models] summing to 1, of a row where weights differ by row."""
+        given = self.weights if self.by_row is None else self.by_row.get(row, ())
+        weights = np.array(given or (1.0,) * models, dtype=np.float64)
         shares: Array = weights / weights.sum()
         return shares
 
@@ -81,13 +87,18 @@ def combine(
     for row in rows:
         if len({judgment.id for judgment in row}) != 1:
             raise ValueError(f"judgments of several examples in one row: {[judgment.id for judgment in row]}")
-    failures = ["; ".join(_failures(names, row)) for row in rows]
+    failures = ["; ".join(_failures(names, row)) or _unweighed(row[0].id, recipe) for row in rows]
     common = [row for row, why in zip(rows, failures, strict=True) if not why]
     scores = iter(_combined(names, common, recipe))
     return [
         _judgment(row, **({"status": "failed", "error": why} if why else next(scores)))
         for row, why in zip(rows, failures, strict=True)
     ]
+
+
+def _unweighed(row: str, recipe: Recipe) -> str:
+    missing = recipe.by_row is not None and row not in recipe.by_row
+    return "the file of weights has none for this row" if missing else ""
 
 
 def agreement(members: Sequence[Sequence[Judgment]], combined: Sequence[Judgment]) -> Agreement | None:
@@ -124,16 +135,32 @@ def _combined(names: Sequence[str], rows: Sequence[Sequence[Judgment]], recipe: 
             raise RmbenchError(
                 f"{name} gives neither rewards nor margins (example {judgment.id}); an ensemble combines nothing else."
             )
-    shares = recipe.shares(len(names))
+    shares = [recipe.shares(len(names), row[0].id) for row in rows]
     if recipe.method == "rank":
-        return [{"rewards": tuple((shares @ _ranks(row)).tolist())} for row in rows]
+        ranks = [list(_ranks(row)) for row in rows]
+        return [_weighed(one, row, recipe) for one, row in zip(shares, ranks, strict=True)]
     by_member = [[row[member] for row in rows] for member in range(len(names))]
     if all(judgment.rewards is not None for one in by_member for judgment in one):
         scores = [_standardised([_array(judgment.rewards) for judgment in one]) for one in by_member]
-        return [{"rewards": tuple(_mean(shares, row).tolist())} for row in zip(*scores, strict=True)]
+        return [_weighed(one, row, recipe) for one, row in zip(shares, zip(*scores, strict=True), strict=True)]
     margins = [_scaled([_directed(judgment) for judgment in one]) for one in by_member]
-    means = [_mean(shares, row).tolist() for row in zip(*margins, strict=True)]
-    return [{"directed": tuple(map(tuple, mean))} for mean in means]
+    means = [_mean(one, row).tolist() for one, row in zip(shares, zip(*margins, strict=True), strict=True)]
+    return [
+        {"directed": tuple(map(tuple, mean))} | _kept(one, len(mean), recipe)
+        for one, mean in zip(shares, means, strict=True)
+    ]
+
+
+def _weighed(shares: Array, scores: Sequence[Array], recipe: Recipe) -> dict[str, Any]:
+    """The reward [K] of models' scores, each [K], and where weights differ by row what it is made of."""
+    kept = _kept(shares, len(scores[0]), recipe)
+    if kept:
+        kept["parts"]["objectives"] = tuple(map(tuple, np.stack(scores, axis=1).tolist()))
+    return {"rewards": tuple(_mean(shares, scores).tolist())} | kept
+
+
+def _kept(shares: Array, candidates: int, recipe: Recipe) -> dict[str, Any]:
+    return {} if recipe.by_row is None else {"parts": {"weights": (tuple(shares.tolist()),) * candidates}}
 
 
 def _mean(shares: Array, parts: Sequence[Array]) -> Array:

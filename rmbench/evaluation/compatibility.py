@@ -106,9 +106,13 @@ def probes_of(task: Task) -> tuple[MetricSpec, ...]:
 
 
 def for_task(model: Model, task: Task) -> Model:
-    """The model as the task needs it: with its hidden states where they are probed."""
+    """The model as the task needs it: with its hidden states where they are probed; an ensemble with the weights of
+    the task's rows."""
+    from rmbench.evaluation.ensemble import Ensemble
     from rmbench.models.abilities import HiddenStateScorer
 
+    if isinstance(model, Ensemble):
+        return model.for_task(task.id)
     return model.with_hidden() if probes_of(task) and isinstance(model, HiddenStateScorer) else model
 
 

@@ -16,6 +16,7 @@ from rmbench.engine.plan import PlanStatistics
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.combine import Agreement, Method, Recipe, agreement, combine
 from rmbench.evaluation.replay import holds_records, open_recorded
+from rmbench.evaluation.row_weights import RowWeights, names_file, read_row_weights
 from rmbench.models.abilities import Closable
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
@@ -35,11 +36,19 @@ class Ensemble:
     members: tuple[Scorer | Responder, ...]
     recipe: Recipe
     facts: ModelFacts
+    row_weights: RowWeights | None = None
+    """Weights that differ by row; None: the recipe's hold for all rows."""
 
     @property
     def names(self) -> list[str]:
         """`name@revision` of the members."""
         return [_full_name(member.facts) for member in self.members]
+
+    def for_task(self, task: str) -> Ensemble:
+        """The ensemble with the weights of the task's rows, where weights differ by row."""
+        if self.row_weights is None:
+            return self
+        return replace(self, recipe=replace(self.recipe, by_row=self.row_weights.of(task)))
 
 
 Model: TypeAlias = Scorer | Responder | Ensemble
@@ -72,7 +81,8 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
     Args:
         spec: `ensemble:` and what `--model` takes, joined by commas; or folders of one model's records.
         options: those of every member; of `model_args` the ensemble takes all, `method` ("mean" or "rank") and
-            `weights` (numbers above 0 joined by ":", one per member).
+            `weights` (numbers above 0 joined by ":", one per member; or a file of weights by row, see
+            `rmbench.evaluation.row_weights`).
 
     Raises:
         RmbenchError: a member cannot be opened, occurs twice or is a judge, or a setting is wrong.
@@ -84,6 +94,8 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
     if not all(specs):
         raise RmbenchError(f"{spec!r}: expected ensemble:A,B,... with a model in every place.")
     recipe = _recipe(options.model_args, len(specs))
+    named = options.model_args.get("weights", "")
+    row_weights = read_row_weights(Path(named), len(specs)) if names_file(named) else None
     plain = replace(options, model_args={})
     members = tuple(_member(one, plain) for one in specs)
     with contextlib.ExitStack() as closed_on_error:
@@ -92,7 +104,7 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
                 closed_on_error.callback(member.close)
         _check_members(spec, members)
         closed_on_error.pop_all()
-    return Ensemble(members, recipe, _facts(members, recipe))
+    return Ensemble(members, recipe, _facts(members, recipe, row_weights), row_weights)
 
 
 def join(ensemble: Ensemble, judgings: Sequence[Judging]) -> Combined:
@@ -147,7 +159,7 @@ def _recipe(args: Mapping[str, str], members: int) -> Recipe:
         near = did_you_mean(name, known)
         raise RmbenchError(f"--model-args method={name}: expected one of {', '.join(known)}.{near}")
     method: Method = "rank" if name == "rank" else "mean"
-    if "weights" not in args:
+    if "weights" not in args or names_file(args["weights"]):
         return Recipe(method)
     try:
         weights = tuple(float(weight) for weight in args["weights"].split(":"))
@@ -164,11 +176,15 @@ def _full_name(facts: ModelFacts) -> str:
     return f"{facts.name}@{facts.revision}"
 
 
-def _facts(members: Sequence[Scorer | Responder], recipe: Recipe) -> ModelFacts:
+def _facts(members: Sequence[Scorer | Responder], recipe: Recipe, row_weights: RowWeights | None = None) -> ModelFacts:
     """The facts of the ensemble; flags and training data of any member are those of the whole."""
     each = [member.facts for member in members]
     shares = recipe.shares(len(each)).tolist()
     pinned = {"method": recipe.method, "shares": shares, "members": [facts.fingerprint for facts in each]}
+    spelled = ":".join(f"{share:.6g}" for share in shares)
+    if row_weights is not None:
+        pinned["shares"] = [row_weights.sha256]
+        spelled = f"{row_weights.name}, sha256 {row_weights.sha256}"
     digest = hashlib.sha256(json.dumps(pinned).encode()).hexdigest()
     sizes = [facts.parameters for facts in each]
     licenses = {facts.license for facts in each}
@@ -185,7 +201,7 @@ def _facts(members: Sequence[Scorer | Responder], recipe: Recipe) -> ModelFacts:
         settings={
             "method": recipe.method,
             "members": ", ".join(map(_full_name, each)),
-            "weights": ":".join(f"{share:.6g}" for share in shares),
+            "weights": spelled,
         },
         # Without a fingerprint of each member the ensemble cannot be identified in a journal.
         fingerprint=digest if all(facts.fingerprint for facts in each) else "",
