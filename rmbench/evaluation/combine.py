@@ -12,8 +12,8 @@ Rows count as common where every model judged them. Of those, over all candidate
   ranks (rewards, or the mean margin over the others); the ensemble's reward is the weighted mean rank. Such rewards can
   be compared within an example only.
 
-Weights may differ by row, as those of a model of the prompt do (PRO); then each row keeps them with the models' z-scores or
-ranks, as `weights` and `objectives` of its candidates, and a row without weights is a failed row.
+Weights may differ by row, as those of a model of the prompt do (PRO); then each row keeps them with the models'
+z-scores or ranks, as `weights` and `objectives` of its candidates, and a row without weights is a failed row.
 
 A row on which a model failed is a failed row, and its error names the model.
 """

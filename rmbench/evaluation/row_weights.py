@@ -39,8 +39,8 @@ def names_file(text: str) -> bool:
 
 
 def read_row_weights(path: Path, members: int) -> RowWeights:
-    """The weights of a JSON Lines file, `{"task": "rm-bench", "id": "chat/1", "weights": [0.7, 0.3]}`, the task left out
-    where ids say enough.
+    """The weights of a JSON Lines file, `{"task": "rm-bench", "id": "chat/1", "weights": [0.7, 0.3]}`, the task left
+    out where ids say enough.
 
     Raises:
         RmbenchError: no such file; a line that is not of this form, has a weight below 0 or none above it, not one for
