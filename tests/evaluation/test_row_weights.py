@@ -14,7 +14,7 @@ from rmbench.errors import RmbenchError
 from rmbench.evaluation.row_weights import read_row_weights
 from tests._make import exit_code, write_lines
 
-BOTH = "ensemble:tiny-bt,baseline:length"
+BOTH = "ensemble:baseline:overlap,baseline:length"
 
 
 def run(model: str, out: Path, **more: Any) -> dict[str, rmbench.Judged]:
