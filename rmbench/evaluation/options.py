@@ -120,7 +120,7 @@ class RunOptions(OpenOptions):
         metavar="N,...",
         parse=parse_shots,
     )
-    shots_layout: str = option("fspo", "How they are written: fspo or plain.", commands=_RUN, metavar="NAME")
+    shots_layout: str = option("fspo", "How they are written: fspo, plain or profile.", commands=_RUN, metavar="NAME")
     reference: str | None = option(
         None,
         "Ask each row that has a reference answer with it and without it: in the prompt, or beside it for models that "

@@ -6,7 +6,8 @@ A template is Jinja in a sandbox. It may use:
   "[tools]" before the definitions of functions and "[tool_calls]" before an assistant's calls, both as JSON.
 - `answers`: the candidates in the order shown, each with `label` ("A" or "1"), `number` (from 1), `text` and `question`
   (its own prompt where candidates differ in it, else the same as above). `answer` is the first.
-- `rubric`, `reference`, `passages`: from the example's context or the user's file; "" where there is none.
+- `rubric`, `reference`, `passages`, `shots` (earlier choices of the row's rater): from the example's context or, of a
+  rubric, the user's file; "" where there is none.
 - `context`: all of the example's context by name.
 - `declared`: the protocol's `variables`.
 - `media`: the prompt's images and videos, in order, where the protocol shows any; of each answer, `media` are its own
@@ -43,6 +44,7 @@ _CONTEXT = {
     "rubric": ("rubric", "criteria"),
     "reference": REFERENCE_KEYS,
     "passages": ("passages", "documents", "knowledge", "context"),
+    "shots": ("shots",),
 }
 """Template variable -> names of the context in tasks; the first that exists is used."""
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, model_validator
 
@@ -32,6 +33,9 @@ class ShotLayout(BaseModel):
     name: str
     source: str
     """Where the form is from."""
+    place: Literal["prompt", "context"] = "prompt"
+    """Where the choices go: before the row in its prompt, or beside it into its context `shots`, for judges that read
+    them there; the prompt and the answers then stay as they are."""
     example: str
     """One earlier choice: `{number}` from 1, `{prompt}`, `{preferred}` and `{dispreferred}`."""
     task: str

@@ -169,6 +169,15 @@ def _asked(row: Example, shots: Sequence[Shot], form: ShotLayout) -> Example:
         for number, shot in enumerate(shots, 1)
     ]
 
+    marked = replace(
+        row,
+        id=f"{row.id}/shots={len(shots)}",
+        groups={**row.groups, GROUP: str(len(shots))},
+        cluster=hashlib.sha256(row.rater.encode()).hexdigest()[:16],
+    )
+    if form.place == "context":
+        return replace(marked, context={**row.context, GROUP: "".join(written).strip()})
+
     def prompt(own: Conversation) -> Conversation:
         before = tuple(message for message in own if message.role in _BEFORE)
         return (*before, Message.of("user", "".join(written) + form.filled("task", prompt=_flat(own))))
@@ -178,11 +187,4 @@ def _asked(row: Example, shots: Sequence[Shot], form: ShotLayout) -> Example:
         own = None if candidate.prompt is None else prompt(candidate.prompt)
         return replace(candidate, messages=(Message.of("assistant", text),), prompt=own)
 
-    return replace(
-        row,
-        id=f"{row.id}/shots={len(shots)}",
-        prompt=prompt(row.prompt),
-        candidates=tuple(map(answer, row.candidates)),
-        groups={**row.groups, GROUP: str(len(shots))},
-        cluster=hashlib.sha256(row.rater.encode()).hexdigest()[:16],
-    )
+    return replace(marked, prompt=prompt(row.prompt), candidates=tuple(map(answer, row.candidates)))

@@ -28,7 +28,7 @@ SEEING = [name for name in protocol_names() if load_protocol(name).media is not 
 THEIRS = "compass-judger-2 r3 r3-pair mr3-pair lmunit ce-rm br-rm".split()
 """Whose licence allows their authors' own wording."""
 NO_WORDING = ["nemotron-principle", "nemotron-genrm", "nemotron-super-genrm"]
-OURS = "pair pair-tie pair-json pick-k listwise pointwise-10 pointwise-rubric rag-pair option".split()
+OURS = "pair pair-tie pair-json pick-k listwise pointwise-10 pointwise-rubric rag-pair option profile".split()
 
 
 def example(*texts: str, **context: Any) -> Example:

@@ -33,6 +33,7 @@ VERDICTS: dict[str, dict[str, object]] = {
     "pointwise-10": {"Rating: [[3]]": 3.0},
     "pointwise-rubric": {"Rating: [[3]]": 3.0},
     "rag-pair": {"[[A]]": 0, "[[B]]": 1},
+    "profile": {"[[A]]": 0, "[[B]]": 1},
     "rb1-pair": {"[[A]]": 0, "[[B]]": 1},
     "rb2-four-way": {"[[A]]": 0, "[[B]]": 1},
     "rb-ratings": {"3": 3.0},

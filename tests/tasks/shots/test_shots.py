@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 import rmbench
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.rerun import rerun
+from rmbench.models.judges.build import make_judge
+from rmbench.models.options import OpenOptions
+from rmbench.models.servers.generation import Question
 from rmbench.tasks.registry import get
 from rmbench.tasks.shots.layout import ShotLayout, layout_named, shot_layouts
 from rmbench.tasks.shots.rows import split, with_shots
 from rmbench.tasks.sources import load
 from rmbench.types import Edge, Example, Message
 from tests._make import exit_code, make_example, read_lines, write_lines
+from tests.models.judges.conftest import FakeBackend
 
 KS = (0, 1, 2, 4, 8)
 
@@ -145,7 +149,7 @@ def test_a_layout_must_have_its_holes() -> None:
     for key, text in (("task", "no hole"), ("answer", "{answer} {prompt}"), ("example", "{prompt} {preferred}")):
         with pytest.raises(ValueError, match=f'"{key}" needs'):
             ShotLayout.model_validate({**whole, key: text})
-    assert set(shot_layouts()) == {"fspo", "plain"}
+    assert set(shot_layouts()) == {"fspo", "plain", "profile"}
 
 
 def test_ties_are_no_shots() -> None:
@@ -213,3 +217,47 @@ def test_verify_and_view_find_the_rows_of_a_record_with_shots(tmp_path: Path) ->
 
 def _others(data: Path) -> list[Any]:
     return [{**row, "prompt": f"{row['prompt']} Say."} for row in read_lines(data)]
+
+
+def writes_a_profile(question: Question) -> str:
+    """A judge that names in its profile what most of the choices preferred, and then picks it; the first answer shown
+    where nothing is known."""
+    first, *later = question.messages
+    if not later:
+        liked = re.findall(r"^Preferred: (.*)$", first["content"], re.MULTILINE)
+        assert "coffee" not in first["content"] or liked
+        return f"This person likes {max(liked, key=liked.count)}." if liked else "People like all kinds."
+    profile, asked = later[-2]["content"], later[-1]["content"]
+    answers = dict(re.findall(r"<answer_([AB])>\n(.*)\n</answer", asked))
+    assert "Preferred:" not in asked
+    return f"So [[{next((label for label, text in answers.items() if text in profile), 'A')}]]"
+
+
+def test_a_judge_that_writes_a_profile_first(tmp_path: Path) -> None:
+    """Half right without choices, in either order alike, and right with one; the profile is written once a row."""
+    backend = FakeBackend(writes_a_profile)
+    judge = make_judge(backend, "profile", OpenOptions())
+    record = rmbench.run(
+        judge,
+        data=write_people(tmp_path, rows=12),
+        columns={"rater": "person"},
+        shots="0,1,4",
+        shots_layout="profile",
+        out=tmp_path / "out",
+    ).records[0]
+    found = {(value.metric, value.group): value.value for value in record.results}
+    assert found["few_shot", "shots=0"] == 0.5
+    assert found["few_shot", "shots=1"] == found["few_shot", "shots=4"] == 1.0
+    assert found["gain", None] == 0.5
+    rows = record.data.rows
+    first_turns = [question for question in backend.asked if len(question.messages) == 1]
+    assert (len(first_turns), len(backend.asked)) == (rows, 3 * rows)
+
+
+def test_choices_beside_the_prompt_leave_it_as_it_is(tmp_path: Path) -> None:
+    task = rmbench_task(tmp_path)
+    plain = {example.id: example for example in load(task, tmp_path).examples}
+    for row in with_shots(task, load(task, tmp_path), (0, 2), "profile", 0).examples:
+        own = plain[row.id.rpartition("/shots=")[0]]
+        assert (row.prompt, row.candidates) == (own.prompt, own.candidates)
+        assert row.context["shots"].count("Choice ") == int(row.groups["shots"])
