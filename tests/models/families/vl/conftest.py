@@ -91,63 +91,55 @@ def ids_of(tokens: Any) -> dict[str, int]:
     return {name: tokens.convert_tokens_to_ids(mark) for name, mark in zip(names, marks, strict=True)}
 
 
-def qwen2_vl(tokens: Any) -> tuple[Any, Any]:
-    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+def qwen_processor(kind: str, tokens: Any, *, patch: int = 14) -> Any:
+    """The processor of a Qwen-VL model, for pictures of up to twelve places."""
+    import transformers
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+    from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
+
+    films = Qwen3VLVideoProcessor if kind == "Qwen3VL" else Qwen2VLVideoProcessor
+    place = (2 * patch) ** 2
+    size = {"size": {"shortest_edge": place, "longest_edge": place * 12}, "patch_size": patch}
+    made = getattr(transformers, f"{kind}Processor")
+    return made(Qwen2VLImageProcessor(**size), tokens, films(**size), tokens.chat_template)
+
+
+def qwen2_vl(tokens: Any) -> tuple[Any, Any]:
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
     text: dict[str, Any] = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
     config = Qwen2VLConfig(text_config=text, vision_config=VISION, **ids_of(tokens))
-    size = {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12}}
-    processor = Qwen2VLProcessor(
-        Qwen2VLImageProcessor(**size), tokens, Qwen2VLVideoProcessor(**size), tokens.chat_template
-    )
-    return Qwen2VLForConditionalGeneration(config), processor
+    return Qwen2VLForConditionalGeneration(config), qwen_processor("Qwen2VL", tokens)
+
+
+WIDE: Mapping[str, Any] = {
+    "depth": 2,
+    "hidden_size": 32,
+    "out_hidden_size": 64,
+    "intermediate_size": 64,
+    "num_heads": 2,
+}
+"""Vision towers of the later ones."""
 
 
 def qwen2_5_vl(tokens: Any) -> tuple[Any, Any]:
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
-    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     text: dict[str, Any] = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "rope_parameters": rope([4, 6, 6])}
-    vision: dict[str, Any] = {
-        "depth": 2,
-        "hidden_size": 32,
-        "out_hidden_size": 64,
-        "intermediate_size": 64,
-        "num_heads": 2,
-    }
-    vision |= {"window_size": 112, "fullatt_block_indexes": [1], "tokens_per_second": 2}
+    vision = {**WIDE, "window_size": 112, "fullatt_block_indexes": [1], "tokens_per_second": 2}
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
-    size = {"size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 12}}
-    processor = Qwen2_5_VLProcessor(
-        Qwen2VLImageProcessor(**size), tokens, Qwen2VLVideoProcessor(**size), tokens.chat_template
-    )
-    return Qwen2_5_VLForConditionalGeneration(config), processor
+    return Qwen2_5_VLForConditionalGeneration(config), qwen_processor("Qwen2_5_VL", tokens)
 
 
 def qwen3_vl(tokens: Any) -> tuple[Any, Any]:
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
-    from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     text: dict[str, Any] = TEXT | {"vocab_size": len(tokens), "pad_token_id": 0, "head_dim": 32}
     text["rope_parameters"] = rope([6, 5, 5], mrope_interleaved=True)
-    vision: dict[str, Any] = {
-        "depth": 2,
-        "hidden_size": 32,
-        "out_hidden_size": 64,
-        "intermediate_size": 64,
-        "num_heads": 2,
-    }
-    vision |= {"patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1]}
+    vision = {**WIDE, "patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1]}
     config = Qwen3VLConfig(text_config=text, vision_config=vision, **ids_of(tokens))
-    size = {"size": {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 12}, "patch_size": 16}
-    processor = Qwen3VLProcessor(
-        Qwen2VLImageProcessor(**size), tokens, Qwen3VLVideoProcessor(**size), tokens.chat_template
-    )
-    return Qwen3VLForConditionalGeneration(config), processor
+    return Qwen3VLForConditionalGeneration(config), qwen_processor("Qwen3VL", tokens, patch=16)
 
 
 def internvl(tokens: Any) -> tuple[Any, Any]:
