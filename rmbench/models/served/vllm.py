@@ -50,9 +50,7 @@ def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer | S
     """
     from rmbench.models.families.registry import opening_of
     from rmbench.models.locate import locate
-    from rmbench.models.located import read_located
     from rmbench.models.served.open_scalar import is_classifier
-    from rmbench.models.served.open_seeing import sees_and_scores
 
     located = locate(request.name, request.options)
     if located is None:
@@ -62,12 +60,27 @@ def open_checkpoint(request: ServerRequest) -> JudgeResponder | ServedScorer | S
     if is_classifier(config.get("architectures") or ()):
         opening = opening_of(located, request.options)
         return _scalar_at_servers(request, opening) if request.kind == "served" else _scalar_started(request, opening)
-    if sees_and_scores(read_located(located, request.options)):
+    if _sees_and_scores(located, config, request.options):
         opening = opening_of(located, request.options)
         return _seeing_at_servers(request, opening) if request.kind == "served" else _seeing_started(request, opening)
     if request.kind == "served":
         raise RmbenchError(f"{located.folder} is no sequence classifier; a judge at a server is --model openai:NAME.")
     return _judge_started(request, located, config)
+
+
+def _sees_and_scores(located: Located, config: Mapping[str, Any], options: OpenOptions) -> bool:
+    """Whether it is a vision-language reward model. What cannot be read here is a judge's, which the server reads."""
+    from rmbench.models.families.vl.matching import BACKBONES
+    from rmbench.models.located import read_located
+    from rmbench.models.served.open_seeing import sees_and_scores
+
+    if config.get("model_type") not in BACKBONES:
+        return False
+    try:
+        checkpoint = read_located(located, options)
+    except RmbenchError:
+        return False
+    return sees_and_scores(checkpoint)
 
 
 def _check_whole(request: ServerRequest, located: Located) -> None:
