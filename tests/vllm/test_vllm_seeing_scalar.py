@@ -20,7 +20,7 @@ from rmbench.models.served.seeing import ServedVisionScorer
 from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.types import Candidate, Edge, Example, Gold, Message, Part
-from tests.vllm.vision_models import KINDS, LENGTH, save_vision_model
+from tests.vllm.vision_models import LENGTH, save_vision_model
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
@@ -45,7 +45,7 @@ def reward_model(folder: Path, kind: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=["qwen2-vl", "qwen2.5-vl"])
 def pair(
     request: pytest.FixtureRequest, program: Path, options: OpenOptions, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
