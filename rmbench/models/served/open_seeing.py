@@ -31,8 +31,8 @@ from rmbench.types import Message, Part, Setting
 __all__ = ["SeeingModel", "open_seeing_scorer", "read_seeing", "sees_and_scores"]
 
 _CLASSIFIED = ("qwen2_vl", "qwen2_5_vl")
-"""Backbones whose scores by vLLM were held against those of this process. vLLM 0.32.0 does not start with a classifier on
-Qwen3-VL whose head has the name that it has for these."""
+"""Backbones whose scores by vLLM were held against those of this process. vLLM 0.32.0 does not start with a classifier
+on Qwen3-VL whose head has the name that it has for these."""
 
 
 @dataclass(frozen=True)
