@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _SHOWN = 300
-_LONGEST = 200
-"""Characters of a setting's value that is printed whole."""
 """Characters of a text of the first row."""
 
 
@@ -113,12 +111,6 @@ def _show_records(folder: Path, as_json: bool, group: str | None) -> None:
         raise RmbenchError("\n".join(found))
 
 
-def _short(value: object) -> str:
-    """A setting that fits into a line; the record has all of it, such as a direction's numbers."""
-    text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}... ({len(text):,} characters)"
-
-
 def _head(place: Path, record: Record) -> list[str]:
     """What the record is of, a fact a line."""
     from rmbench.evaluation.results import model_notes
@@ -128,7 +120,7 @@ def _head(place: Path, record: Record) -> list[str]:
         f"{record.task.title} ({record.task.id}@{record.task.version}) by {model.name}@{model.revision}",
         f"folder   {place}",
         f"model    {model.family}; {model.why}",
-        f"settings {', '.join(f'{key}={_short(value)}' for key, value in model.settings.items()) or '-'}",
+        f"settings {', '.join(f'{key}={printable(str(value))}' for key, value in model.settings.items()) or '-'}",
         f"data     {data.source}; {data.rows:,} rows; sha256 {data.digest[:16]}"
         + (f"; missing: {', '.join(data.missing)}" if data.missing else ""),
         f"run      {run.finished}, {run.seconds:g} s, seed {run.seed}; {run.command or 'from Python'}",

@@ -24,6 +24,7 @@ from rmbench.evaluation.shards import check_shard, shard_rows
 from rmbench.evaluation.workers import check_workers, has_workers
 from rmbench.models.options import checked
 from rmbench.models.signature import spec_of, with_named_options
+from rmbench.text import printable
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -133,7 +134,8 @@ def judge_tasks(
 
     facts = facts_in_direction(model.facts, settings.objective_weights)
     check_shard(facts, settings)
-    resolved = ", ".join(f"{key}={value}" for key, value in facts.settings.items() if value is not None)
+    given = {key: printable(str(value)) for key, value in facts.settings.items() if value is not None}
+    resolved = ", ".join(f"{key}={value}" for key, value in given.items())
     progress.note(f"{facts.name}@{facts.revision}: {facts.family} ({facts.why})")
     if resolved:
         progress.note(resolved)

@@ -60,7 +60,7 @@ def _details(record: Record) -> list[tuple[str, str]]:
     model, data, run = record.model, record.data, record.run
     found = [
         ("family", f"{model.family}: {model.why}"),
-        *((f"setting {key}", str(value)) for key, value in model.settings.items()),
+        *((f"setting {key}", printable(str(value))) for key, value in model.settings.items()),
         ("model fingerprint", model.fingerprint),
         ("trained on", ", ".join(model.trained_on)),
         ("data", " ".join(part for part in (data.source, data.hub, data.revision and f"@{data.revision}") if part)),

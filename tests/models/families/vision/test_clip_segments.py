@@ -204,6 +204,23 @@ def test_longaligns_reweighted_score_by_the_command(
         assert row.judgment.rewards == pytest.approx([float(t @ own.image(path)) for path in images[:2]], abs=2e-5)
 
 
+def test_terminals_show_the_beginning_of_a_long_setting(
+    tmp_path: Path, images: list[Path], seen: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen.save_open_clip(tmp_path / "wide", {**seen.TINY, "embed_dim": 64})
+    (tmp_path / "set.json").write_text(json.dumps(SET))
+    task = seen.pair_task(tmp_path, [("two red dogs", images[0], images[1], "any")])
+    command = ["run", "--model", str(tmp_path / "wide"), "--tasks", str(task), "--out", str(tmp_path / "out")]
+    assert exit_code(*command, "--device", "cpu", "--model-args", f"direction={tmp_path / 'set.json'}") == 0
+    (place,) = find(tmp_path / "out")
+    assert exit_code("show", str(place)) == 0
+    stored, printed = str(read(place).model.settings["direction_vector"]), capsys.readouterr()
+    assert len(stored) > 300
+    for shown in (printed.err, "".join(printed.out.split())):
+        assert f"direction_vector={stored[:20]}" in shown
+        assert stored not in shown
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
