@@ -181,7 +181,8 @@ def _probes(model: Scorer | Responder, folder: Path) -> tuple[Example, ...]:
         # A server's tokenizer, or one of the user's own, need not list its special tokens.
         specials = getattr(text.tokenizer, "all_special_tokens", ()) if text else ()
         probes += text_probes((*COMMON_SPECIALS, *specials)) + _switch_probes(model)
-    if "image" in model.facts.modalities and isinstance(model, Scorer):
+    # A Responder that reads texts too is a judge on a server, which each probe would ask.
+    if "image" in model.facts.modalities and (isinstance(model, Scorer) or "text" not in model.facts.modalities):
         with contextlib.suppress(ImportError):  # then the line `media` is not run, and says so
             drawn = image_probes(folder)
             answers_in_text = model.facts.family == "implicit"  # a policy, which gives probabilities of text

@@ -15,7 +15,8 @@ def media(subject: Subject) -> CheckResult:
     name = "media"
     pictured = [one for one in subject.judgments if one.id.startswith("image-")]
     if not pictured:
-        reads_images = "image" in subject.facts.modalities and subject.scorer is not None
+        modalities = subject.facts.modalities
+        reads_images = "image" in modalities and (subject.scorer is not None or "text" not in modalities)
         return not_run(name, "Pillow is not installed to draw images" if reads_images else "the model reads no images")
     broken = next(one for one in pictured if one.id.endswith(BROKEN))
     others = [one for one in pictured if one is not broken and one.status == "failed"]

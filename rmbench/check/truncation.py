@@ -80,6 +80,11 @@ def _fault(row: Encoded, limit: int, ends: Sequence[str], side: str, subject: Su
 
 def _of_images(subject: Subject) -> CheckResult:
     """Prompts of image models have a limit too, and the longest probe must be counted."""
+    if subject.scorer is None:
+        cut = [any(judgment.truncated) for example, judgment, _ in subject.rows if _is_wordy(example.prompt)]
+        if not any(cut):
+            return not_run("truncation", "no prompt of the probes is over a limit of the model")
+        return passed("truncation", "a prompt of 280 words is truncated, and the row is counted", {"rows": len(cut)})
     long = [
         row for row, request in zip(subject.encoded, subject.requests, strict=True) if _is_wordy(request.conversation)
     ]

@@ -54,6 +54,16 @@ def test_the_commands_of_the_papers(
         assert all(row.judgment.parts["standard_error"][0][0] > 0 for row in rows)
 
 
+def test_a_check_shows_it_images(pipelines: Any, made: SimpleNamespace) -> None:
+    own, other = pipelines("sd3")
+    given = {"resolution": made.SIDE, "draws": 2, "batch": 2, "text_length": 4}
+    report = rmbench.check(str(own), write=False, ref_model=str(other), device="cpu", model_args=given)
+    by_name = {result.name: result for result in report.checks}
+    assert not report.failed, report.checks
+    for name in ("answers", "finite", "determinism", "order", "spread", "media"):
+        assert by_name[name].status == "pass", by_name[name]
+
+
 @pytest.mark.skipif(not DATA, reason="need RMBENCH_DATA with mj-bench")
 @pytest.mark.parametrize("kind", ["sd15", "flux"])
 def test_real_pairs_of_mj_bench(kind: str, pipelines: Any, made: SimpleNamespace, tmp_path: Path) -> None:
