@@ -97,9 +97,9 @@ def prepared(stage: str, count: int, folder: Path) -> Callable[[], object]:
         rows = judged_rows(count, seed=0)
         return lambda: write_table(folder / "rows.parquet", rows, None)
     if stage == "read":
-        from rmbench.records.store import find, read_rows
+        from rmbench.records.store import find, iter_rows
 
-        return lambda: read_rows(find(folder / "0")[0])
+        return lambda: sum(1 for _ in iter_rows(find(folder / "0")[0]))
     if stage == "compare":
         from rmbench.gate import compare
 

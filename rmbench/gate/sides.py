@@ -13,7 +13,7 @@ from rmbench.metrics.judging.votes import voted
 from rmbench.records.headline import headline, headline_spec
 from rmbench.records.identity import Identity
 from rmbench.records.record import Record
-from rmbench.records.store import find, no_record_in, read, read_rows
+from rmbench.records.store import find, iter_table_of, no_record_in, read
 from rmbench.types import Judged
 
 __all__ = ["Pairing", "Side", "Unreadable", "models_of", "notes", "pair"]
@@ -70,16 +70,26 @@ class Pairing:
             raise RmbenchError(f"{self.task}: {self.refusal()}.")
         return self.a.record, self.b.record
 
-    def rows(self) -> tuple[list[Judged], list[Judged], MetricSpec]:
-        """Both sides' rows and the headline metric.
+    def rows(self) -> tuple[SideRows, SideRows, MetricSpec]:
+        """Both sides' rows and the headline metric; whoever iterates the rows may meet RmbenchError too.
 
         Raises:
             RmbenchError: a side is missing or unreadable, a digest does not match, or the declaration is malformed.
         """
         if not isinstance(self.a, Side) or not isinstance(self.b, Side):
             raise RmbenchError(f"{self.task}: {self.refusal()}.")
-        rows = [voted(read_rows(side.folder), side.record.model.settings) for side in (self.a, self.b)]
-        return rows[0], rows[1], headline_spec(self.a.record)
+        return SideRows(self.a), SideRows(self.b), headline_spec(self.a.record)
+
+
+@dataclass(frozen=True, slots=True)
+class SideRows:
+    """The rows of one side with one verdict per question, read anew each time they are iterated."""
+
+    side: Side
+
+    def __iter__(self) -> Iterator[Judged]:
+        for row, _ in iter_table_of(self.side.folder, self.side.record, texts=False):
+            yield from voted((row,), self.side.record.model.settings)
 
 
 def pair(a: Path, b: Path) -> list[Pairing]:

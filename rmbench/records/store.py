@@ -6,17 +6,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rmbench.collector import paused
 from rmbench.errors import RmbenchError
 from rmbench.records.digest import digest_of, sha256_file
 from rmbench.records.identity import Identity
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
 from rmbench.records.shard_number import SHARD_NAME
 from rmbench.records.slug import model_slug
-from rmbench.records.table import read_credits_from, read_table, write_table
+from rmbench.records.table import iter_table, read_credits_from, write_table
 from rmbench.types import Judged
 from rmbench.untrusted.kind import refuse_stand_in
 from rmbench.untrusted.masking import masked
@@ -28,6 +29,8 @@ __all__ = [
     "digests_of_parts",
     "find",
     "folder_of",
+    "iter_rows",
+    "iter_table_of",
     "model_slug",
     "no_constant",
     "no_record_in",
@@ -154,13 +157,32 @@ def read_table_of(folder: Path | str, record: Record) -> list[tuple[Judged, floa
     return read_table_at(_record_path(folder), _file_of(folder, record))
 
 
+def iter_rows(folder: Path | str) -> Iterator[Judged]:
+    """The rows of a record one after the other, which takes the memory of a few thousand however many there are; raises
+    as `read_rows`, of what is wrong with a row when it comes to it."""
+    for row, _ in iter_table_of(folder, read(folder)):
+        yield row
+
+
+def iter_table_of(folder: Path | str, record: Record, *, texts: bool = True) -> Iterator[tuple[Judged, float | None]]:
+    """The rows of a record that was read, with their credits, as `iter_rows` gives them; `texts`: with what a judge
+    wrote."""
+    return _iterated(_record_path(folder), _file_of(folder, record), texts)
+
+
 def read_table_at(path: Path, file: JudgmentsFile) -> list[tuple[Judged, float | None]]:
     """The rows of the table that the file at `path` describes and lies beside; raises as `read_rows`."""
-    table = _table_at(path, file)
-    rows = read_table(table)
-    if len(rows) != file.rows:
-        raise RmbenchError(f"{path}: judgments.rows: {file.rows}, but {table.name} has {len(rows)}.")
-    return rows
+    with paused():
+        return list(_iterated(path, file, True))
+
+
+def _iterated(path: Path, file: JudgmentsFile, texts: bool) -> Iterator[tuple[Judged, float | None]]:
+    table, count = _table_at(path, file), 0
+    for row in iter_table(table, texts=texts):
+        yield row
+        count += 1
+    if count != file.rows:
+        raise RmbenchError(f"{path}: judgments.rows: {file.rows}, but {table.name} has {count}.")
 
 
 def table_of(folder: Path | str, record: Record) -> Path:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmbench.collector import paused
-from rmbench.consistency import row_problem
 from rmbench.errors import RmbenchError, did_you_mean
-from rmbench.types import Edge, Gold, Judged, Judgment, Verdict
+from rmbench.records.table_rows import MASS_NAME, PROMPT_NAME, RATIONALE_NAME, Decoder, Row
+from rmbench.types import Edge, Judged, Verdict
 from rmbench.untrusted.masking import looked_up_once, masked
 
-Made = TypeVar("Made")
-
-__all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "read_credits_from", "read_table", "write_table"]
+__all__ = ["MASS", "PROMPT", "RATIONALE", "SCHEMA", "iter_table", "read_credits_from", "read_table", "write_table"]
 
 _ROW_GROUP = 8192
 _BATCH = 2048
 """Rows that are read at once: as plain Python data they take several times as much memory as afterwards."""
-_SHARED = 4096
-"""Kinds of gold and of groups that are kept for rows that have the same."""
 
 
 def _required(kind: pa.DataType, name: str = "element") -> pa.Field:
@@ -88,12 +83,12 @@ SCHEMA = pa.schema(
     ]
 )
 """A row per example, in the order of the task. Only credit, rewards, directed and a verdict's logprob may be null."""
-RATIONALE = _required(_list(pa.string()), "rationale")
+RATIONALE = _required(_list(pa.string()), RATIONALE_NAME)
 """What a judge wrote, a text per verdict: a column that exists only where a judge wrote something."""
-MASS = _required(pa.list_(pa.field("element", pa.float64())), "option_mass")
+MASS = _required(pa.list_(pa.field("element", pa.float64())), MASS_NAME)
 """Each verdict's `mass` or null: a column that exists only where a judge was read by option probabilities."""
 
-PROMPT = _required(pa.string(), "prompt_sha256")
+PROMPT = _required(pa.string(), PROMPT_NAME)
 """Digest of all that the model read of the row: a column that exists only where the run kept it."""
 _NUMBERS = {"ratings", "rewards", "directed", "parts", "lengths", "truncated", MASS.name}
 """Columns of many numbers, and of names that the model's family or the task declares."""
@@ -123,18 +118,28 @@ def write_table(path: Path, rows: Sequence[Judged], credits_: Mapping[str, float
             file.write_table(pa.Table.from_pylist(columns, schema=schema), row_group_size=_ROW_GROUP)
 
 
-def read_table(path: Path) -> list[tuple[Judged, float | None]]:
+def read_table(path: Path) -> list[Row]:
     """Rows and their credits, exactly as written.
 
     Raises:
         RmbenchError: no Parquet file, other columns, or a row that contradicts itself.
     """
+    with paused():
+        return list(iter_table(path))
+
+
+def iter_table(path: Path, *, texts: bool = True) -> Iterator[Row]:
+    """Rows and their credits one after the other, however many there are in the memory of a few thousand; `texts`:
+    with what a judge wrote. Raises as `read_table`."""
+    decoder = Decoder(path)
     try:
-        with paused(), pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow)
-            shared: dict[Any, Any] = {}
-            batches = file.iter_batches(batch_size=_BATCH, use_threads=False)
-            return [pair for batch in batches for pair in _pairs(path, batch.to_pylist(), shared)]
+            wanted = [name for name in file.schema_arrow.names if texts or name != RATIONALE_NAME]
+            for batch in file.iter_batches(batch_size=_BATCH, columns=wanted, use_threads=False):
+                with paused():
+                    rows = list(decoder.rows(batch))
+                yield from rows
     except (OSError, pa.ArrowException) as error:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
 
@@ -202,88 +207,3 @@ def _check_columns(path: Path, found: pa.Schema) -> None:
             raise RmbenchError(f"{path}: column {field.name!r} is missing.")
         if not found.field(field.name).equals(field):
             raise RmbenchError(f"{path}: column {field.name!r} is {found.field(field.name)}, not {field}.")
-
-
-def _pairs(
-    path: Path, columns: Iterable[dict[str, Any]], shared: dict[Any, Any]
-) -> Iterator[tuple[Judged, float | None]]:
-    for row in columns:
-        where = f"{path}: row {row['id']!r}"
-        try:
-            judged = _judged(row, shared)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RmbenchError(f"{where}: a verdict's value is not JSON ({error}).") from error
-        except ValueError as error:
-            raise RmbenchError(f"{where}: {error}.") from error
-        problem = row_problem(judged)
-        if problem:
-            raise RmbenchError(f"{where}: {problem}.")
-        yield judged, row["credit"]
-
-
-def _judged(row: dict[str, Any], shared: dict[Any, Any]) -> Judged:
-    masses = row.get(MASS.name) or [None] * len(row["verdicts"])
-    if len(masses) != len(row["verdicts"]):
-        raise ValueError(f"{MASS.name} has {len(masses)} entries for {len(row['verdicts'])} verdicts")
-    judgment = Judgment(
-        id=row["id"],
-        rewards=None if row["rewards"] is None else tuple(row["rewards"]),
-        directed=None if row["directed"] is None else _matrix(row["directed"]),
-        parts={name: _matrix(part) for name, part in row["parts"]} or _once(shared, ("no parts",), _nothing),
-        verdicts=tuple(map(_verdict, row["verdicts"], masses)),
-        status=row["status"],
-        error=row["error"],
-        lengths=tuple(row["lengths"]),
-        truncated=_once(shared, ("truncated", *row["truncated"]), lambda key: key[1:]),
-        rationale=tuple(row.get("rationale", ())),
-    )
-    plain = {name: row[name] for name in ("id", "size", "weight", "rater")}
-    plain["cluster"] = sys.intern(row["cluster"])
-    prompt = row.get(PROMPT.name, "")
-    groups: dict[str, str] = _once(shared, ("groups", *row["groups"]), lambda key: dict(key[1:]))
-    return Judged(gold=_gold(row, shared), judgment=judgment, groups=groups, prompt_sha256=prompt, **plain)
-
-
-def _nothing(key: Hashable) -> dict[str, Any]:
-    return {}
-
-
-def _gold(row: dict[str, Any], shared: dict[Any, Any]) -> Gold:
-    """The gold; of rows that have nothing but comparisons, one for all that have the same."""
-    edges = tuple(
-        (edge["i"], edge["j"], edge["strength"], edge["dimension"], edge["annotator"], tuple(edge["tags"]))
-        for edge in row["relation"]
-    )
-    alone = not row["ratings"] and not row["dimensions"] and not row["labels"]
-    if alone and all(edge[2] != 0 for edge in edges):  # 0.0 and -0.0 would be one
-        gold: Gold = _once(shared, ("gold", *edges), lambda key: Gold(tuple(Edge(*edge) for edge in key[1:])))
-        return gold
-    relation = tuple(Edge(*edge) for edge in edges)
-    return Gold(relation, _matrix(row["ratings"]), tuple(row["dimensions"]), dict(row["labels"]))
-
-
-def _once(shared: dict[Any, Made], key: Hashable, make: Callable[[Any], Made]) -> Made:
-    """What is made of a key; equal keys share it, so that memory does not grow with rows that are alike in it."""
-    made = shared.get(key)
-    if made is None:
-        if len(shared) >= _SHARED:
-            shared.clear()
-        made = shared[key] = make(key)
-    return made
-
-
-def _verdict(columns: dict[str, Any], mass: float | None) -> Verdict:
-    value = json.loads(columns["value"])
-    return Verdict(
-        shown=tuple(columns["shown"]),
-        kind=columns["kind"],
-        value=tuple(value) if isinstance(value, list) else value,
-        status=columns["status"],
-        vote=columns["vote"],
-        logprob=columns["logprob"],
-        mass=mass,
-    )
-
-
-def _matrix(rows: Iterable[Iterable[float]]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in rows)

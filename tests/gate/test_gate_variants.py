@@ -11,8 +11,9 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.gate import compare
-from rmbench.gate.comparison import compare_pair, judged_alike
+from rmbench.gate.comparison import compare_pair
 from rmbench.gate.report.words import _points_up, cells
+from rmbench.gate.scan import judged_alike
 from rmbench.gate.sides import pair
 from rmbench.gate.task import TaskComparison
 from rmbench.records.store import RECORD_NAME, read, read_rows, write

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmbench.collector import paused
-from rmbench.records import table
+from rmbench.records import table, table_rows
 from rmbench.records.table import SCHEMA, read_table, write_table
 from rmbench.types import Edge, Gold, Judged, Judgment
 
@@ -42,7 +42,7 @@ def test_rows_without_anything_keep_their_kinds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [3, 4096])
 def test_what_rows_have_in_common_is_there_once(kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_SHARED", kept)
+    monkeypatch.setattr(table_rows, "_SHARED", kept)
     rows = [row(number, goal=f"g{number % 2}", file=f"f{number // 4}") for number in range(20)]
     write_table(tmp_path / "a.parquet", rows, None)
     back = [judged for judged, _ in read_table(tmp_path / "a.parquet")]

@@ -102,12 +102,12 @@ def method(name: str) -> str:
 def flip_lines(task: TaskComparison) -> list[tuple[str, str]]:
     """(id, change of credit) of the worst losses, then ("", the number of other changes); JSON lists every row."""
     flips, sign = task.flips, -1 if task.comparison is not None and task.comparison.better == "lower" else 1
-    lost = [flip for flip in flips if sign * (flip.b - flip.a) < 0]
+    lost = sum(sign * (flip.b - flip.a) < 0 for flip in flips)
     lines = []
-    for flip in lost[:_LISTED]:
+    for flip in flips[: min(lost, _LISTED)]:
         margin = "" if flip.margin is None else f", margin {flip.margin:+.4g}"
         lines.append((flip.id, f"credit {figure(flip.a, 2)} to {figure(flip.b, 2)}{margin}"))
-    more, gained = len(lost) - len(lines), len(flips) - len(lost)
+    more, gained = lost - len(lines), len(flips) - lost
     counts = [f"{more:,} more lost"] * bool(more) + [f"{gained:,} gained"] * bool(gained)
     return lines + [("", ", ".join(counts))] * bool(counts)
 

@@ -60,8 +60,8 @@ def aligned(a: Sequence[Judged], b: Sequence[Judged]) -> list[tuple[Judged, Judg
 class Differences:
     """Credits of two models on the rows that count, and how the rows are weighted and clustered."""
 
-    ids: tuple[str, ...]
-    """[n] of the rows."""
+    ids: Sequence[str]
+    """[n] of the rows; empty where nobody needs them."""
     a: Floats
     """[n] the baseline's credits."""
     b: Floats
