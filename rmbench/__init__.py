@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rmbench.records.record import Record
     from rmbench.records.store import find as find_records
     from rmbench.records.store import read as read_record
-    from rmbench.records.store import read_rows
+    from rmbench.records.store import iter_rows, read_rows
     from rmbench.reports import report_of as report
     from rmbench.reports.report import Report
     from rmbench.tasks.registry import select as select_tasks
@@ -96,6 +96,7 @@ _HOMES = {
     "export": "rmbench.exchange",
     "find_records": "rmbench.records.store:find",
     "gate": "rmbench.gate",
+    "iter_rows": "rmbench.records.store",
     "load_examples": "rmbench.tasks.sources:load",
     "merge": "rmbench.evaluation.merge",
     "read_record": "rmbench.records.store:read",
@@ -149,6 +150,7 @@ __all__ = [
     "export",
     "find_records",
     "gate",
+    "iter_rows",
     "load_examples",
     "merge",
     "rank_generators",

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -22,15 +23,18 @@ from rmbench.metrics.credit.row import credit
 from rmbench.metrics.judging.intransitive import intransitive
 from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.judging.summary import judge_values
-from rmbench.metrics.judging.votes import voted
+from rmbench.metrics.judging.votes import VotedRows, voted
 from rmbench.metrics.measure import measure
 from rmbench.metrics.policies.idealised import implicit_specs
+from rmbench.metrics.rows.collection import batches
 from rmbench.records.derived import counts_of, flag_partial
 from rmbench.records.digest import sha256_file
 from rmbench.records.headline import specs
 from rmbench.records.record import Record, ValueRecord
-from rmbench.records.store import RECORD_NAME, read, read_table_of, table_of
-from rmbench.types import Judged, Value
+from rmbench.records.store import RECORD_NAME, read, table_of
+from rmbench.records.stored import StoredRows
+from rmbench.records.table_rows import Row
+from rmbench.types import Judged, Judgment, Value
 
 __all__ = ["forget", "problems"]
 
@@ -58,9 +62,9 @@ def problems(folder: Path) -> list[str]:
         if mark is not None and mark.exists():
             table_of(folder, record)  # which the record's bytes do not vouch for
             return []
-        table = read_table_of(folder, record)
-        rows = [row for row, _ in table]
-        found = [*_facts(record, rows), *_credits(record, table), *_flags(record), *_values(record, rows)]
+        rows = StoredRows(folder, record)
+        seen = _seen(record, rows)
+        found = [*_facts(record, seen), *_flags(record), *_values(record, rows, seen)]
     except RmbenchError as error:
         return [str(error)]
     if mark is not None and not found:
@@ -87,20 +91,52 @@ def forget() -> None:
         shutil.rmtree(cache.parent / _MARKS, ignore_errors=True)
 
 
-def _facts(record: Record, rows: Sequence[Judged]) -> Iterator[str]:
-    judgments = [row.judgment for row in rows]
-    failed = [(row.id, row.error) for row in judgments if row.status == "failed"]
+@dataclass(slots=True)
+class _Seen:
+    """What one pass over the rows shows."""
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    without_rewards: list[Judgment] = field(default_factory=list)
+    with_parts: list[Judged] = field(default_factory=list)
+    judge: bool = False
+    """Whether a row has verdicts."""
+    groups: Counter[str] = field(default_factory=Counter)
+    """Rows by `name=value`."""
+    credit: str = ""
+    """The first row whose credit does not follow from its judgment, and how."""
+
+
+def _seen(record: Record, rows: StoredRows) -> _Seen:
+    seen, head = _Seen(), specs(record)[0]
+    for batch in batches(rows.table()):
+        judgments = [row.judgment for row, _ in batch]
+        seen.rows += len(batch)
+        seen.counts.update(counts_of([row.gold for row, _ in batch], judgments).model_dump())
+        seen.failed += [(row.id, row.error) for row in judgments if row.status == "failed"]
+        seen.without_rewards += [row for row in judgments if row.rewards is None]
+        seen.with_parts += [row for row, _ in batch if row.judgment.parts]
+        seen.judge = seen.judge or any(row.verdicts for row in judgments)
+        seen.groups.update(f"{name}={value}" for row, _ in batch for name, value in row.groups.items())
+        seen.credit = seen.credit or _wrong_credit(record, head, batch)
+    return seen
+
+
+def _facts(record: Record, seen: _Seen) -> Iterator[str]:
     again: dict[str, Any] = {
-        "data.rows": (record.data.rows, len(rows)),
-        "counts": (record.counts.model_dump(), counts_of([row.gold for row in rows], judgments).model_dump()),
-        "failed": ([(row.id, row.why) for row in record.failed], failed),
+        "data.rows": (record.data.rows, seen.rows),
+        "counts": (record.counts.model_dump(), {name: seen.counts[name] for name in record.counts.model_dump()}),
+        "failed": ([(row.id, row.why) for row in record.failed], seen.failed),
     }
     if "rescored_from" not in record.run.engine:
-        again["intransitive"] = (_plain(record.intransitive), _plain(intransitive(judgments)))
-        again["orders"] = (_plain(record.orders), _plain(orders(judgments)))
+        again["intransitive"] = (_plain(record.intransitive), _plain(intransitive(seen.without_rewards)))
+        again["orders"] = (_plain(record.orders), _plain(orders(seen.without_rewards)))
     for key, (said, computed) in again.items():
         if said != computed:
             yield f"{key}: the record says {_short(said)}, its rows give {_short(computed)}"
+    if seen.credit:
+        yield seen.credit
 
 
 def _plain(facts: Any) -> Any:
@@ -109,14 +145,13 @@ def _plain(facts: Any) -> Any:
     return facts.model_dump() if hasattr(facts, "model_dump") else asdict(facts)
 
 
-def _credits(record: Record, table: Sequence[tuple[Judged, float | None]]) -> Iterator[str]:
-    head = specs(record)[0]
-    counted = voted([row for row, _ in table], record.model.settings)
-    for row, (_, said) in zip(counted, table, strict=True):
+def _wrong_credit(record: Record, head: MetricSpec, batch: Sequence[Row]) -> str:
+    counted = voted([row for row, _ in batch], record.model.settings)
+    for row, (_, said) in zip(counted, batch, strict=True):
         computed = credit(row, head).value if is_linear(head) else None
         if not _alike(said, computed):
-            yield f"row {row.id}: its credit is {_short(said)}, and its judgment gives {_short(computed)}"
-            return
+            return f"row {row.id}: its credit is {_short(said)}, and its judgment gives {_short(computed)}"
+    return ""
 
 
 def _flags(record: Record) -> Iterator[str]:
@@ -135,8 +170,8 @@ def _flags(record: Record) -> Iterator[str]:
             yield f'flags: "{flag}" is missing'
 
 
-def _values(record: Record, rows: Sequence[Judged]) -> Iterator[str]:
-    computed = {(value.metric, value.group): value for value in _measured(record, rows)}
+def _values(record: Record, rows: StoredRows, seen: _Seen) -> Iterator[str]:
+    computed = {(value.metric, value.group): value for value in _measured(record, rows, seen)}
     declared = specs(record)
     fitted = _fitted(declared)
     said = {(value.metric, value.group): value for value in record.results}
@@ -160,19 +195,19 @@ def _values(record: Record, rows: Sequence[Judged]) -> Iterator[str]:
             yield f"{name}: value {value.value:g} is outside its interval"
 
 
-def _measured(record: Record, rows: Sequence[Judged]) -> list[Value]:
+def _measured(record: Record, rows: StoredRows, seen: _Seen) -> list[Value]:
     declared = specs(record)
     fitted = _fitted(declared)
     metrics = tuple(spec for spec in declared if spec.name not in fitted)
     if not metrics:
         return []
     rescored = "rescored_from" in record.run.engine
-    counted = rows if rescored else voted(rows, record.model.settings)
-    totals = _totals(record, rows)
-    asked = metrics if rescored else (*metrics, *implicit_specs(rows, metrics))
+    counted = rows if rescored else VotedRows(rows, record.model.settings)
+    totals = _totals(record, seen)
+    asked = metrics if rescored else (*metrics, *implicit_specs(seen.with_parts, metrics))
     seed = record.run.seed
     values = measure(counted, asked, answer_kind=record.model.answer_kind, totals=totals, seed=seed)
-    if not rescored:
+    if not rescored and seen.judge:
         values += judge_values(rows, metrics, values, record.model.settings, totals, seed)
     return flag_partial(values, record.data.missing)
 
@@ -183,21 +218,17 @@ def _fitted(declared: Sequence[MetricSpec]) -> frozenset[str]:
     return frozenset(own | {spec.name for spec in declared if own & set(spec.of)})
 
 
-def _totals(record: Record, rows: Sequence[Judged]) -> dict[str | None, int]:
+def _totals(record: Record, seen: _Seen) -> dict[str | None, int]:
     """Rows of the whole task version: all of them by the task's own count, those of groups by the rows where none is
     missing. Whatever else a record knew of its totals, it says by its coverage."""
     data = record.data
     own = [row for row in data.excluded if not row.id.startswith("fit/")]
     totals: dict[str | None, int] = {None: record.task.n - len(own)}
-    counted: dict[str | None, int] = {}
-    for row in rows:
-        for name, value in row.groups.items():
-            counted[f"{name}={value}"] = counted.get(f"{name}={value}", 0) + 1
     if data.source == "sample" and data.limit is None:
-        totals[None] = len(rows)
+        totals[None] = seen.rows
     if data.source == "sample" and data.limit is not None:
         del totals[None]
-    return totals | (counted if _is_whole(record) else {})
+    return totals | (seen.groups if _is_whole(record) else {})
 
 
 def _is_whole(record: Record) -> bool:

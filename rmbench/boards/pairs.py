@@ -8,18 +8,23 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 
 from rmbench.metric_spec import MetricSpec, better_of, is_linear
+from rmbench.metrics.credit.columns import Leaves, sorted_codes
 from rmbench.metrics.judging.votes import voted
 from rmbench.metrics.measure import selected_rows
 from rmbench.metrics.paired.comparison import Comparison, Paired, compare_rows
 from rmbench.metrics.paired.difference import Differences
-from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, cluster_codes, nest
+from rmbench.metrics.rows.collection import batches
+from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest
 from rmbench.metrics.uncertainty.discordance import holm, tango_limits
 from rmbench.records.headline import headline_spec
 from rmbench.records.record import Record
-from rmbench.records.store import read, read_credits, read_table_of
+from rmbench.records.store import credit_columns, read, read_table_of
+from rmbench.records.stored import StoredRows
 from rmbench.types import Judged
 
 __all__ = ["LARGEST", "OnTask", "Pair", "compared", "corrected_for_all"]
@@ -115,7 +120,6 @@ def _of_task(places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int
 class _Credited:
     """The credits of all models on the rows of a task."""
 
-    ids: tuple[str, ...]
     matrix: Floats
     """[models, n]"""
     nested: Nest
@@ -124,11 +128,12 @@ class _Credited:
     @property
     def plain(self) -> bool:
         """Whether the rows are independent trials of equal weight, right or wrong each: McNemar's setting."""
-        equal = np.allclose(self.nested.shares(), 1 / len(self.ids), rtol=1e-9, atol=0)
-        return bool(equal and len(np.unique(self.clusters)) == len(self.ids) and np.isin(self.matrix, (0, 1)).all())
+        n = len(self.clusters)
+        equal = np.allclose(self.nested.shares(), 1 / n, rtol=1e-9, atol=0)
+        return bool(equal and len(np.unique(self.clusters)) == n and np.isin(self.matrix, (0, 1)).all())
 
     def differences(self, i: int, j: int) -> Differences:
-        return Differences(self.ids, self.matrix[i], self.matrix[j], self.nested, self.clusters)
+        return Differences((), self.matrix[i], self.matrix[j], self.nested, self.clusters)
 
 
 def _credited(places: Sequence[Path], spec: MetricSpec) -> _Credited | None:
@@ -137,19 +142,37 @@ def _credited(places: Sequence[Path], spec: MetricSpec) -> _Credited | None:
     records = [read(place) for place in places] if is_linear(spec) else []
     if not records or any(headline_spec(record) != spec for record in records):
         return None
-    first = read_credits(places[0], records[0])
-    rows = [row for row in selected_rows(_rows(places[0], records[0]), spec) if first.get(row.id) is not None]
-    if not rows:
+    whole = _layout(StoredRows(places[0], records[0]), records[0], spec)
+    if whole is None:
         return None
-    ids = tuple(row.id for row in rows)
+    ids, nested, clusters = whole
     matrix = np.empty((len(places), len(ids)), dtype=np.float64)
     for model, (place, record) in enumerate(zip(places, records, strict=True)):
-        # One model's at a time: as numbers they take a twentieth of the memory.
-        credits_ = {name: value for name, value in read_credits(place, record).items() if value is not None}
-        if len(credits_) != len(ids) or not all(name in credits_ for name in ids):
+        table = credit_columns(place, record)
+        known = table.filter(pc.is_valid(table["credit"]))
+        found = pc.index_in(ids, value_set=known["id"].combine_chunks())
+        if len(known) != len(ids) or found.null_count:
             return None
-        matrix[model] = [credits_[name] for name in ids]
-    return _Credited(ids, matrix, nest(rows, spec.levels), cluster_codes(rows))
+        matrix[model] = known["credit"].to_numpy()[found.to_numpy()]
+    return _Credited(matrix, nested, clusters)
+
+
+def _layout(rows: StoredRows, record: Record, spec: MetricSpec) -> tuple[pa.Array, Nest, Ints] | None:
+    """The ids of the rows that have a credit, and how these are weighted and clustered; None where none has."""
+    leaves, leaf, weights = Leaves(spec), list[int](), list[float]()
+    ids, clusters = list[pa.Array](), list[pa.Array]()
+    for batch in batches(rows.table()) if spec.rule != "inverse_propensity" else [list(rows.table())]:
+        credited = {row.id for row, worth in batch if worth is not None}
+        counting = selected_rows(voted([row for row, _ in batch], record.model.settings), spec)
+        chosen = [row for row in counting if row.id in credited]
+        leaf += [leaves.of(row) for row in chosen]
+        weights += [row.weight for row in chosen]
+        ids.append(pa.array((row.id for row in chosen), pa.string()))
+        clusters.append(pa.array((row.cluster or row.id for row in chosen), pa.string()))
+    if not leaf:
+        return None
+    nested = leaves.nest(np.array(leaf, dtype=np.int64), np.array(weights, dtype=np.float64))
+    return pa.chunked_array(ids).combine_chunks(), nested, sorted_codes(clusters)
 
 
 def _rows(place: Path, record: Record) -> list[Judged]:

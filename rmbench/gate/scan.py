@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
+from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +12,17 @@ import pyarrow.compute as pc
 
 from rmbench.gate.task import Flip, Flips
 from rmbench.metric_spec import MetricSpec, better_of, is_linear
+from rmbench.metrics.credit.columns import Leaves, sorted_codes
 from rmbench.metrics.credit.row import comparisons, credit
 from rmbench.metrics.measure import selected_rows
 from rmbench.metrics.paired.difference import Differences, aligned
-from rmbench.metrics.uncertainty.aggregate import Floats, Ints, nest
+from rmbench.metrics.rows.collection import batches
+from rmbench.metrics.uncertainty.aggregate import Floats, Ints
 from rmbench.numeric import skew_half
 from rmbench.types import Judged
 
 __all__ = ["Scan", "judged_alike", "scan"]
 
-_BATCH = 2048
 _ROUNDING = 1e-4
 """Scores of one model on two machines or batch sizes differ by less than this share of the row's largest score."""
 Batch = tuple[list[Judged], list[Judged]]
@@ -64,11 +65,8 @@ def scan(a: Iterable[Judged], b: Iterable[Judged], spec: MetricSpec) -> Scan:
 
 def _side_by_side(a: Iterable[Judged], b: Iterable[Judged]) -> Iterator[Batch | None]:
     """Batches of rows that have the same ids; None at the first that has not."""
-    rows_a, rows_b = iter(a), iter(b)
-    while True:
-        batch = list(islice(rows_a, _BATCH)), list(islice(rows_b, _BATCH))
-        if not batch[0] and not batch[1]:
-            return
+    none: list[Judged] = []
+    for batch in zip_longest(batches(a), batches(b), fillvalue=none):
         same = all(row and other and row.id == other.id for row, other in zip_longest(*batch))
         yield batch if same else None
 
@@ -97,12 +95,10 @@ class _Columns:
 
     def __init__(self, spec: MetricSpec) -> None:
         self._spec = spec
-        self._paths: dict[tuple[str | None, ...], int] = {}
-        self._first: list[Judged] = []
-        """The first row of each path through the metric's levels."""
+        self._leaves = Leaves(spec)
         self._credits: list[tuple[Floats, Floats]] = []
         self._weights: list[Floats] = []
-        self._path_of: list[Ints] = []
+        self._leaf: list[Ints] = []
         self._clusters: list[pa.Array] = []
         self._flips: list[pa.RecordBatch] = []
 
@@ -114,39 +110,20 @@ class _Columns:
         self._flips.append(Flips.batch(flipped))
         self._credits.append((np.array([x for _, _, x, _ in counted]), np.array([y for *_, y in counted])))
         self._weights.append(np.array([row.weight for row, *_ in counted], dtype=np.float64))
-        self._path_of.append(np.array([self._path(row) for row, *_ in counted], dtype=np.int32))
+        self._leaf.append(np.array([self._leaves.of(row) for row, *_ in counted], dtype=np.int64))
         self._clusters.append(pa.array((row.cluster or row.id for row, *_ in counted), pa.string()))
-
-    def _path(self, row: Judged) -> int:
-        path = tuple(row.groups.get(level.group) for level in self._spec.levels)
-        if path not in self._paths:
-            self._paths[path] = len(self._first)
-            self._first.append(row)
-        return self._paths[path]
 
     def differences(self) -> Differences | None:
         """The credits of all rows."""
-        if not self._first:
+        if not self._leaves.first:
             return None
-        of_first = nest(self._first, self._spec.levels)
-        nested = replace(
-            of_first, leaf_of=of_first.leaf_of[np.concatenate(self._path_of)], weight=np.concatenate(self._weights)
-        )
+        nested = self._leaves.nest(np.concatenate(self._leaf), np.concatenate(self._weights))
         a, b = (np.concatenate(parts) for parts in zip(*self._credits, strict=True))
-        return Differences((), a, b, nested, _sorted_codes(pa.chunked_array(self._clusters, pa.string())))
+        return Differences((), a, b, nested, sorted_codes(self._clusters))
 
     def flips(self) -> Flips:
         """The rows whose credit differs, in the order of `Scan.flips`."""
         return Flips.worst_first(self._flips, -1 if better_of(self._spec) == "lower" else 1)
-
-
-def _sorted_codes(names: pa.ChunkedArray) -> Ints:
-    """[n] each name as a number from 0, in sorted order of the names."""
-    coded = names.combine_chunks().dictionary_encode()
-    rank = np.empty(len(coded.dictionary), dtype=np.int64)
-    rank[pc.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(rank))
-    codes: Ints = rank[coded.indices.to_numpy()]
-    return codes
 
 
 def judged_alike(a: Sequence[Judged], b: Sequence[Judged]) -> bool:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.metrics.judging.votes import voted
+from rmbench.metrics.judging.votes import VotedRows
+from rmbench.metrics.rows.collection import Rows
 from rmbench.records.headline import headline, headline_spec
 from rmbench.records.identity import Identity
 from rmbench.records.record import Record
-from rmbench.records.store import find, iter_table_of, no_record_in, read
-from rmbench.types import Judged
+from rmbench.records.store import find, no_record_in, read
+from rmbench.records.stored import StoredRows
 
 __all__ = ["Pairing", "Side", "Unreadable", "models_of", "notes", "pair"]
 
@@ -70,7 +71,7 @@ class Pairing:
             raise RmbenchError(f"{self.task}: {self.refusal()}.")
         return self.a.record, self.b.record
 
-    def rows(self) -> tuple[SideRows, SideRows, MetricSpec]:
+    def rows(self) -> tuple[Rows, Rows, MetricSpec]:
         """Both sides' rows and the headline metric; whoever iterates the rows may meet RmbenchError too.
 
         Raises:
@@ -78,18 +79,10 @@ class Pairing:
         """
         if not isinstance(self.a, Side) or not isinstance(self.b, Side):
             raise RmbenchError(f"{self.task}: {self.refusal()}.")
-        return SideRows(self.a), SideRows(self.b), headline_spec(self.a.record)
-
-
-@dataclass(frozen=True, slots=True)
-class SideRows:
-    """The rows of one side with one verdict per question, read anew each time they are iterated."""
-
-    side: Side
-
-    def __iter__(self) -> Iterator[Judged]:
-        for row, _ in iter_table_of(self.side.folder, self.side.record, texts=False):
-            yield from voted((row,), self.side.record.model.settings)
+        a, b = (
+            VotedRows(StoredRows(side.folder, side.record), side.record.model.settings) for side in (self.a, self.b)
+        )
+        return a, b, headline_spec(self.a.record)
 
 
 def pair(a: Path, b: Path) -> list[Pairing]:

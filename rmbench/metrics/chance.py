@@ -14,7 +14,7 @@ from rmbench.metric_spec import MetricSpec, rule_of
 from rmbench.metrics.credit.row import credit
 from rmbench.metrics.rows.answers import label_names
 from rmbench.metrics.rows.gold import compared
-from rmbench.metrics.uncertainty.aggregate import row_weights
+from rmbench.metrics.uncertainty.aggregate import Ints, Nest, nest, row_weights
 from rmbench.types import TIE, Edge, Judged, Judgment, Verdict
 
 __all__ = ["ChanceLevels"]
@@ -52,7 +52,7 @@ class ChanceLevels:
         if declared == "one_over_k":
             if not rows:
                 return None
-            return float(row_weights(rows, spec) @ np.array([1 / row.size for row in rows]))
+            return self.of_sizes(nest(rows, spec.levels), np.array([row.size for row in rows]))
         if not isinstance(declared, Mapping):
             return float(declared)
         level = declared.get(self.answer_kind)
@@ -62,6 +62,14 @@ class ChanceLevels:
         if all(_is_usual(row, spec) for row in asked):
             return level
         return self._guessed(spec, asked)
+
+    def reads_rows(self, spec: MetricSpec) -> bool:
+        """Whether the level depends on what a judge was asked in the rows."""
+        return self.answer_kind == "verdict" and isinstance(spec.chance, Mapping)
+
+    def of_sizes(self, nested: Nest, sizes: Ints) -> float:
+        """The level "one_over_k" of rows with so many candidates."""
+        return float(nested.shares() @ (1 / sizes))
 
     def _guessed(self, spec: MetricSpec, rows: Sequence[Judged]) -> float:
         """The weighted mean over rows of the credit of random answers, each answer of a question equally likely."""

@@ -13,13 +13,14 @@ from rmbench.metric_spec import MetricSpec, is_linear, rule_of
 from rmbench.metrics.chance import ChanceLevels
 from rmbench.metrics.correlation.preference_strength import graded_dimensions
 from rmbench.metrics.correlation.rated import dimension_of, dimensions_of
+from rmbench.metrics.credit.columns import CreditColumns, columns_of
 from rmbench.metrics.credit.curves import curve_values
-from rmbench.metrics.credit.row import Credit, credit
 from rmbench.metrics.rows.answers import is_failed
+from rmbench.metrics.rows.collection import Rows
 from rmbench.metrics.rows.gold import with_tags
 from rmbench.metrics.rows.selection import Group, groups_of, selected_rows
 from rmbench.metrics.samples import MetricContext, has_coverage, sample_of
-from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
+from rmbench.metrics.uncertainty.aggregate import Ints
 from rmbench.metrics.uncertainty.interval import Interval, linear_interval
 from rmbench.metrics.uncertainty.sample import Sample, interval_of
 from rmbench.types import Judged, Value
@@ -41,16 +42,17 @@ class _Request:
     resamples: int
     context: MetricContext
     failed: frozenset[int]
-    """The identities of the judgments that failed; rows of a metric or group keep the judgment of the row given."""
-    earned: dict[str, list[Credit]] = field(default_factory=dict)
+    """The identities of the judgments that failed, for metrics that are no means of rows; rows of a metric or group
+    keep the judgment of the row given."""
+    earned: dict[str, CreditColumns] = field(default_factory=dict)
     """Credits of the rows that a metric selects, by all of its declaration that decides them."""
 
-    def credits(self, rows: Sequence[Judged], spec: MetricSpec) -> list[Credit]:
-        """Those of `selected_rows(all rows, spec)`. Metrics often differ in how they average the same ones."""
+    def credits(self, rows: Rows, spec: MetricSpec) -> CreditColumns:
+        """Those of all rows that the metric selects. Metrics often differ in how they average the same ones."""
         key = repr(replace(spec, name="", levels=(), report=(), chance=None, min_coverage=0.0))
-        if key not in self.earned:
-            self.earned[key] = [credit(row, spec) for row in rows]
-        return self.earned[key]
+        found = columns_of(rows, spec, keep=self.chance.reads_rows(spec), known=self.earned.get(key))
+        self.earned.setdefault(key, found)
+        return found
 
     def answered(self, rows: Sequence[Judged]) -> int:
         """How many of the rows did not fail."""
@@ -62,7 +64,7 @@ class _Request:
 
 
 def measure(
-    rows: Sequence[Judged],
+    rows: Rows,
     specs: Sequence[MetricSpec],
     *,
     answer_kind: AnswerKind = "reward",
@@ -87,21 +89,22 @@ def measure(
 
     Raises RmbenchError for an unknown rule, group, level or dimension, and what a rule refuses.
     """
-    context = MetricContext({spec.name: spec for spec in specs}, fit, seed, rows)
+    whole = [*rows] if not all(map(is_linear, specs)) else []
+    context = MetricContext({spec.name: spec for spec in specs}, fit, seed, whole)
     known: Mapping[str | None, int] = {None: len(rows)} if totals is None else totals
-    failed = frozenset(id(row.judgment) for row in rows if is_failed(row))
-    whole = known.get(None) == len(rows)
-    request = _Request(ChanceLevels(answer_kind), known, whole, seed, resamples, context, failed)
+    failed = frozenset(id(row.judgment) for row in whole if is_failed(row))
+    complete = known.get(None) == len(rows)
+    request = _Request(ChanceLevels(answer_kind), known, complete, seed, resamples, context, failed)
     values: list[Value] = []
     for spec in specs:
         if is_linear(spec):
-            values += _means(rows, spec, request)
+            values += _means(whole or rows, spec, request)
         else:
-            values += _figures(selected_rows(rows, spec), spec, request)
+            values += _figures(selected_rows(whole, spec), spec, request)
     return values
 
 
-def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, request: _Request) -> float | None:
+def _coverage(rows: int, answered: int, group: str | None, spec: MetricSpec, request: _Request) -> float | None:
     """Rows not failed / rows of the task version, in this group; None where the latter are unknown."""
     total = request.totals.get(group)
     if group is None and len(spec.where) == 1:
@@ -111,41 +114,45 @@ def _coverage(rows: Sequence[Judged], group: str | None, spec: MetricSpec, reque
         total = sum(part for part in parts if part is not None) if None not in parts else None
     elif spec.where:
         total = None
-    whole = len(rows) if total is None and request.complete else total
+    whole = rows if total is None and request.complete else total
     if whole is None:
         return None
-    return request.answered(rows) / whole if whole else 0.0
+    return answered / whole if whole else 0.0
 
 
-def _means(all_rows: Sequence[Judged], spec: MetricSpec, request: _Request) -> list[Value]:
-    by_tags: dict[tuple[str, ...], list[tuple[Judged, Credit]]] = {}
-    values = []
-    rows = selected_rows(all_rows, spec)
-    reported = [group for names in spec.report if rows for group in groups_of(rows, names, spec.name)]
-    for group, numbers, tags in [(None, list(range(len(rows))), ()), *reported]:
-        if tags not in by_tags:
-            tagged = selected_rows(with_tags(all_rows, tags), spec) if tags else rows
-            earned = [credit(row, spec) for row in tagged] if tags else request.credits(rows, spec)
-            by_tags[tags] = list(zip(tagged, earned, strict=True))
-        values.append(_mean([by_tags[tags][number] for number in numbers], group, spec, request))
+def _means(rows: Rows, spec: MetricSpec, request: _Request) -> list[Value]:
+    keep = request.chance.reads_rows(spec)
+    columns = request.credits(rows, spec)
+    by_tags: dict[tuple[str, ...], CreditColumns] = {(): columns}
+    values = [_mean(columns, np.arange(len(columns.value)), None, spec, request)]
+    for names in spec.report if len(columns.value) else ():
+        for group, numbers, tags in columns.groups.crossed(names, spec.name):
+            if tags not in by_tags:
+                by_tags[tags] = columns_of(rows, spec, tags, keep=keep)
+            values.append(_mean(by_tags[tags], numbers, group, spec, request))
     if spec.rule == "best_of_k" and values[0].value is not None:
-        values += curve_values(rows, spec, values[0], request.resamples, request.rng(spec.name, "k"))
+        whole = selected_rows([*rows], spec)
+        values += curve_values(whole, spec, values[0], request.resamples, request.rng(spec.name, "k"))
     return values
 
 
-def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: MetricSpec, request: _Request) -> Value:
-    members = [row for row, _ in earned_by]
-    coverage = _coverage(members, group, spec, request)
-    earned = [one for _, one in earned_by]
-    counted = [row for row, one in earned_by if one.value is not None]
-    worth = np.array([one.value for one in earned if one.value is not None])
-    flags = ("one_order",) if any(one.one_order for one in earned) else ()
-    if not counted:
-        chance = request.chance.of(spec, [])
-        return Value(spec.name, group, None, None, None, 0, 0, coverage, chance, (*flags, "undefined"))
-    nested = nest(counted, spec.levels)
+def _mean(columns: CreditColumns, numbers: Ints, group: str | None, spec: MetricSpec, request: _Request) -> Value:
+    """The value of some of the rows."""
+    answered = int(columns.answered[numbers].sum())
+    coverage = _coverage(len(numbers), answered, group, spec, request)
+    flags = ("one_order",) if columns.one_order[numbers].any() else ()
+    counted = numbers[~np.isnan(columns.value[numbers])]
+    chance = request.chance
+    if not len(counted):
+        level = chance.of(spec, [])
+        return Value(spec.name, group, None, None, None, 0, 0, coverage, level, (*flags, "undefined"))
+    worth, nested = columns.value[counted], columns.nest(counted)
     rule = rule_of(spec)
-    interval = linear_interval(worth, nested, cluster_codes(counted), rule.low, rule.high)
+    interval = linear_interval(worth, nested, columns.clusters(counted), rule.low, rule.high)
+    if spec.chance == "one_over_k":
+        level = chance.of_sizes(nested, columns.size[counted])
+    else:
+        level = chance.of(spec, [columns.kept[number] for number in counted] if columns.kept else [])
     value = Value(
         metric=spec.name,
         group=group,
@@ -153,13 +160,13 @@ def _mean(earned_by: list[tuple[Judged, Credit]], group: str | None, spec: Metri
         low=interval.low,
         high=interval.high,
         n=len(counted),
-        comparisons=sum(one.comparisons for one in earned),
+        comparisons=int(columns.comparisons[numbers].sum()),
         coverage=coverage,
-        chance=request.chance.of(spec, counted),
+        chance=level,
         flags=flags,
         interval=interval.method,
     )
-    if has_coverage(request.answered(members) / len(members), spec):
+    if has_coverage(answered / len(numbers), spec):
         return value
     return replace(value, value=None, low=None, high=None, interval="", flags=(*flags, "low_coverage", "undefined"))
 
@@ -206,6 +213,7 @@ def _value(
         ends = _range(spec, request)
         interval = interval_of(sample, request.resamples, request.rng(spec.name, group), *ends)
     undefined = sample.value is None and "undefined" not in sample.flags
+    answered = request.answered(rows)
     by_dimension = of is not None and of.startswith("dimension=")
     return Value(
         metric=spec.name,
@@ -215,7 +223,7 @@ def _value(
         high=interval.high,
         n=sample.n,
         comparisons=sample.comparisons,
-        coverage=_coverage(rows, None if by_dimension else of, spec, request),
+        coverage=_coverage(len(rows), answered, None if by_dimension else of, spec, request),
         chance=_chance(rows, spec, request),
         flags=(*sample.flags, "undefined") if undefined else sample.flags,
         interval=interval.method,

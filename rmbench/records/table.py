@@ -144,15 +144,15 @@ def iter_table(path: Path, *, texts: bool = True) -> Iterator[Row]:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
 
 
-def read_credits_from(path: Path) -> dict[str, float | None]:
-    """Example id -> credit, in the order of the rows; raises RmbenchError as `read_table` where it is no such table."""
+def read_credits_from(path: Path) -> pa.Table:
+    """The columns `id` and `credit`, in the order of the rows; raises RmbenchError as `read_table` where it is no such
+    table."""
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow)
-            columns = file.read(columns=["id", "credit"]).to_pydict()
+            return file.read(columns=["id", "credit"], use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise RmbenchError(f"{path}: not a readable Parquet file ({error}).") from error
-    return dict(zip(columns["id"], columns["credit"], strict=True))
 
 
 def _schema(optional: Iterable[pa.Field]) -> pa.Schema:

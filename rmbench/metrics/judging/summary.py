@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rmbench.metric_spec import MetricSpec, is_linear
 from rmbench.metrics.judging.votes import Settings, vote_curve
 from rmbench.metrics.measure import measure
+from rmbench.metrics.rows.collection import Rows
 from rmbench.types import Judged, Value
 
 __all__ = ["judge_values"]
 
 
 def judge_values(
-    rows: Sequence[Judged],
+    rows: Rows,
     metrics: Sequence[MetricSpec],
     values: Sequence[Value],
     settings: Settings,
@@ -43,7 +44,7 @@ def judge_values(
     return found
 
 
-def _specs(rows: Sequence[Judged], metrics: Sequence[MetricSpec]) -> list[MetricSpec]:
+def _specs(rows: Iterable[Judged], metrics: Sequence[MetricSpec]) -> list[MetricSpec]:
     picks = [[v.shown for v in row.judgment.verdicts if v.kind == "pick" and len(v.shown) == 2] for row in rows]
     turned = any(tuple(reversed(shown)) in shows for shows in picks for shown in shows)
     specs = [MetricSpec("first_position_rate", "first_position", chance=0.5)] if any(picks) else []

@@ -19,19 +19,20 @@ that is an unbiased estimate, and at k = V the joined verdict itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
+from rmbench.metrics.rows.collection import Rows, batches
 from rmbench.metrics.rows.selection import selected_rows
 from rmbench.metrics.uncertainty.aggregate import cluster_codes, nest
 from rmbench.metrics.uncertainty.interval import linear_interval
 from rmbench.types import TIE, Judged, Setting, Value, Verdict
 
-__all__ = ["TASK_VOTING", "has_votes", "joined_votes", "vote_curve", "voted"]
+__all__ = ["TASK_VOTING", "VotedRows", "has_votes", "joined_votes", "vote_curve", "voted"]
 
 TASK_VOTING = "task"
 """The value of "voting" of a model that leaves the rule to the task; records hold the task's."""
@@ -56,7 +57,22 @@ def voted(rows: Sequence[Judged], settings: Settings) -> list[Judged]:
     return [_joined(row, None, str(rule), counts) for row in rows]
 
 
-def vote_curve(rows: Sequence[Judged], spec: MetricSpec, end: Value, settings: Settings) -> list[Value]:
+@dataclass(frozen=True, slots=True)
+class VotedRows:
+    """`rows` with one verdict per question, as `voted` makes them, each time they are iterated."""
+
+    rows: Rows
+    settings: Settings
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Judged]:
+        for batch in batches(self.rows):
+            yield from voted(batch, self.settings)
+
+
+def vote_curve(rows: Iterable[Judged], spec: MetricSpec, end: Value, settings: Settings) -> list[Value]:
     """The groups "votes=1", "votes=3" ... of a linear metric, to report with its overall value `end`; nothing
     where the votes are not joined.
 
@@ -67,8 +83,11 @@ def vote_curve(rows: Sequence[Judged], spec: MetricSpec, end: Value, settings: S
         settings: the model's.
     """
     rule, counts = settings.get("voting"), settings.get("voting_unparsed") == "count"
+    if rule not in ("majority", "mean"):
+        return []
+    rows = [*rows]
     votes = 1 + max((verdict.vote for row in rows for verdict in row.judgment.verdicts), default=0)
-    if rule not in ("majority", "mean") or votes < 2:
+    if votes < 2:
         return []
     chosen = selected_rows(rows, spec)
     values = []

@@ -12,7 +12,7 @@ __all__ = ["sign_flip"]
 
 _EXACT = 20
 """Up to this many non-zero sums every flip is enumerated."""
-_CELLS = 4_000_000
+_CELLS = 1_000_000
 
 
 def _all_flips(sums: Floats) -> Floats:
