@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
     from rmbench.records.record import Record
     from rmbench.records.store import find as find_records
-    from rmbench.records.store import read as read_record
     from rmbench.records.store import iter_rows, read_rows
+    from rmbench.records.store import read as read_record
     from rmbench.reports import report_of as report
     from rmbench.reports.report import Report
     from rmbench.tasks.registry import select as select_tasks

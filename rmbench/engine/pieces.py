@@ -66,6 +66,11 @@ class Pieces:
         """Whether every job is done, and none will come."""
         return self.exhausted and not self._results
 
+    @property
+    def some_left(self) -> bool:
+        """Whether there may be a piece to send."""
+        return bool(self.again) or not (self.none_ready or self.exhausted)
+
     def next(self, has: Callable[[Piece], bool], free: bool) -> Piece | None:
         """What a worker computes next, or None.
 

@@ -83,7 +83,10 @@ class Pool:
         self._note = note
         self._clock = clock
         self._pace = Pace()
-        self._workers: list[_Worker] = []
+        self._workers: dict[int, _Worker] = {}
+        """By number."""
+        self._room: list[dict[int, _Worker]] = [{} for _ in range(_PLACES)]
+        """Those that may get another piece, by how many they have, the longest waiting first."""
         self._refused: list[CannotOpen] = []
         self._heard: deque[tuple[int, Event]] = deque()
         """What one call of `run` had not come to when it ended is for the next one."""
@@ -124,14 +127,15 @@ class Pool:
                 if pieces.over:
                     whole = True
                     return
-                hungry = pieces.none_ready and any(worker.has_room for worker in self._workers)
+                hungry = pieces.none_ready and any(self._room)
                 self._heard.extend(self._fleet.wait(LOOK_AGAIN if hungry else _LISTEN))
                 while self._heard:
                     number, event = self._heard.popleft()
-                    worker = next((each for each in self._workers if each.number == number), None)
+                    worker = self._workers.get(number)
                     if worker is None:
                         continue
                     done = self._hear(worker, event, pieces, scorer)
+                    self._place(worker)
                     if done is not None:
                         yield done
                 self._look_for_late(pieces)
@@ -141,17 +145,27 @@ class Pool:
     def _fill(self) -> None:
         """Start the workers that are missing."""
         while len(self._workers) + self._left_out < self._count:
-            self._workers.append(_Worker(self._fleet.start()))
+            self._add(_Worker(self._fleet.start()))
+
+    def _add(self, worker: _Worker) -> None:
+        self._workers[worker.number] = worker
+
+    def _place(self, worker: _Worker) -> None:
+        """Note whether a worker that changed has room; there may be a thousand, which are not asked each time."""
+        for room in self._room:
+            room.pop(worker.number, None)
+        if worker.has_room and worker.number in self._workers:
+            self._room[len(worker.pieces)][worker.number] = worker
 
     def _hand_out(self, pieces: Pieces, side: Side, hidden: bool) -> None:
         """Send pieces while there is room, to the workers with the fewest first."""
-        for held in range(_PLACES):
-            for worker in self._workers:
-                if len(worker.pieces) != held or not worker.has_room:
-                    continue
+        for held, room in enumerate(self._room):
+            for worker in [*room.values()] if pieces.some_left else ():
                 piece = pieces.next(worker.has, free=not held)
                 if piece is not None:
                     self._send(worker, piece, side, hidden)
+                elif not pieces.some_left:
+                    break
 
     def _send(self, worker: _Worker, piece: Piece, side: Side, hidden: bool) -> None:
         self._tickets += 1
@@ -159,6 +173,7 @@ class Pool:
             worker.since = self._clock()
         worker.pieces.append((self._tickets, piece))
         piece.copies += 1
+        self._place(worker)
         self._fleet.send(worker.number, self._tickets, Work(piece.as_job, side, hidden))
 
     def _hear(
@@ -194,10 +209,10 @@ class Pool:
     def _bury(self, worker: _Worker, death: Died, pieces: Pieces) -> tuple[int, list[RowResult]] | None:
         """Put another worker into the place of one that died, and send again what it had."""
         held = [piece for _, piece in worker.pieces]
-        self._workers.remove(worker)
+        self._remove(worker)
         self._check_death(worker, death)
         self._note(f"a worker died ({death.how}); another takes its place and its work")
-        self._workers.append(_Worker(self._fleet.start(), opening_deaths=worker.opening_deaths))
+        self._add(_Worker(self._fleet.start(), opening_deaths=worker.opening_deaths))
         for piece in held:
             piece.copies -= 1
         pieces.send_again([piece for piece in held[1:] if not piece.done and not piece.copies])
@@ -214,13 +229,13 @@ class Pool:
                 )
             return
         worker.opening_deaths += 1
-        together = worker.opening_deaths + sum(each.opening_deaths for each in self._workers)
+        together = worker.opening_deaths + sum(each.opening_deaths for each in self._workers.values())
         if worker.opening_deaths >= _OPENING_DEATHS or (not self._was_open and together >= _FIRST_DEATHS):
             raise RmbenchError(f"a worker died before it had opened the model ({death.how}). {self._fleet.advice}")
 
     def _leave_out(self, worker: _Worker, said: CannotOpen) -> None:
         """Go on without a worker that cannot open the model, as long as there are others."""
-        self._workers.remove(worker)
+        self._remove(worker)
         self._left_out += 1
         self._refused.append(said)
         if not self._workers:
@@ -229,7 +244,7 @@ class Pool:
 
     def _say_refused(self) -> None:
         """Note the workers that are left out; not before one is ready, since all of them may fail alike."""
-        if any(worker.ready for worker in self._workers):
+        if self._refused and any(worker.ready for worker in self._workers.values()):
             for said in self._refused:
                 self._note(f"a worker on {said.node} cannot open the model and is left out: {said.why}")
             self._refused.clear()
@@ -240,20 +255,25 @@ class Pool:
         if now < self._next_look:
             return  # there may be a thousand workers, and as many answers a second
         self._next_look = now + _LISTEN
-        for worker in self._workers:
+        for worker in self._workers.values():
             if not worker.pieces or worker.late:
                 continue
             tokens = worker.pieces[0][1].tokens
             if self._pace.is_late(tokens, now - worker.since):
                 worker.late = True
+                self._place(worker)
                 pieces.send_again([piece for _, piece in worker.pieces if not piece.done and piece.copies == 1])
 
     def _leave(self, whole: bool) -> None:
         """End the workers that still compute what nobody asks for any more: after an error all that do, else those that
         are late."""
-        for worker in [each for each in self._workers if each.late or (each.pieces and not whole)]:
+        for worker in [each for each in self._workers.values() if each.late or (each.pieces and not whole)]:
             self._fleet.end(worker.number)
-            self._workers.remove(worker)
+            self._remove(worker)
+
+    def _remove(self, worker: _Worker) -> None:
+        del self._workers[worker.number]
+        self._place(worker)
 
 
 def _check_model(opened: Opened, scorer: Scorer) -> None:

@@ -12,8 +12,8 @@ import rmbench
 PUBLIC = """
 Candidate CheckReport CheckResult Conversation Edge Example Gold Judged Judgment Message MetricSpec ModelFacts Part
 Prompt Prompts Record Report Responder Results RmbenchError Scored ScoredRows Scorer Task Value Verdict View boards
-cards check compare export find_records gate iter_rows load_examples merge rank_generators read_record read_rows report rescore
-run score_responses score_rows select_tasks show_prompts stats submit verify_table view
+cards check compare export find_records gate iter_rows load_examples merge rank_generators read_record read_rows report
+rescore run score_responses score_rows select_tasks show_prompts stats submit verify_table view
 """.split()
 
 HEAVY = ("torch", "transformers", "datasets", "pandas", "pydantic", "scipy", "pyarrow", "open_clip")
