@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.engine import encode
+from rmbench.engine import pool as pool_module
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opened, Work
 from rmbench.engine.interfaces import LOOK_AGAIN, EngineOptions, Job
 from rmbench.engine.judge import judge
@@ -399,3 +400,20 @@ def test_sixty_four_workers_do_not_wait_for_one_another(
     assert len({one.id for one in judging.judgments}) == 4096
     assert len(fleet.sent) > 2600
     assert fleet.busy / (64 * fleet.now) >= 0.95
+
+
+def test_a_thousand_workers_are_not_all_asked_at_each_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    has_room = pool_module._Worker.has_room.fget
+    assert has_room is not None
+
+    def counted(worker: pool_module._Worker) -> bool:
+        nonlocal asked
+        asked += 1
+        return bool(has_room(worker))
+
+    monkeypatch.setattr(pool_module._Worker, "has_room", property(counted))
+    for workers in (10, 200):
+        asked, given = 0, jobs(5 * workers)
+        Ran(FakeFleet(), workers, given).check(given)
+        assert asked <= 12 * workers  # twice for each job, and when they open
