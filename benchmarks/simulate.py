@@ -6,9 +6,10 @@ nothing and a clock that is only counted.
     python benchmarks/simulate.py --workers 64 --rate 3000 --hours-between-failures 2
 
 A figure is work / (speed of all workers x wall clock) from when the workers have opened the model, which takes 20 s, in
-which the driver begins to encode. A job takes 10 ms and (tokens + 3.75e-5 x visible keys) / rate, give or take 3%: an 8B
-model's attention against its other work. 2% of the workers run at half speed. A driver encodes windows of 8,192 requests, at most two ahead of the one that is being sent,
-and spends time on every job, row and token. Each shard has a driver of its own, and rows by the hash of their prompt.
+which the driver begins to encode. A job takes 10 ms and (tokens + 3.75e-5 x visible keys) / rate, give or take 3%: an
+8B model's attention against its other work. 2% of the workers run at half speed. A driver encodes windows of 8,192
+requests, at most two ahead of the one that is being sent, and spends time on every job, row and token. Each shard has a
+driver of its own, and rows by the hash of their prompt.
 """
 
 from __future__ import annotations
