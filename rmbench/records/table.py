@@ -134,8 +134,9 @@ def iter_table(path: Path, *, texts: bool = True) -> Iterator[Row]:
     decoder = Decoder(path)
     try:
         with pq.ParquetFile(path) as file:
-            _check_columns(path, file.schema_arrow)
-            wanted = [name for name in file.schema_arrow.names if texts or name != RATIONALE_NAME]
+            schema = file.schema_arrow
+            _check_columns(path, schema)
+            wanted = [name for name in schema.names if texts or name != RATIONALE_NAME]
             for batch in file.iter_batches(batch_size=_BATCH, columns=wanted, use_threads=False):
                 with paused():
                     rows = list(decoder.rows(batch))
@@ -198,6 +199,8 @@ def _verdict_columns(verdict: Verdict) -> dict[str, Any]:
 
 
 def _check_columns(path: Path, found: pa.Schema) -> None:
+    if found.equals(SCHEMA):
+        return
     whole = _schema(field for field in _OPTIONAL if field.name in found.names)
     for name in found.names:
         if name not in whole.names:

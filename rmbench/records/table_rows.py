@@ -133,6 +133,9 @@ def _verdict(fields: tuple[Any, ...], mass: float | None) -> Verdict:
 
 def _tuples(column: pa.Array) -> list[Any]:
     """A column of lists as tuples (of tuples), one of maps as tuples of (key, value); None for null."""
+    without = _without_values(column)
+    if without is not None:
+        return without
     if pa.types.is_map(column.type):  # which have no such functions
         column = column.cast(pa.list_(pa.struct([column.type.key_field, column.type.item_field])))
     values = column.flatten()
@@ -143,8 +146,19 @@ def _tuples(column: pa.Array) -> list[Any]:
     return _grouped(flat, column.value_lengths())
 
 
+def _without_values(column: pa.Array) -> list[Any] | None:
+    """The rows of a column in which no list holds anything, as most do; None of any other column."""
+    values = column.keys if pa.types.is_map(column.type) else column.values
+    if len(values) or 0 < column.null_count < len(column):
+        return None
+    return [None if column.null_count else ()] * len(column)
+
+
 def _structs(column: pa.Array, names: Sequence[str]) -> list[tuple[tuple[Any, ...], ...]]:
     """A column of lists of structs as tuples of their fields, in the order of `names`."""
+    without = _without_values(column)
+    if without is not None:
+        return without
     values = column.flatten()
     fields = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
     return _grouped(list(zip(*(_values(fields[name]) for name in names), strict=True)), column.value_lengths())
