@@ -113,7 +113,10 @@ def columns_of(
         groups.add(chosen)
         earned = [_earned(row, spec) for row in chosen] if known is None else known.earned(count, count + len(chosen))
         count += len(chosen)
-        found = [(*one, row.size, row.weight, leaves.of(row) if one[0] == one[0] else -1) for one, row in zip(earned, chosen, strict=True)]
+        found = [
+            (*one, row.size, row.weight, leaves.of(row) if one[0] == one[0] else -1)
+            for one, row in zip(earned, chosen, strict=True)
+        ]
         numbers.append(np.array(found, dtype=_NUMBERS))
         clusters.append(pa.array((row.cluster or row.id for row in chosen), pa.string()))
         kept += chosen if keep else ()
