@@ -132,7 +132,7 @@ def _media(example: Example, spans: Sequence[tuple[float, float]]) -> Iterator[t
     asked = example.context.get("target_caption", target if into else said)
     for k, candidate in enumerate(example.candidates):
         for part in candidate.messages[0].parts:
-            if part.kind != "text":
+            if part.kind != "text" and not part.change:  # what is changed is drawn as it was
                 yield part, asked, _worth(example, k, spans)
     for part in example.prompt[-1].parts:
         if part.kind != "text":

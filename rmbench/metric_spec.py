@@ -330,6 +330,9 @@ _TABLE = (
          ties="as in its metrics", worst_case=True),
     Rule("mean_score", "Mean of the model's own scores.", "HPSv2 (arXiv:2306.09341), evaluation.py", "others", _NOTHING,
          low=None, high=None, ties="no comparison", skips_unscored=True, numbers=True),
+    Rule("chunk_deviation", "Deviation of the mean scores of `k` equal runs of the rows in their order; no interval.",
+         "HPSv2 (arXiv:2306.09341), evaluation.py", "others", _NOTHING, low=0.0, high=None, better="neither",
+         ties="no comparison", skips_unscored=True, numbers=True),
 )
 # fmt: on
 RULES: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in _TABLE})

@@ -64,6 +64,8 @@ class Part:
     """The local file that holds the medium's bytes."""
     fault: str = ""
     """Of an absent one that was to be fetched: why it did not come."""
+    change: str = ""
+    """How the medium is changed before it is shown, as `rmbench.media_change.Change` spells it; "": it is not."""
 
     @property
     def is_address(self) -> bool:
@@ -77,6 +79,11 @@ class Part:
             return f"{self.kind} {self.name} was not fetched: {self.fault}"
         how = ", and addresses are fetched with --allow-url-fetch alone" if self.is_address else ""
         return f"{self.kind} {self.name} is not here{how}"
+
+    @property
+    def label(self) -> str:
+        """A medium's name, with its change: what tells it from others."""
+        return f"{self.name} ({self.change})" if self.change else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rmbench.cli.options import add_options, json_option
+
+if TYPE_CHECKING:
+    from rmbench.evaluation.generators.ranking import Ranking
 
 __all__ = ["generators"]
 
@@ -39,10 +43,26 @@ _OF_ROWS = (
 )
 @click.option("--model", "-m", "models", required=True, multiple=True, metavar="MODEL", help="A reward model; repeat.")
 @click.option("--first", type=click.IntRange(0, 1), help="The number of the first prompt in names of files.")
+@click.option(
+    "--rewritten",
+    multiple=True,
+    metavar="GENERATOR=COLUMN",
+    help="The column of FILE with the prompts that GENERATOR was given; scores are of the original ones. Repeat.",
+)
+@click.option(
+    "--sheet", type=click.Path(path_type=Path, dir_okay=False), help="Write a page of the best and the worst images."
+)
 @add_options("run", without=_OF_ROWS)
 @json_option
 def generators(
-    pattern: str, prompts: Path, models: tuple[str, ...], first: int | None, as_json: bool, **options: Any
+    pattern: str,
+    prompts: Path,
+    models: tuple[str, ...],
+    first: int | None,
+    rewritten: tuple[str, ...],
+    sheet: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Rank generators by the images or clips they made, under one or several reward models.
 
@@ -57,8 +77,35 @@ def generators(
     from rmbench.evaluation.progress import progress_for
 
     with progress_for(error_console()) as progress:
-        ranking = rank_generators(pattern, prompts, models, first=first, progress=progress, **options)
+        ranking = rank_generators(
+            pattern, prompts, models, first=first, rewritten=_columns(rewritten), progress=progress, **options
+        )
+    if sheet is not None:
+        _write_sheet(sheet, ranking, Path(options["out"]))
     if as_json:
         echo_json(ranking.to_dict())
     else:
         print_rich(ranking)
+
+
+def _columns(pairs: Sequence[str]) -> dict[str, str]:
+    """`GENERATOR=COLUMN`; names may hold anything but an equals sign."""
+    columns = {}
+    for pair in pairs:
+        generator, equals, column = pair.partition("=")
+        if not (generator and equals and column):
+            raise click.BadParameter(f"{pair!r} is not of the form GENERATOR=COLUMN.", param_hint="--rewritten")
+        columns[generator] = column
+    return columns
+
+
+def _write_sheet(file: Path, ranking: Ranking, out: Path) -> None:
+    """A contact sheet of all models' scores."""
+    from rmbench.cli.output import echo_error
+    from rmbench.cli.view import write_page
+    from rmbench.view import view
+    from rmbench.view.sheet import sheet
+
+    views = [view(record, include_path=[str(out / "generators")]) for record in ranking.records.values()]
+    write_page(file, sheet(views))
+    echo_error(f"{file}: a contact sheet of the best and the worst")

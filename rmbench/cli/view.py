@@ -11,7 +11,7 @@ import click
 
 from rmbench.cli.options import add_options
 
-__all__ = ["view"]
+__all__ = ["view", "write_page"]
 
 _File = click.Path(path_type=Path, dir_okay=False)
 
@@ -33,6 +33,7 @@ _File = click.Path(path_type=Path, dir_okay=False)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows that --text prints.")
 @click.option("--csv", "csv_file", type=_File, help="Write a CSV in place of opening a page.")
 @click.option("--jsonl", "jsonl_file", type=_File, help="Write JSON Lines in place of opening a page.")
+@click.option("--sheet", type=_File, help="Write a contact sheet of images or clips in place of opening a page.")
 @click.option("--out", type=_File, help="Where to write the page. [default: a temporary folder]")
 @click.option("--no-open", is_flag=True, help="Write the page and print its path, without opening a browser.")
 def view(
@@ -41,6 +42,7 @@ def view(
     limit: int,
     csv_file: Path | None,
     jsonl_file: Path | None,
+    sheet: Path | None,
     out: Path | None,
     no_open: bool,
     **selection: Any,
@@ -58,13 +60,13 @@ def view(
         print_rich(Lines(shown, limit))
     elif shown.note:
         echo_error(shown.note)
-    files = [(csv_file, shown.to_csv), (jsonl_file, shown.to_jsonl)]
-    if out is not None or not (text or csv_file or jsonl_file):
+    files = [(csv_file, shown.to_csv), (jsonl_file, shown.to_jsonl), (sheet, shown.to_sheet)]
+    if out is not None or not (text or csv_file or jsonl_file or sheet):
         out = out or _temporary(shown.file_name)
         files.append((out, shown.to_html))
     for path, made in files:
         if path is not None:
-            _write(path, made())
+            write_page(path, made())
             echo(str(path))
     if out is not None and not no_open and _has_browser():
         import webbrowser
@@ -79,8 +81,8 @@ def _temporary(name: str) -> Path:
     return Path(tempfile.mkdtemp(prefix="rmbench-view-")) / name
 
 
-def _write(path: Path, text: str) -> None:
-    """Bytes, so that no platform changes the line endings that the page's hashes cover."""
+def write_page(path: Path, text: str) -> None:
+    """Write a text to a file, as bytes, so that no platform changes the line endings that the page's hashes cover."""
     from rmbench.errors import RmbenchError
     from rmbench.records.store import replace_file
 

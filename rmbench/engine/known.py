@@ -14,7 +14,7 @@ from rmbench.engine.interfaces import Ledger, ScoreCache
 from rmbench.engine.plan import Chunk
 from rmbench.engine.release import computed_by
 from rmbench.engine.serialization import RowResult, load_result, load_results
-from rmbench.models.protocols import Encoded, Group, Scorer
+from rmbench.models.protocols import Encoded, Group, Scorer, TowerScorer
 
 __all__ = ["from_cache", "from_ledger", "left", "model_key"]
 
@@ -83,10 +83,14 @@ def left(chunk: Chunk, known: Mapping[int, RowResult]) -> tuple[list[int], tuple
 
 
 def model_key(scorer: Scorer) -> str:
-    """sha256 over what decides a row's result besides the row: the model, where and how it is computed, and by what."""
+    """sha256 over what decides a row's result besides the row: the model, where and how it is computed, and by what.
+    For a scorer whose rows are in parts that others compute just so, what decides a part's."""
     facts = scorer.facts
     placed = [str(facts.settings.get(name, "")) for name in ("device", "dtype")]
-    whole = [_FORMAT, computed_by(), placed, facts.fingerprint, sorted(scorer.answers)]
+    own = [facts.fingerprint, sorted(scorer.answers)]
+    if isinstance(scorer, TowerScorer):
+        own = ["tower", scorer.tower]
+    whole = [_FORMAT, computed_by(), placed, *own]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 

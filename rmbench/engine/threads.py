@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -11,16 +12,20 @@ from typing import TypeVar
 from rmbench.engine.compute import compute
 from rmbench.engine.interfaces import LOOK_AGAIN, Job, Side
 from rmbench.engine.serialization import RowResult
-from rmbench.models.protocols import ParallelScorer, Scorer
+from rmbench.models.protocols import DecodingScorer, Encoded, ParallelScorer, Scorer
 
 __all__ = ["ThreadExecutor", "in_threads"]
+
+_DECODERS = max(2, min(4, os.cpu_count() or 2))
+"""Threads that decode media; decoders work without Python's lock, and a batch's pixels are held for each."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class ThreadExecutor:
-    """As many threads as a `ParallelScorer` has; for other scorers the caller's own thread."""
+    """As many threads as a `ParallelScorer` has; for other scorers the caller's own thread, with media decoded ahead in
+    others."""
 
     in_process = True
 
@@ -29,12 +34,27 @@ class ThreadExecutor:
     ) -> Generator[tuple[int, list[RowResult]], None, None]:
         """An exception of a job ends the run, as does Ctrl-C; jobs under way are waited for."""
         threads = scorer.threads if isinstance(scorer, ParallelScorer) else 1
+        if threads <= 1 and isinstance(scorer, DecodingScorer):
+            yield from _decoded_ahead(scorer, jobs, side)
+            return
 
         def results(job: Job) -> list[RowResult]:
             return compute(scorer, job.rows, side, job.groups)
 
         for job, done in in_threads(results, jobs, threads, queued=2 * threads, wait_at_end=True):
             yield job.index, done
+
+
+def _decoded_ahead(
+    scorer: DecodingScorer, jobs: Iterable[Job | None], side: Side
+) -> Generator[tuple[int, list[RowResult]], None, None]:
+    """Jobs computed one after another, the media of the next ones being decoded meanwhile."""
+
+    def decoded(job: Job) -> tuple[Encoded, ...]:
+        return scorer.decoded(job.rows)
+
+    for job, rows in in_threads(decoded, jobs, _DECODERS, queued=_DECODERS + 1, wait_at_end=True):
+        yield job.index, compute(scorer, rows, side, job.groups)
 
 
 def in_threads(

@@ -1,10 +1,11 @@
 """Images and frames of videos, decoded within bounds. Files are untrusted: any defect of one is a MediaError.
 
-`images` opens a still image, `frames` says which frames of a video are looked at, `videos` decodes them, `medium` gives
-what a message shows as pictures, and `data_uri` encodes one for a request. Pillow and PyAV are imported where a file is
-opened.
+`images` opens a still image, `frames` says which frames of a video are looked at, `videos` decodes them, `changed`
+makes the changes that a benchmark declares, `medium` gives what a message shows as pictures, and `data_uri` encodes one
+for a request. Pillow and PyAV are imported where a file is opened.
 """
 
+from rmbench.media.changed import changed
 from rmbench.media.data_uri import TRANSPORT, data_uri, shrunk
 from rmbench.media.files import DEFAULT_LIMITS, Limits, MediaError, digest
 from rmbench.media.frames import FrameRule, Timing
@@ -21,6 +22,7 @@ __all__ = [
     "MediaError",
     "Medium",
     "Timing",
+    "changed",
     "chosen_frames",
     "data_uri",
     "digest",

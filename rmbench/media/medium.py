@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rmbench.media.changed import changed
 from rmbench.media.files import DEFAULT_LIMITS, Limits, MediaError, digest
 from rmbench.media.frames import FrameRule, Timing
 from rmbench.media.images import open_image
 from rmbench.media.videos import chosen_frames, read_frames, video_timing
+from rmbench.media_change import Change
 from rmbench.types import Message, Part
 
 if TYPE_CHECKING:
@@ -35,11 +37,20 @@ class Medium:
     """The frames that are looked at, in order, counted from 0; () for an image."""
     timing: Timing | None = None
     """Frames and seconds of the whole video; None for an image."""
+    change: str = ""
+    """How the pictures are changed, as `Change` spells it; a change of frames is in `indices` already."""
 
     @property
     def key(self) -> str:
         """What is seen, by content: equal ones show the same pixels."""
-        return f"{self.sha256}/{','.join(map(str, self.indices))}"
+        whole = f"{self.sha256}/{','.join(map(str, self.indices))}"
+        return f"{whole}/{self.change}" if self.change else whole
+
+    @property
+    def moments(self) -> tuple[int, ...]:
+        """The frames at whose times the pictures are shown: those of `indices` in the order of time, since a changed
+        order does not tell itself by its times."""
+        return tuple(sorted(self.indices))
 
 
 def media_of(messages: Iterable[Message]) -> list[Part]:
@@ -61,13 +72,19 @@ def open_medium(part: Part, rule: FrameRule | None, limits: Limits = DEFAULT_LIM
     """
     if part.path is None:
         raise MediaError(part.absence)
+    change = Change.of(part.change) if part.change else None
     if part.kind == "image":
-        return Medium("image", part.path, digest(part.path, limits.image_bytes))
+        if change is not None and change.of_frames:
+            raise MediaError(f"{Path(part.path).name}: {change} is for videos, and it is an image")
+        return Medium("image", part.path, digest(part.path, limits.image_bytes), change=part.change)
     if rule is None:
         raise MediaError(f"{Path(part.path).name}: it is a video, and images alone are taken")
     content = digest(part.path, limits.video_bytes)
     indices = chosen_frames(part.path, rule, limits)
-    return Medium("video", part.path, content, indices, video_timing(part.path, limits, most=rule.needs))
+    pixels = "" if change is None or change.of_frames else part.change
+    if change is not None:
+        indices = change.frames(indices, content)
+    return Medium("video", part.path, content, indices, video_timing(part.path, limits, most=rule.needs), pixels)
 
 
 def pixels_of(
@@ -83,13 +100,17 @@ def pixels_of(
     Raises:
         MediaError: the file is broken, or has more pixels than the limits allow.
     """
+
+    def shown(image: Image.Image, frame: int) -> Image.Image:
+        image = changed(image, medium.change, medium.sha256, frame)
+        return fit(image) if fit else image
+
     if medium.kind == "image":
-        image = open_image(medium.path, limits)
-        return [fit(image) if fit else image]
+        return [shown(open_image(medium.path, limits), 0)]
     found: dict[int, Image.Image] = {}
     held = 0
     for index, frame in read_frames(medium.path, medium.indices, limits):
-        found[index] = fit(frame) if fit else frame
+        found[index] = shown(frame, index)
         held += found[index].width * found[index].height
         if held > limits.shown:
             raise MediaError(f"{Path(medium.path).name}: the frames looked at have more than {limits.shown:,} pixels")

@@ -1,5 +1,5 @@
-"""Means of rows: of credits, of the rewards themselves, of the Bradley-Terry loss, and of accuracy cleaned of label
-noise.
+"""Means of rows: of credits, of the rewards themselves and how far runs of rows differ in it, of the Bradley-Terry
+loss, and of accuracy cleaned of label noise.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rmbench.metrics.noise import noise_corrected
 from rmbench.metrics.rows.answers import answered_by, in_dimension, item_scores, margin
 from rmbench.metrics.rows.gold import compared
 from rmbench.metrics.uncertainty.aggregate import Floats, nest
-from rmbench.metrics.uncertainty.sample import Sample, mean_sample
+from rmbench.metrics.uncertainty.sample import Sample, mean_sample, undefined_sample
 from rmbench.types import Judged
 
-__all__ = ["linear_sample", "loss_sample", "mean_score_sample", "noise_sample"]
+__all__ = ["chunk_sample", "linear_sample", "loss_sample", "mean_score_sample", "noise_sample"]
 
 
 def linear_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
@@ -47,6 +47,26 @@ def mean_score_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
     of = [row for row, _ in usable]
     comparisons = sum(row.size for row in of)
     return mean_sample([value for _, value in usable], of, comparisons=comparisons, flags=flags)
+
+
+def chunk_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:
+    """The standard deviation (ddof 0) of the mean scores of `spec.k` runs of rows, as HPSv2's evaluation.py prints it
+    behind a style's mean: the rows in their order are cut into runs of equal length, the first ones a row longer where
+    that does not come out.
+
+    A row without a score keeps its place, so that the runs are of the same rows for every model, and is left out of its
+    run's mean, with the flag "incomplete". Resamples have no order, so that there is no interval.
+    """
+    scores = [item_scores(row, spec.dimension) for row in rows]
+    means = np.array([np.nan if score is None else np.mean(score) for score in scores])
+    means[~np.isfinite(means)] = np.nan
+    flags = ("incomplete",) if np.isnan(means).any() else ()
+    runs = [run[~np.isnan(run)] for run in np.array_split(means, spec.k or 1)]
+    n = int((~np.isnan(means)).sum())
+    if any(not len(run) for run in runs):
+        return undefined_sample((*flags, "undefined"), n)
+    deviation = float(np.std([run.mean() for run in runs]))
+    return replace(undefined_sample(flags, n), value=deviation, comparisons=sum(row.size for row in rows))
 
 
 def loss_sample(rows: Sequence[Judged], spec: MetricSpec) -> Sample:

@@ -16,7 +16,7 @@ from rmbench.metrics.correlation.coefficients import correlation, correlation_dr
 from rmbench.metrics.correlation.lists import list_sample
 from rmbench.metrics.correlation.preference_strength import delta_sample
 from rmbench.metrics.correlation.rated import dimension_of, rated_items
-from rmbench.metrics.means import linear_sample, loss_sample, mean_score_sample, noise_sample
+from rmbench.metrics.means import chunk_sample, linear_sample, loss_sample, mean_score_sample, noise_sample
 from rmbench.metrics.policies.idealised import likelihood_sample
 from rmbench.metrics.probing.probes import probe_sample
 from rmbench.metrics.raters.accuracy import gap_sample, rater_sample
@@ -85,6 +85,7 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "auc": auc_sample,
     "ties": ties_sample,
     "mean_score": mean_score_sample,
+    "chunk_deviation": chunk_sample,
     "bradley_terry_loss": loss_sample,
     "noise_corrected": noise_sample,
     "both_contexts": contexts_sample,

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
-from rmbench.models.protocols import Responder, Scorer
+from rmbench.models.protocols import FloatArray, Responder, Scorer
 from rmbench.types import Example
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Replies",
     "ReplyCaching",
     "TaskBound",
+    "TextVectors",
     "Waiting",
 ]
 
@@ -68,6 +69,14 @@ class TaskBound(Protocol):
     @property
     def tasks(self) -> Collection[str]:
         """The ids of these tasks."""
+
+
+@runtime_checkable
+class TextVectors(Protocol):
+    """A model with a text tower of its own."""
+
+    def vector_of(self, text: str) -> tuple[FloatArray, bool]:
+        """[D] of a text by itself, as a row's is computed, and whether tokens were cut off."""
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ __all__ = [
     "TEMPLATE_IGNORED_TOOLS",
     "Answer",
     "Batch",
+    "DecodingScorer",
     "Encoded",
     "Encoder",
     "EncodingScorer",
@@ -36,6 +37,7 @@ __all__ = [
     "Scorer",
     "Sharing",
     "SharingScorer",
+    "TowerScorer",
     "VerdictScorer",
 ]
 
@@ -210,6 +212,25 @@ class MultipartScorer(Scorer, Protocol):
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
         """The outputs of `row.parts`, in their order (each name -> [M]) -> the row's own outputs, as `forward` gives
         them for one row: name -> [M]."""
+
+
+@runtime_checkable
+class TowerScorer(MultipartScorer, Protocol):
+    """A MultipartScorer whose parts other scorers of the same weights compute just so: two rewards of one pair of
+    towers, say. All of its rows are in parts."""
+
+    @property
+    def tower(self) -> str:
+        """sha256 over what decides a part's result besides its key; scorers with an equal one share results."""
+
+
+@runtime_checkable
+class DecodingScorer(Scorer, Protocol):
+    """A Scorer whose rows hold media that are decoded for a batch. It is done in threads, ahead of `forward`."""
+
+    def decoded(self, rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
+        """The rows with their media decoded, equal in all else. Called from several threads at once. It does not raise
+        for a medium that cannot be decoded: that row stays as it is, and `forward` says why."""
 
 
 @runtime_checkable

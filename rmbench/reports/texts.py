@@ -103,5 +103,5 @@ def conversation_text(messages: Conversation) -> str:
 
 def message_text(message: Message) -> str:
     """A message's texts, names of its media, and its further keys."""
-    parts = [part.text if part.kind == "text" else f"[{part.kind}: {part.name}]" for part in message.parts]
+    parts = [part.text if part.kind == "text" else f"[{part.kind}: {part.label}]" for part in message.parts]
     return "\n".join(["".join(parts), *(f"{key}: {value}" for key, value in message.extra)])

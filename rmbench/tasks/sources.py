@@ -122,7 +122,7 @@ def digest_of(examples: Sequence[Example], *, texts: bool = True) -> str:
 
 
 def _plain(conversation: Conversation) -> list[list[object]]:
-    return [[m.role, [[part.kind, part.text, part.name] for part in m.parts], *m.extra] for m in conversation]
+    return [[m.role, [[part.kind, part.text, part.label] for part in m.parts], *m.extra] for m in conversation]
 
 
 def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed: int) -> Loaded:

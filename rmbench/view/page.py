@@ -161,7 +161,7 @@ class _Data:
         if part.kind == "text":
             return [part.kind, self._number(part.text)]
         picture = self.thumbnails.place(part)
-        return [part.kind, self._number(part.name), visible(picture) if isinstance(picture, str) else picture]
+        return [part.kind, self._number(part.label), visible(picture) if isinstance(picture, str) else picture]
 
     def _number(self, text: str) -> int:
         return self._numbers.setdefault(text, len(self._numbers))

@@ -112,7 +112,7 @@ def _message(message: Message) -> dict[str, Any]:
     if all(part.kind == "text" for part in message.parts):
         return message.as_dict
     parts = [
-        {"type": part.kind, **({"text": part.text} if part.kind == "text" else {"name": part.name})}
+        {"type": part.kind, **({"text": part.text} if part.kind == "text" else {"name": part.label})}
         for part in message.parts
     ]
     return {**message.as_dict, "content": parts}

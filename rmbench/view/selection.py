@@ -37,6 +37,13 @@ class View(Shown):
 
         return page(self)
 
+    def to_sheet(self) -> str:
+        """A contact sheet of the images or clips, as a page that is one file: the highest and the lowest of each
+        generator, and the prompts on which the generators differ most. Raises RmbenchError where there are none."""
+        from rmbench.view.sheet import sheet
+
+        return sheet([self])
+
     def to_csv(self) -> str:
         """A row per line, texts and scores of each candidate in columns; safe to open in a spreadsheet."""
         from rmbench.view.plain import csv_of

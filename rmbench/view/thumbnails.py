@@ -22,10 +22,12 @@ _TRANSPORT = "jpeg80"
 
 @dataclass
 class Thumbnails:
-    """Thumbnails by content, each made once: an image shrunk, of a video four frames side by side."""
+    """Thumbnails by content, each made once: an image shrunk, of a video four frames together."""
 
     most: int = 2_000
     """Pictures of one page; of further media only names are shown."""
+    across: int = 4
+    """Frames of a video that stand beside each other; the others stand below."""
     most_characters: int = 48 * 2**20
     """Of all data URIs of a page together."""
     uris: list[str] = field(default_factory=list)
@@ -46,7 +48,7 @@ class Thumbnails:
                 if len(self.uris) >= self.most or self._characters >= self.most_characters:
                     self.left_out += 1
                     return None
-                uri = data_uri(_picture(medium), _TRANSPORT)
+                uri = data_uri(_picture(medium, self.across), _TRANSPORT)
                 self._places[medium.key] = len(self.uris)
                 self.uris.append(uri)
                 self._characters += len(uri)
@@ -55,16 +57,16 @@ class Thumbnails:
         return self._places[medium.key]
 
 
-def _picture(medium: Medium) -> Image.Image:
+def _picture(medium: Medium, across: int) -> Image.Image:
     if medium.kind == "image":
         return pixels_of(medium, lambda image: shrunk(image, _PIXELS))[0]
     share = _PIXELS // max(1, len(medium.indices))
     frames = pixels_of(medium, lambda image: shrunk(image, share))
     from PIL import Image as pillow  # noqa: N813 (a module)
 
-    strip = pillow.new("RGB", (sum(frame.width for frame in frames), max(frame.height for frame in frames)))
-    left = 0
-    for frame in frames:
-        strip.paste(frame, (left, 0))
-        left += frame.width
+    width, height = max(frame.width for frame in frames), max(frame.height for frame in frames)
+    columns = min(across, len(frames))
+    strip = pillow.new("RGB", (columns * width, -(-len(frames) // columns) * height))
+    for k, frame in enumerate(frames):
+        strip.paste(frame, (k % columns * width, k // columns * height))
     return strip

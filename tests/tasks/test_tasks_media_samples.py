@@ -38,7 +38,7 @@ IMAGE = (
     "editreward-bench-tiger",
     "editreward-bench-editscore",
 )
-VIDEO = ("videorewardbench", "videogen-rewardbench", "fetv", "t2vscore", "genai-bench-video")
+VIDEO = ("videorewardbench", "videogen-rewardbench", "fetv", "fetv-changed-clips", "t2vscore", "genai-bench-video")
 TASKS = (*IMAGE, "agiqa-3k", "visualprocessbench")
 
 

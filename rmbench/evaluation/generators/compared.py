@@ -14,7 +14,7 @@ from rmbench.metrics.uncertainty.discordance import holm
 from rmbench.metrics.uncertainty.interval import wilson
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
 
-__all__ = ["ALPHA", "Agreement", "Standing", "Win", "agreement_of", "complete", "standings_of", "wins_of"]
+__all__ = ["ALPHA", "Agreement", "Standing", "Win", "agreement_of", "complete", "limits_of", "standings_of", "wins_of"]
 
 ALPHA = 0.05
 
@@ -103,12 +103,13 @@ def standings_of(generators: Sequence[str], scores: Floats, *, seed: int = 0) ->
             scored=int(scored[k]),
         )
         for k, name in enumerate(generators)
-        for limits in [_limits(whole[k])]
+        for limits in [limits_of(whole[k])]
     ]
     return tuple(sorted(made, key=lambda one: (one.place, one.generator)))
 
 
-def _limits(values: Floats) -> tuple[float | None, float | None]:
+def limits_of(values: Floats) -> tuple[float | None, float | None]:
+    """95% limits of a mean by Student's t; None for one value."""
     if len(values) < 2:
         return None, None
     half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))

@@ -37,12 +37,23 @@ class Found:
     """In alphabetical order."""
     prompts: Mapping[str, str]
     """Key -> text, in the order of the file."""
-    files: Mapping[tuple[str, str], str]
-    """(generator, key) -> name below `root`."""
+    files: Mapping[tuple[str, str], Mapping[str, str]]
+    """(generator, key) -> what the name calls the sample, "" where the pattern has none -> name below `root`."""
     kind: str
     """"image" or "video"."""
     notes: tuple[str, ...]
     """What was passed over, a sentence each."""
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """What samples are called, numbers in their order."""
+        called = {sample for samples in self.files.values() for sample in samples}
+        return tuple(sorted(called, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)))
+
+    @property
+    def count(self) -> int:
+        """Images or videos that are there."""
+        return sum(map(len, self.files.values()))
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
@@ -50,20 +61,27 @@ class Found:
         return tuple((g, key) for g in self.generators for key in self.prompts if (g, key) not in self.files)
 
 
-def read_prompts(file: Path) -> dict[str, str]:
+def read_prompts(file: Path, column: str | None = None) -> dict[str, str]:
     """Key -> prompt, in the order of the file: `.txt`, a prompt a line; `.json`, a list of prompts or of objects;
     any other format of rows, with a column `prompt`. The key is the column `id` or its like, else the place, from 0.
+
+    Args:
+        file: see above.
+        column: another column of texts than that of the prompts, of the same keys.
 
     Raises:
         RmbenchError: no such file, another format, a row without a prompt, two rows of one id.
     """
     rows = _rows(file)
+    wanted = _TEXTS if column is None else (column,)
     if not rows:
         raise RmbenchError(f"{file}: there is no prompt in it.")
-    texts = [row if isinstance(row, str) else _column(row, _TEXTS) for row in rows]
+    if column is not None and any(isinstance(row, str) for row in rows):
+        raise RmbenchError(f"{file}: it has no columns, and {column!r} is to be one; expected .csv, .jsonl or objects.")
+    texts = [row if isinstance(row, str) else _column(row, wanted) for row in rows]
     for number, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
-            names = "" if isinstance(rows[number], str) else f"; expected a column {' or '.join(_TEXTS)}"
+            names = "" if isinstance(rows[number], str) else f"; expected a column {' or '.join(wanted)}"
             raise RmbenchError(f"{file}: prompt {number} is not a text{names}.")
     ids = [None if isinstance(row, str) else _column(row, _IDS) for row in rows]
     keys = [str(n) for n in range(len(rows))] if any(one is None for one in ids) else list(map(str, ids))
@@ -94,8 +112,9 @@ def find_media(pattern: str, prompts: Mapping[str, str], *, first: int | None = 
     """The files of a pattern such as `out/{generator}/{prompt}.png`.
 
     Args:
-        pattern: `{generator}` and `{prompt}` stand once each, for a part of a path's name; `*` for any other part. A
-            name's `{prompt}` is a key of the prompts; where keys are places, a number with or without zeros before it.
+        pattern: `{generator}` and `{prompt}` stand once each, for a part of a path's name; `*` for any other part;
+            `{sample}` may stand for what tells several files of one generator and prompt apart. A name's `{prompt}` is
+            a key of the prompts; where keys are places, a number with or without zeros before it.
         prompts: by key.
         first: the number of the first prompt, 0 or 1; None: 0, or 1 where a file has the number of prompts and none
             has 0.
@@ -105,7 +124,7 @@ def find_media(pattern: str, prompts: Mapping[str, str], *, first: int | None = 
             images and videos, or numbers that may begin at 0 as well as at 1.
     """
     root, expression, depth = _compiled(pattern)
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str, str], str] = {}
     other: list[str] = []
     for name in _names(root, depth):
         match = expression.fullmatch(name)
@@ -114,21 +133,26 @@ def find_media(pattern: str, prompts: Mapping[str, str], *, first: int | None = 
         if not name.lower().endswith((*IMAGES, *VIDEOS)):
             other.append(name)
             continue
-        place = (match["generator"], match["prompt"])
+        place = (match["generator"], match["prompt"], match.groupdict().get("sample", ""))
         if place in found:
-            raise RmbenchError(f"{pattern}: {found[place]} and {name} are both {place[0]}'s for prompt {place[1]}.")
+            several = "" if place[2] else " Where there are several, {sample} says which."
+            what = f"{found[place]} and {name} are both {place[0]}'s for prompt {place[1]}"
+            raise RmbenchError(f"{pattern}: {what}.{several}")
         found[place] = name
     if not found:
         raise RmbenchError(f"{pattern}: no image or video below {root} has such a name.")
     kinds = {"video" if name.lower().endswith(VIDEOS) else "image" for name in found.values()}
     if len(kinds) > 1:
         raise RmbenchError(f"{pattern}: there are both images and videos; name one suffix in it.")
-    key_of = _keys({prompt for _, prompt in found}, prompts, first, pattern)
-    files = {(generator, key_of[prompt]): name for (generator, prompt), name in found.items() if prompt in key_of}
-    strays = sorted(name for (_, prompt), name in found.items() if prompt not in key_of)
+    key_of = _keys({prompt for _, prompt, _ in found}, prompts, first, pattern)
+    files: dict[tuple[str, str], dict[str, str]] = {}
+    for (generator, prompt, sample), name in found.items():
+        if prompt in key_of:
+            files.setdefault((generator, key_of[prompt]), {})[sample] = name
+    strays = sorted(name for (_, prompt, _), name in found.items() if prompt not in key_of)
     if not files:
         raise RmbenchError(f"{pattern}: none of {len(found):,} files, such as {strays[0]}, is of a prompt.")
-    if len(files) + len(strays) < len(found):
+    if sum(map(len, files.values())) + len(strays) < len(found):
         raise RmbenchError(f"{pattern}: some prompts have two files of one generator, with and without zeros.")
     notes = [said(strays, "files are of no prompt")] if strays else []
     notes += [said(sorted(other), "files are neither images nor videos")] if other else []
@@ -139,9 +163,10 @@ def find_media(pattern: str, prompts: Mapping[str, str], *, first: int | None = 
 def _compiled(pattern: str) -> tuple[Path, re.Pattern[str], int]:
     """(folder, expression of names below it, their depth)."""
     marks = _PLACE.findall(pattern)
-    if sorted(marks) != ["generator", "prompt"]:
+    if sorted({*marks, "sample"}) != ["generator", "prompt", "sample"] or len(set(marks)) < len(marks):
         like = "out/{generator}/{prompt}.png"
-        raise RmbenchError(f"{pattern}: expected {{generator}} and {{prompt}} once each, as in {like}.")
+        known = "{generator} and {prompt} once each, and {sample} where there are several images of a prompt"
+        raise RmbenchError(f"{pattern}: expected {known}, as in {like}.")
     parts = Path(pattern).parts
     fixed = next(k for k, part in enumerate(parts) if "{" in part or "*" in part)
     root = Path(*parts[:fixed]) if fixed else Path()
@@ -149,7 +174,7 @@ def _compiled(pattern: str) -> tuple[Path, re.Pattern[str], int]:
         raise RmbenchError(f"{pattern}: {root} is no folder.")
     inner = parts[fixed:]
     spelled = re.escape("/".join(inner)).replace(r"\*", "[^/]*")
-    spelled = re.sub(r"\\\{(generator|prompt)\\\}", lambda mark: f"(?P<{mark[1]}>[^/]+?)", spelled)
+    spelled = re.sub(r"\\\{(generator|prompt|sample)\\\}", lambda mark: f"(?P<{mark[1]}>[^/]+?)", spelled)
     return root, re.compile(spelled), len(inner)
 
 

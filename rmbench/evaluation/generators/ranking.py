@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from rmbench.evaluation.generators.best import BestOf
 from rmbench.evaluation.generators.compared import ALPHA, Agreement, Standing, Win
 from rmbench.text import ColumnLayout, line, paragraph, text_table
 
@@ -33,6 +34,14 @@ class Ranking:
     wins: Mapping[str, tuple[Win, ...]]
     """Model -> every ordered pair of generators."""
     agreement: tuple[Agreement, ...]
+    best_of: Mapping[str, tuple[BestOf, ...]]
+    """Model -> what is had by keeping the image that it scores highest of n; empty where there is one of a generator
+    and a prompt."""
+    similarity: Mapping[str, Mapping[str, float]]
+    """Model with a text tower -> generator that was given rewritten prompts -> the mean cosine of these and the
+    original ones."""
+    records: Mapping[str, str]
+    """Model -> the folder of its record."""
     notes: tuple[str, ...]
     """What is missing or was passed over."""
 
@@ -56,6 +65,7 @@ def _lines(ranking: Ranking) -> Iterator[RenderableType]:
             continue
         best = standings[0].generator
         against = {win.winner: win for win in ranking.wins[model] if win.loser == best}
+        alike = ranking.similarity.get(model, {})
         rows = []
         for one in standings:
             style = "bold" if one.not_told_apart else ""
@@ -67,23 +77,49 @@ def _lines(ranking: Ranking) -> Iterator[RenderableType]:
                 "" if one.p is None else _number(one.behind),
                 "" if one.p is None else f"{one.p:.2g}",
                 "" if win is None else f"{win.share:.0%}",
+                *([_number(alike[one.generator]) if one.generator in alike else ""] if alike else []),
             )
             rows.append([line(one.generator, style), *(line(cell, style) for cell in cells)])
+        heads = [*columns, ("prompts alike", "right")] if alike else columns
         yield ""
-        yield text_table(columns, rows, title=f"{model}, {ranking.compared[model]:,} prompts", gap=2)
+        yield text_table(heads, rows, title=f"{model}, {ranking.compared[model]:,} prompts", gap=2)
     yield ""
     yield paragraph(
         f"Bold: not told apart from the first (sign flips of differences paired by prompt, Holm, {ALPHA:g}). behind: "
         "the mean difference from the first; wins: how often it beats the first, a tie being half."
     )
+    if ranking.similarity:
+        yield paragraph(
+            "prompts alike: the mean cosine of the original and the rewritten prompts, by the model's own text tower; "
+            "scores are of the original ones."
+        )
+    yield from _best(ranking)
     if ranking.agreement:
-        heads: list[tuple[str, ColumnLayout]] = [("models", "fold"), ("of generators", "right"), ("by prompt", "right")]
+        agreed: list[tuple[str, ColumnLayout]] = [
+            ("models", "fold"),
+            ("of generators", "right"),
+            ("by prompt", "right"),
+        ]
         pairs = [[" and ".join(one.models), _tau(one.on_generators), _tau(one.on_prompts)] for one in ranking.agreement]
         yield ""
-        yield text_table(heads, pairs, title="Agreement of the models, Kendall's tau", gap=2)
+        yield text_table(agreed, pairs, title="Agreement of the models, Kendall's tau", gap=2)
     if ranking.notes:
         yield ""
     yield from map(paragraph, ranking.notes)
+
+
+def _best(ranking: Ranking) -> Iterator[RenderableType]:
+    """A table per model of what is had by keeping the best of n images."""
+    for model, curves in ranking.best_of.items():
+        most = max(one.n for one in curves)
+        shown = [n for n in (*(2**k for k in range(most.bit_length())), most) if n <= most]
+        shown = list(dict.fromkeys(shown))
+        heads: list[tuple[str, ColumnLayout]] = [("generator", "fold"), *((f"n={n}", "right") for n in shown)]
+        means = {(one.generator, one.n): _number(one.mean) for one in curves}
+        names = dict.fromkeys(one.generator for one in curves)
+        rows = [[line(name), *(line(means[name, n]) for n in shown)] for name in names]
+        yield ""
+        yield text_table(heads, rows, title=f"{model}, mean of the best of n images of a prompt", gap=2)
 
 
 def _number(value: float) -> str:

@@ -112,6 +112,8 @@ def _check_columns(declaration: Declaration, path: Path) -> None:
         forms = (rule.column is not None, bool(rule.first_of), bool(rule.join), rule.template is not None)
         if sum(forms) != 1:
             raise problem(path, f"columns.{key}", "give exactly one of `column`, `first_of`, `join` and `template`.")
+        if rule.change is not None and rule.form not in ("image", "video"):
+            raise problem(path, f"columns.{key}", "`change` is of an image or a video; give `form` too.")
     if columns.tools is not None and (columns.tools.column is None) == (not columns.tools.first_of):
         raise problem(path, "columns.tools", "give exactly one of `column` and `first_of`.")
 

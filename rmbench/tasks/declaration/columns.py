@@ -60,6 +60,9 @@ class TextRule(ColumnRule):
     """A value that is a list of texts is one text, its items joined by `separator`."""
     cast: bool = False
     """Convert numbers and booleans to text."""
+    change: str | None = None
+    """Of an image or a video: how it is changed before it is shown, with columns in braces: `{kind}:{magnitude}`. See
+    `rmbench.media_change`; a row for which nothing but colons is left shows it unchanged."""
     template: str | None = None
     """A text with columns in braces: `videos/{model}/{index:05}.mp4`. `{@row}` is the row's number."""
 

@@ -62,10 +62,10 @@ def _check_rule(declared: Declaration, metric: MetricRule, key: str, path: Path)
 
 
 def _check_ranks(metric: MetricRule, key: str, path: Path) -> None:
-    rankings = ("ndcg", "recall_at_k", *_UNBIASED)
-    if metric.k is not None and metric.rule not in rankings:
-        raise problem(path, f"{key}.k", f"rules {_list(rankings)} have a `k`, and no others.")
-    if metric.k is None and metric.rule in rankings[1:]:
+    cut = ("ndcg", "recall_at_k", "chunk_deviation", *_UNBIASED)
+    if metric.k is not None and metric.rule not in cut:
+        raise problem(path, f"{key}.k", f"rules {_list(cut)} have a `k`, and no others.")
+    if metric.k is None and metric.rule in cut[1:]:
         raise problem(path, f"{key}.k", f'this key is missing: rule "{metric.rule}" needs it.')
     if (metric.rule in ("inverse_propensity", "unbiased_loss", *_UNBIASED)) != bool(metric.propensity):
         what = f"rules inverse_propensity, unbiased_loss, {_list(_UNBIASED)} go with `propensity`, and no others."

@@ -82,4 +82,4 @@ def _of(rule: ColumnRule | RatingRule) -> Iterator[tuple[str, ...]]:
         yield tuple(rule.first_of)
     yield from _names([rule.column])
     if isinstance(rule, TextRule):
-        yield from _names([*rule.join, *(filled_names(rule.template) if rule.template else ())])
+        yield from _names([*rule.join, *filled_names(rule.template or ""), *filled_names(rule.change or "")])

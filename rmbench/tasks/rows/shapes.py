@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from rmbench.errors import RmbenchError
+from rmbench.media_change import Change
 from rmbench.tasks.declaration.columns import TEXTS, GroupRule
 from rmbench.tasks.declaration.schema import Declaration, ExcludeRule, MediaRule, TextRule
 from rmbench.tasks.rows.fields import (
@@ -25,6 +27,7 @@ from rmbench.tasks.rows.fields import (
 from rmbench.tasks.rows.gold import gold_of
 from rmbench.tasks.rows.media import media_part
 from rmbench.tasks.rows.messages import conversation
+from rmbench.tasks.rows.paths import filled
 from rmbench.tasks.rows.tools import tools
 from rmbench.tasks.rows.whole import common_prompt, without_prompt
 from rmbench.types import Candidate, Conversation, Example, Gold, Message, Part
@@ -169,8 +172,19 @@ def _roots(declaration: Declaration) -> Sequence[str] | None:
 
 def _parts(declaration: Declaration, row: RawRow, rule: TextRule | MediaRule) -> Iterator[Part]:
     if rule.form == "image" or rule.form == "video":
+        change = "" if rule.change is None else _change(row, rule.change)
         for column, value in media_of(row, rule):
-            yield media_part(row, column, value, rule.form, declaration.media.roots)
+            part = media_part(row, column, value, rule.form, declaration.media.roots)
+            yield replace(part, change=change) if change else part
+
+
+def _change(row: RawRow, template: str) -> str:
+    """A declared change of a medium, checked; "" where the row has none."""
+    spelled = filled(template, lambda name: label(row, name)).strip(":")
+    try:
+        return str(Change.of(spelled)) if spelled else ""
+    except RmbenchError as error:
+        raise row.error(f"change {error}") from None
 
 
 def _responses(declaration: Declaration, row: RawRow, rule: TextRule) -> Iterator[Candidate]:
@@ -213,5 +227,5 @@ def _cluster(declaration: Declaration, row: RawRow, groups: Mapping[str, str], p
 
 
 def _plain(message: Message) -> list[str]:
-    media = [part.name for part in message.parts if part.kind != "text"]
+    media = [part.label for part in message.parts if part.kind != "text"]
     return [message.role, message.text, *media, *(f"{key}={value}" for key, value in message.extra)]

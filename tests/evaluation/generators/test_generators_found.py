@@ -44,6 +44,17 @@ def test_a_prompt_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path: Pat
     assert read_prompts(tmp_path / "p.jsonl") == {"0": "a\u2028b\x85c"}
 
 
+def test_another_column_has_the_same_keys(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text("id,prompt,longer\nx,a cat,a fluffy cat\n")
+    assert read_prompts(file, "longer") == {"x": "a fluffy cat"}
+    with pytest.raises(RmbenchError, match="prompt 0 is not a text; expected a column shorter"):
+        read_prompts(file, "shorter")
+    (tmp_path / "p.txt").write_text("a cat\n")
+    with pytest.raises(RmbenchError, match="it has no columns, and 'longer' is to be one"):
+        read_prompts(tmp_path / "p.txt", "longer")
+
+
 def test_prompts_by_their_ids(tmp_path: Path) -> None:
     file = tmp_path / "p.jsonl"
     file.write_text('{"id": "cat-1", "prompt": "a cat"}\n{"id": 7, "prompt": "a dog"}\n')
@@ -74,10 +85,10 @@ def test_files_by_generator_and_number(tmp_path: Path) -> None:
     found = find_media(f"{tmp_path}/{{generator}}/{{prompt}}.*", keyed(3))
     assert (found.root, found.generators, found.kind) == (tmp_path, ("a", "b"), "image")
     assert found.files == {
-        ("a", "0"): "a/0.jpg",
-        ("a", "1"): "a/1.jpg",
-        ("b", "0"): "b/0000.png",
-        ("b", "2"): "b/0002.png",
+        ("a", "0"): {"": "a/0.jpg"},
+        ("a", "1"): {"": "a/1.jpg"},
+        ("b", "0"): {"": "b/0000.png"},
+        ("b", "2"): {"": "b/0002.png"},
     }
     assert found.missing == (("a", "2"), ("b", "1"))
     assert found.notes == (
@@ -89,8 +100,19 @@ def test_files_by_generator_and_number(tmp_path: Path) -> None:
 def test_marks_anywhere_in_the_names(tmp_path: Path) -> None:
     make(tmp_path, "run1/img_sd-x_cat.png", "run1/img_flux_cat.png", "run1/img_flux_dog.png")
     found = find_media(f"{tmp_path}/run*/img_{{generator}}_{{prompt}}.png", {"cat": "a cat", "dog": "a dog"})
-    assert found.files[("sd-x", "cat")] == "run1/img_sd-x_cat.png"
+    assert found.files[("sd-x", "cat")] == {"": "run1/img_sd-x_cat.png"}
     assert found.missing == (("sd-x", "dog"),)
+
+
+def test_samples_of_a_generator_and_a_prompt(tmp_path: Path) -> None:
+    make(tmp_path, "a/0-10.png", "a/0-9.png", "a/1-9.png", "b/0-9.png", "b/1-x.png")
+    found = find_media(f"{tmp_path}/{{generator}}/{{prompt}}-{{sample}}.png", keyed(2))
+    assert found.samples == ("9", "10", "x")
+    assert found.files[("a", "0")] == {"10": "a/0-10.png", "9": "a/0-9.png"}
+    assert (found.count, found.missing) == (5, ())
+    make(tmp_path, "a/00-9.png")
+    with pytest.raises(RmbenchError, match="some prompts have two files of one generator"):
+        find_media(f"{tmp_path}/{{generator}}/{{prompt}}-{{sample}}.png", keyed(2))
 
 
 @given(st.integers(1, 30), st.integers(0, 1), st.integers(1, 5))
@@ -98,7 +120,7 @@ def test_numbers_from_zero_or_one(tmp_path_factory: pytest.TempPathFactory, coun
     root = tmp_path_factory.mktemp("numbers")
     make(root, *(f"g/{k + first:0{width}}.png" for k in range(count)))
     found = find_media(f"{root}/{{generator}}/{{prompt}}.png", keyed(count))
-    assert {key: int(Path(name).stem) - first for (_, key), name in found.files.items()} == {
+    assert {key: int(Path(names[""]).stem) - first for (_, key), names in found.files.items()} == {
         str(k): k for k in range(count)
     }
     assert not found.missing

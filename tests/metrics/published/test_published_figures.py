@@ -386,6 +386,30 @@ def test_mean_scores(make):
     assert by_style.value == pytest.approx((2.0 + 2.0) / 2)
 
 
+def test_chunks_are_runs_of_rows_in_their_order(make):
+    scores = np.random.default_rng(0).normal(size=40)
+    rows = [
+        make(f"{k:02}", (float(score),), edges=(), groups={"style": "ab"[k // 20]}) for k, score in enumerate(scores)
+    ]
+    spec = MetricSpec("m", "chunk_deviation", k=10, levels=(Level("style"),), report=(("style",),))
+    got = {v.group: v for v in measure(rows, [spec])}
+    by_hand = []
+    for style in (scores[:20], scores[20:]):  # evaluation.py: ten chunks, numpy's std of their means
+        by_hand.append(np.std([np.mean(style[2 * k : 2 * k + 2]) for k in range(10)]))
+    assert [got["style=a"].value, got["style=b"].value] == pytest.approx(by_hand)
+    assert (got[None].value, got[None].low) == (pytest.approx(np.mean(by_hand)), None)
+    gone = [*rows[:3], make("03", status="failed", edges=(), groups={"style": "a"}), *rows[4:20]]
+    kept = [
+        np.mean([score for k, score in enumerate(scores[:20]) if k // 2 == chunk and k != 3]) for chunk in range(10)
+    ]
+    missing = value_of(gone, MetricSpec("m", "chunk_deviation", k=10, min_coverage=0))
+    assert (missing.value, missing.flags, missing.n) == (pytest.approx(np.std(kept)), ("incomplete",), 19)
+    few = value_of(rows[:9], MetricSpec("m", "chunk_deviation", k=10))
+    assert (few.value, few.flags) == (None, ("undefined",))
+    uneven = value_of(rows[:5], MetricSpec("m", "chunk_deviation", k=2))
+    assert uneven.value == pytest.approx(np.std([np.mean(scores[:3]), np.mean(scores[3:5])]))
+
+
 def test_the_published_losses_of_margins(make):
     rows = [make(str(k), (margin, 0.0)) for k, margin in enumerate((2.0, 0.0, -1.0))]
     spec = MetricSpec("m", "bradley_terry_loss")

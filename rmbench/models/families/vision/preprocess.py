@@ -54,11 +54,11 @@ class Preprocess:
         pixels = pixels[:, top : top + self.size, left : left + self.size]
         return (pixels - _channels(self.mean)) / _channels(self.std)
 
-    def stack(self, count: int, placed: Iterable[tuple[int, Image.Image]]) -> Tensor:
-        """[count, 3, S, S] of images, each with its place; they are taken one at a time."""
+    def stack(self, count: int, placed: Iterable[tuple[int, Image.Image | Tensor]]) -> Tensor:
+        """[count, 3, S, S] of images, or of their pixels, each with its place; they are taken one at a time."""
         pixels = torch.empty(count, 3, self.size, self.size)
         for place, image in placed:
-            pixels[place] = self(image)
+            pixels[place] = image if isinstance(image, Tensor) else self(image)
         return pixels
 
     @property

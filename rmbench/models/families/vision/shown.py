@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from rmbench.media import (
-    DEFAULT_LIMITS,
     FrameRule,
     MediaError,
-    chosen_frames,
-    digest,
+    changed,
     media_of,
     open_image,
+    open_medium,
     read_frames,
 )
-from rmbench.models.protocols import Request
+from rmbench.models.protocols import Encoded, Request
 from rmbench.types import Part, bare_text
 
 if TYPE_CHECKING:
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REFUSALS",
+    "Decoded",
     "Picture",
     "UnshownError",
     "answer_text",
+    "decoded",
     "described_medium",
     "medium_of",
     "pictures",
@@ -48,10 +52,24 @@ class Picture:
     frame: int | None
     """None: an image."""
     key: str
-    """Content: sha256 of the file's bytes, and the frame. Frames of one video sort together."""
+    """Content: sha256 of the file's bytes, the frame, and how it is changed. Frames of one video sort together."""
+    change: str = ""
+    """How its pixels are changed, as `Change` spells it."""
+
+    def changed(self, image: Image.Image) -> Image.Image:
+        """The picture as it is shown, of the pixels of its file."""
+        return changed(image, self.change, self.key.partition("/")[0], self.frame or 0)
 
     def __str__(self) -> str:
         return self.path if self.frame is None else f"{self.path}, frame {self.frame}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Picture):
+    """A picture with what the tower reads of it."""
+
+    pixels: Tensor = field(kw_only=True, compare=False)
+    """[3, S, S] float32."""
 
 
 def prompt_text(request: Request) -> str:
@@ -114,31 +132,55 @@ def pictures_of(part: Part, rule: FrameRule | None) -> tuple[Picture, ...]:
         MediaError: the file is missing, too large, or no frames can be counted; an image is not decoded here.
         UnshownError: a video for a model that takes none.
     """
-    path = str(part.path)
-    if part.kind == "image":
-        return (Picture(path, None, digest(path, DEFAULT_LIMITS.image_bytes)),)
-    if rule is None:
+    if part.kind == "video" and rule is None:
         raise UnshownError("the candidate is a video, and the model takes images alone")
-    content = digest(path, DEFAULT_LIMITS.video_bytes)
-    return tuple(Picture(path, index, f"{content}/{index:06d}") for index in chosen_frames(path, rule))
+    medium = open_medium(part, rule)
+    changed = f"/{medium.change}" if medium.change else ""
+    if medium.kind == "image":
+        return (Picture(medium.path, None, f"{medium.sha256}{changed}", medium.change),)
+    return tuple(
+        Picture(medium.path, index, f"{medium.sha256}/{index:06d}{changed}", medium.change) for index in medium.indices
+    )
 
 
-def pictures(asked: Iterable[Picture]) -> Iterator[tuple[int, Image.Image]]:
-    """Each picture decoded, with its place in `asked`, one in memory at a time; a video is read once for all of its.
+def decoded(rows: Sequence[Encoded], preprocess: Callable[[Image.Image], Tensor]) -> tuple[Encoded, ...]:
+    """The rows with each picture decoded and made ready, as a `DecodingScorer` gives them."""
+    asked = {row.payload.key: row.payload for row in rows if isinstance(row.payload, Picture)}
+    files = [list(own) for _, own in groupby(asked.values(), key=lambda picture: picture.path)]
+    made: dict[str, Decoded] = {}
+    for own in files:
+        try:
+            for place, image in pictures(own):
+                ready = image if isinstance(image, Tensor) else preprocess(image)
+                of = own[place]
+                made[of.key] = Decoded(of.path, of.frame, of.key, of.change, pixels=ready)
+        except MediaError:  # `forward` tries again, and says why
+            continue
+    return tuple(
+        replace(row, payload=made.get(row.payload.key, row.payload)) if isinstance(row.payload, Picture) else row
+        for row in rows
+    )
+
+
+def pictures(asked: Sequence[Picture]) -> Iterator[tuple[int, Image.Image | Tensor]]:
+    """Each picture decoded, with its place in `asked`, one in memory at a time; a video is read once for all of its. Of
+    a picture that is `Decoded` its pixels.
 
     Raises:
         MediaError: the first one that cannot be decoded.
     """
     videos: dict[str, dict[int, list[int]]] = {}  # path -> frame -> places
     for place, picture in enumerate(asked):
-        if picture.frame is None:
-            yield place, open_image(picture.path)
+        if isinstance(picture, Decoded):
+            yield place, picture.pixels
+        elif picture.frame is None:
+            yield place, picture.changed(open_image(picture.path))
         else:
             videos.setdefault(picture.path, {}).setdefault(picture.frame, []).append(place)
     for path, frames in videos.items():
         for index, image in read_frames(path, sorted(frames)):
             for place in frames[index]:
-                yield place, image
+                yield place, asked[place].changed(image)
 
 
 REFUSALS = (MediaError, UnshownError)

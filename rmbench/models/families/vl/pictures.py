@@ -211,7 +211,7 @@ class Pictures:
             total_num_frames=timing.frames,
             fps=timing.frames / timing.seconds,
             duration=timing.seconds,
-            frames_indices=list(medium.indices),
+            frames_indices=list(medium.moments),
         )
         made: Mapping[str, Any] = self.processor(
             text=[self._video_text],

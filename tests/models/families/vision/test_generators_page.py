@@ -19,6 +19,7 @@ from tests.house.docs_pages import DOCS, blocks, commands, matches
 
 GENERATORS = ("flux", "sd15", "sdxl")
 PROMPTS = ("a red cube", "two cats", "a tree in the fog", "rain")
+LONGER = ("a red cube, trending", "two cats", "a tree in the fog, 4k", "heavy rain at night")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,17 @@ def work(tmp_path_factory: pytest.TempPathFactory, seen: SimpleNamespace) -> Pat
         (root / "images" / generator).mkdir(parents=True)
         for k in range(len(PROMPTS)):
             seen.picture(root / "images" / generator / f"{k:04}.png", 10 * g + k)
+    for g, generator in enumerate(GENERATORS[:2]):
+        (root / "samples" / generator).mkdir(parents=True)
+        for k in range(len(PROMPTS)):
+            for sample in range(3 + g):
+                seen.picture(root / "samples" / generator / f"{k}-{sample}.png", 100 * g + 10 * k + sample)
+    for g, generator in enumerate(("original", "promptist")):
+        (root / "rewrites" / generator).mkdir(parents=True)
+        for k in range(len(PROMPTS)):
+            seen.picture(root / "rewrites" / generator / f"{k}.png", 50 * g + k)
+    lines = [f'"{prompt}","{longer}"' for prompt, longer in zip(PROMPTS, LONGER, strict=True)]
+    (root / "rewrites.csv").write_text("\n".join(["prompt,longer", *lines]))
     return root
 
 
@@ -112,6 +124,65 @@ def test_absent_and_broken_images_are_said_and_leave_their_prompts(
     assert compared == "clip-a: generators are compared on the 2 prompts of which it scored every image."
 
 
+def test_several_images_of_a_prompt_have_their_mean_and_their_best(work: Path, tmp_path: Path) -> None:
+    models = [str(work / "clip-a"), str(work / "clip-b")]
+    pattern = f"{work}/samples/{{generator}}/{{prompt}}-{{sample}}.png"
+    ranking = rmbench.rank_generators(pattern, work / "prompts.txt", models, out=tmp_path)
+    assert (ranking.found, ranking.notes) == (4 * 7, ("There are 3 to 4 images of a generator and a prompt.",))
+    own = [
+        [cosine(work / "clip-a", prompt, work / f"samples/flux/{k}-{sample}.png") for sample in range(3)]
+        for k, prompt in enumerate(PROMPTS)
+    ]
+    other = [
+        [cosine(work / "clip-b", prompt, work / f"samples/flux/{k}-{sample}.png") for sample in range(3)]
+        for k, prompt in enumerate(PROMPTS)
+    ]
+    (flux,) = [one for one in ranking.standings["clip-a"] if one.generator == "flux"]
+    assert flux.mean == pytest.approx(np.mean(own), abs=2e-5)
+    curve = [one for one in ranking.best_of["clip-a"] if one.generator == "flux"]
+    assert [one.n for one in curve] == [1, 2, 3]
+    assert curve[0].mean == pytest.approx(flux.mean, abs=1e-6)
+    pairs = [np.mean([max(row[a], row[b]) for a, b in ((0, 1), (0, 2), (1, 2))]) for row in own]
+    assert curve[1].mean == pytest.approx(np.mean(pairs), abs=2e-5)
+    assert curve[2].mean == pytest.approx(np.mean([max(row) for row in own]), abs=2e-5)
+    kept = [theirs[int(np.argmax(row))] for row, theirs in zip(own, other, strict=True)]
+    assert curve[2].others["clip-b"] == pytest.approx(np.mean(kept), abs=2e-5)
+
+
+def test_rewritten_prompts_are_compared_by_the_models_own_tower(work: Path, tmp_path: Path) -> None:
+    import open_clip
+
+    pattern = f"{work}/rewrites/{{generator}}/{{prompt}}.png"
+    ranking = rmbench.rank_generators(
+        pattern, work / "rewrites.csv", [str(work / "clip-a")], rewritten={"promptist": "longer"}, out=tmp_path
+    )
+    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{work / 'clip-a'}")
+    tokens = open_clip.get_tokenizer("ViT-B-32")
+    with torch.inference_mode():
+        one, two = (model.eval().encode_text(tokens(list(texts)), normalize=True) for texts in (PROMPTS, LONGER))
+    assert ranking.similarity == {"clip-a": {"promptist": pytest.approx(float((one * two).sum(1).mean()), abs=1e-5)}}
+    for given, why in (
+        ({"promptis": "longer"}, 'no such generator.*"promptist"'),
+        ({"promptist": "long"}, "a column long"),
+    ):
+        with pytest.raises(RmbenchError, match=why):
+            rmbench.rank_generators(
+                pattern, work / "rewrites.csv", [str(work / "clip-a")], rewritten=given, out=tmp_path / "other"
+            )
+
+
+def test_models_of_one_checkpoint_share_images_and_texts(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RMBENCH_CACHE", str(tmp_path / "cache"))
+    ranked(work, tmp_path / "cosine")
+    again = ranked(work, tmp_path / "logit", model_args={"score": "logit"})
+    for name in ("clip-a", "clip-b"):
+        assert f"{name}: 16 of 16 images, frames and texts were in the score cache" in "\n".join(again.notes)
+    for place in find(tmp_path / "logit"):
+        assert read(place).run.reused["cache"] == 16
+
+
 def test_a_stopped_job_goes_on(work: Path, tmp_path: Path) -> None:
     first = ranked(work, tmp_path)
     again = ranked(work, tmp_path)
@@ -153,7 +224,8 @@ def test_the_commands_of_the_page(
             if words[:1] == ["rmbench"] and not block.not_run:
                 assert exit_code(*(name for word in words[1:] for name in matches(word))) == 0, words
                 ran += 1
-    assert ran == 2
+    assert ran == 5
+    assert "Where they differ most" in (work / "sheet.html").read_text("utf-8")
     assert "data:image/" in (work / "rows.html").read_text("utf-8")
     capsys.readouterr()
     words = ["generators", "images/{generator}/{prompt}.png", "--prompts", "prompts.txt", "-m", "clip-a", "--json"]

@@ -16,6 +16,7 @@ from rmbench.models.families.vision.shown import (
     REFUSALS,
     Picture,
     answer_text,
+    decoded,
     described_medium,
     medium_of,
     pictures,
@@ -69,6 +70,10 @@ class BlipScorer:
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One row per request; the image is hashed here and decoded in `forward`."""
         return [self._row(request) for request in requests]
+
+    def decoded(self, rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
+        """The rows with their pixels."""
+        return decoded(rows, self.preprocess)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"reward": [B, 1]}."""

@@ -110,9 +110,11 @@ def open_clip_model(opening: Opening) -> ClipScorer:
     def facts(own: Mapping[str, Setting]) -> ModelFacts:
         return opening.facts({**said, **own}, _parameters(towers.model, head), modalities=("image", "video"))
 
-    scorer = ClipScorer(
-        towers, opened.tokens, preprocess, score, prefix, frames, patches + 1, head, facts({}), settings.segments, pair
-    )
+    # Scores, heads and prefixes of one checkpoint share its towers; what pictures and texts become is in their keys.
+    shared = {"weights": said["weights"], **opened.facts, **placement.facts()}
+    tower = opening.facts(shared, None).fingerprint
+    parts = (towers, opened.tokens, preprocess, score, prefix, frames, patches + 1, head)
+    scorer = ClipScorer(*parts, facts({}), tower, settings.segments, pair)
     if settings.direction is None:
         return scorer
     direction = read_direction(settings.direction, scorer.vector_of)

@@ -21,6 +21,7 @@ from rmbench.models.families.vision.shown import (
     REFUSALS,
     Picture,
     UnshownError,
+    decoded,
     medium_of,
     pictures,
     pictures_of,
@@ -36,8 +37,8 @@ _EMBEDDING = "embedding"
 
 @dataclass(frozen=True)
 class ClipScorer:
-    """A MultipartScorer: a row is the pictures of its image or video, then the segments of its text where the score
-    reads one. Batches hold paths; pixels exist while a batch is computed, one decoded picture at a time."""
+    """A TowerScorer: a row is the pictures of its image or video, then the segments of its text where the score reads
+    one. Batches hold paths; pixels exist while a batch is computed, one decoded picture at a time."""
 
     towers: Towers
     tokens: ClipTokens
@@ -49,6 +50,8 @@ class ClipScorer:
     """Tokens that the image tower makes of a picture: its cost in a batch."""
     head: AestheticHead | None
     facts: ModelFacts
+    tower: str
+    """sha256 of what the embeddings of pictures and texts depend on besides their keys."""
     segments: Segments = "none"
     pair: tuple[str, str] | None = None
     """The two texts that every row is read with instead of its own."""
@@ -62,6 +65,10 @@ class ClipScorer:
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One row of parts per request; a video's frames are counted here, and no pixels are kept."""
         return [self._row(request) for request in requests]
+
+    def decoded(self, rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
+        """The rows of pictures with their pixels."""
+        return decoded(rows, self.preprocess)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"embedding": [B, D]}, of length 1, of B pictures or of B texts."""
