@@ -15,7 +15,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 
 __all__ = ["CHANGES", "Change"]
 
-_FRAMES = ("drop", "shuffle", "reverse")
+_FRAMES = ("drop", "shuffle", "reverse", "span")
 _BOUNDS: dict[str, tuple[float, float] | None] = {
     "drop": (1, 1024),
     "shuffle": (1, 1024),
@@ -25,6 +25,7 @@ _BOUNDS: dict[str, tuple[float, float] | None] = {
     "crop": (0.1, 1),
     "blur": (0, 50),
     "noise": (0, 255),
+    "span": (0, 86_400),
 }
 """Kind -> the least and the most of its magnitude; None: it has none."""
 CHANGES = tuple(_BOUNDS)
@@ -41,6 +42,8 @@ class Change:
     * `shuffle:M` cuts the clips into groups of max(1, n // M), the last one shorter, and draws the groups' order.
     * `reverse:M` turns the order of the same groups round. The larger M, the more of the order is lost.
 
+    * `span:START:END` is the seconds [START, END) of a video alone, of which the frames are then chosen.
+
     Of the pixels of an image, or of each frame:
 
     * `flip` mirrors left and right; `grey` takes the colour away.
@@ -52,6 +55,8 @@ class Change:
     kind: str
     magnitude: float = 0
     seed: int = 0
+    end: float = 0
+    """Of "span", whose magnitude is where it begins."""
 
     @classmethod
     def of(cls, text: str) -> Change:
@@ -60,6 +65,9 @@ class Change:
         if kind not in _BOUNDS:
             known = ", ".join(CHANGES)
             raise RmbenchError(f"{text!r} is no change of a medium; known: {known}.{did_you_mean(kind, CHANGES)}")
+        if kind == "span":
+            start, end = _seconds(text, numbers)
+            return cls(kind, start, end=end)
         bounds = _BOUNDS[kind]
         fits = len(numbers) <= 2 and (len(numbers) >= 1) == (bounds is not None)
         try:
@@ -77,6 +85,11 @@ class Change:
         return cls(kind, magnitude, seed)
 
     @property
+    def seconds(self) -> tuple[float, float] | None:
+        """[start, end) of what is shown of a video; None: all of it."""
+        return (self.magnitude, self.end) if self.kind == "span" else None
+
+    @property
     def of_frames(self) -> bool:
         """Whether it is which frames are shown, and in which order, that changes."""
         return self.kind in _FRAMES
@@ -88,7 +101,7 @@ class Change:
             indices: in order.
             content: the file's sha256.
         """
-        if not self.of_frames:
+        if not self.of_frames or self.kind == "span":
             return tuple(indices)
         size = _FRAMES_OF_A_CLIP
         clips = [tuple(indices[start : start + size]) for start in range(0, len(indices), size)]
@@ -109,5 +122,19 @@ class Change:
         return int.from_bytes(hashlib.sha256(f"{self} {content} {what}".encode()).digest()[:8], "big")
 
     def __str__(self) -> str:
+        if self.kind == "span":
+            return f"span:{self.magnitude:g}:{self.end:g}"
         number = "" if _BOUNDS[self.kind] is None else f":{self.magnitude:g}"
         return f"{self.kind}{number}{f':{self.seed}' if self.seed else ''}"
+
+
+def _seconds(text: str, numbers: Sequence[str]) -> tuple[float, float]:
+    """Where a span begins and ends; raises RmbenchError for what is no span."""
+    try:
+        start, end = map(float, numbers)
+    except ValueError:
+        raise RmbenchError(f"{text!r}: expected span:START:END, in seconds.") from None
+    least, most = _BOUNDS["span"] or (0, 0)
+    if not least <= start < end <= most:
+        raise RmbenchError(f"{text!r}: a span begins at {least:g} or later and ends behind its start.")
+    return start, end

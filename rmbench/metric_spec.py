@@ -78,7 +78,8 @@ class MetricSpec:
     """The group whose rows belong together: rows of one candidate that make a list (list rules,
     "tie_calibrated_accuracy"), one pair under several contexts (the rules of contexts), or one question put to several
     raters ("rater_agreement", "rater_ceiling"); "cluster" stands for the rows' cluster, "" for each row by itself. Of
-    "worst_group_gap" and "paired_difference" the group itself, of the few-shot rules that with the number of shots."""
+    "worst_group_gap", "paired_difference" and "segment_majority" the group itself, of the few-shot rules that with the
+    number of shots."""
     classes: tuple[str, ...] = ()
     """What a judge's label verdicts call the classes 0, 1, ... of the labels."""
     threshold: float | None = None
@@ -102,7 +103,8 @@ class MetricSpec:
     credit: Literal["pair", "top"] = "pair"
     """Rules of raters and "paired_difference": the linear rule that gives each row its credit."""
     between: tuple[str, ...] = ()
-    """"paired_difference": two values of the group `join`; the figure is the first one's less the second's."""
+    """"paired_difference": two values of the group `join`; the figure is the first one's less the second's.
+    "segment_majority": those of segments and of whole clips."""
     min_rows: int = 1
     """Rules of raters: raters (of "worst_group_gap" groups) with fewer rows are left out, and counted in a flag."""
     probe: str = ""
@@ -225,6 +227,8 @@ _TABLE = (
          _OURS, "comparisons", worst_case=True, ties="as any margin"),
     Rule("paired_difference", "Credit of rows with one value of the group `join` less that of the same with another.",
          _OURS, "comparisons", low=-1.0, ties="as in `credit`"),
+    Rule("segment_majority", "Share of pairs of clips that the majority of their segments decides as people do.",
+         "DenseDPO (arXiv:2506.03517)", "comparisons", worst_case=True, ties="`tie`, of as many segments won as lost"),
     Rule("bradley_terry_loss", "Mean of -log sigmoid(margin of the candidate people prefer), in nats.",
          "WorldPM (arXiv:2505.10527)", "comparisons", better="lower", high=None, ties="log 2",
          skips_unscored=True, numbers=True),

@@ -80,7 +80,7 @@ def open_medium(part: Part, rule: FrameRule | None, limits: Limits = DEFAULT_LIM
     if rule is None:
         raise MediaError(f"{Path(part.path).name}: it is a video, and images alone are taken")
     content = digest(part.path, limits.video_bytes)
-    indices = chosen_frames(part.path, rule, limits)
+    indices = chosen_frames(part.path, rule, limits, None if change is None else change.seconds)
     pixels = "" if change is None or change.of_frames else part.change
     if change is not None:
         indices = change.frames(indices, content)

@@ -7,6 +7,7 @@ opened: some formats name further files or addresses to read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -52,10 +53,22 @@ def timing(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, most: int | Non
     return Timing(count, (last - first) * count / (count - 1))
 
 
-def chosen_frames(path: str | Path, rule: FrameRule, limits: Limits = DEFAULT_LIMITS) -> tuple[int, ...]:
-    """The frames of a video that a rule picks; raises as `timing` does."""
+def chosen_frames(
+    path: str | Path, rule: FrameRule, limits: Limits = DEFAULT_LIMITS, seconds: tuple[float, float] | None = None
+) -> tuple[int, ...]:
+    """The frames of a video that a rule picks, of the seconds [start, end) alone where these are given: frame i of n is
+    shown at i / n of the whole time. Raises as `timing` does, or where no frame is shown then."""
     try:
-        return rule.indices(video_timing(path, limits, most=rule.needs))
+        if seconds is None:
+            return rule.indices(video_timing(path, limits, most=rule.needs))
+        whole = video_timing(path, limits)
+        if whole.seconds is None:
+            raise ValueError("its frames carry no times, so that it has no spans")
+        rate = whole.frames / whole.seconds
+        first, last = (min(math.ceil(second * rate - 1e-6), whole.frames) for second in seconds)
+        if first >= last:
+            raise ValueError(f"no frame is shown from {seconds[0]:g} to {seconds[1]:g} s, of {whole.seconds:g} s")
+        return tuple(first + index for index in rule.indices(Timing(last - first, (last - first) / rate)))
     except ValueError as error:
         raise MediaError(f"{Path(path).name}: {error}") from error
 

@@ -24,6 +24,7 @@ from rmbench.metrics.raters.few_shot import few_shot_sample, gain_sample
 from rmbench.metrics.raters.people import agreement_sample, ceiling_sample
 from rmbench.metrics.rows.answers import answered_share
 from rmbench.metrics.rows.selection import selected_rows
+from rmbench.metrics.segments import majority_sample
 from rmbench.metrics.ties.reward_shift import largest_shift_sample, shift_sample
 from rmbench.metrics.ties.rewardbench2 import ties_sample
 from rmbench.metrics.ties.tie_calibration import calibrated_sample, loop_sample
@@ -92,6 +93,7 @@ _PLAIN: dict[str, Callable[[Sequence[Judged], MetricSpec], Sample]] = {
     "context_sensitivity": sensitivity_sample,
     "context_shift": context_shift_sample,
     "paired_difference": difference_sample,
+    "segment_majority": majority_sample,
     "tie_calibrated_accuracy": calibrated_sample,
     "tie_loop_accuracy": loop_sample,
     "rater_mean": rater_sample,

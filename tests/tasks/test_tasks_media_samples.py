@@ -38,7 +38,15 @@ IMAGE = (
     "editreward-bench-tiger",
     "editreward-bench-editscore",
 )
-VIDEO = ("videorewardbench", "videogen-rewardbench", "fetv", "fetv-changed-clips", "t2vscore", "genai-bench-video")
+VIDEO = (
+    "videorewardbench",
+    "videogen-rewardbench",
+    "fetv",
+    "fetv-changed-clips",
+    "t2vscore",
+    "genai-bench-video",
+    "densedpo-segments",
+)
 TASKS = (*IMAGE, "agiqa-3k", "visualprocessbench")
 
 
@@ -149,6 +157,7 @@ BEST: dict[str, tuple[str, ...]] = {
     "videorewardbench": ("accuracy", "macro_accuracy"),
     "videogen-rewardbench": ("average_without_ties", "overall_without_ties", "vq_without_ties", "ta_without_ties"),
     "fetv": ("ranked_accuracy", "spearman", "kendall_tau_b"),
+    "densedpo-segments": ("segment_accuracy", "whole_accuracy", "whole_by_segments"),
     "t2vscore": ("spearman", "kendall_tau_b", "pearson"),
     "genai-bench-video": ("decisive_accuracy",),
 }

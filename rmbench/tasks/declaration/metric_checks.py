@@ -17,6 +17,10 @@ _UNBIASED = ("unbiased_dcg", "unbiased_recall", "unbiased_map")
 _TAGS = {"styles": ("level", "cell")}
 
 
+_BETWEEN = ("paired_difference", "segment_majority")
+"""Rules that tell two values of a group apart."""
+
+
 def check_metrics(declared: Declaration, path: Path) -> None:
     """Raise one `RmbenchError` if a metric asks for what the task has not."""
     names: list[str] = []
@@ -78,10 +82,12 @@ def _check_raters(declared: Declaration, metric: MetricRule, key: str, path: Pat
     if not of_raters and (metric.min_rows != 1 or (metric.credit != "pair" and not differs)):
         named = ", ".join(f'"{name}"' for name in of_kind("raters"))
         raise problem(path, key, f"`credit` and `min_rows` are for the rules of raters: {named}.")
-    if differs != (len(set(metric.between)) == 2) or len(metric.between) not in (0, 2):
-        what = 'rule "paired_difference" goes with two values of the group `join`, `between`, and no other rule has it.'
+    compares = metric.rule in _BETWEEN
+    if compares != (len(set(metric.between)) == 2) or len(metric.between) not in (0, 2):
+        named = " and ".join(f'"{name}"' for name in _BETWEEN)
+        what = f"rules {named} go with two values of the group `join`, `between`, and no other rule has it."
         raise problem(path, f"{key}.between", what)
-    if differs:
+    if compares:
         _known(metric.join, list(declared.groups), f"{key}.join", path)
         _check_values(declared, metric.join, dict.fromkeys(metric.between, 1.0), f"{key}.between", path)
     if of_raters and declared.rows.rater is None and metric.rule != "worst_group_gap":

@@ -9,7 +9,7 @@ from typing import Any
 
 from rmbench.tasks.rows.adapt_agents import web_trajectory
 from rmbench.tasks.rows.adapt_cyclic import cycle_of_pairs, cycles_of_criteria, dice, first_by_key
-from rmbench.tasks.rows.adapt_media import fetv_videos, genai_votes, t2v_videos
+from rmbench.tasks.rows.adapt_media import fetv_videos, genai_votes, segments, t2v_videos
 from rmbench.tasks.rows.adapt_pictures import povid_pair, realign_margins, rlhfv_pair
 from rmbench.tasks.rows.adapt_rag import references_and_question, shared_tool_calls
 from rmbench.tasks.rows.adapt_seen import edit_group, edits_of_group, mmrb2_messages, process_steps
@@ -89,6 +89,7 @@ ADAPTERS: dict[str, Adapter] = {
     "process_steps": Adapter(("question",), process_steps),
     "references_and_question": Adapter(("prompt", "question", "chosen"), references_and_question),
     "web_trajectory": Adapter(("goal",), web_trajectory),
+    "segments": Adapter(("prompt",), segments),
     "shared_tool_calls": Adapter(("question", "pos_answer.answer", "neg_answer.answer"), shared_tool_calls),
     "t2v_videos": Adapter(("video", "prompt"), t2v_videos),
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-__all__ = ["fetv_videos", "genai_votes", "t2v_videos"]
+__all__ = ["fetv_videos", "genai_votes", "segments", "t2v_videos"]
 
 _FETV_FOLDERS = {"damo-text2video": "videofusion"}
 """Generator in FETV's ratings -> the folder of its clips, where the names differ."""
@@ -79,3 +79,27 @@ def genai_votes(row: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError('neither column "vote_type" nor "human_vote" is present')
     videos = {f"{side}_video": f"{row.get('idx')}_{side}.mp4" for side in ("left", "right")}
     return {"left_model": "", "right_model": "", **videos, **row, "vote_type": row["human_vote"]}
+
+
+def segments(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A pair of clips with a preference for the whole and `segments`, a list of {start, end, preferred} in seconds -> a
+    row for the whole and one for each segment.
+
+    Each has `part` ("whole" or "segment"), `segment` (its number from 0; of the whole ""), `shown` ("span:0:1", of the
+    whole "") and `preferred`, its own.
+
+    Raises ValueError where there is no segment, or one lacks a key.
+    """
+    found = row.get("segments")
+    if not isinstance(found, list) or not found:
+        raise ValueError('column "segments" is no list of segments')
+    whole = {key: value for key, value in row.items() if key != "segments"}
+    rows = [{**whole, "part": "whole", "segment": "", "shown": ""}]
+    for number, each in enumerate(found):
+        lacking = [key for key in ("start", "end", "preferred") if not isinstance(each, Mapping) or key not in each]
+        if lacking:
+            raise ValueError(f'column "segments[{number}]" lacks "{lacking[0]}"')
+        shown = f"span:{each['start']}:{each['end']}"
+        own = {"part": "segment", "segment": str(number), "shown": shown, "preferred": each["preferred"]}
+        rows.append({**whole, **own})
+    return rows

@@ -423,6 +423,7 @@ def test_the_published_losses_of_margins(make):
 NEED_MORE = {
     *("mean_of", "ties", "probe", "inverse_propensity", "few_shot", "few_shot_gain", "paired_difference"),
     *("unbiased_dcg", "unbiased_recall", "unbiased_map", "unbiased_loss"),
+    "segment_majority",
     *("rater_agreement", "rater_ceiling", "rater_mean", "worst_group_gap"),
 }
 """Rules that name groups, raters or other metrics, without which they refuse to say anything."""
