@@ -156,6 +156,19 @@ TABLES = (
         | {column: ("precision", f"benchmark={name}") for column, name in _SUITES.items()},
         "AgentRewardBench",
     ),
+    Table(
+        "densedpo-segments.csv",
+        "densedpo-table",
+        "arXiv:2506.03517, the table of accuracies by model: on people's labels of 10,000 segments of a second and 30,000 "
+        "whole clips, which are not public and not the rows of this task",
+        "densedpo-segments",
+        {
+            "segment": ("segment_accuracy", None),
+            "whole": ("whole_accuracy", None),
+            "majority": ("whole_by_segments", None),
+        },
+        "DenseDPO",
+    ),
 )
 
 _OWNERS = {
@@ -213,7 +226,7 @@ _SPELT = {
 }
 _SUSPECT = {("rag-rewardbench-table2", "LxzGordon/URM-LLaMa-3.1-8B")}
 """Rows whose printed averages do not follow from their own columns."""
-_VERDICTS = ("skywork-critic", "self-taught", "pair-preference", "rm-r1", "agentrewardbench/")
+_VERDICTS = ("skywork-critic", "self-taught", "pair-preference", "rm-r1", "agentrewardbench/", "gpt-o3")
 """Models that compare answers, or name a class, instead of giving each a reward."""
 RM_R1 = ("RM-R1-DeepSeek-Distilled-Qwen-32B", "RM-R1-Qwen2.5-Instruct-32B")
 
@@ -270,7 +283,7 @@ def _record(task: str, model: str, key: str, where: str, values: Mapping[tuple[s
             family="published",
             why="its figures are taken over from a table",
             answer_kind="verdict" if any(part in model.casefold() for part in _VERDICTS) else "reward",
-            modalities=["text"],
+            modalities=[get(task).modality],
             parameters=None,
             license=None,
             trained_on=[],
