@@ -159,8 +159,8 @@ TABLES = (
     Table(
         "densedpo-segments.csv",
         "densedpo-table",
-        "arXiv:2506.03517, the table of accuracies by model: on people's labels of 10,000 segments of a second and 30,000 "
-        "whole clips, which are not public and not the rows of this task",
+        "arXiv:2506.03517, the table of accuracies by model: on people's labels of 10,000 segments of a second and "
+        "30,000 whole clips, which are not public and not the rows of this task",
         "densedpo-segments",
         {
             "segment": ("segment_accuracy", None),
