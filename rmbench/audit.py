@@ -62,9 +62,9 @@ def problems(folder: Path) -> list[str]:
         if mark is not None and mark.exists():
             table_of(folder, record)  # which the record's bytes do not vouch for
             return []
-        rows = StoredRows(folder, record)
-        seen = _seen(record, rows)
-        found = [*_facts(record, seen), *_flags(record), *_values(record, rows, seen)]
+        declared, rows = specs(record), StoredRows(folder, record)
+        seen = _seen(record, declared[0], rows)
+        found = [*_facts(record, seen), *_flags(record), *_values(record, declared, rows, seen)]
     except RmbenchError as error:
         return [str(error)]
     if mark is not None and not found:
@@ -108,8 +108,8 @@ class _Seen:
     """The first row whose credit does not follow from its judgment, and how."""
 
 
-def _seen(record: Record, rows: StoredRows) -> _Seen:
-    seen, head = _Seen(), specs(record)[0]
+def _seen(record: Record, head: MetricSpec, rows: StoredRows) -> _Seen:
+    seen = _Seen()
     for batch in batches(rows.table()):
         judgments = [row.judgment for row, _ in batch]
         seen.rows += len(batch)
@@ -170,9 +170,8 @@ def _flags(record: Record) -> Iterator[str]:
             yield f'flags: "{flag}" is missing'
 
 
-def _values(record: Record, rows: StoredRows, seen: _Seen) -> Iterator[str]:
-    computed = {(value.metric, value.group): value for value in _measured(record, rows, seen)}
-    declared = specs(record)
+def _values(record: Record, declared: Sequence[MetricSpec], rows: StoredRows, seen: _Seen) -> Iterator[str]:
+    computed = {(value.metric, value.group): value for value in _measured(record, declared, rows, seen)}
     fitted = _fitted(declared)
     said = {(value.metric, value.group): value for value in record.results}
     if len(said) < len(record.results):
@@ -195,8 +194,7 @@ def _values(record: Record, rows: StoredRows, seen: _Seen) -> Iterator[str]:
             yield f"{name}: value {value.value:g} is outside its interval"
 
 
-def _measured(record: Record, rows: StoredRows, seen: _Seen) -> list[Value]:
-    declared = specs(record)
+def _measured(record: Record, declared: Sequence[MetricSpec], rows: StoredRows, seen: _Seen) -> list[Value]:
     fitted = _fitted(declared)
     metrics = tuple(spec for spec in declared if spec.name not in fitted)
     if not metrics:

@@ -66,7 +66,7 @@ class Library:
 
     def _read(self) -> None:
         if not self._records:
-            self._records = dict(zip(self.folders, map(_read, self.folders), strict=True))
+            self._records = dict(zip(self.folders, spread(_read, self.folders), strict=True))
 
 
 def _read(folder: Path) -> Read:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rmbench.boards.table import BoardTable, Row
@@ -26,12 +27,19 @@ def curves(table: BoardTable) -> list[tuple[str, Row, list[ValueRecord]]]:
 
 
 def _all(table: BoardTable) -> Iterator[tuple[str, Row, list[ValueRecord]]]:
+    having: dict[int, bool] = {}  # of a column, by its first record: a task's records declare the same metrics
     for row in table.rows:
-        for folder in dict.fromkeys(cell.folder for cell in row.cells if cell is not None and cell.folder):
-            record = read(folder)
-            for metric in record.task.metrics:
+        seen = set[Path]()
+        for column, cell in enumerate(row.cells):
+            if cell is None or cell.folder is None or cell.folder in seen or not having.get(column, True):
+                continue
+            seen.add(cell.folder)
+            record = read(cell.folder)
+            metrics = [metric for metric in record.task.metrics if metric["rule"] == _RULE]
+            having.setdefault(column, bool(metrics))
+            for metric in metrics:
                 values = [one for one in record.results if one.metric == metric["name"] and _place(one) is not None]
-                if metric["rule"] == _RULE and len(values) > 1:
+                if len(values) > 1:
                     values.sort(key=lambda one: _place(one) or 0)
                     yield f"{record.task.title} ({metric['name']})", row, values
 

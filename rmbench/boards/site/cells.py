@@ -77,15 +77,16 @@ def value_cell(cell: Cell, scale: Scale, link: str | None, label: str, signs: Si
 
 
 def lean_cell(cell: Cell, signs: Signs) -> Markup:
-    """A cell of a large table: the numbers only. The page's script adds link and drawing where the row is shown."""
+    """A cell of a large table: the numbers only. The page's script adds link and drawing where the row is shown. HTML
+    lets the end tag of a cell go that another follows, and there may be 25,000 of them."""
     limits = "" if cell.low is None or cell.high is None else f"{_drawn(cell.low)} {_drawn(cell.high)}"
-    return Markup('<td data-order="{}" data-v="{}">{}{}{}</td>').format(
+    return Markup('<td data-order="{}" data-v="{}">{}{}{}').format(
         ordered(cell.value), limits, figure(cell.value), signs.of(cell), _coverage(cell)
     )
 
 
 def _drawn(value: float) -> str:
-    """As many digits as a drawing of a hundred places shows, in as few characters: there may be 25,000 of them."""
+    """As many digits as a drawing of a hundred places shows, in as few characters."""
     return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3g}")
 
 

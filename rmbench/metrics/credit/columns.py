@@ -19,6 +19,8 @@ from rmbench.metrics.rows.selection import GroupCodes, selected_rows
 from rmbench.metrics.uncertainty.aggregate import Floats, Ints, Nest, nest
 from rmbench.types import Judged
 
+_FEW = 512
+"""Names that are numbered sooner than Arrow is set up."""
 Earned = tuple[float, int, bool, bool]
 """Credit (nan where there is none), comparisons, whether judged in one order, whether answered."""
 
@@ -51,6 +53,10 @@ class Leaves:
 
 def sorted_codes(names: Sequence[pa.Array]) -> Ints:
     """[n] each name as a number from 0, in sorted order of the names, as `cluster_codes` counts."""
+    if sum(map(len, names)) <= _FEW:
+        listed = [name for part in names for name in part.to_pylist()]
+        number = {name: place for place, name in enumerate(sorted(set(listed)))}
+        return np.array([number[name] for name in listed], dtype=np.int64)
     coded = pa.chunked_array(names, pa.string()).combine_chunks().dictionary_encode()
     rank = np.empty(len(coded.dictionary), dtype=np.int64)
     rank[pc.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(rank))

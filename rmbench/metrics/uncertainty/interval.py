@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -44,9 +45,14 @@ class Interval:
     method: str
 
 
+@cache
+def _normal_quantile(share: float) -> float:
+    return float(stats.norm.ppf(share))
+
+
 def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score limits of a proportion of `successes` among `n` (> 0; neither need be whole), within [0, 1]."""
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = _normal_quantile(0.5 + level / 2)
     p = successes / n
     centre = p + z * z / (2 * n)
     half = z * math.sqrt(max(p * (1 - p), 0.0) / n + z * z / (4 * n * n))
