@@ -77,7 +77,8 @@ class Part:
         """What an absent medium lacks, in words."""
         if self.fault:
             return f"{self.kind} {self.name} was not fetched: {self.fault}"
-        how = ", and addresses are fetched with --allow-url-fetch alone" if self.is_address else ""
+        on_the_web = self.name.lower().startswith(("http://", "https://"))
+        how = ", and addresses are fetched with --allow-url-fetch alone" if on_the_web else ""
         return f"{self.kind} {self.name} is not here{how}"
 
     @property

@@ -66,7 +66,8 @@ def test_a_name_is_never_followed(scorer: Any, vl: Any, name: str, monkeypatch: 
     monkeypatch.setattr(socket.socket, "connect", refused)
     row = shown_as(vl.example("row", ["x"], ["Yes."], ["No."]), Part("image", name=name))
     (judgment,) = judge("task", [row], scorer).judgments
-    assert judgment.error == f"candidate 0: media_rejected: image {name} is not here"
+    how = ", and addresses are fetched with --allow-url-fetch alone" if name.startswith("http:") else ""
+    assert judgment.error == f"candidate 0: media_rejected: image {name} is not here{how}"
 
 
 def test_a_video_needs_times_and_a_long_row_is_not_cut(scorer: Any, vl: Any, shown: Any, tmp_path: Path) -> None:
