@@ -121,6 +121,7 @@ def test_rich_and_click_print_through_one_module_each() -> None:
         "evaluation/results.html",
         "html/shell.html",
         "view/page.html",
+        "view/sheet.html",
         "reports/page.html",
         "reports/sections.html",
     }  # each made by `rmbench.html`
