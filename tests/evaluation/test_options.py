@@ -34,7 +34,7 @@ OWN_PARAMETERS = {
         *("data", "out", "best_of", "name_as", "overwrite"),
     },
     "check": {"model", "as_json", "published", "against"},
-    "rescore": {"folder", "as_json", "neighbourhood"},
+    "rescore": {"folder", "as_json", "neighbourhood", "fit_weights", "seed"},
     "merge": {"shards", "as_json"},
     "tasks": {"selector", "as_json", "of_suites", "ids_of"},
     "show": {"what", "as_json", "group"},

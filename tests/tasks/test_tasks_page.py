@@ -17,8 +17,13 @@ from rmbench.tasks.suites import load_suite, suites
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "adding-a-task.md").read_text()
 
 
+def whole_files() -> list[str]:
+    blocks: list[str] = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    return [block for block in blocks if block.startswith("id = ")]
+
+
 def test_the_example_is_right(tmp_path: Path) -> None:
-    text, _ = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)  # the other one is a suite's
+    text, _ = whole_files()  # the other one is a suite's
     path = tmp_path / "example.toml"
     path.write_text(text)
     task = load_file(path)
@@ -34,7 +39,7 @@ def test_the_example_is_right(tmp_path: Path) -> None:
 
 
 def test_the_suite_is_the_bundled_one(tmp_path: Path) -> None:
-    _, text = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    _, text = whole_files()
     path = tmp_path / "suites" / "rmb.toml"
     path.parent.mkdir()
     path.write_text(text)
