@@ -48,7 +48,7 @@ def test_the_page(shell: pytest.MonkeyPatch) -> None:
     assert run_shell(Block(RECORDS), shell)[0] == 0
     (table,) = blocks(PAGE, "markdown")
     Path("table.md").write_text(table.code)
-    assert play(PAGE, shell) == 2
+    assert play(PAGE, shell) == 3
     listed = re.findall(r"^\| `([\w-]+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
     assert listed[1:] == list(FORMATS)  # after the heading
 

@@ -146,6 +146,7 @@ def load_model(
     rename: Mapping[str, str] | None = None,
     drop: str | None = None,
     spare: str | None = None,
+    accept_unused: bool = False,
 ) -> tuple[Any, tuple[str, ...]]:
     """A transformers model with every tensor from the checkpoint, in eval mode, on its device; and the names of tensors
     that the checkpoint holds and the model has no use for, harmless or ignored by the user.
@@ -162,6 +163,7 @@ def load_model(
             reads by itself; they are no part of the second result.
         spare: a regular expression over names of tensors that may be missing, because the caller reads nothing of what
             they give.
+        accept_unused: tensors that the model has no use for are in the second result, whatever they are.
 
     Raises:
         RmbenchError: a tensor is missing or has another shape, so that the library would put random numbers there; one
@@ -185,7 +187,7 @@ def load_model(
         checkpoint,
         (type(model).__name__, model.state_dict().keys()),
         language=kind in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM"),
-        ignore=options.ignore_tensors,
+        ignore=("*",) if accept_unused else options.ignore_tensors,
     )
     rope_by_row(model)
     placed = quantised or spread_over(placement, options)

@@ -71,10 +71,11 @@ def _base(adapter: Adapter, dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]:
     return load_model(
         adapter.base.checkpoint,
         Placement(torch.device("cpu"), dtype, None),
-        dataclasses.replace(adapter.options, ignore_tensors=("*",)),
+        adapter.options,
         kind=adapter.kind,
         config={} if adapter.labels is None else {"num_labels": adapter.labels},
         spare=spare,
+        accept_unused=True,
     )
 
 
