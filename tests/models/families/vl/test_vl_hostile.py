@@ -75,7 +75,7 @@ def test_a_video_needs_times_and_a_long_row_is_not_cut(scorer: Any, vl: Any, sho
     rows = scorer.encode([vl.request([one, "What moves?"], "Nothing.")])
     assert "media_rejected" in rows[0].error
     assert "times" in rows[0].error
-    short = replace(scorer, max_length=10)
+    short = replace(scorer, text=replace(scorer.text, max_length=10))
     (row,) = short.encode([vl.request([shown.square, "Is it red?"], "Yes.")])
     assert row.error.endswith("tokens, pictures included, are more than the model's 10")
 
