@@ -36,12 +36,11 @@ _FRAMES_OF_A_CLIP = 2
 class Change:
     """A change, spelled `kind`, `kind:magnitude` or `kind:magnitude:seed`; the seed is 0 where none is named.
 
-    Of the frames of a video, in n clips of two, the last one shorter where their number is odd:
+    Of the frames of a video, the first three of n clips of two, the last one shorter where their number is odd:
 
     * `drop:M` keeps max(1, n // M) clips, drawn, in their order.
     * `shuffle:M` cuts the clips into groups of max(1, n // M), the last one shorter, and draws the groups' order.
     * `reverse:M` turns the order of the same groups round. The larger M, the more of the order is lost.
-
     * `span:START:END` is the seconds [START, END) of a video alone, of which the frames are then chosen.
 
     Of the pixels of an image, or of each frame:
@@ -123,8 +122,8 @@ class Change:
 
     def __str__(self) -> str:
         if self.kind == "span":
-            return f"span:{self.magnitude:g}:{self.end:g}"
-        number = "" if _BOUNDS[self.kind] is None else f":{self.magnitude:g}"
+            return f"span:{self.magnitude:.10g}:{self.end:.10g}"
+        number = "" if _BOUNDS[self.kind] is None else f":{self.magnitude:.10g}"
         return f"{self.kind}{number}{f':{self.seed}' if self.seed else ''}"
 
 

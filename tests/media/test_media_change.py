@@ -188,7 +188,7 @@ def test_changed_media_are_told_apart_by_their_keys(numbered: Path) -> None:
 
 
 def every(kind: str) -> Iterator[str]:
-    yield {"flip": "flip", "grey": "grey", "crop": "crop:0.5"}.get(kind, f"{kind}:2")
+    yield {"flip": "flip", "grey": "grey", "crop": "crop:0.5", "span": "span:0:2"}.get(kind, f"{kind}:2")
 
 
 @pytest.mark.parametrize("change", [spelled for kind in CHANGES for spelled in every(kind)])
