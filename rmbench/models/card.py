@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -108,9 +110,17 @@ def load_card(path: Path) -> Card:
 
 
 def cards() -> Mapping[str, Card]:
-    """All cards by name, in the order of names; raises RmbenchError for the first that is wrong."""
-    folder = resources.leaderboards() / "models"
-    found = {path.stem: load_card(path) for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
+    """All cards by name, in the order of names, read again where a file has changed; raises RmbenchError for the first
+    that is wrong."""
+    files = sorted((resources.leaderboards() / "models").glob("*.toml"), key=lambda path: path.stem)
+    return _cards(tuple((path, (facts := path.stat()).st_mtime_ns, facts.st_size) for path in files))
+
+
+@lru_cache(maxsize=1)
+def _cards(files: tuple[tuple[Path, int, int], ...]) -> Mapping[str, Card]:
+    """See `cards`. Files with the times of their last change and their sizes: two hundred of them take longer to parse
+    than a row of a board takes to make."""
+    found = {path.stem: load_card(path) for path, _, _ in files}
     hubs: dict[tuple[str, str | None], Card] = {}
     for card in found.values():
         if card.hub is None:
@@ -118,7 +128,7 @@ def cards() -> Mapping[str, Card]:
         first = hubs.setdefault((card.hub.lower(), card.weights), card)
         if first is not card:
             raise problem(card.path, "hub", f"{card.hub} has a card already, {first.path}.")
-    return found
+    return MappingProxyType(found)
 
 
 def card_for(hub: str) -> Card | None:

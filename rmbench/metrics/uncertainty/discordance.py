@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, stats
@@ -55,6 +56,7 @@ def tango_z(b: float, c: float, n: float, difference: float) -> float:
     return gap / math.sqrt(variance)
 
 
+@lru_cache(maxsize=65_536)  # of a board many pairs of models differ on as many rows
 def tango_limits(b: float, c: float, n: float, critical: float = 1.959963984540054) -> tuple[float, float]:
     """The differences whose score statistic is within +-`critical` (95%: 1.96); n > 0.
 
