@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rmbench.boards.declaration import GUARDED, Board
 from rmbench.boards.library import Library
 from rmbench.errors import RmbenchError
-from rmbench.records.headline import overall, spec_of
+from rmbench.records.headline import declaration_text, overall, spec_of
 from rmbench.records.record import Record, ValueRecord
 
 __all__ = ["Admitted", "Refusal", "admit", "grouped", "printed_on"]
@@ -164,9 +163,7 @@ def _question(board: Board, one: Admitted) -> tuple[str, str]:
     same metric. A setting that an older record lacks has its default."""
     record, media = one.record, one.record.data.media
     own = media.digest if media is not None and media.folder is not None else ""
-    return record.data.digest_of_rows + own, json.dumps(
-        asdict(spec_of(record, board.metrics.get(one.entry, ""))), sort_keys=True
-    )
+    return record.data.digest_of_rows + own, declaration_text(spec_of(record, board.metrics.get(one.entry, "")))
 
 
 def _other_questions(board: Board, records: Sequence[Admitted]) -> list[Rejected]:

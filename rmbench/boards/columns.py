@@ -84,15 +84,28 @@ def columns_of(board: Board, admitted: Sequence[Admitted], printed: Sequence[Adm
     wholes: list[Column] = []
     for entry in board.tasks:
         of_entry = [one for one in admitted if one.entry == entry] or [one for one in printed if one.entry == entry]
-        for task in sorted({one.task for one in of_entry}):
-            wholes.append(_whole(board, entry, [one.record for one in of_entry if one.task == task]))
+        of_task = _by_task(of_entry)
+        wholes += [_whole(board, entry, of_task[task]) for task in sorted(of_task)]
         name, _, version = entry.partition("@")
         if not of_entry and not set(name) & set("*?["):
             wholes.append(Column(name, int(version) if version else None, 0.0, entry=entry))
     columns = _with_means(board, wholes)
     total = sum(_weight(board, column) for column in columns if not column.part_of)
     columns = [_with_share(board, column, columns, total) for column in columns]
-    return tuple(each for column in columns for each in (column, *_slices(board, column, (*admitted, *printed))))
+    of_task = _by_task((*admitted, *printed))
+    return tuple(
+        each
+        for column in columns
+        for each in (column, *_slices(board, column, of_task.get((column.task, column.version), ())))
+    )
+
+
+def _by_task(entered: Sequence[Admitted]) -> dict[tuple[str, int | None], list[Record]]:
+    """The records by (id, version) of their tasks, in order."""
+    of_task: dict[tuple[str, int | None], list[Record]] = {}
+    for one in entered:
+        of_task.setdefault(one.task, []).append(one.record)
+    return of_task
 
 
 def _whole(board: Board, entry: str, records: Sequence[Record]) -> Column:
@@ -144,9 +157,8 @@ def _with_share(board: Board, column: Column, columns: Sequence[Column], total: 
     return replace(column, weight=1 / total / parts)
 
 
-def _slices(board: Board, column: Column, entered: Sequence[Admitted]) -> list[Column]:
-    """The columns of the groups' values, in the order of the records' results, and of the other metrics named."""
-    records = [one.record for one in entered if one.task == (column.task, column.version)]
+def _slices(board: Board, column: Column, records: Sequence[Record]) -> list[Column]:
+    """The columns of the groups' values, in the order of the results of the task's records, and of other metrics."""
     found: list[Column] = []
     for named in board.slices.get(column.entry, ()) if not column.tasks else ():
         own = replace(column, part_of=column.name, weight=0.0, n=None, judged=None)

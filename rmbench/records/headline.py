@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
@@ -10,7 +11,7 @@ from rmbench.metric_spec import MetricSpec
 from rmbench.records.record import Record, ValueRecord
 from rmbench.validation import validated
 
-__all__ = ["headline", "headline_spec", "overall", "spec_of", "specs"]
+__all__ = ["declaration_text", "headline", "headline_spec", "overall", "spec_of", "specs"]
 
 
 def headline_spec(record: Record) -> MetricSpec:
@@ -77,6 +78,12 @@ def headline(record: Record) -> ValueRecord:
         if value.metric == name and value.group is None:
             return value
     raise RmbenchError(f'record of {record.task.id}: it has no overall value of its first metric "{name}".')
+
+
+def declaration_text(spec: MetricSpec) -> str:
+    """A metric's declaration as JSON, for comparing: equal texts mean equal metrics."""
+    fields = {name: getattr(spec, name) for name in MetricSpec.__dataclass_fields__}
+    return json.dumps(fields, sort_keys=True, default=asdict)
 
 
 def _first(record: Record) -> dict[str, Any]:

@@ -3,13 +3,12 @@ would replace another result is told so before it judges anything."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rmbench.records.headline import headline_spec
+from rmbench.records.headline import declaration_text, headline_spec
 from rmbench.records.record import Record
 from rmbench.records.slug import model_slug, task_slug
 
@@ -75,7 +74,7 @@ class Identity:
             probes=record.probing.task.partition("@")[0] if record.probing else "",
         )
         model, task = record.model, record.task
-        metric = json.dumps(asdict(replace(headline_spec(record), parts=())), sort_keys=True)
+        metric = declaration_text(replace(headline_spec(record), parts=()))
         return cls(model.name, model.revision, model.settings, task.id, task.version, metric, data.digest, variant)
 
     def folder(self, out: Path) -> Path:
