@@ -22,8 +22,8 @@ MatchingScore = Literal["itc", "itm"]
 
 
 @dataclass(frozen=True)
-class BlipMatching:
-    """transformers' BlipForImageTextRetrieval in eval mode."""
+class _Matching:
+    """A model of transformers in eval mode, and what is read of it."""
 
     model: Any
     score: MatchingScore
@@ -34,6 +34,11 @@ class BlipMatching:
     def vision(self) -> Any:
         """The image tower."""
         return self.model.vision_model
+
+
+@dataclass(frozen=True)
+class BlipMatching(_Matching):
+    """transformers' BlipForImageTextRetrieval in eval mode."""
 
     def images(self, pixels: Tensor) -> Tensor:
         """Of pixels [B, 3, S, S] the states [B, patches + 1, W], or for "itc" the embeddings [B, 1, D] of length 1."""
@@ -43,28 +48,15 @@ class BlipMatching:
     def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """[B] on the CPU, of texts' ids and mask [B, T] and what `images` gave for their images."""
         if self.score == "itm":
-            seen = torch.ones(images.shape[:2], dtype=torch.long, device=images.device)
-            read = self.model.text_encoder(
-                input_ids=ids, attention_mask=mask, encoder_hidden_states=images, encoder_attention_mask=seen
-            )
+            read = self.model.text_encoder(input_ids=ids, attention_mask=mask, **_seen(images))
             return _second(self.model.itm_head(read.last_hidden_state[:, 0]))
         read = self.model.text_encoder(input_ids=ids, attention_mask=mask)
         return _largest(images, _unit(self.model.text_proj(read.last_hidden_state[:, 0])))
 
 
 @dataclass(frozen=True)
-class Blip2Matching:
+class Blip2Matching(_Matching):
     """transformers' Blip2ForImageTextRetrieval in eval mode."""
-
-    model: Any
-    score: MatchingScore
-    image_size: int
-    patches: int
-
-    @property
-    def vision(self) -> Any:
-        """The image tower."""
-        return self.model.vision_model
 
     def images(self, pixels: Tensor) -> Tensor:
         """Of pixels [B, 3, S, S] the states [B, patches + 1, W], or for "itc" the embeddings [B, queries, D] of length
