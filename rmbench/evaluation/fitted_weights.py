@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import optimize, special
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.evaluation.objectives import PART, Direction, direction_in
@@ -34,7 +35,6 @@ __all__ = ["Fitted", "FittedView", "Point", "fit_weights", "mode_of_weights"]
 
 _SUBSETS = 20
 """Random subsets of each size that the curve is a mean over."""
-_STEPS = 100
 
 Array = npt.NDArray[np.float64]
 Preferred = tuple[str, int, int]
@@ -78,23 +78,19 @@ def mode_of_weights(differences: Array, scale: Array) -> Array:
         scale: [M] the standard deviation of each objective, above 0.
     """
     x = differences / scale
-    weights = np.zeros(x.shape[1])
-    for _ in range(_STEPS):  # Newton's method on a strictly concave function
-        chance = 1 / (1 + np.exp(np.clip(x @ weights, -500, 500)))  # of the other one
-        slope = x.T @ chance - weights
-        curvature = (x.T * (chance * (1 - chance))) @ x + np.eye(len(weights))
-        step = np.linalg.solve(curvature, slope)
-        size = 1.0
-        while _worth(x, weights + size * step) < _worth(x, weights) and size > 1e-6:
-            size /= 2
-        weights = weights + size * step
-        if np.abs(step).max() < 1e-10:
-            break
-    return np.asarray(weights / scale, dtype=np.float64)
 
+    def loss(weights: Array) -> tuple[float, Array]:
+        margins = x @ weights
+        slope = weights - x.T @ special.expit(-margins)
+        return float(np.logaddexp(0.0, -margins).sum() + weights @ weights / 2), slope
 
-def _worth(x: Array, weights: Array) -> float:
-    return float(-np.logaddexp(0.0, -(x @ weights)).sum() - weights @ weights / 2)
+    def curvature(weights: Array) -> Array:
+        margins = x @ weights
+        spread = special.expit(margins) * special.expit(-margins)
+        return np.asarray((x.T * spread) @ x + np.eye(len(weights)), dtype=np.float64)
+
+    found = optimize.minimize(loss, np.zeros(x.shape[1]), jac=True, hess=curvature, method="trust-exact", tol=1e-10)
+    return np.asarray(found.x / scale, dtype=np.float64)
 
 
 def fit_weights(folder: Path | str, examples: Path | str, *, seed: int = 0) -> Fitted:
