@@ -57,8 +57,13 @@ def batch_dependence(scorer: Scorer, rows: Sequence[Encoded], budget: int, side:
 
 
 def trial_batches(rows: Sequence[Encoded], budget: int, switches: Sequence[int]) -> list[tuple[Encoded, ...]]:
-    """The shortest row with the shortest beyond each switch (a number of tokens after which a model computes in another
-    way), and with the longest ones. Only rows of which two fit into a batch are taken."""
+    """Of each kind the shortest row with the shortest beyond each switch (a number of tokens after which a model
+    computes in another way), and with the longest ones. Only rows of which two fit into a batch are taken."""
+    kinds = sorted({row.kind for row in rows})
+    return [trial for kind in kinds for trial in _trials([row for row in rows if row.kind == kind], budget, switches)]
+
+
+def _trials(rows: Sequence[Encoded], budget: int, switches: Sequence[int]) -> list[tuple[Encoded, ...]]:
     fit = {row.key: row for row in rows if row.ids and 2 * row.size <= budget}
     fitting = sorted(fit.values(), key=lambda row: (row.size, row.key))
     if len(fitting) < 2:

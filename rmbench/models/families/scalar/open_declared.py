@@ -16,10 +16,12 @@ from rmbench.models.families.scalar.declared import DeclaredScorer
 from rmbench.models.families.scalar.heads.build import HeadTensors, build_head
 from rmbench.models.families.scalar.heads.declarations import Declaration, digest_of
 from rmbench.models.families.scalar.heads.forward import MixRule
+from rmbench.models.families.scalar.heads.ideal import IdealPointHead
 from rmbench.models.families.scalar.heads.matching import lacking, unwanted
 from rmbench.models.families.scalar.heads.schema import Layout
 from rmbench.models.families.scalar.open_remote import open_remote, text_and_pooling
 from rmbench.models.families.scalar.remote import RemoteScorer
+from rmbench.models.families.scalar.two_texts import TwoTextScorer
 from rmbench.models.text.open import card_of, pad_id, warmed
 
 __all__ = ["open_declared"]
@@ -33,7 +35,7 @@ class MixtureSettings(BaseModel):
     rule: MixRule = "mixture"
 
 
-def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer | RemoteScorer:
+def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer | TwoTextScorer | RemoteScorer:
     """Load a scalar model by its declaration.
 
     Raises:
@@ -50,7 +52,7 @@ def open_declared(opening: Opening, declaration: Declaration) -> DeclaredScorer 
     return open_remote(opening, layout) if layout.remote is not None else _open(opening, layout, mix)
 
 
-def _open(opening: Opening, layout: Layout, mix: MixRule | None) -> DeclaredScorer:
+def _open(opening: Opening, layout: Layout, mix: MixRule | None) -> DeclaredScorer | TwoTextScorer:
     checkpoint, options, placement = opening.checkpoint, opening.options, place(opening)
     asked = card_of(opening).head_dtype
     wanted = layout.head_dtype if asked == "model" else asked
@@ -78,14 +80,18 @@ def _open(opening: Opening, layout: Layout, mix: MixRule | None) -> DeclaredScor
         "head_sha256": digest_of(layout, checkpoint),
         "unused_tensors": ", ".join(unused) or None,
     }
-    parameters = parameter_count(model) + head.parameters
+    facts = opening.facts(settings, parameter_count(model) + head.parameters)
+    padding = pad_id(tokenizer, checkpoint)
+    if isinstance(head, IdealPointHead) and layout.pooling.prompt is not None and layout.pooling.prompt.apart:
+        two = TwoTextScorer(Backbone(model), head, head_dtype, text, facts, padding)
+        return warmed(two, tokenizer, checkpoint)
     scorer = DeclaredScorer(
         backbone=Backbone(model),
         head=head,
         head_dtype=head_dtype,
         text=text,
-        facts=opening.facts(settings, parameters),
-        pad_id=pad_id(tokenizer, checkpoint),
+        facts=facts,
+        pad_id=padding,
         pooling=pooling,
         objectives=layout.objectives.names,
         answers=frozenset({"margin"} if mix == "mixture" else {"reward"}),
@@ -100,7 +106,8 @@ def _not_the_backbones(layout: Layout, taken: set[str]) -> str:
 
 
 def _check_widths(tensors: HeadTensors, model: Any) -> None:
-    width = model.config.get_text_config().hidden_size
+    config = model.config.get_text_config()
+    width = getattr(config, "word_embed_proj_dim", None) or config.hidden_size  # OPT-350M projects its states
     for where, reads in tensors.widths.items():
         if reads != width:
             raise RmbenchError(

@@ -79,7 +79,7 @@ def text_and_pooling(opening: Opening, layout: Layout, tokenizer: Any) -> tuple[
     """How rows are made and which of their states are read; raises RmbenchError where either cannot be resolved."""
     checkpoint = opening.checkpoint
     pooling = layout.pooling.bind(checkpoint.config, pad_id(tokenizer, checkpoint), card_of(opening).pooling)
-    return replace(text_encoder(opening, tokenizer), ending=pooling.ending), pooling
+    return replace(text_encoder(opening, tokenizer, encoder=layout.affixes), ending=pooling.ending), pooling
 
 
 def _reference_text(opening: Opening, layout: Layout, tokenizer: Any) -> tuple[ReferenceEncoder, BoundPooling] | None:

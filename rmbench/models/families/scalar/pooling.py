@@ -38,7 +38,8 @@ the prompt's end."""
 
 
 class PromptState(BaseModel):
-    """The state that a gate reads: where the answer's header begins, or at the answer's first token."""
+    """The state that a gate reads: where the answer's header begins, at the answer's first token, or the last of a text
+    of the prompt alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,14 +47,18 @@ class PromptState(BaseModel):
     """Token ids of the header before the answer; the state at their first id is read, at their last occurrence."""
     answer: bool = False
     """The answer's first token is read: the first that differs from the prompt with its header alone."""
+    apart: bool = False
+    """Prompt and answer are texts of their own, and each is read at its last token."""
 
     @model_validator(mode="after")
     def _is_one_place(self) -> PromptState:
-        if bool(self.pattern) == self.answer:
-            raise ValueError("pattern or answer: one of the two")
+        if bool(self.pattern) + self.answer + self.apart != 1:
+            raise ValueError("pattern, answer or apart: one of the three")
         return self
 
     def __str__(self) -> str:
+        if self.apart:
+            return "last token of the prompt's own text"
         return "first token of the answer" if self.answer else f"start of the last {' '.join(map(str, self.pattern))}"
 
 
@@ -86,6 +91,8 @@ class Pooling(BaseModel):
             raise ValueError('append: only rule = "token" has a token to append')
         if self.upstream and self.rule not in ("last", "token"):
             raise ValueError(f'upstream: rule = "{self.rule}" does not depend on padding')
+        if self.prompt is not None and self.prompt.apart and (self.rule != "last" or self.upstream):
+            raise ValueError('prompt: apart goes with rule = "last" alone')
         return self
 
     def bind(self, config: Mapping[str, Any], pad_id: int, use: Use = "mask") -> BoundPooling:

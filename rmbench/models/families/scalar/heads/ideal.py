@@ -43,12 +43,20 @@ class IdealPointHead:
 
     def __call__(self, state: Tensor, prompt: Tensor | None = None) -> dict[str, Tensor]:
         """{"reward": [B, 1]} of states [B, H]."""
-        embedding = self.score(state)  # [B, D]
-        ideal = (torch.softmax(self.user, dim=-1)[:, None] * self._points(prompt)).sum(-2)  # [D] or [B, D]
+        return {"reward": self.nearness(self.score(state), self.point(prompt))}
+
+    def point(self, prompt: Tensor | None = None) -> Tensor:
+        """The ideal point, [D]; where it depends on the prompt [B, D] of states [B, H]."""
+        return (torch.softmax(self.user, dim=-1)[:, None] * self._points(prompt)).sum(-2)
+
+    def nearness(self, embedding: Tensor, ideal: Tensor) -> Tensor:
+        """[B, 1] of embeddings [B, D] and ideal points, [D] or [B, D]."""
         if self.log_scale is None:
-            return {"reward": -(embedding - ideal).norm(dim=-1, keepdim=True)}
-        cosine = F.cosine_similarity(embedding, ideal.expand_as(embedding), dim=-1)
-        return {"reward": (self.log_scale.reshape(()).exp().clamp(max=_LARGEST_SCALE) * cosine)[:, None]}
+            distance: Tensor = torch.linalg.vector_norm(embedding - ideal, dim=-1, keepdim=True)
+            return -distance
+        cosine: Tensor = F.cosine_similarity(embedding, ideal.expand_as(embedding), dim=-1)
+        scale = self.log_scale.reshape(()).exp().clamp(max=_LARGEST_SCALE).to(cosine)
+        return (scale * cosine)[:, None]
 
     def _points(self, prompt: Tensor | None) -> Tensor:
         """[N, D], or [B, N, D]."""

@@ -207,6 +207,8 @@ class Layout(_Table):
     head_dtype: HeadDtype = "model"
     """In what upstream computes the head; a card goes before it."""
     backbone: Backbone = Backbone()
+    affixes: bool = False
+    """Texts also have the special tokens that the tokenizer puts around any text: [CLS], [SEP], an EOS."""
     pooling: Pooling = Pooling()
     score: ScoreSpec | None = None
     objectives: Objectives = Objectives()
@@ -239,6 +241,8 @@ class Layout(_Table):
             raise ValueError("reference: goes with remote, without its method, and with a token that pooling appends")
         if self.reads_prompt != (self.pooling.prompt is not None):
             raise ValueError("pooling.prompt: a head that reads the prompt's state says where it is, and no other does")
+        if self.pooling.prompt is not None and self.pooling.prompt.apart and self.ideal is None:
+            raise ValueError("pooling.prompt: only an ideal point reads prompt and answer apart")
         if self.mix == "probabilities" and not (self.gate or self.weights or self.weights_tensor):
             raise ValueError('mix: "probabilities" needs a gate or weights')
         if self.mix == "probabilities" and (self.normalise.when or self.sign != 1):
