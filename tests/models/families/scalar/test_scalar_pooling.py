@@ -133,7 +133,8 @@ class TestOurRules:
             ({"append": True}, "token to append"),
             ({"rule": "mean", "upstream": "rightmost"}, "does not depend on padding"),
             ({"rule": "token", "token": True}, "token"),
-            ({"prompt": {"pattern": []}}, "one of the two"),
+            ({"prompt": {"pattern": []}}, "one of the three"),
+            ({"prompt": {"apart": True}, "rule": "mean"}, "apart goes with rule"),
             ({"rules": "last"}, "Extra inputs"),
         ],
     )
