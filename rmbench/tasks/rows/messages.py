@@ -57,6 +57,9 @@ def _message(row: RawRow, name: str, turn: Any, ignored: Collection[str], roots:
     if not isinstance(turn, Mapping):
         raise row.error(f'column "{name}": expected a message with role and content, found {kind_of(turn)}.')
     turn = {key: value for key, value in turn.items() if key not in ignored}
+    role, content = turn.get("role"), turn.get("content")
+    if len(turn) == 2 and isinstance(role, str) and role in _ROLES and isinstance(content, str):  # nearly every message
+        return Message.of(_ROLES[role], as_text(row, f"{name}.content", content))
     if {"from", "value"} <= turn.keys() and not {"role", "content"} & turn.keys():
         role = turn.pop("from")
         turn = {"role": _SHAREGPT.get(str(role), role), "content": turn.pop("value"), **turn}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from rmbench.errors import RmbenchError
 from rmbench.media_change import Change
@@ -81,7 +82,7 @@ def identity(declaration: Declaration, row: RawRow) -> str:
 
 
 def _groups(declaration: Declaration, row: RawRow, digest: Callable[[], str] = str) -> dict[str, str]:
-    chances = {metric.propensity for metric in declaration.metric}
+    chances = [metric.propensity for metric in declaration.metric if metric.propensity]
 
     def value(name: str, rule: GroupRule) -> str:
         if rule.column == TEXTS:
@@ -187,18 +188,16 @@ def _change(row: RawRow, template: str) -> str:
         raise row.error(f"change {error}") from None
 
 
-def _responses(declaration: Declaration, row: RawRow, rule: TextRule) -> Iterator[Candidate]:
-    if rule.form in ("image", "video"):
-        for part in _parts(declaration, row, rule):
-            yield Candidate((Message("assistant", (part,)),))
-    elif rule.form == "messages":
-        yield Candidate(conversation(row, rule, _roots(declaration)))
-    else:
-        yield from map(Candidate.of, texts(row, rule))
+def _responses(declaration: Declaration, row: RawRow, rule: TextRule) -> list[Candidate]:
+    if rule.form == "text":
+        return [Candidate.of(each) for each in texts(row, rule)]
+    if rule.form == "messages":
+        return [Candidate(conversation(row, rule, _roots(declaration)))]
+    return [Candidate((Message("assistant", (part,)),)) for part in _parts(declaration, row, rule)]
 
 
 def _side(declaration: Declaration, row: RawRow, rule: TextRule, sources: TextRule | None) -> list[Candidate]:
-    candidates = list(_responses(declaration, row, rule))
+    candidates = _responses(declaration, row, rule)
     return _with_sources(row, candidates, texts(row, sources) if sources else [])
 
 
@@ -211,8 +210,13 @@ def _with_sources(row: RawRow, candidates: list[Candidate], sources: list[str]) 
 
 
 def _names(rules: list[str], row: RawRow, groups: Mapping[str, str]) -> list[str]:
-    marks = {"@file": row.label, "@row": str(row.index), **{f"@{name}": value for name, value in groups.items()}}
-    return [marks[rule] if rule.startswith("@") else label(row, rule) for rule in rules]
+    return [_name(rule, row, groups) if rule.startswith("@") else label(row, rule) for rule in rules]
+
+
+def _name(mark: str, row: RawRow, groups: Mapping[str, str]) -> str:
+    if mark[1:] in groups:
+        return groups[mark[1:]]
+    return row.label if mark == "@file" else str(row.index)
 
 
 def _cluster(declaration: Declaration, row: RawRow, groups: Mapping[str, str], prompt: Conversation) -> str:
@@ -220,10 +224,15 @@ def _cluster(declaration: Declaration, row: RawRow, groups: Mapping[str, str], p
     rules = declaration.rows.cluster
     if not rules:
         return ""
-    parts = _names([rule for rule in rules if rule != "@prompt"], row, groups)
-    if "@prompt" in rules:
-        parts.append(json.dumps([_plain(message) for message in prompt]))
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    names = _names([rule for rule in rules if rule != "@prompt"], row, groups)
+    return _digest(tuple(names), prompt if "@prompt" in rules else None)
+
+
+@lru_cache(maxsize=4)
+def _digest(names: Sequence[str], prompt: Conversation | None) -> str:
+    """Rows of one cluster often follow one another."""
+    own = [] if prompt is None else [json.dumps([_plain(message) for message in prompt])]
+    return hashlib.sha256(json.dumps([*names, *own]).encode()).hexdigest()[:16]
 
 
 def _plain(message: Message) -> list[str]:
