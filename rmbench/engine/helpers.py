@@ -10,6 +10,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic
 from types import TracebackType
 
 from rmbench.engine.compute import reason
@@ -35,6 +38,9 @@ help_encoding({pipe})
 
 _LOOK_AROUND = 0.2
 """Seconds that rows are waited for at a time."""
+_LATE = 60.0
+"""Seconds after which a helper that has not answered is given up; a chunk takes less than one, or some where rows are
+very long."""
 
 
 class Helpers:
@@ -74,7 +80,7 @@ class Helpers:
         caller may look around."""
         self._serve(maker)
         left = dict(enumerate(chunks))
-        busy: dict[Connection, tuple[_Helper, int]] = {}
+        busy: dict[Connection, tuple[_Helper, int, float]] = {}
         done: dict[int, list[Encoded]] = {}
         try:
             for number in range(len(chunks)):
@@ -85,14 +91,16 @@ class Helpers:
                         continue
                     heard = wait(list(busy), _LOOK_AROUND)
                     for pipe in heard:
-                        helper, at = busy.pop(pipe)  # type: ignore[call-overload]
+                        helper, at, _ = busy.pop(pipe)  # type: ignore[call-overload]
                         made = helper.hear()
                         done[at] = made if isinstance(made, list) else maker.rows(chunks[at])
+                    for at in self._give_up_late(busy):
+                        done[at] = maker.rows(chunks[at])
                     if not heard:
                         yield []
                 yield done.pop(number)
         finally:
-            for helper, _ in busy.values():  # their answers are no longer wanted
+            for helper, *_ in busy.values():  # their answers are no longer wanted
                 self._lose(helper)
 
     def _serve(self, maker: RowMaker) -> None:
@@ -111,7 +119,7 @@ class Helpers:
             return
         self._note(f"{maker.model}: rows are encoded in {self._count} more processes, since the model waits for them")
 
-    def _hand_out(self, left: dict[int, Sequence[Request]], busy: dict[Connection, tuple[_Helper, int]]) -> None:
+    def _hand_out(self, left: dict[int, Sequence[Request]], busy: dict[Connection, tuple[_Helper, int, float]]) -> None:
         """Give a chunk to each helper that is ready and has none. One whose process is over is noted and left out."""
         for helper in list(self._helpers):
             if helper.pipe in busy or not left or not helper.ready():
@@ -120,9 +128,19 @@ class Helpers:
                     self._lose(helper)
                 continue
             number = min(left)
-            if helper.send(left[number]):
-                del left[number]
-                busy[helper.pipe] = helper, number
+            helper.send(left.pop(number))
+            busy[helper.pipe] = helper, number, monotonic()
+
+    def _give_up_late(self, busy: dict[Connection, tuple[_Helper, int, float]]) -> list[int]:
+        """The chunks of helpers that have not answered for too long, which are done without from here on."""
+        late = [pipe for pipe, (_, _, since) in busy.items() if monotonic() - since > _LATE]
+        chunks = []
+        for pipe in late:
+            helper, at, _ = busy.pop(pipe)
+            self._note(f"a process that encodes rows has not answered for {_LATE:.0f} s; it is done without")
+            self._lose(helper)
+            chunks.append(at)
+        return chunks
 
     def _lose(self, helper: _Helper) -> None:
         helper.end()
@@ -151,6 +169,10 @@ class _Helper:
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, **own},
             )
+        self._to_say: SimpleQueue[object] = SimpleQueue()
+        # Not this thread, which would wait for ever for a process that does not listen.
+        self._sender = Thread(target=_send, args=(self.pipe, self._to_say), daemon=True)
+        self._sender.start()
         self.send(maker)
 
     def ready(self) -> bool:
@@ -159,13 +181,9 @@ class _Helper:
             self._is_ready = self.hear() is True
         return self._is_ready and not self.over
 
-    def send(self, said: object) -> bool:
-        """Whether it could be said; it listens whenever it has nothing to do."""
-        try:
-            self.pipe.send(said)
-        except OSError:
-            self._has_ended()
-        return not self.over
+    def send(self, said: object) -> None:
+        """Say something; whether the process still listens is heard by `hear`."""
+        self._to_say.put(said)
 
     def hear(self) -> object:
         """What it says: True once, when it is ready, then the rows of each chunk; None for those that it cannot make,
@@ -181,14 +199,22 @@ class _Helper:
 
     def end(self) -> None:
         """Kill the process."""
-        self.pipe.close()
         self._process.kill()
         self._process.wait()
+        self._to_say.put(None)
+        self._sender.join()  # it writes to the pipe, which has nobody at the other end now
+        self.pipe.close()
 
     def _has_ended(self) -> None:
         self._process.kill()
         code = self._process.wait()
         self.over = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+def _send(pipe: Connection, to_say: SimpleQueue[object]) -> None:
+    with suppress(OSError):
+        while (said := to_say.get()) is not None:
+            pipe.send(said)
 
 
 def help_encoding(handle: int) -> None:

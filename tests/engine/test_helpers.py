@@ -124,6 +124,25 @@ def test_a_helper_that_dies_is_done_without(toy: Any, helping: Helpers, noted: l
     assert any("has ended (signal SIGKILL)" in line for line in noted)
 
 
+@pytest.mark.parametrize("size", [30, 6000], ids=["of a chunk", "of more than the pipe holds"])
+def test_a_helper_that_hangs_is_given_up(
+    toy: Any, helping: Helpers, noted: list[str], monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Its chunk is made here, and the process is killed."""
+    model = toy()
+    until_ready(helping, model)
+    stopped = pids(helping)[0]
+    monkeypatch.setattr(helpers, "_LATE", 0.5)
+    os.kill(stopped, signal.SIGSTOP)
+    word = "answer " * (size // 7)
+    made = encoded(model, rows(30, word), helping)
+    assert [row.key for row in made] == [row.key for row in encoded(toy(), rows(30, word))]
+    assert noted[1:] == ["a process that encodes rows has not answered for 0 s; it is done without"]
+    assert stopped not in pids(helping)
+    with pytest.raises(ProcessLookupError):
+        os.kill(stopped, 0)
+
+
 def test_what_helpers_cannot_make_is_raised_as_in_one_process(toy: Any, helping: Helpers) -> None:
     model = toy()
     until_ready(helping, model)
