@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +26,12 @@ NEEDS_DATA = (
     "need real benchmark files: RMBENCH_DATA=FOLDER names a folder of them in upstream's layout "
     "(`rmbench show TASK` says where a task's files come from)"
 )
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests and the libraries are there until the end: the collector need not look at them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

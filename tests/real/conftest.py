@@ -14,8 +14,8 @@ from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 
 declare_missing_operators()
 NEEDS_MODELS = "need real models: RMBENCH_REAL names the folder that examples/make_real_models.py makes"
-STEPS = 12
-"""Of two pairs each, about a minute on two cores."""
+STEPS = 3 if "RMBENCH_REAL_ROWS" in os.environ else 12
+"""Of two pairs each; twelve take about a minute on two cores."""
 
 
 @pytest.fixture(scope="session")
