@@ -282,7 +282,8 @@ def test_every_model_is_on_both_sides_of_the_pairs_that_are_opened(payloads: Pat
 def pages_with_all_names(site: Path) -> list[Path]:
     """Every page but most of the comparisons, of which there are ten for each model: enough of them to have each model
     that is on the left side of one there, and likewise on the right."""
-    opened, seen = [], set()
+    opened: list[Path] = []
+    seen: set[tuple[int, str]] = set()
     for file in sorted(site.rglob("*.html")):
         sides = set(enumerate(file.stem.split("--"))) if file.parent.name == "compare" else set()
         if not sides or sides - seen:
