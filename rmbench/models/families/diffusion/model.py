@@ -43,6 +43,10 @@ class DiffusionReward:
 
     A judgment's parts are "standard_error" [K, 1], over draws, of each reward; "margin_standard_error" [K, K] of the
     difference of each two, which is smaller where the shared draws move both alike; and "draws" [K, 1], their number.
+
+    No two rows share a draw. The spread of credits over rows therefore holds the noise of draws already (the variance
+    of a credit is E[p (1 - p)] + Var[p], where p is how likely a row is right over its draws), and intervals over rows
+    are not widened for it, see docs/diffusion.md.
     """
 
     policy: Denoiser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from scipy import stats
 
 from rmbench.errors import RmbenchError
+from rmbench.metrics.uncertainty.interval import wilson
 from rmbench.models.families.diffusion.encoders import Kept
 from rmbench.models.families.diffusion.formulas import (
     implicit_rewards,
@@ -80,23 +82,54 @@ def test_draws_depend_on_row_number_and_seed_alone() -> None:
     assert of("a", 0, 0, (250,), flow).time == 0.25
 
 
+@pytest.mark.parametrize(("kind", "target"), [("sd15", "noise"), ("sd-v", "v"), ("sd3", "velocity")])
 def test_the_standard_error_shrinks_with_the_root_of_the_draws(
-    pipelines: Any, images: list[Path], made: SimpleNamespace
+    kind: str, target: str, pipelines: Any, images: list[Path], made: SimpleNamespace
 ) -> None:
-    own, other = pipelines("sd3")
-    errors = {}
-    for draws in (32, 512):
-        model = made.opened(own, other, draws=draws, batch=32, text_length=4)
-        judgment = model.judge("t", made.pair("row", PROMPT, *images[:2]))
-        errors[draws] = judgment.parts["margin_standard_error"][0][1]
-    assert errors[32] / errors[512] == pytest.approx(4, rel=0.2)
-    # Over rows that differ in their draws alone, margins do vary by that much.
-    model = made.opened(own, other, draws=32, batch=32, text_length=4)
-    margins = []
-    for number in range(24):
-        first, second = model.judge("t", made.pair(f"row {number}", PROMPT, *images[:2])).rewards
-        margins.append(first - second)
-    assert np.std(margins, ddof=1) == pytest.approx(errors[512] * 4, rel=0.4)
+    own, other = pipelines(kind)
+
+    def judged(draws: int, rows: int) -> tuple[list[float], float]:
+        """Margins of rows that differ in their draws alone, and the root mean square of their standard errors."""
+        # Small steps weigh so much more than others that a few draws of them decide; here all have one step.
+        model = made.opened(own, other, draws=draws, batch=32, text_length=4, resolution=16, timesteps=500)
+        assert str(model.facts.settings["target"]).startswith(target)
+        found = [model.judge("t", made.pair(f"row {number}", PROMPT, *images[:2])) for number in range(rows)]
+        errors = [one.parts["margin_standard_error"][0][1] for one in found]
+        return [one.rewards[0] - one.rewards[1] for one in found], float(np.sqrt(np.square(errors).mean()))
+
+    _, least = judged(128, 1)
+    margins, most = judged(8, 16)
+    assert most / least == pytest.approx(4, rel=0.3)
+    assert np.std(margins, ddof=1) == pytest.approx(most, rel=0.4)
+
+
+@pytest.mark.parametrize("draws", [2, 8, 32])
+def test_intervals_over_rows_hold_the_noise_of_draws_already(draws: int) -> None:
+    """Rows of normal margins, each seen through the noise of so many draws: the interval of the accuracy covers the
+    accuracy that is expected at that number of draws as often as it says, with draws of each row's own alone."""
+    rng = np.random.default_rng(draws)
+    repeats, rows, mean, spread = 1500, 100, 0.1, 0.3
+    margins = rng.normal(mean, spread, (repeats, rows))
+    expected = stats.norm.cdf(mean / math.hypot(spread, 1 / math.sqrt(draws)))
+
+    def covers(noise: Any, *, widened: bool = False) -> float:
+        seen = margins[:, :, None] + noise
+        found = seen.mean(axis=2)
+        flips = stats.norm.cdf(-np.abs(found) / (seen.std(axis=2, ddof=1) / math.sqrt(draws)))
+        inside = 0
+        for line, p in zip(found, flips, strict=True):
+            right = int((line > 0).sum())
+            low, high = wilson(right, rows)
+            more = (p * (1 - p)).sum() / (right * (1 - right / rows)) if widened else 0.0
+            centre, half = (low + high) / 2, (high - low) / 2 * math.sqrt(1 + more)
+            inside += bool(abs(expected - centre) <= half)
+        return inside / repeats
+
+    own = rng.normal(size=(repeats, rows, draws))
+    assert covers(own) == pytest.approx(0.95, abs=0.02)
+    assert covers(own, widened=True) > 0.97  # the draws are counted twice
+    if draws < 32:  # where they are most of the variance
+        assert covers(math.sqrt(0.7) * own + math.sqrt(0.3) * rng.normal(size=(repeats, 1, draws))) < 0.6
 
 
 def test_more_draws_begin_with_the_same(pipelines: Any, images: list[Path], made: SimpleNamespace) -> None:
