@@ -27,6 +27,7 @@ IMAGE = (
     "pick-safety",
     "pick-style-cartoon",
     "pick-style-pixel-art",
+    "pick-double-caption",
     "genai-bench-image",
     "genai-bench-edition",
     "mj-bench-quality",
@@ -43,6 +44,7 @@ VIDEO = (
     "videogen-rewardbench",
     "fetv",
     "fetv-changed-clips",
+    "fetv-captions-changed-clips",
     "t2vscore",
     "genai-bench-video",
     "densedpo-segments",
@@ -143,7 +145,9 @@ BEST: dict[str, tuple[str, ...]] = {
     "hpdv2": ("accuracy", "decided_accuracy"),
     "imagerewarddb": ("accuracy", "accuracy_by_prompt"),
     "pick-a-pic": ("accuracy", "decided_accuracy", "kendall_tau_b"),
-    **dict.fromkeys(("pick-safety", "pick-style-cartoon", "pick-style-pixel-art"), ("accuracy",)),
+    **dict.fromkeys(
+        ("pick-safety", "pick-style-cartoon", "pick-style-pixel-art", "pick-double-caption"), ("accuracy",)
+    ),
     "genai-bench-image": ("decisive_accuracy", "three_class_accuracy"),
     "genai-bench-edition": ("decisive_accuracy", "three_class_accuracy"),
     "mj-bench-quality": ("accuracy", "distortion_accuracy"),

@@ -112,10 +112,24 @@ def _check_columns(declaration: Declaration, path: Path) -> None:
         forms = (rule.column is not None, bool(rule.first_of), bool(rule.join), rule.template is not None)
         if sum(forms) != 1:
             raise problem(path, f"columns.{key}", "give exactly one of `column`, `first_of`, `join` and `template`.")
-        if rule.change is not None and rule.form not in ("image", "video"):
-            raise problem(path, f"columns.{key}", "`change` is of an image or a video; give `form` too.")
+        if rule.change is not None and not _shows(declaration, key, rule):
+            raise problem(
+                path,
+                f"columns.{key}",
+                "`change` is of an image or a video: of a column whose `form` is one, or of the media in messages or "
+                "in a prompt of a task whose `modality` is image or video.",
+            )
     if columns.tools is not None and (columns.tools.column is None) == (not columns.tools.first_of):
         raise problem(path, "columns.tools", "give exactly one of `column` and `first_of`.")
+
+
+def _shows(declaration: Declaration, key: str, rule: TextRule) -> bool:
+    """Whether what the rule reads may hold an image or a video."""
+    if rule.form in ("image", "video"):
+        return True
+    prompts = ("prompt", *_SIDE_PROMPTS)
+    is_prompt = key in prompts or key.startswith("candidate_prompts[")
+    return declaration.modality != "text" and (is_prompt or rule.form == "messages")
 
 
 def _texts(declaration: Declaration) -> Iterator[tuple[str, TextRule]]:

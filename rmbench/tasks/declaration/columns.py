@@ -61,8 +61,9 @@ class TextRule(ColumnRule):
     cast: bool = False
     """Convert numbers and booleans to text."""
     change: str | None = None
-    """Of an image or a video: how it is changed before it is shown, with columns in braces: `{kind}:{magnitude}`. See
-    `rmbench.media_change`; a row for which nothing but colons is left shows it unchanged."""
+    """How an image or a video is changed before it is shown, with columns in braces: `{kind}:{magnitude}`. Of a prompt
+    and of messages: all images and videos in it, those of `prompt_media` among them. See `rmbench.media_change`; a row
+    for which nothing but colons is left shows them unchanged."""
     template: str | None = None
     """A text with columns in braces: `videos/{model}/{index:05}.mp4`. `{@row}` is the row's number."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-from rmbench.errors import did_you_mean
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.media_change import Change
 from rmbench.tasks.declaration.columns import TextRule
 from rmbench.tasks.rows.fields import RawRow, as_text, kind_of, lookup, pick, text
 from rmbench.tasks.rows.media import media_part
@@ -108,12 +110,15 @@ def _part(row: RawRow, name: str, part: Any, roots: _Roots) -> Part:
 def _medium(
     row: RawRow, name: str, part: Mapping[str, Any], kind: Literal["image", "video"], key: str, roots: Sequence[str]
 ) -> Part:
-    """An image or a video in a message: bytes, base64, a `data:` address, or the name of a file."""
+    """An image or a video in a message: bytes, base64, a `data:` address, or the name of a file; with "change", how it
+    is changed before it is shown."""
     value = part.get(key)
     if isinstance(value, Mapping) and "url" in value:
         value = value["url"]
     strange = sorted(
-        other for other, held in part.items() if other not in ("type", key, *_SETTINGS) and held not in (None, "")
+        other
+        for other, held in part.items()
+        if other not in ("type", key, "change", *_SETTINGS) and held not in (None, "")
     )
     if strange:
         raise row.error(f'column "{name}": a part that shows {kind}s with "{strange[0]}", which is not read.')
@@ -122,7 +127,18 @@ def _medium(
             f'column "{name}": the part has no "{key}". Where another column holds the {kind}s, declare it by '
             "`prompt_media` under [columns]."
         )
-    return media_part(row, f"{name}.{key}", value, kind, roots)
+    shown = media_part(row, f"{name}.{key}", value, kind, roots)
+    return replace(shown, change=_change(row, f"{name}.change", part.get("change")))
+
+
+def _change(row: RawRow, name: str, spelled: Any) -> str:
+    """How the part's medium is changed before it is shown; "" where it is not."""
+    if spelled in (None, ""):
+        return ""
+    try:
+        return str(Change.of(as_text(row, name, spelled)))
+    except RmbenchError as error:
+        raise row.error(f'column "{name}": {error}') from None
 
 
 def _as_json(row: RawRow, name: str, value: Any) -> str:

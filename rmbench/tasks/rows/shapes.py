@@ -152,8 +152,30 @@ def _with_tools(
 
 
 def _prompt(declaration: Declaration, row: RawRow, rule: TextRule | None) -> Conversation:
-    """The prompt, completed; () without a rule."""
-    return () if rule is None else _completed(declaration, row, conversation(row, rule, _roots(declaration)))
+    """The prompt, completed, its media changed as the rule says; () without a rule."""
+    if rule is None:
+        return ()
+    prompt = _completed(declaration, row, conversation(row, rule, _roots(declaration)))
+    return _with_change(row, rule, prompt)
+
+
+def _with_change(row: RawRow, rule: TextRule, messages: Conversation) -> Conversation:
+    """The messages with each image and video changed as the rule of their column says."""
+    change = "" if rule.change is None else _change(row, rule.change)
+    if not change:
+        return messages
+    media = [part for message in messages for part in message.parts if part.kind != "text"]
+    if not media:
+        raise row.error(f"change {change!r}: there is no image or video that could be changed.")
+    if twice := next((part for part in media if part.change), None):
+        raise row.error(f"change {change!r}: {twice.label} is changed already, where it is declared.")
+    return tuple(
+        replace(
+            message,
+            parts=tuple(part if part.kind == "text" else replace(part, change=change) for part in message.parts),
+        )
+        for message in messages
+    )
 
 
 def _completed(declaration: Declaration, row: RawRow, prompt: Conversation) -> Conversation:
@@ -192,7 +214,7 @@ def _responses(declaration: Declaration, row: RawRow, rule: TextRule) -> list[Ca
     if rule.form == "text":
         return [Candidate.of(each) for each in texts(row, rule)]
     if rule.form == "messages":
-        return [Candidate(conversation(row, rule, _roots(declaration)))]
+        return [Candidate(_with_change(row, rule, conversation(row, rule, _roots(declaration))))]
     return [Candidate((Message("assistant", (part,)),)) for part in _parts(declaration, row, rule)]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 import rmbench
 from rmbench.records.store import find, read_rows
+from rmbench.tasks.registry import get
+from rmbench.tasks.sources import load
 from tests.house.docs_pages import DOCS, blocks
 from tests.models.families.vision.test_clip_scorer import Plain
 
@@ -53,3 +55,19 @@ def test_each_image_is_scored_with_its_own_caption(
     assert found == [pytest.approx(pair, abs=1e-5) for pair in expected]
     won = sum(first > second for first, second in expected) / 3
     assert results.headline("two-captions").value == pytest.approx(won)
+
+
+def test_pick_double_caption_by_name(tiny_clip: Path, tmp_path: Path, seen: Any) -> None:
+    """The task of docs/papers.md, on its sample."""
+    results = rmbench.run(str(tiny_clip), "pick-double-caption", source="sample", out=tmp_path, progress=False)
+    plain, right = Plain(seen.tiny_model()), 0
+    rows = {row.judgment.id: row.judgment for row in read_rows(find(tmp_path)[0])}
+    examples = load(get("pick-double-caption"), "sample").examples
+    for example in examples:
+        shown = [(candidate.messages[0].parts[0].path, candidate.prompt) for candidate in example.candidates]
+        expected = [plain.cosine(Path(str(path)), prompt[0].text) for path, prompt in shown if prompt]
+        assert rows[example.id].rewards == pytest.approx(expected, abs=1e-5)
+        (edge,) = example.gold.relation
+        right += expected[edge.i] > expected[edge.j] if edge.strength > 0 else expected[edge.j] > expected[edge.i]
+    assert len(rows) == 8
+    assert results.headline("pick-double-caption").value == pytest.approx(right / 8)
