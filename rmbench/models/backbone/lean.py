@@ -7,6 +7,7 @@ it is used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,9 +17,19 @@ from torch.nn import functional as F
 from rmbench.models.backbone.attention import attend, last_queries
 from rmbench.models.backbone.layout import Layout
 
-__all__ = ["lean_states", "takes_lean"]
+__all__ = ["lean_layers", "lean_states", "takes_lean"]
 
-_MODELS = frozenset({"LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model"})
+_MODELS = frozenset(
+    {
+        "LlamaModel",
+        "MistralModel",
+        "Qwen2Model",
+        "Qwen2VLTextModel",
+        "Qwen2_5_VLTextModel",
+        "Qwen3Model",
+        "Qwen3VLTextModel",
+    }
+)
 _DEPENDS_ON_LENGTH = frozenset({"dynamic", "longrope"})
 """Rotary embeddings that change with the longest row of a batch."""
 
@@ -32,17 +43,49 @@ def takes_lean(model: Any) -> bool:
 def lean_states(model: Any, layout: Layout, places: list[list[int]]) -> Tensor:
     """[W, H] of the last layer, after the final norm; `places[b]` are the packed positions of row b, W in all."""
     device = model.embed_tokens.weight.device
-    x = model.embed_tokens(torch.from_numpy(layout.ids).to(device))  # [N, H]
-    positions = torch.from_numpy(layout.positions).to(device)
-    cos, sin = (table[0] for table in model.rotary_emb(x[None], positions[None]))
-    wanted = torch.tensor([place for row in places for place in row], dtype=torch.long, device=device)
+    x = model.embed_tokens(torch.from_numpy(layout.ids).to(device))
+    return lean_layers(model, layout, places, x, torch.from_numpy(layout.positions).to(device))
+
+
+def lean_layers(
+    model: Any,
+    layout: Layout,
+    places: list[list[int]],
+    x: Tensor,
+    positions: Tensor,
+    added: Sequence[Tensor] = (),
+    added_at: Tensor | None = None,
+) -> Tensor:
+    """The same of inputs and positions that are given.
+
+    Args:
+        model: one that `takes_lean`.
+        layout: of N packed tokens; its own positions are not used.
+        places: see `lean_states`.
+        x: [N, H], the inputs of the first layer.
+        positions: [N], or [3, N] of time, height and width.
+        added: what is added to the outputs of the first layers, each [M, H] (Qwen3-VL's deep features).
+        added_at: [M], the packed positions that it is added at.
+    """
+    cos, sin = (table[0] for table in model.rotary_emb(x[None], positions[..., None, :]))
+    wanted = torch.tensor([place for row in places for place in row], dtype=torch.long, device=x.device)
     # A query alone costs as much as its keys: where many are wanted of a row, the causal kernel is cheaper.
     seen = _seen(layout, places) if len(wanted) <= 4 * len(places) else None
     layers = list(model.layers)
     for number, layer in enumerate(layers):
         last = number == len(layers) - 1
         x = _layer(layer, x, cos, sin, layout, _window(model, layer), wanted if last else None, seen)
+        if number < len(added) and added_at is not None:
+            x = _with(x, added[number], added_at, wanted if last else None)
     return _norm(model.norm, x)
+
+
+def _with(x: Tensor, values: Tensor, at: Tensor, wanted: Tensor | None) -> Tensor:
+    """[N, H], or [W, H] of the wanted tokens, with the values [M, H] added to the tokens that they are of."""
+    if wanted is None:
+        return x.index_add(0, at, values)
+    rows, found = (wanted[:, None] == at).nonzero().unbind(1)
+    return x.index_add(0, rows, values[found])
 
 
 def _layer(

@@ -1,9 +1,10 @@
 """Hidden states of a vision-language backbone: pictures are encoded once each, positions are given and never guessed,
 and a prompt that rows share with its pictures is computed once.
 
-The library's own forward does all of the language part; what it is given is made here, so that the silent errors of
-calling it otherwise cannot happen: features are put in the order of the rows, positions are each row's own whatever the
-padding, and token types come from the ids.
+Rows are laid end to end where that is known to give the library's states (`packed.py`), and go through its own forward
+where not. What either is given is made here, so that the silent errors of calling the library otherwise cannot happen:
+features are put in the order of the rows, positions are each row's own whatever the padding, and token types come from
+the ids.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import torch
 from torch import Tensor
 
 from rmbench.models.backbone.tensors import device_of
+from rmbench.models.families.vl.features import Features
+from rmbench.models.families.vl.packed import agrees, packed_states
+from rmbench.models.families.vl.patches import patches_as_products
 from rmbench.models.families.vl.pictures import Pictures, Shown
 from rmbench.models.families.vl.rows import Place, row_of, shared_length
 from rmbench.models.protocols import Encoded
 
-__all__ = ["Features", "VisionBackbone"]
+__all__ = ["VisionBackbone"]
 
 Positions = Literal["mrope", "sequential"]
 
@@ -33,21 +37,6 @@ _TUPLES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_onevision")
 """Backbones that take features as one tensor for each image."""
 _CAUSAL = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "idefics3")
 """Backbones whose prompts can be shared: no token sees a later one."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the vision tower makes of a medium."""
-
-    pooled: Tensor
-    """[places, H]"""
-    deep: tuple[Tensor, ...] = ()
-    """Of earlier layers, for those of the language model that take them (Qwen3-VL): each [places, H]."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return sum(each.numel() * each.element_size() for each in (self.pooled, *self.deep))
 
 
 @dataclass
@@ -63,6 +52,10 @@ class VisionBackbone:
     """How many pictures the vision tower was given."""
     _held: OrderedDict[str, Features] = field(default_factory=OrderedDict)
     _placed: dict[str, Tensor] = field(default_factory=dict)
+    _packs: bool | None = None
+
+    def __post_init__(self) -> None:
+        patches_as_products(self.model)
 
     @property
     def kind(self) -> str:
@@ -80,9 +73,11 @@ class VisionBackbone:
         return self.kind in _CAUSAL
 
     @property
-    def shares(self) -> bool:
-        """Whether shared prompts are computed once."""
-        return self.share and self.causal
+    def packs(self) -> bool:
+        """Whether rows are laid end to end, and a prompt that they share is computed once."""
+        if self._packs is None:
+            self._packs = self.causal and agrees(self.model, axes=self.has_axes)
+        return self._packs
 
     def states(self, rows: Sequence[Encoded], ids: Tensor, mask: Tensor) -> Tensor:
         """[W, H]: the states at the spots of each row, row by row.
@@ -92,9 +87,15 @@ class VisionBackbone:
             ids: [B, T], padded on either side.
             mask: [B, T], 1 on the rows' own tokens.
         """
-        shared = shared_length(rows) if self.shares else 0
-        if shared:
-            return self._from_shared(rows, shared)
+        if self.packs:
+            return packed_states(
+                self.model,
+                rows,
+                shared_length(rows) if self.share else 0,
+                [self.row_positions(row) for row in rows],
+                self.features,
+                self._tokens,
+            )
         device = device_of(self.model)
         places = mask.bool()
         position = torch.zeros((*self._axes, *ids.shape), dtype=torch.long)
@@ -140,6 +141,13 @@ class VisionBackbone:
         while sum(each.size for each in self._held.values()) > _HELD and len(self._held) > 1:
             self._held.popitem(last=False)
         return found
+
+    @property
+    def _tokens(self) -> dict[str, int]:
+        """Modality -> the token that stands for a place of it."""
+        names = ("image", "video") if self.pictures.videos else ("image",)
+        found = {name: getattr(self.pictures.processor, f"{name}_token_id", None) for name in names}
+        return {name: token for name, token in found.items() if token is not None}
 
     @property
     def _axes(self) -> tuple[int, ...]:
@@ -192,41 +200,6 @@ class VisionBackbone:
         if self.kind != "paligemma":
             return {}
         return {"token_type_ids": torch.zeros_like(ids, device=device_of(self.model))}
-
-    def _from_shared(self, rows: Sequence[Encoded], shared: int) -> Tensor:
-        """The states of rows whose first tokens and pictures are the same: those once, then each row's own behind
-        them, padded on the right."""
-        device = device_of(self.model)
-        positions = [self.row_positions(row) for row in rows]
-        prefix = torch.tensor([rows[0].ids[:shared]], device=device)
-        before = [place for place in row_of(rows[0]).places if place.stop <= shared]
-        first = self.model(
-            input_ids=prefix,
-            attention_mask=torch.ones_like(prefix),
-            position_ids=positions[0][..., :shared].unsqueeze(-2).to(device),
-            use_cache=True,
-            **self._seen(before),
-        )
-        cache = first.past_key_values
-        cache.reorder_cache(torch.zeros(len(rows), dtype=torch.long, device=device))
-        width = max(len(row.ids) for row in rows) - shared
-        ids = torch.zeros(len(rows), width, dtype=torch.long)
-        mask = torch.zeros(len(rows), shared + width, dtype=torch.long)
-        position = torch.zeros((*self._axes, len(rows), width), dtype=torch.long)
-        for index, row in enumerate(rows):
-            own = len(row.ids) - shared
-            ids[index, :own] = torch.tensor(row.ids[shared:])
-            mask[index, : shared + own] = 1
-            position[..., index, :own] = positions[index][..., shared:]
-        hidden = self.model(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            position_ids=position.to(device),
-            past_key_values=cache,
-            use_cache=True,
-            **self._seen([place for row in rows for place in row_of(row).places if place.start >= shared]),
-        ).last_hidden_state
-        return _at(hidden, [[spot - shared for spot in row_of(row).spots] for row in rows])
 
 
 def _at(hidden: Tensor, wanted: Sequence[Sequence[int]]) -> Tensor:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from rmbench.models.backbone.lean import lean_layers
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
 from rmbench.models.protocols import Batch, Encoded, Request
 from rmbench.types import Candidate, Example, Gold, Message, Part
@@ -389,3 +390,16 @@ def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     head = linear_head()
     model, processor = save(folder, request.param, {"score.weight": head})
     return SimpleNamespace(folder=folder, kind=request.param, model=model, processor=processor, head=head)
+
+
+@pytest.fixture
+def packed_tokens(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of tokens that language models are given from here on, in packed lines."""
+    found: list[int] = []
+
+    def counted(model: Any, layout: Any, *given: Any) -> Any:
+        found.append(len(layout.ids))
+        return lean_layers(model, layout, *given)
+
+    monkeypatch.setattr("rmbench.models.families.vl.packed.lean_layers", counted)
+    return found

@@ -88,35 +88,29 @@ def test_one_by_one_they_are_the_librarys(scored: Any, scorer: Any, rows: Any, v
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_a_batch_gives_what_each_row_gives_alone(scorer: Any, rows: Any, vl: Any, side: str) -> None:
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_batch_gives_what_each_row_gives_alone(scorer: Any, rows: Any, vl: Any, side: str, packs: bool) -> None:
     encoded = scorer.encode(rows)
-    alone = [vl.score(fresh(scorer), [row])[0] for row in encoded]
-    assert vl.score(fresh(scorer), encoded, side) == pytest.approx(alone, abs=EXACT)
-    assert vl.score(fresh(scorer), encoded[::-1], side) == pytest.approx(alone[::-1], abs=EXACT)
+    alone = [vl.score(fresh(scorer, _packs=False), [row])[0] for row in encoded]
+    assert fresh(scorer).backbone.packs
+    assert vl.score(fresh(scorer, _packs=packs), encoded, side) == pytest.approx(alone, abs=EXACT)
+    assert vl.score(fresh(scorer, _packs=packs), encoded[::-1], side) == pytest.approx(alone[::-1], abs=EXACT)
 
 
 def test_a_shared_prompt_with_its_pictures_is_computed_once_at_equal_scores(
-    scorer: Any, vl: Any, shown: Any, monkeypatch: pytest.MonkeyPatch
+    scorer: Any, vl: Any, shown: Any, packed_tokens: list[int]
 ) -> None:
     answers = ["Yes.", "No, it is a blue square, and a large one.", "Perhaps"]
     encoded = scorer.encode([vl.request([shown.wide, "Is it red?", shown.clip, "Well?"], one) for one in answers])
     apart = fresh(scorer, share=False)
     plain = [vl.score(apart, [row])[0] for row in encoded]
-    tokens: list[int] = []
-    model = scorer.backbone.model
-    forward = type(model).forward
-
-    def counted(self: Any, input_ids: Any, **given: Any) -> Any:
-        tokens.append(input_ids.numel())
-        return forward(self, input_ids, **given)
-
-    monkeypatch.setattr(type(model), "forward", counted)
     assert len({row.kind for row in encoded}) == 1
     once = fresh(scorer)
+    packed_tokens.clear()
     assert vl.score(once, encoded) == pytest.approx(plain, abs=EXACT)
     assert once.backbone.encoded == 2
     shared = shared_length(encoded)
-    assert tokens == [shared, 3 * (max(len(row.ids) for row in encoded) - shared)]
+    assert packed_tokens == [shared + sum(len(row.ids) - shared for row in encoded)]
     assert shared > encoded[0].payload.places[-1].stop
 
 

@@ -26,6 +26,8 @@ from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 
 EXACT = 1e-5
+SUMS = 3e-7
+"""Of sums over an answer, of their size: the neighbours of -73 in float32 lie 8e-6 apart."""
 KINDS = ("qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "llava-onevision", "idefics3")
 ANSWERS = ("Yes, a red disc on white.", "No.", "")
 
@@ -84,12 +86,12 @@ def test_rewards_are_those_of_the_librarys_own_forward(pair: Any, requests: Any,
     alone = [figures(scorer, [row], vl) for row in rows]
     for found, logps, others in zip(alone, own, refs, strict=True):
         assert found["tokens"] == [len(logps)]
-        assert found["logp"] == pytest.approx([sum(logps)], abs=EXACT)
+        assert found["logp"] == pytest.approx([sum(logps)], abs=EXACT, rel=SUMS)
         assert found["reward"] == pytest.approx([0.1 * (sum(logps) - sum(others))], abs=EXACT)
     for side in ("right", "left"):
         whole = figures(scorer, rows, vl, side)
         for name in ("reward", "logp", "ref_logp", "tokens"):
-            assert whole[name] == pytest.approx([one[name][0] for one in alone], abs=EXACT), (name, side)
+            assert whole[name] == pytest.approx([one[name][0] for one in alone], abs=EXACT, rel=SUMS), (name, side)
     rewards = [one["reward"][0] for one in alone]
     assert max(rewards) - min(rewards) > 0.1
     assert scorer.facts.settings["reference"].startswith("reference@")
@@ -119,27 +121,19 @@ def test_a_policy_that_equals_its_reference_has_rewards_of_exactly_zero(
 
 
 def test_answers_to_a_prompt_share_it_and_its_pictures_at_equal_rewards(
-    pair: Any, vl: Any, shown: Any, monkeypatch: pytest.MonkeyPatch
+    pair: Any, vl: Any, shown: Any, packed_tokens: list[int]
 ) -> None:
     scorer = opened(pair.folder / "policy", pair.folder / "reference")
     rows = scorer.encode([vl.request([shown.wide, "Is it red?"], one) for one in ANSWERS])
     assert len({row.kind for row in rows}) == 1
     plain = [figures(fresh(scorer, share=False), [row], vl)["reward"][0] for row in rows]
-    tokens: list[int] = []
-    kind = type(scorer.policy.vision.model)
-    forward = kind.forward
-
-    def counted(self: Any, input_ids: Any, **given: Any) -> Any:
-        tokens.append(input_ids.numel())
-        return forward(self, input_ids, **given)
-
-    monkeypatch.setattr(kind, "forward", counted)
     once = fresh(scorer)
+    packed_tokens.clear()
     assert figures(once, rows, vl)["reward"] == pytest.approx(plain, abs=EXACT)
     assert [each.vision.encoded for each in (once.policy, *once.references)] == [1, 1]
     read = [replace(row, payload=VisionRow(row.payload.places, (row.payload.start - 1,))) for row in rows]
     shared = shared_length(read)
-    assert tokens == [shared, len(rows) * (max(len(row.ids) for row in rows) - shared)] * 2
+    assert packed_tokens == [shared + sum(len(row.ids) - shared for row in rows)] * 2
     assert shared > rows[0].payload.places[-1].stop
 
 
@@ -306,5 +300,5 @@ def test_an_adapter_is_a_policy_and_its_base_the_reference(kind: str, vl: Any, s
     scorer: Any = open_model(str(tmp_path / "adapter"), options)
     assert sum(after) != pytest.approx(sum(before), abs=0.1)
     found = figures(scorer, scorer.encode([request]), vl)
-    assert found["logp"][0] == pytest.approx(sum(after), abs=EXACT)
-    assert found["ref_logp"][0] == pytest.approx(sum(before), abs=EXACT)
+    assert found["logp"][0] == pytest.approx(sum(after), abs=EXACT, rel=SUMS)
+    assert found["ref_logp"][0] == pytest.approx(sum(before), abs=EXACT, rel=SUMS)

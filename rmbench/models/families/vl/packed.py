@@ -1,0 +1,135 @@
+"""Rows with pictures end to end in one line, a prompt that all of them share once: nothing is padded or computed twice.
+
+The library's modules hold the weights and the loop over them is the house's own (`models/backbone/lean.py`), given the
+pictures' features and each row's own positions. Whether the result is the library's is tried out before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rmbench.models.backbone.layout import Layout, lay_out
+from rmbench.models.backbone.lean import lean_layers, takes_lean
+from rmbench.models.backbone.switches import windows
+from rmbench.models.families.vl.features import Features
+from rmbench.models.families.vl.pictures import Shown
+from rmbench.models.families.vl.rows import row_of
+from rmbench.models.protocols import Encoded, Group
+
+__all__ = ["agrees", "packed_states", "text_model"]
+
+_TOLERANCE = {torch.float32: 2e-4, torch.float64: 2e-4}
+"""Largest difference from the library's forward, relative to the spread of the states."""
+_LOW_PRECISION = 0.2
+_TRIAL = (24, (9, 13))
+"""Tokens of the trial's prefix, and of each row behind it."""
+
+
+def text_model(model: Any) -> Any:
+    """The part that reads texts."""
+    return model.text_model if hasattr(model, "text_model") else model.language_model
+
+
+def packed_states(
+    model: Any,
+    rows: Sequence[Encoded],
+    shared: int,
+    positions: Sequence[Tensor],
+    features: Callable[[Shown], Features],
+    tokens: dict[str, int],
+) -> Tensor:
+    """[W, H]: the states at the spots of each row, row by row.
+
+    Args:
+        model: whose `text_model` `agrees`.
+        rows: with a `VisionRow` each.
+        shared: how many first tokens they share, pictures included.
+        positions: of each row by itself: [3, T], or [T] of a model without axes.
+        features: of a medium.
+        tokens: modality -> the token that stands for a place of it.
+    """
+    language = text_model(model)
+    groups = [Group(shared, len(rows))] if shared else [Group(0, 1)] * len(rows)
+    layout = lay_out(rows, groups)
+    embed = language.embed_tokens
+    device = embed.weight.device
+    x = embed(torch.from_numpy(layout.ids).to(device))
+    found = _pictures(rows, layout, features, tokens)
+    at = torch.tensor([place for places, _ in found for place in places], dtype=torch.long, device=device)
+    deep: list[Tensor] = []
+    if found:
+        x = x.index_copy(0, at, torch.cat([each.pooled for _, each in found]).to(device, x.dtype))
+        layers = zip(*(each.deep for _, each in found), strict=True)
+        deep = [torch.cat(layer).to(device, x.dtype) for layer in layers]
+    places = [layout.places(row, row_of(each).spots) for row, each in enumerate(rows)]
+    return lean_layers(language, layout, places, x, _in_line(positions, layout).to(device), deep, at)
+
+
+def agrees(model: Any, *, axes: bool) -> bool:
+    """Whether the packed forward gives the library's states: tried on rows of random numbers that share a beginning."""
+    language = text_model(model)
+    if not takes_lean(language) or windows(language.config):
+        return False
+    weight = language.embed_tokens.weight
+    generator = torch.Generator().manual_seed(0)
+    prefix, owns = _TRIAL
+    total = prefix + sum(owns)
+    x = torch.randn(total, weight.shape[1], generator=generator).to(weight) * weight.float().std().to(weight)
+    own = [range(prefix, prefix + owns[0]), range(prefix + owns[0], total)]
+    lines = [[*range(prefix), *each] for each in own]
+    steps = torch.randint(0, 3, (3, total), generator=generator).to(weight.device)
+    positions = [steps[:, line].cumsum(1) if axes else torch.arange(len(line), device=weight.device) for line in lines]
+    seen = torch.arange(4, 12, device=weight.device)
+    deep = _deep_layers(model)
+    added = [torch.randn(len(seen), weight.shape[1], generator=generator).to(x) for _ in range(deep)]
+    rows = [Encoded(key="", size=len(line), ids=(0,) * len(line)) for line in lines]
+    layout = lay_out(rows, [Group(prefix, len(rows))])
+    ends = [[len(line) - 4, len(line) - 1] for line in lines]
+    with torch.inference_mode():
+        places = [layout.places(row, each) for row, each in enumerate(ends)]
+        ours = lean_layers(language, layout, places, x, _in_line(positions, layout), added, seen)
+        plain = []
+        for line, each, wanted in zip(lines, positions, ends, strict=True):
+            more: dict[str, Any] = {}
+            if deep:
+                mask = torch.zeros(1, len(line), dtype=torch.bool, device=weight.device)
+                mask[0, seen] = True
+                more = {"visual_pos_masks": mask, "deepstack_visual_embeds": added}
+            hidden = language(inputs_embeds=x[None, line], position_ids=each[..., None, :], use_cache=False, **more)
+            plain.append(hidden.last_hidden_state[0, wanted])
+    expected = torch.cat(plain).float()
+    worst = float((ours.float() - expected).abs().max()) / max(float(expected.std()), 1e-12)
+    return worst <= _TOLERANCE.get(weight.dtype, _LOW_PRECISION)
+
+
+def _pictures(
+    rows: Sequence[Encoded], layout: Layout, features: Callable[[Shown], Features], tokens: dict[str, int]
+) -> list[tuple[list[int], Features]]:
+    """Each medium's packed positions with its features; those of the shared prompt once."""
+    found = []
+    for number, row in enumerate(rows):
+        own = int(layout.prefixes[number])
+        for place in row_of(row).places:
+            if number and place.start < own:
+                continue
+            token = tokens[place.shown.modality]
+            indices = [place.start + index for index, each in enumerate(place.shown.ids) if each == token]
+            found.append((layout.places(number, indices), features(place.shown)))
+    return found
+
+
+def _in_line(positions: Sequence[Tensor], layout: Layout) -> Tensor:
+    """[N], or [3, N]: the positions of the packed tokens."""
+    shared = int(layout.prefixes[0])
+    first = [positions[0][..., :shared]]
+    return torch.cat([*first, *(each[..., shared:] for each in positions)], -1)
+
+
+def _deep_layers(model: Any) -> int:
+    """How many layers of the language model are given features of earlier layers of the vision tower."""
+    vision = getattr(model.config, "vision_config", None)
+    return len(getattr(vision, "deepstack_visual_indexes", None) or ())
