@@ -3,7 +3,6 @@ anything, with the content policy and without it."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from rmbench.boards import build
+from tests._axe import needs_axe, violations
 from tests.boards.sites import PAYLOADS, Put, small_site, told_site
 
 pytest.importorskip("itables", reason="need the extra `board`: itables, altair, vl-convert")
@@ -25,13 +25,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="need Chromium, to open the built pages in"),
 ]
 VIOLATIONS = "document.addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective))"
-
-
-def _axe() -> Path | None:
-    """axe-core's file: the one that RMBENCH_AXE names, or one that npm installed beside the checkout."""
-    beside = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-    named = Path(os.environ.get("RMBENCH_AXE") or beside)
-    return named if named.is_file() else None
 
 
 class Opened:
@@ -249,20 +242,17 @@ def test_every_page_fits_and_the_ranking_is_on_the_first_screen(
     assert one.faults == []
 
 
-@pytest.mark.skipif(_axe() is None, reason="need axe-core: RMBENCH_AXE=FILE names its axe.min.js")
+@needs_axe
 @pytest.mark.parametrize("width", [1280, 375])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(browser: Any, site: Path, width: int, scheme: str) -> None:
-    source = (_axe() or Path()).read_text("utf-8")
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     one = Opened(context.new_page(), site)
     for file in one_of_each(site):
         page = one.open(str(file.relative_to(site)))
         for panel in page.locator(".controls summary").all():
             panel.click()
-        page.evaluate(source)
-        found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
-        assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == [], file
+        assert violations(page) == [], file
     context.close()
     assert one.faults == []
 
