@@ -206,6 +206,8 @@ class Example:
     """Set only where the question is this rater's own preference."""
     context: Mapping[str, str] = field(default_factory=dict)
     """Passages, rubric, reference answer, tool observations."""
+    shots: Conversation = ()
+    """Earlier choices of the rater that are shown beside the prompt, a message each; () where they stand in it."""
 
     def conversation(self, k: int) -> Conversation:
         """The whole conversation of candidate `k`: its prompt, then its messages."""

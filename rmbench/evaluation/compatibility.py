@@ -75,6 +75,8 @@ def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
         return f"its candidates are texts, which a {model.facts.family} model does not score"
     if isinstance(model, Recorded):
         return model.other_rows(task, loaded)
+    if why := _leaves_shots_out(model, loaded):
+        return why
     if isinstance(model, Comparing) and needs_numbers(task) and model.only_compares(task.id, loaded.examples):
         head = task.metrics[0]
         return f'its metric "{head.name}" ({head.rule}) needs a number for each candidate, and the model only compares'
@@ -82,6 +84,29 @@ def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
         example.gold.relation or example.gold.ratings or example.gold.labels for example in loaded.examples
     )
     return "its rows have no gold, which a fake reads" if model.facts.family == "fake" and without_gold else ""
+
+
+def _leaves_shots_out(model: Model, loaded: Loaded) -> str:
+    """Why the model would not see the earlier choices of a rater that come with these rows, or ""."""
+    from rmbench.models.abilities import ShotShowing
+
+    facts = model.facts
+    if loaded.asked is None or not loaded.asked.shots or facts.family in _READ_NO_TEXT:
+        return ""
+    if any(example.shots for example in loaded.examples):
+        judge = isinstance(model, ShotShowing)
+        if isinstance(model, ShotShowing) and model.shows_shots:
+            return ""
+        how = "its protocol does not show" if judge else f"a {facts.family} model does not read"
+        return (
+            f"earlier choices stand beside the prompt, where {how} them (judges by protocol=profile or vision-profile "
+            "do; --shots-layout fspo or plain puts them into the prompt)"
+        )
+    prompts = (message for example in loaded.examples for message in example.prompt)
+    unread = "text" not in facts.modalities and facts.family != "judge"
+    if unread and any(part.kind != "text" for message in prompts for part in message.parts):
+        return f"earlier choices stand in the prompt, of which a {facts.family} model reads no images"
+    return ""
 
 
 def _shows_media(loaded: Loaded) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "Metered",
     "Replies",
     "ReplyCaching",
+    "ShotShowing",
     "TaskBound",
     "TextVectors",
     "Waiting",
@@ -90,6 +91,15 @@ class Comparing(Protocol):
             task: the task's id.
             examples: its rows.
         """
+
+
+@runtime_checkable
+class ShotShowing(Protocol):
+    """A judge, whose protocol decides whether it is shown a rater's earlier choices that stand beside the prompt."""
+
+    @property
+    def shows_shots(self) -> bool:
+        """Whether it is."""
 
 
 @runtime_checkable

@@ -110,7 +110,7 @@ def digest_of(examples: Sequence[Example], *, texts: bool = True) -> str:
         gold = each.gold
         content = (
             [each.id, each.cluster, each.weight, each.rater, dict(each.groups), dict(each.context) if texts else {}],
-            _plain(each.prompt) if texts else [],
+            _plain((*each.shots, *each.prompt)) if texts else [],
             [[_plain(c.messages), None if c.prompt is None else _plain(c.prompt)] for c in each.candidates]
             if texts
             else len(each.candidates),

@@ -110,7 +110,7 @@ class _Data:
         }
         if example is not None:
             data["context"] = [[visible(name), self._number(text)] for name, text in example.context.items()]
-            data["prompt"] = self._turns(example.prompt)
+            data["prompt"] = self._turns((*example.shots, *example.prompt))
             data["candidates"] = [
                 [visible(each.source), self._turns(each.prompt or ()), self._turns(each.messages)]
                 for each in example.candidates

@@ -46,7 +46,7 @@ def _cells(row: Row, groups: Sequence[str], context: Sequence[str], most: int) -
         yield from (answer.scores[k] if answer.scores and k < row.judged.size else None for answer in row.answers)
     example = row.example
     yield from (example.context.get(name) if example else None for name in context)
-    yield conversation_text(example.prompt) if example else None
+    yield conversation_text((*example.shots, *example.prompt)) if example else None
     for k in range(most):
         known = example.candidates[k] if example and k < row.judged.size else None
         yield conversation_text((*(known.prompt or ()), *known.messages)) if known else None
@@ -80,6 +80,7 @@ def _object(row: Row, view: Shown) -> dict[str, Any]:
             }
         ),
         "context": dict(example.context) if example else None,
+        "shots": _messages(example.shots) if example else None,
         "prompt": _messages(example.prompt) if example else None,
         "candidates": [
             {

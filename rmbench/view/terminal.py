@@ -61,7 +61,7 @@ def _row(row: Row, sides: Sequence[str], *, whole: bool) -> Iterator[RenderableT
     if row.example is not None:
         for name, text in row.example.context.items():
             yield from _text(name, text, whole=whole)
-        yield from _turns(row.example.prompt, whole=whole)
+        yield from _turns((*row.example.shots, *row.example.prompt), whole=whole)
     for k in range(row.judged.size):
         yield from _candidate(row, sides, k, whole=whole)
     for side, answer in zip(sides, row.answers, strict=True):

@@ -75,7 +75,7 @@ def sample_lines(stored: Stored, source: Source, log: Mapping[str, Any]) -> tupl
 
 
 def _sample(row: Judged, worth: float, spec: MetricSpec, example: Example) -> dict[str, Any]:
-    asked, reference = conversation_text(example.prompt), _preferred(row, spec)
+    asked, reference = conversation_text((*example.shots, *example.prompt)), _preferred(row, spec)
     return {
         "sample_id": row.id,
         "sample_hash": hashlib.sha256("".join([asked, *reference]).encode()).hexdigest(),

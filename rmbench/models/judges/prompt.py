@@ -6,8 +6,9 @@ A template is Jinja in a sandbox. It may use:
   "[tools]" before the definitions of functions and "[tool_calls]" before an assistant's calls, both as JSON.
 - `answers`: the candidates in the order shown, each with `label` ("A" or "1"), `number` (from 1), `text` and `question`
   (its own prompt where candidates differ in it, else the same as above). `answer` is the first.
-- `rubric`, `reference`, `passages`, `shots` (earlier choices of the row's rater): from the example's context or, of a
-  rubric, the user's file; "" where there is none.
+- `rubric`, `reference`, `passages`: from the example's context or, of a rubric, the user's file; "" where there is
+  none.
+- `shots`: earlier choices of the row's rater, with their images and videos where the protocol shows any.
 - `context`: all of the example's context by name.
 - `declared`: the protocol's `variables`.
 - `media`: the prompt's images and videos, in order, where the protocol shows any; of each answer, `media` are its own
@@ -44,7 +45,6 @@ _CONTEXT = {
     "rubric": ("rubric", "criteria"),
     "reference": REFERENCE_KEYS,
     "passages": ("passages", "documents", "knowledge", "context"),
-    "shots": ("shots",),
 }
 """Template variable -> names of the context in tasks; the first that exists is used."""
 
@@ -82,6 +82,11 @@ class Prompt:
             raise RmbenchError(f"protocol {protocol.name}: a template is wrong: {error}") from error
         pictures = Pictures.of(protocol.media) if protocol.media and pictures is None else pictures
         return cls(protocol, templates, Quoting.of(reserved_marks(protocol)), quoted, rubric, pictures)
+
+    @property
+    def shows_shots(self) -> bool:
+        """Whether a rater's earlier choices beside the prompt are shown."""
+        return any("shots" in text for text in self.protocol.template_texts)
 
     def messages(
         self, example: Example, shown: Sequence[int], seen: dict[str, tuple[ContentPart, ...]] | None = None
@@ -152,12 +157,13 @@ class Prompt:
         declared = self.protocol.media
         candidates = [example.candidates[k] for k in shown]
         of_prompt = media_of(example.prompt)
+        of_shots = media_of(example.shots)
         of_answers = [media_of((*(one.prompt or ()), *one.messages)) for one in candidates]
         if declared is not None and declared.of == "prompt" and not of_prompt:
             raise PromptError(f"{self.protocol.name} shows an image or a video of the prompt, and the row has none")
         if declared is not None and declared.of == "candidates" and not all(of_answers):
             raise PromptError(f"{self.protocol.name} compares images or videos, and a candidate has none")
-        wanted = Counter((*of_prompt, *(part for each in of_answers for part in each)))
+        wanted = Counter((*of_prompt, *of_shots, *(part for each in of_answers for part in each)))
         missing = wanted - Counter(piece for piece in pieces if isinstance(piece, Part))
         if missing:
             part = next(iter(missing))
@@ -183,6 +189,8 @@ class Prompt:
             name: next((context[key] for key in keys if context.get(key)), "") for name, keys in _CONTEXT.items()
         }
         named["rubric"] = self.rubric or named["rubric"]
+        shots = example.shots if self.pictures is None else marks.inside(example.shots)
+        named["shots"] = "".join(quote(message.text) for message in shots).strip()
         if self.pictures is not None:
             named["media"] = marks.of(example.prompt)
             named["content"] = _text(marks.inside(example.prompt), quote)

@@ -82,6 +82,11 @@ class JudgeResponder:
     threads: ThreadPoolExecutor | None = None
     """Where questions about an example are asked at the same time; None: one after the other."""
 
+    @property
+    def shows_shots(self) -> bool:
+        """See `rmbench.models.abilities.ShotShowing`."""
+        return self.prompt.shows_shots
+
     def only_compares(self, task: str, examples: Iterable[Example]) -> bool:
         """Whether its protocol reads picks or rankings."""
         return self.protocol.verdict.reads != "rating"

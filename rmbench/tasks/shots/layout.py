@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -12,9 +12,12 @@ from pydantic import BaseModel, model_validator
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.strict import STRICT
+from rmbench.types import Part
 from rmbench.validation import read_toml, validated
 
-__all__ = ["ShotLayout", "layout_named", "shot_layouts"]
+__all__ = ["ShotLayout", "joined", "layout_named", "shot_layouts"]
+
+Parts = tuple[Part, ...]
 
 _FOLDER = Path(__file__).resolve().parent / "layouts"
 _HOLE = re.compile(r"\{(\w+)\}")
@@ -34,8 +37,8 @@ class ShotLayout(BaseModel):
     source: str
     """Where the form is from."""
     place: Literal["prompt", "context"] = "prompt"
-    """Where the choices go: before the row in its prompt, or beside it into its context `shots`, for judges that read
-    them there; the prompt and the answers then stay as they are."""
+    """Where the choices go: before the row in its prompt, or beside it, for judges that read them there; the prompt and
+    the answers then stay as they are."""
     example: str
     """One earlier choice: `{number}` from 1, `{prompt}`, `{preferred}` and `{dispreferred}`."""
     task: str
@@ -51,10 +54,24 @@ class ShotLayout(BaseModel):
                 raise ValueError(f'"{key}" needs {{{"}, {".join(sorted(known))}}} and no other braces')
         return self
 
-    def filled(self, key: str, **values: str) -> str:
+    def filled(self, key: str, **values: Sequence[Part]) -> Parts:
         """One of the texts with its holes filled, in one pass: braces in the values stay as they are."""
         text: str = getattr(self, key)
-        return _HOLE.sub(lambda hole: values[hole[1]], text.removeprefix("\n"))
+        pieces = _HOLE.split(text.removeprefix("\n"))  # a text, a name, a text ...
+        return joined(
+            part for k, piece in enumerate(pieces) for part in (values[piece] if k % 2 else [Part(text=piece)])
+        )
+
+
+def joined(parts: Iterable[Part]) -> Parts:
+    """Parts with texts that follow each other as one; at least one part."""
+    found: list[Part] = []
+    for part in parts:
+        if part.kind == "text" and found and found[-1].kind == "text":
+            found[-1] = Part(text=found[-1].text + part.text)
+        elif part.kind != "text" or part.text:
+            found.append(part)
+    return tuple(found) or (Part(),)
 
 
 @cache

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.tasks.shots.layout import ShotLayout, layout_named
+from rmbench.tasks.shots.layout import ShotLayout, joined, layout_named
 from rmbench.tasks.sources import digest_of
 from rmbench.tasks.task import Asked, Loaded, Task
-from rmbench.types import TOOLS, Candidate, Conversation, Edge, Example, Message, text_of
+from rmbench.types import TOOLS, Candidate, Conversation, Edge, Example, Message, Part, bare_text
 
 __all__ = ["GROUP", "Shot", "few_shot_id", "few_shot_task", "split", "with_shots"]
 
 GROUP = "shots"
 """The group that holds the number of shots."""
+Parts = tuple[Part, ...]
 _BEFORE = ("system", TOOLS)
 """Roles of messages before the conversation."""
 
@@ -32,9 +33,9 @@ class Shot:
 
     row: str
     """Its id."""
-    prompt: str
-    preferred: str
-    dispreferred: str
+    prompt: Parts
+    preferred: Parts
+    dispreferred: Parts
 
 
 def few_shot_id(task: str) -> str:
@@ -46,15 +47,13 @@ def few_shot_task(task: Task) -> Task:
     """The task with shots: its rows, under metrics of the curve.
 
     Raises:
-        RmbenchError: its rows name no rater, or hold images or videos.
+        RmbenchError: its rows name no rater.
     """
     if task.declaration.rows.rater is None:
         raise RmbenchError(
             f"{task.id}: --shots puts a rater's earlier choices before each row, and its rows name no rater (`rater` "
             "under [rows]; --columns rater=... for rows of your own)."
         )
-    if task.modality != "text":
-        raise RmbenchError(f"{task.id}: --shots writes earlier choices as text, and its rows hold {task.modality}s.")
     headline = task.metrics[0]
     of = MetricSpec(
         "few_shot",
@@ -144,24 +143,41 @@ def _shot(row: Example) -> Shot | None:
         return None
     better, worse = (decided.i, decided.j) if decided.strength > 0 else (decided.j, decided.i)
     best, other = row.candidates[better], row.candidates[worse]
-    return Shot(row.id, _flat(best.prompt or row.prompt), best.text, other.text)
+    return Shot(row.id, _flat(best.prompt or row.prompt), _answer(best), _answer(other))
 
 
 def _turns(prompt: Conversation) -> Conversation:
     return tuple(message for message in prompt if message.role not in _BEFORE)
 
 
-def _flat(prompt: Conversation) -> str:
-    """The text of a prompt; of several turns each with its role."""
+def _flat(prompt: Conversation) -> Parts:
+    """The text and media of a prompt; of several turns each with its role."""
     turns = _turns(prompt)
-    return turns[0].text if len(turns) == 1 else "\n".join(f"{each.role}: {text_of((each,))}" for each in turns)
+    if len(turns) == 1:
+        return turns[0].parts
+    return _lines([(Part(text=f"{each.role}: "), *_bare(each)) for each in turns])
+
+
+def _answer(candidate: Candidate) -> Parts:
+    return _lines([_bare(message) for message in candidate.messages])
+
+
+def _bare(message: Message) -> Parts:
+    """A message's parts; raises ValueError where it has a further key, as `bare_text` does."""
+    bare_text(message)
+    return message.parts
+
+
+def _lines(each: Sequence[Parts]) -> Parts:
+    """All parts, with a line break before all but the first."""
+    return joined(part for k, parts in enumerate(each) for part in ((Part(text="\n"), *parts) if k else parts))
 
 
 def _asked(row: Example, shots: Sequence[Shot], form: ShotLayout) -> Example:
     written = [
         form.filled(
             "example",
-            number=str(number),
+            number=[Part(text=str(number))],
             prompt=shot.prompt,
             preferred=shot.preferred,
             dispreferred=shot.dispreferred,
@@ -176,15 +192,16 @@ def _asked(row: Example, shots: Sequence[Shot], form: ShotLayout) -> Example:
         cluster=hashlib.sha256(row.rater.encode()).hexdigest()[:16],
     )
     if form.place == "context":
-        return replace(marked, context={**row.context, GROUP: "".join(written).strip()})
+        return replace(marked, shots=tuple(Message("earlier choice", each) for each in written))
 
     def prompt(own: Conversation) -> Conversation:
         before = tuple(message for message in own if message.role in _BEFORE)
-        return (*before, Message.of("user", "".join(written) + form.filled("task", prompt=_flat(own))))
+        parts = (*(part for each in written for part in each), *form.filled("task", prompt=_flat(own)))
+        return (*before, Message("user", joined(parts)))
 
     def answer(candidate: Candidate) -> Candidate:
-        text = form.filled("answer", answer=candidate.text)
+        parts = form.filled("answer", answer=_answer(candidate))
         own = None if candidate.prompt is None else prompt(candidate.prompt)
-        return replace(candidate, messages=(Message.of("assistant", text),), prompt=own)
+        return replace(candidate, messages=(Message("assistant", parts),), prompt=own)
 
     return replace(marked, prompt=prompt(row.prompt), candidates=tuple(map(answer, row.candidates)))

@@ -24,6 +24,7 @@ from rmbench.types import TIE, Candidate, Edge, Example, Gold, Message, Part
 
 SEEING = [name for name in protocol_names() if load_protocol(name).media is not None]
 OF_CANDIDATES = [name for name in SEEING if getattr(load_protocol(name).media, "of", "") == "candidates"]
+OURS = ("vision-pair", "vision-profile")
 
 
 def png(folder: Path, name: str, colour: tuple[int, int, int], size: tuple[int, int] = (40, 20)) -> Part:
@@ -99,9 +100,9 @@ class TestWhatIsSent:
             assert ("FIRST" in whole) == (protocol.most == 2)
             if protocol.most == 2:
                 assert whole.index("SECOND") < whole.index("FIRST")
-        assert "wording ours" in protocol.follows or name == "vision-pair"
+        assert "wording ours" in protocol.follows or name in OURS
         assert not any(mark in whole for mark in ("{{", "{%", "None", "\0"))
-        assert name == "vision-pair" or "prompt=FILE" in " ".join(protocol.notes)
+        assert name in OURS or "prompt=FILE" in " ".join(protocol.notes)
 
     def test_text_or_image_first_as_declared(self, tmp_path: Path) -> None:
         image = png(tmp_path, "a.png", (7, 0, 0))

@@ -66,6 +66,7 @@ VERDICTS: dict[str, dict[str, object]] = {
     "agent-trajectory": {"<success>Successful</success>": 1.0, "<success>Unsuccessful</success><loop>No</loop>": 0.0},
     "nemotron-principle": {"So it does: Yes": 1.0, "No": 0.0},
     "vision-pair": {"[[A]]": 0, "[[B]]": 1},
+    "vision-profile": {"[[A]]": 0, "[[B]]": 1},
     "multimodal-rewardbench": {"[[A]]": 0, "[[B]]": 1},
     "videorewardbench": {"[[A]]": 0, "[[B]]": 1},
     "vl-rewardbench": {"Overall Judgment: Answer 1 is better.": 0, "Overall Judgment: Answer 2 is better.": 1},

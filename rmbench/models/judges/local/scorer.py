@@ -62,6 +62,11 @@ class LocalJudge(BackboneSharing):
         """The language model's."""
         return (self.language.backbone,)
 
+    @property
+    def shows_shots(self) -> bool:
+        """See `rmbench.models.abilities.ShotShowing`."""
+        return self.prompt.shows_shots
+
     def only_compares(self, task: str, examples: Iterable[Example]) -> bool:
         """Always: it chooses between two options."""
         return True
