@@ -17,9 +17,9 @@ __all__ = ["GROUP", "given_and_withheld", "reference_id", "reference_task"]
 
 GROUP = "reference"
 """The group that says whether a row's reference was given."""
+_TEXTS = {"Reference answer": REFERENCE_KEYS, "Background": ("knowledge",)}
+"""What is given, the first that a row has: its heading, and the names in an example's context that hold it."""
 _GIVEN, _WITHHELD = "given", "withheld"
-_HEADING = "\n\nReference answer:\n"
-"""Between the prompt's last user message and the reference."""
 
 
 def reference_id(task: str, where: str) -> str:
@@ -57,8 +57,8 @@ def reference_task(task: Task, where: str) -> Task:
 
 
 def given_and_withheld(task: Task, loaded: Loaded, where: str) -> Loaded:
-    """Each row that has a reference answer in its context, once with it and once without it, with the group
-    `reference`.
+    """Each row that has a reference answer in its context, or knowledge, once with it and once without it, with the
+    group `reference`.
 
     Args:
         task: whose rows they are.
@@ -71,19 +71,21 @@ def given_and_withheld(task: Task, loaded: Loaded, where: str) -> Loaded:
     """
     examples: list[Example] = []
     for example in loaded.examples:
-        text = next((example.context[key] for key in REFERENCE_KEYS if example.context.get(key)), "")
-        if not text:
+        has = ((heading, key) for heading, keys in _TEXTS.items() for key in keys if example.context.get(key))
+        heading, found = next(has, ("", ""))
+        if not found:
             continue
-        bare = {key: each for key, each in example.context.items() if key not in REFERENCE_KEYS}
+        bare = {key: each for key, each in example.context.items() if key not in _TEXTS[heading]}
         without = replace(example, context=bare)
+        told = f"\n\n{heading}:\n{example.context[found]}"  # behind the prompt's last user message
         examples += [
-            _marked(example if where == "context" else _told(without, text), _GIVEN),
+            _marked(example if where == "context" else _told(without, told), _GIVEN),
             _marked(without, _WITHHELD),
         ]
     if not examples:
         raise RmbenchError(
             f"{task.id}: --reference gives and withholds reference answers, and no row has one in its context "
-            f"({', '.join(REFERENCE_KEYS)})."
+            f"({', '.join(key for keys in _TEXTS.values() for key in keys)})."
         )
     lacking = len(loaded.examples) - len(examples) // 2
     note = [f"reference: {lacking:,} rows without a reference answer are left out"] * bool(lacking)
@@ -116,9 +118,9 @@ def _told(example: Example, text: str) -> Example:
     def told(prompt: Conversation) -> Conversation:
         last = max((k for k, message in enumerate(prompt) if message.role == "user"), default=None)
         if last is None:
-            return (*prompt, Message.of("user", (_HEADING + text).lstrip()))
+            return (*prompt, Message.of("user", text.lstrip()))
         message = prompt[last]
-        added = replace(message, parts=(*message.parts, Part(text=_HEADING + text)))
+        added = replace(message, parts=(*message.parts, Part(text=text)))
         return (*prompt[:last], added, *prompt[last + 1 :])
 
     candidates = tuple(

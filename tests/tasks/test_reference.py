@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 import rmbench
+from rmbench.errors import RmbenchError
 from rmbench.evaluation.rerun import rerun
 from rmbench.models.protocols import ModelFacts
+from rmbench.tasks.own.declare import own_task
 from rmbench.tasks.reference import given_and_withheld
-from rmbench.tasks.registry import get
+from rmbench.tasks.registry import get, load_text
 from rmbench.tasks.sources import load
 from rmbench.types import Example, Judgment
 from tests._make import exit_code, write_lines
@@ -112,6 +114,35 @@ def test_beside_the_prompt_for_models_that_read_it_there(tmp_path: Path) -> None
     assert values_of(record)["worth_of_the_reference", None] == 1.0
     told = rmbench.run(ReadsTheContext(), task, source=tmp_path, reference="prompt", out=tmp_path / "out").records[0]
     assert values_of(told)["worth_of_the_reference", None] == 0.0  # it does not read it in the prompt
+
+
+def test_a_column_of_rows_of_ones_own(tmp_path: Path) -> None:
+    rows = [{**row, "reference": row["reference"] or None} for row in ROWS]
+    data = write_lines(tmp_path / "mine.jsonl", rows)
+    given = {"columns": {"chosen": "better", "rejected": "worse", "reference": "reference"}, "out": tmp_path / "out"}
+    record = rmbench.run(overlap, data=data, reference="prompt", **given).records[0]  # type: ignore[arg-type]
+    assert (record.task.id, record.data.rows) == ("mine-reference-prompt", 6)
+    assert values_of(record)["worth_of_the_reference", None] == 1.0
+    assert "rejected=worse; reference reference" in own_task(str(data), given["columns"]).line  # type: ignore[arg-type]
+    beside = rmbench.run(ReadsTheContext(), data=data, **given).records[0]  # type: ignore[arg-type]
+    assert values_of(beside)["accuracy", None] == 0.75  # the row without a reference goes to the longer answer
+    wrong = {"columns": {**given["columns"], "reference": "prompts"}}  # type: ignore[dict-item]
+    with pytest.raises(RmbenchError, match='reference=prompts: no row has a column "prompts"'):
+        rmbench.run(overlap, data=data, out=tmp_path / "out", **wrong)  # type: ignore[arg-type]
+    numbers = write_lines(tmp_path / "n.jsonl", [{**row, "reference": 4} for row in ROWS])
+    with pytest.raises(RmbenchError, match="reference=reference: expected a text in every row, found a number"):
+        rmbench.run(overlap, data=numbers, **given)  # type: ignore[arg-type]
+
+
+def test_knowledge_is_given_and_withheld_where_there_is_no_reference(tmp_path: Path) -> None:
+    path = write_task(tmp_path)
+    both = TASK.replace("{ reference =", '{ answer = "better", knowledge =')
+    for text, heading in ((TASK.replace("{ reference =", "{ knowledge ="), "Background"), (both, "Reference answer")):
+        task = load_text(text, path)
+        rows = given_and_withheld(task, load(task, tmp_path), "prompt").examples
+        told, bare = rows[0], rows[1]
+        assert told.prompt[0].text == f"{bare.prompt[0].text}\n\n{heading}:\nNear Kemble."
+        assert told.context == ({} if heading == "Background" else {"knowledge": "Near Kemble."})
 
 
 def test_the_pairs_of_rows_are_the_same_but_for_the_reference(data: Path) -> None:

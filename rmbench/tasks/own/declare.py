@@ -14,6 +14,7 @@ import tomlkit
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.columns import TEXTS
+from rmbench.tasks.own.finder import text_rule
 from rmbench.tasks.own.kinds import WORDS, Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
@@ -188,6 +189,7 @@ def _content(
     layout["paths"] = [_below(beside, place.path.parent / path) or path for path in layout["paths"]]
     groups = spec["group"].split("|") if "group" in spec else _groups(table, reading)
     names = {_name(group): group for group in groups}
+    context = {"context": {"reference": _text_column(table, spec, "reference")}} if "reference" in spec else {}
     rows: dict[str, Any] = {"cluster": ["@prompt"]}
     key = spec.get("id") or _id_column(table, reading)
     if key:
@@ -203,7 +205,7 @@ def _content(
         **head,
         **({"source": place.source.model_dump(exclude_defaults=True)} if not place.source.private else {}),
         "files": [layout],
-        "columns": dict(reading.columns),
+        "columns": {**reading.columns, **context},
         "rows": rows,
         **({"groups": names} if names else {}),
         "metric": metrics,
@@ -221,6 +223,14 @@ def _of_raters(reading: Reading, groups: Iterable[str]) -> list[dict[str, Any]]:
         {"name": "people_agree", "rule": "rater_agreement", **of, "join": "question"},
         {"name": "ceiling", "rule": "rater_ceiling", **of, "join": "question"},
     ]
+
+
+def _text_column(table: Table, spec: Mapping[str, str], role: str) -> Any:
+    path = spec[role]
+    if table.kind(path) != "text":
+        found = WORDS[table.kind(path)]
+        raise RmbenchError(f"{table.name}: --columns {role}={path}: expected a text in every row, found {found}.")
+    return text_rule(table, path)
 
 
 def _below(folder: Path | None, path: Path) -> str | None:
@@ -274,6 +284,8 @@ def _line(place: Place, table: Table, reading: Reading, task: Task) -> str:
         sides = zip(("a", "b", "a tie"), (*reading.labels["winners"], reading.labels.get("tie", [])), strict=True)
         parts[0] += f" ({', '.join(f'{label}: {side}' for side, labels in sides for label in labels)})"
     declaration = task.declaration
+    if "reference" in declaration.columns.context:
+        parts.append(f"reference {declaration.columns.context['reference'].column}")
     if declaration.groups:
         parts.append(f"by {', '.join(str(group.column) for group in declaration.groups.values())}")
     if declaration.rows.id != ["@file", "@row"]:

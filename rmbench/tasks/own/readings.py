@@ -35,6 +35,7 @@ ROLES = {
     "right": "whether each is right",
     "response": "one answer",
     "rating": "its score, or whether it is right",
+    "reference": "a reference answer, which judges may show and --reference gives and withholds",
     "id": "what identifies a row",
     "group": "what results are reported by; several with | between them",
     "rater": "the person whose preference it is",
@@ -87,7 +88,7 @@ def readings(table: Table, spec: Mapping[str, str], *, labelled: bool = True) ->
     found = [each for find in finders for read in kinds for each in _whole(find, read)]
     if not found:
         found = [each for find in finders for each in _whole(find, _unlabelled)]
-    needed = set(spec) - {"id", "group", "rater"}
+    needed = set(spec) - {"id", "group", "rater", "reference"}
     return [each for each in found if needed <= set(each.spec)]
 
 

@@ -21,6 +21,7 @@ from rmbench.tasks.rows.fields import (
     label,
     lookup,
     media_of,
+    pick,
     propensity,
     text,
     texts,
@@ -65,8 +66,14 @@ def example(declaration: Declaration, row: RawRow) -> Example:
         cluster=_cluster(declaration, row, groups, prompt),
         weight=_weight(declaration, row, gold),
         rater="" if declaration.rows.rater is None else label(row, declaration.rows.rater),
-        context={name: text(row, rule) for name, rule in columns.context.items()},
+        context={name: _context(row, rule) for name, rule in columns.context.items()},
     )
+
+
+def _context(row: RawRow, rule: TextRule) -> str:
+    """The text, "" where the row's own column holds null: it has none."""
+    alone = not rule.join and rule.template is None
+    return "" if alone and lookup(row, pick(row, rule)) is None else text(row, rule)
 
 
 def _weight(declaration: Declaration, row: RawRow, gold: Gold) -> float:
