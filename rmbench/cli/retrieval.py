@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,23 +34,28 @@ _OF_RECORDS = (
 )
 @click.option("--k", "ks", type=click.IntRange(min=1), multiple=True, default=(1, 5, 10), show_default=True)
 @click.option("--neighbours", type=click.IntRange(min=1), default=5, show_default=True, help="How many vote.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write a line for each figure to this file.")
 @add_options("run", without=_OF_RECORDS)
 @json_option
-def retrieval(as_json: bool, **options: Any) -> None:
+def retrieval(as_json: bool, csv_file: Path | None, **options: Any) -> None:
     """Find images for prompts, prompts for images, and images of one class, by a model's own embeddings.
 
     \b
     rmbench retrieval --model clipscore --tasks mj-bench-quality --by subset
 
     Beside the value of each task's metric: recall@k both ways, the mean average precision of a prompt's images, and the
-    accuracy of the nearest neighbours. No record is written.
+    accuracy of the nearest neighbours. Models of the family clip can be asked, and BLIP with score=itc. No record is
+    written; --csv has all figures with the model and its revision.
     """
     from rmbench.cli.output import echo, echo_json, error_console, print_rich
+    from rmbench.cli.view import write_page
     from rmbench.evaluation.progress import progress_for
     from rmbench.evaluation.retrieval import retrieve
 
     with progress_for(error_console()) as progress:
         found = retrieve(progress=progress, **options)
+    if csv_file is not None:
+        write_page(csv_file, found.to_csv())
     if as_json:
         echo_json(found.to_dict())
         return
@@ -69,11 +75,6 @@ def _table(found: Retrieval) -> Table:
     columns: list[tuple[str, ColumnLayout]] = [("task", "left"), ("figure", "fold"), ("value", "right"), ("n", "right")]
     rows = []
     for one in found.tasks:
-        texts, images, near = one.images_for_texts, one.texts_for_images, one.neighbours
-        lines = [(one.metric, one.value, one.rows)]
-        lines += [(f"images for texts, recall@{k}", value, texts.queries) for k, value in texts.recall.items()]
-        lines += [("images for texts, mean average precision", texts.average_precision, texts.queries)]
-        lines += [(f"texts for images, recall@{k}", value, images.queries) for k, value in images.recall.items()]
-        lines += [(f"{near.k} nearest images, accuracy by {one.by}", near.accuracy, near.n)]
-        rows += [("" if at else one.task, name, figure(value), f"{n:,}") for at, (name, value, n) in enumerate(lines)]
+        lines = enumerate(one.figures)
+        rows += [("" if at else one.task, name, figure(value), f"{n:,}") for at, (name, value, n) in lines]
     return text_table(columns, rows, title=found.model, gap=2)

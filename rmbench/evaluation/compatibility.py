@@ -71,7 +71,7 @@ def cannot_read(model: Model, task: Task, loaded: Loaded) -> str:
     if loaded.without_texts and not (isinstance(model, Recorded) or model.facts.family in _READ_NO_TEXT):
         others = f"; --source hub has them (or `rmbench fetch {task.id}`)" if task.hub else ""
         return f"its texts are not in this source, which holds ids, groups and gold alone, for score files{others}"
-    if "text" not in model.facts.modalities and not _shows_media(loaded):
+    if "text" not in model.facts.modalities and not _shows_media(loaded, model):
         return f"its candidates are texts, which a {model.facts.family} model does not score"
     if isinstance(model, Recorded):
         return model.other_rows(task, loaded)
@@ -109,10 +109,14 @@ def _leaves_shots_out(model: Model, loaded: Loaded) -> str:
     return ""
 
 
-def _shows_media(loaded: Loaded) -> bool:
-    """Whether any candidate is, or holds, an image or a video."""
-    candidates = (candidate for example in loaded.examples for candidate in example.candidates)
-    messages = (message for candidate in candidates for message in candidate.messages)
+def _shows_media(loaded: Loaded, model: Model) -> bool:
+    """Whether any candidate is, or holds, an image or a video; or any prompt, for a model that scores captions."""
+    from rmbench.models.abilities import CaptionScorer
+
+    examples = loaded.examples
+    messages = [message for each in examples for candidate in each.candidates for message in candidate.messages]
+    if isinstance(model, CaptionScorer) and model.captions:
+        messages += [message for example in examples for message in example.prompt]
     return any(part.kind != "text" for message in messages for part in message.parts)
 
 

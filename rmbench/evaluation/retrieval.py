@@ -17,6 +17,7 @@ from rmbench.evaluation.results import Skipped
 from rmbench.evaluation.rows import load_tasks, selected_tasks
 from rmbench.models.options import checked
 from rmbench.models.signature import spec_of, with_named_options
+from rmbench.text import csv_text
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
@@ -51,18 +52,39 @@ class TaskRetrieval:
     several_classes: int
     """Images that rows of several classes show; they are left out where neighbours vote."""
 
+    @property
+    def figures(self) -> list[tuple[str, float | None, int]]:
+        """(name, value, n) of each figure, preference first."""
+        texts, images, near = self.images_for_texts, self.texts_for_images, self.neighbours
+        return [
+            (self.metric, self.value, self.rows),
+            *((f"images for texts, recall@{k}", value, texts.queries) for k, value in texts.recall.items()),
+            ("images for texts, mean average precision", texts.average_precision, texts.queries),
+            *((f"texts for images, recall@{k}", value, images.queries) for k, value in images.recall.items()),
+            (f"{near.k} nearest images, accuracy by {self.by}", near.accuracy, near.n),
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
     """Of one model."""
 
     model: str
+    revision: str
     tasks: tuple[TaskRetrieval, ...]
     skipped: tuple[Skipped, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
+
+    def to_csv(self) -> str:
+        """A line for each figure, so that files of several models can be put below each other."""
+        head = ("model", "revision", "task", "version", "figure", "value", "n")
+        lines = [
+            (self.model, self.revision, one.task, one.version, *figure) for one in self.tasks for figure in one.figures
+        ]
+        return csv_text([head, *lines])
 
 
 @with_named_options(RunOptions)
@@ -79,7 +101,8 @@ def retrieve(
     """Judge tasks of images or videos, and find images for prompts, prompts for images, and images of one class.
 
     Args:
-        model: as in `rmbench.run`; one whose score is the inner product of two embeddings (family clip).
+        model: as in `rmbench.run`; one whose score is the inner product of two embeddings: of the family clip, or BLIP
+            with score=itc.
         tasks: as in `rmbench.run`.
         ks: of recall@k.
         neighbours: how many vote on an image's class.
@@ -100,7 +123,7 @@ def retrieve(
     if not isinstance(opened, EmbeddingScorer):
         raise RmbenchError(
             f"{opened.facts.name} is of the family {opened.facts.family}, whose score is no inner product of two "
-            "embeddings; those of the family clip are."
+            "embeddings; those of the family clip and BLIP's score=itc are."
         )
     scorer = opened.with_embeddings()
     found: list[TaskRetrieval] = []
@@ -115,7 +138,7 @@ def retrieve(
         shown.end()
     if not found:
         raise RmbenchError("no task could be judged:\n" + "\n".join(f"  {one.task}: {one.why}" for one in skipped))
-    return Retrieval(opened.facts.name, tuple(found), tuple(skipped))
+    return Retrieval(opened.facts.name, opened.facts.revision, tuple(found), tuple(skipped))
 
 
 def _check_group(task: Task, loaded: Loaded, by: str | None) -> None:
@@ -206,11 +229,14 @@ def _headline(task: Task, loaded: Loaded, rows: Sequence[Judged], model: Scorer,
 
 
 def _pairs(example: Example) -> Iterator[tuple[str, str]]:
-    """(text, image) of each candidate: the prompt's text, and sha256 of the medium's file."""
+    """(text, image) of each candidate: the prompt's text, and sha256 of the medium's file; of a caption its own text,
+    and the prompt's image."""
     from rmbench.media import digest, media_of
     from rmbench.types import text_of
 
     for candidate in example.candidates:
-        (medium,) = media_of(candidate.messages)
         asked = candidate.prompt or example.prompt
-        yield text_of(tuple(message for message in asked if message.role == "user")), digest(str(medium.path))
+        shown = media_of(candidate.messages)
+        read = tuple(message for message in asked if message.role == "user") if shown else candidate.messages
+        (medium,) = shown or media_of(asked)
+        yield text_of(read), digest(str(medium.path))

@@ -13,6 +13,7 @@ from rmbench.models.protocols import FloatArray, Responder, Scorer
 from rmbench.types import Example
 
 __all__ = [
+    "CaptionScorer",
     "Closable",
     "Comparing",
     "CostEstimating",
@@ -44,6 +45,15 @@ class EmbeddingScorer(Scorer, Protocol):
     def with_embeddings(self) -> Scorer:
         """Returns the same model with "image_embedding" and "text_embedding", [D] each, among the outputs of every
         row. Raises RmbenchError where it has no embedding of a text."""
+
+
+@runtime_checkable
+class CaptionScorer(Scorer, Protocol):
+    """A Scorer of images that may score a text by the prompt's image."""
+
+    @property
+    def captions(self) -> bool:
+        """Whether it does."""
 
 
 @runtime_checkable

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from rmbench.media import (
@@ -18,7 +20,7 @@ from rmbench.media import (
     open_medium,
     read_frames,
 )
-from rmbench.models.protocols import Encoded, Request
+from rmbench.models.protocols import Encoded, FloatArray, Request
 from rmbench.types import Part, bare_text
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ __all__ = [
     "answer_text",
     "decoded",
     "described_medium",
+    "framed",
+    "mean_of",
     "medium_of",
     "pictures",
     "pictures_of",
@@ -141,6 +145,27 @@ def pictures_of(part: Part, rule: FrameRule | None) -> tuple[Picture, ...]:
     return tuple(
         Picture(medium.path, index, f"{medium.sha256}/{index:06d}{changed}", medium.change) for index in medium.indices
     )
+
+
+def framed(rows: Sequence[Encoded]) -> Encoded:
+    """The row of an image, or of a video the rows of its frames in one, whose mean is its own (`mean_of`).
+
+    Args:
+        rows: one for each picture of a medium, with the same text.
+    """
+    if len(rows) == 1:
+        return rows[0]
+    key = hashlib.sha256(" ".join(row.key for row in rows).encode()).hexdigest()
+    first = rows[0]
+    return Encoded(key, sum(row.size for row in rows), truncated=first.truncated, parts=(*rows,), remarks=first.remarks)
+
+
+def mean_of(outputs: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
+    """Each output's mean over the frames of a video."""
+    return {
+        name: np.mean([output[name] for output in outputs], axis=0, dtype=np.float64).astype(np.float32)
+        for name in outputs[0]
+    }
 
 
 def decoded(rows: Sequence[Encoded], preprocess: Callable[[Image.Image], Tensor]) -> tuple[Encoded, ...]:

@@ -111,6 +111,16 @@ def clip(path: Path, count: int = 6, seed: int = 0) -> Path:
     return path
 
 
+def stills(path: Path, places: Sequence[int]) -> list[Path]:
+    """Frames of a video as files beside it."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_image() for frame in container.decode(video=0)]
+    files = [path.with_name(f"{path.stem}-{place}.png") for place in places]
+    for file, place in zip(files, places, strict=True):
+        frames[place].save(file)
+    return files
+
+
 def shown(path: Path | None, kind: Any = "image", name: str = "x") -> Candidate:
     part = Part(kind, name=name, path=None if path is None else str(path))
     return Candidate((Message("assistant", (part,)),))
@@ -179,6 +189,7 @@ def seen() -> SimpleNamespace:
         save_open_clip=save_open_clip,
         save_transformers=save_transformers,
         shown=shown,
+        stills=stills,
         tiny_model=tiny_model,
     )
 

@@ -230,7 +230,7 @@ def test_what_is_decided_and_said(reward_model: Path) -> None:
     facts = scorer.facts
     # transformers' own default, 1e-5, moves scores by 5e-5 in three small layers.
     assert scorer.model.vision.config.layer_norm_eps == 1e-6
-    assert facts.modalities == {"image"}
+    assert facts.modalities == {"image", "video"}
     assert facts.settings == {
         "layout": "imagereward",
         "weights": "ImageReward.pt",
@@ -239,6 +239,7 @@ def test_what_is_decided_and_said(reward_model: Path) -> None:
         "preprocess": "pil order, bicubic, shortest side, round crop",
         "image_size": 32,
         "orientation": "exif",
+        "frames": "uniform:16",
         "dtype": "float32",
         "device": "cpu",
     }
@@ -305,7 +306,6 @@ def test_a_bad_row_fails_alone(
     examples = [
         seen.example("good", "blue", *map(seen.shown, images[:2])),
         seen.example("broken", "blue", seen.shown(broken)),
-        seen.example("video", "blue", seen.shown(images[0], "video")),
         seen.example("absent", "blue", seen.shown(None, name="y.png")),
         seen.example("text", "blue", Candidate.of("Yes.")),
     ]
@@ -313,8 +313,18 @@ def test_a_bad_row_fails_alone(
     assert list(good.rewards) == pytest.approx(
         [by_hand.reward(ids_of("blue"), pixels_of(path)) for path in images[:2]], abs=1e-4
     )
-    reasons = ["broken.png: cannot be decoded", "takes images alone", "image y.png is not here", "candidate is text"]
+    reasons = ["broken.png: cannot be decoded", "image y.png is not here", "candidate is text"]
     assert all(reason in each.error for reason, each in zip(reasons, bad, strict=True))
+
+
+def test_a_clip_is_the_mean_of_its_frames(reward_model: Path, by_hand: ByHand, tmp_path: Path, seen: Any) -> None:
+    clip = seen.clip(tmp_path / "clip.mp4", count=4)
+    examples = [seen.example("a", "two red dogs", seen.shown(clip, "video"))]
+    for rule, places in (("uniform:16", (0, 1, 2, 3)), ("first:2", (0, 1))):
+        (judgment,) = seen.judged(opened(reward_model, frames=rule), examples).judgments
+        frames = [by_hand.reward(ids_of("two red dogs"), pixels_of(file)) for file in seen.stills(clip, places)]
+        assert judgment.rewards == pytest.approx([np.mean(frames)], abs=1e-4)
+        assert np.std(frames) > 1e-3
 
 
 def test_options_without_effect_are_refused(reward_model: Path) -> None:

@@ -63,12 +63,16 @@ MODELS = {"blip-itm": blip, "blip2-itm": blip2}
 
 @pytest.fixture(scope="module", params=MODELS)
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, str]:
+    return saved(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def saved(inside: Path, layout: str) -> tuple[Path, Any, str]:
     """(folder, the library's model, layout), as `save_pretrained` of the model and its processor's parts leaves it."""
     from transformers import BertTokenizer, BlipImageProcessorPil
 
-    folder = tmp_path_factory.mktemp(request.param) / "tiny"
+    folder = inside / "tiny"
     torch.manual_seed(0)
-    model = MODELS[request.param]().eval()
+    model = MODELS[layout]().eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "proj" in name or "itm_head" in name:
@@ -77,7 +81,7 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     BertTokenizer.from_pretrained(folder).save_pretrained(folder)
     BlipImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder, model, request.param
+    return folder, model, layout
 
 
 def opened(folder: Path, **settings: str) -> BlipScorer:
@@ -135,6 +139,34 @@ def test_captions_of_the_prompts_image(kept: tuple[Path, Any, str], images: list
     assert judgment.rewards == pytest.approx([plain(kept, "itc", images[2], text) for text in PROMPTS], abs=1e-5)
 
 
+@pytest.mark.parametrize("score", ["itc", "itm"])
+def test_a_clip_is_the_mean_of_its_frames(
+    score: str, kept: tuple[Path, Any, str], images: list[Path], tmp_path: Path, seen: Any
+) -> None:
+    clip = seen.clip(tmp_path / "clip.mp4", count=6)
+    examples = [seen.example(text, text, seen.shown(clip, "video"), seen.shown(images[0])) for text in PROMPTS[:2]]
+    scorer = opened(kept[0], score=score, frames="stride:3")
+    judging = seen.judged(scorer, examples, 200)
+    for text, judgment in zip(PROMPTS, judging.judgments, strict=False):
+        frames = [plain(kept, score, path, text) for path in seen.stills(clip, (0, 2, 4))]
+        assert np.std(frames) > 1e-3
+        assert judgment.rewards == pytest.approx([np.mean(frames), plain(kept, score, images[0], text)], abs=1e-5)
+    assert scorer.facts.settings["frames"] == "stride:3"
+
+
+def test_a_clip_fails_alone_where_a_frame_cannot_be_read(
+    kept: tuple[Path, Any, str], tmp_path: Path, seen: Any
+) -> None:
+    clip = seen.clip(tmp_path / "clip.mp4")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(clip.read_bytes()[:300])
+    judging = seen.judged(
+        opened(kept[0]), [seen.example(each.name, "blue", seen.shown(each, "video")) for each in (clip, broken)]
+    )
+    assert [judgment.status for judgment in judging.judgments] == ["ok", "failed"]
+    assert "broken.mp4" in judging.judgments[1].error
+
+
 def test_what_is_decided_and_said(kept: tuple[Path, Any, str]) -> None:
     folder, model, layout = kept
     family = decide(read_checkpoint(folder))
@@ -184,6 +216,7 @@ def test_a_missing_head_is_no_random_one(kept: tuple[Path, Any, str], tmp_path: 
         ({"score": "itn"}, "score: .*found 'itn'"),
         ({"max_tokens": "49"}, "max_tokens=49, but the text tower has 48"),
         ({"max_tokens": "2"}, "max_tokens"),
+        ({"frames": "every:2"}, "frames='every:2' is no frame rule"),
         ({"max_token": "9"}, 'Did you mean "max_tokens"'),
     ],
 )

@@ -18,7 +18,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.families.vision.mps.open import OVERALL
 from rmbench.models.families.vision.mps.scorer import MpsScorer
 from rmbench.models.open import OpenOptions, open_model
-from tests.models.families.vision.conftest import picture, request, shown
+from tests.models.families.vision.conftest import clip, example, judged, picture, request, shown, stills
 
 WIDTH, HEADS, LAYERS = 48, 2, 2
 PROMPTS = ["a red cat on the moon", "structure and light", "word " * 90, "zzz"]
@@ -206,6 +206,16 @@ def test_the_condition_counts_and_stands_in_the_record(saved: Any, tmp_path: Pat
     assert max(abs(a - b) for a, b in zip(masked, scores(scorer, rows), strict=True)) > 1e-2
     with pytest.raises(RmbenchError, match="more than 77 tokens"):
         opened(saved[0], condition="word " * 90)
+
+
+def test_a_clip_is_the_mean_of_its_frames(saved: Any, tmp_path: Path) -> None:
+    scorer, path = opened(saved[0], frames="stride:2"), clip(tmp_path / "clip.mp4", count=4)
+    shots = stills(path, (0, 2))
+    examples = [example("a", PROMPTS[0], shown(path, "video"), *map(shown, shots))]
+    (whole, *frames) = judged(scorer, examples).judgments[0].rewards or ()
+    assert frames == pytest.approx(scores(scorer, scorer.encode([request(PROMPTS[0], shown(each)) for each in shots])))
+    assert whole == pytest.approx(sum(frames) / 2, abs=1e-4)
+    assert abs(frames[0] - frames[1]) > 0.1
 
 
 def test_names_without_imscores_prefix_are_read_too(saved: Any, tmp_path: Path, clip_tokenizer: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,9 @@ from PIL import Image
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.retrieval import retrieve
 from rmbench.evaluation.run import run
+from rmbench.models.open import OpenOptions, open_model
 from tests._make import exit_code
+from tests.models.families.vision import conftest, test_blip_matching
 
 pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
 
@@ -110,6 +113,68 @@ def test_the_command_prints_it_beside_the_metric(
     (one,) = json.loads(capsys.readouterr().out)["tasks"]
     assert one["images_for_texts"]["recall"].keys() == {"1"}
     assert one["metric"] == "accuracy"
+
+
+@pytest.fixture(scope="module")
+def tiny_blip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, str]:
+    return test_blip_matching.saved(tmp_path_factory.mktemp("itc"), "blip-itm")
+
+
+def test_blip_by_its_own_embeddings_and_the_file(
+    tiny_blip: tuple[Path, Any, str], tmp_path: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Against the cosines of transformers' own forward, one pair at a time."""
+    pairs = [("a cat", 0, 1), ("two red dogs", 2, 3), ("a cat", 4, 1), ("the moon", 5, 0)]
+    task = conftest.pair_task(tmp_path, [(text, images[a], images[b], "any") for text, a, b in pairs])
+    command = [
+        "retrieval",
+        "--model",
+        str(tiny_blip[0]),
+        "--tasks",
+        str(task),
+        "--device",
+        "cpu",
+        "--k",
+        "1",
+        "--k",
+        "2",
+    ]
+    assert exit_code(*command, "--csv", str(tmp_path / "found.csv")) == 0
+    texts = list(dict.fromkeys(text for text, *_ in pairs))
+    similar = np.array([[test_blip_matching.plain(tiny_blip, "itc", path, text) for path in images] for text in texts])
+    of_text = [{image for text, a, b in pairs if text == own for image in (a, b)} for own in texts]
+    of_image = [{at for at, own in enumerate(of_text) if image in own} for image in range(6)]
+    right = [similar[texts.index(text), a] > similar[texts.index(text), b] for text, a, b in pairs]
+    expected = {"accuracy": np.mean(right)}
+    for k in (1, 2):
+        expected[f"images for texts, recall@{k}"] = recall(similar, of_text, k)
+        expected[f"texts for images, recall@{k}"] = recall(similar.T, of_image, k)
+    with (tmp_path / "found.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert {(line["model"], line["task"], line["version"]) for line in lines} == {("tiny", "mine", "1")}
+    assert {line["revision"] for line in lines} == {
+        open_model(str(tiny_blip[0]), OpenOptions(device="cpu")).facts.revision
+    }
+    found = {line["figure"]: float(line["value"]) for line in lines}
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(line["figure"] in printed for line in lines)
+
+
+def test_captions_find_the_prompts_image(tiny_blip: tuple[Path, Any, str], tmp_path: Path, images: list[Path]) -> None:
+    rows = [(images[0], "a cat", "two red dogs"), (images[1], "the moon", "a cat")]
+    plain = [{"image": path.name, "captions": captions, "best": 0} for path, *captions in rows]
+    (tmp_path / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in plain))
+    task = conftest.pair_task(tmp_path, [("a", images[0], images[1], "any")], "captions-of-images")
+    columns = """prompt = { template = "Describe it." }
+prompt_media = [{ column = "image", form = "image" }]
+candidates = [{ column = "captions[]" }]
+"""
+    text = task.read_text().replace("captions-of-images.jsonl", "captions.jsonl").replace("n = 1\n", "n = 2\n")
+    start, end = text.index('prompt = "prompt"'), text.index("gold = {")
+    task.write_text(text[:start] + columns + text[end:].replace('style = "style"\n', ""))
+    (one,) = retrieve(tiny_blip[0], task, ks=(1,), device="cpu", progress=False).tasks
+    assert (one.images_for_texts.queries, one.images_for_texts.gallery, one.texts_for_images.queries) == (3, 2, 2)
 
 
 def test_a_row_that_fails_is_counted_and_left_out(

@@ -9,6 +9,8 @@ Blip2ForImageTextRetrieval, which follow salesforce/BLIP and salesforce/LAVIS. C
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,17 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Blip2Matching", "BlipMatching", "MatchingScore"]
+__all__ = ["MATCHING", "Matching", "MatchingScore"]
 
 MatchingScore = Literal["itc", "itm"]
 
 
 @dataclass(frozen=True)
-class _Matching:
+class Matching(ABC):
     """A model of transformers in eval mode, and what is read of it."""
 
     model: Any
-    score: MatchingScore
     image_size: int
     patches: int
 
@@ -35,57 +36,81 @@ class _Matching:
         """The image tower."""
         return self.model.vision_model
 
-
-@dataclass(frozen=True)
-class BlipMatching(_Matching):
-    """transformers' BlipForImageTextRetrieval in eval mode."""
-
     def images(self, pixels: Tensor) -> Tensor:
-        """Of pixels [B, 3, S, S] the states [B, patches + 1, W], or for "itc" the embeddings [B, 1, D] of length 1."""
+        """[B, N, W] of pixels [B, 3, S, S]: the states that texts read, N = patches + 1; or embeddings of length 1."""
         states: Tensor = self.vision(pixel_values=pixels).last_hidden_state
-        return states if self.score == "itm" else _unit(self.model.vision_proj(states[:, :1]))
+        return states
 
+    @abstractmethod
     def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
         """[B] on the CPU, of texts' ids and mask [B, T] and what `images` gave for their images."""
-        if self.score == "itm":
-            read = self.model.text_encoder(input_ids=ids, attention_mask=mask, **_seen(images))
-            return _second(self.model.itm_head(read.last_hidden_state[:, 0]))
-        read = self.model.text_encoder(input_ids=ids, attention_mask=mask)
-        return _largest(images, _unit(self.model.text_proj(read.last_hidden_state[:, 0])))
 
 
-@dataclass(frozen=True)
-class Blip2Matching(_Matching):
-    """transformers' Blip2ForImageTextRetrieval in eval mode."""
+class _BlipItm(Matching):
+    """transformers' BlipForImageTextRetrieval, and its matching head."""
+
+    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        read = self.model.text_encoder(input_ids=ids, attention_mask=mask, **_seen(images))
+        return _second(self.model.itm_head(read.last_hidden_state[:, 0]))
+
+
+class _BlipItc(Matching):
+    """Its two embeddings: an `EmbeddingReader`."""
 
     def images(self, pixels: Tensor) -> Tensor:
-        """Of pixels [B, 3, S, S] the states [B, patches + 1, W], or for "itc" the embeddings [B, queries, D] of length
-        1."""
-        states: Tensor = self.vision(pixel_values=pixels).last_hidden_state
-        if self.score == "itm":
-            return states
-        read = self.model.qformer(query_embeds=self._queries(states), **_seen(states)).last_hidden_state
+        return _unit(self.model.vision_proj(super().images(pixels)[:, :1]))
+
+    def texts(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[B, D] of texts' ids and mask [B, T]."""
+        read = self.model.text_encoder(input_ids=ids, attention_mask=mask)
+        return _unit(self.model.text_proj(read.last_hidden_state[:, 0]))
+
+    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        return _largest(images, self.texts(ids, mask))
+
+
+class _Blip2Itm(Matching):
+    """transformers' Blip2ForImageTextRetrieval, and its matching head."""
+
+    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        queries = _queries(self.model, images)
+        shown = torch.ones(queries.shape[:2], dtype=torch.long, device=queries.device)
+        read = self.model.qformer(
+            query_embeds=self.model.embeddings(input_ids=ids, query_embeds=queries),
+            query_length=queries.shape[1],
+            attention_mask=torch.cat([shown, mask], dim=1),
+            **_seen(images),
+        ).last_hidden_state[:, : queries.shape[1]]
+        return _second(self.model.itm_head(read.to(self.model.itm_head.weight.dtype)).mean(dim=1))
+
+
+class _Blip2Itc(Matching):
+    """Its embeddings: as many of an image as there are query tokens."""
+
+    def images(self, pixels: Tensor) -> Tensor:
+        states = super().images(pixels)
+        read = self.model.qformer(query_embeds=_queries(self.model, states), **_seen(states)).last_hidden_state
         return _unit(self.model.vision_projection(read.to(self.model.vision_projection.weight.dtype)))
 
     def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
-        """[B] on the CPU, of texts' ids and mask [B, T] and what `images` gave for their images."""
-        if self.score == "itm":
-            queries = self._queries(images)
-            shown = torch.ones(queries.shape[:2], dtype=torch.long, device=queries.device)
-            read = self.model.qformer(
-                query_embeds=self.model.embeddings(input_ids=ids, query_embeds=queries),
-                query_length=queries.shape[1],
-                attention_mask=torch.cat([shown, mask], dim=1),
-                **_seen(images),
-            ).last_hidden_state[:, : queries.shape[1]]
-            return _second(self.model.itm_head(read.to(self.model.itm_head.weight.dtype)).mean(dim=1))
         embedded = self.model.embeddings(input_ids=ids)
         read = self.model.qformer(query_embeds=embedded, query_length=0, attention_mask=mask).last_hidden_state[:, 0]
         return _largest(images, _unit(self.model.text_projection(read.to(self.model.text_projection.weight.dtype))))
 
-    def _queries(self, images: Tensor) -> Tensor:
-        expanded: Tensor = self.model.query_tokens.expand(len(images), -1, -1)
-        return expanded
+
+MATCHING: Mapping[tuple[str, MatchingScore], type[Matching]] = {
+    ("blip-itm", "itm"): _BlipItm,
+    ("blip-itm", "itc"): _BlipItc,
+    ("blip2-itm", "itm"): _Blip2Itm,
+    ("blip2-itm", "itc"): _Blip2Itc,
+}
+"""(layout, score) -> how it is computed."""
+
+
+def _queries(model: Any, images: Tensor) -> Tensor:
+    """[B, queries, W] for B images."""
+    expanded: Tensor = model.query_tokens.expand(len(images), -1, -1)
+    return expanded
 
 
 def _seen(images: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from rmbench.errors import RmbenchError
+from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import place, warm
 from rmbench.models.checkpoint.opening import Opening
@@ -26,6 +27,8 @@ class BlipSettings(BaseModel):
 
     tokenizer: str | None = None
     """A folder or hub id with BERT's tokenizer (bert-base-uncased); None: the checkpoint's own folder."""
+    frames: str = "uniform:16"
+    """Which frames of a video are looked at; its reward is the mean of theirs."""
 
 
 def open_imagereward(opening: Opening) -> BlipScorer:
@@ -35,6 +38,7 @@ def open_imagereward(opening: Opening) -> BlipScorer:
         RmbenchError: a tensor is missing or foreign, there is no tokenizer, or it has more tokens than the text tower.
     """
     settings = opening.settings(BlipSettings)
+    frames = FrameRule.of(settings.frames)
     refuse_text_options(opening)
     checkpoint, placement = opening.checkpoint, place(opening)
     where = str(checkpoint.folder)
@@ -54,11 +58,19 @@ def open_imagereward(opening: Opening) -> BlipScorer:
         **({} if model.normalised else {"head": model.head.shape}),
         **preprocess.settings,
         "orientation": "exif",
+        "frames": str(frames),
         **placement.facts(),
     }
-    facts = opening.facts(said, _parameters(model), modalities=("image",))
+    facts = opening.facts(said, _parameters(model), modalities=("image", "video"))
     scorer = BlipScorer(
-        model, tokenizer, preprocess, facts, TOKENS[layout], layout == "cyclereward", tokenizer.pad_token_id or 0
+        model,
+        tokenizer,
+        preprocess,
+        facts,
+        TOKENS[layout],
+        layout == "cyclereward",
+        frames,
+        tokenizer.pad_token_id or 0,
     )
     warm(lambda: _throwaway(model, placement.device, placement.dtype))
     return scorer

@@ -6,11 +6,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
+from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import load_model, place, warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.read import Checkpoint, read_json
-from rmbench.models.families.vision.blip.matching import Blip2Matching, BlipMatching, MatchingScore
+from rmbench.models.families.vision.blip.matching import MATCHING, Matching, MatchingScore
 from rmbench.models.families.vision.blip.scorer import BlipScorer
 from rmbench.models.families.vision.blip.tokenizer import bert_tokenizer
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
@@ -33,6 +34,8 @@ class MatchingSettings(BaseModel):
     LAVIS's BLIP-2 at 32."""
     tokenizer: str | None = None
     """A folder or hub id with BERT's tokenizer; None: the checkpoint's own folder."""
+    frames: str = "uniform:16"
+    """Which frames of a video are looked at; its reward is the mean of theirs."""
 
 
 def open_matching(opening: Opening) -> BlipScorer:
@@ -43,6 +46,7 @@ def open_matching(opening: Opening) -> BlipScorer:
             more tokens are asked for than there are positions.
     """
     settings = opening.settings(MatchingSettings)
+    frames = FrameRule.of(settings.frames)
     refuse_text_options(opening)
     checkpoint, placement = opening.checkpoint, place(opening)
     where, layout = str(checkpoint.folder), opening.family.layout
@@ -54,8 +58,7 @@ def open_matching(opening: Opening) -> BlipScorer:
     tokenizer, source = bert_tokenizer(checkpoint, settings.tokenizer, int(text.vocab_size))
     vision = loaded.config.vision_config
     patches = (vision.image_size // vision.patch_size) ** 2
-    matching = BlipMatching if layout == "blip-itm" else Blip2Matching
-    model = matching(loaded, settings.score, int(vision.image_size), patches)
+    model = MATCHING[layout, settings.score](loaded, int(vision.image_size), patches)
     preprocess = blip_preprocess(checkpoint, model.image_size)
     said = {
         "weights": weights_name(checkpoint),
@@ -64,11 +67,12 @@ def open_matching(opening: Opening) -> BlipScorer:
         "max_length": most,
         **preprocess.settings,
         "orientation": "exif",
+        "frames": str(frames),
         **placement.facts(loaded),
         "unused_tensors": ", ".join(unused) or None,
     }
-    facts = opening.facts(said, parameter_count(loaded), modalities=("image",))
-    scorer = BlipScorer(model, tokenizer, preprocess, facts, most, captions=True, pad_id=tokenizer.pad_token_id or 0)
+    facts = opening.facts(said, parameter_count(loaded), modalities=("image", "video"))
+    scorer = BlipScorer(model, tokenizer, preprocess, facts, most, True, frames, tokenizer.pad_token_id or 0)
     warm(lambda: _throwaway(model, placement.device, placement.dtype))
     return scorer
 
@@ -85,7 +89,7 @@ def blip_preprocess(checkpoint: Checkpoint, size: int) -> Preprocess:
     return from_transformers({"size": {"height": size, "width": size}}, size, str(checkpoint.folder))
 
 
-def _throwaway(model: BlipMatching | Blip2Matching, device: torch.device, dtype: torch.dtype) -> None:
+def _throwaway(model: Matching, device: torch.device, dtype: torch.dtype) -> None:
     with torch.inference_mode():
         states = model.images(torch.zeros(1, 3, model.image_size, model.image_size, device=device, dtype=dtype))
         ids = torch.zeros(1, 4, dtype=torch.long, device=device)

@@ -1,16 +1,21 @@
-"""BLIP models as scorers: an image and its text are one row, since the text may read the image."""
+"""BLIP models as scorers: an image and its text are one row, since the text may read the image.
+
+A video's reward is the mean of its frames'.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rmbench.errors import RmbenchError
+from rmbench.media import FrameRule
 from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vision.shown import (
     REFUSALS,
@@ -18,6 +23,8 @@ from rmbench.models.families.vision.shown import (
     answer_text,
     decoded,
     described_medium,
+    framed,
+    mean_of,
     medium_of,
     pictures,
     pictures_of,
@@ -26,7 +33,7 @@ from rmbench.models.families.vision.shown import (
 )
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
-__all__ = ["TOKENS", "BlipScorer", "Reader"]
+__all__ = ["TOKENS", "BlipScorer", "EmbeddingReader", "Reader"]
 
 TOKENS = {"imagereward": 35, "cyclereward": 128}
 """Tokens of a text, special ones included; upstream cuts what is longer without a word."""
@@ -50,6 +57,14 @@ class Reader(Protocol):
         """[B] on the CPU, of texts' ids and mask [B, T] and what `images` gave for their images."""
 
 
+@runtime_checkable
+class EmbeddingReader(Reader, Protocol):
+    """A reader whose reward is the inner product of two embeddings of length 1; `images` gives [B, 1, D]."""
+
+    def texts(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[B, D] of texts' ids and mask [B, T]."""
+
+
 @dataclass(frozen=True)
 class BlipScorer:
     """Rows of one image are neighbours, and in one batch its states are computed once."""
@@ -62,13 +77,17 @@ class BlipScorer:
     """Tokens of a text that are read."""
     captions: bool
     """Whether the candidate may be the text, of the prompt's image (all but ImageReward)."""
+    frames: FrameRule
+    """Which frames of a video are read."""
     pad_id: int = 0
     wording: str = "{prompt}"
     """What is read of a text: the text itself, or a question about it."""
+    embeddings: bool = False
+    """Whether rows also have "image_embedding" and "text_embedding", see `with_embeddings`."""
     answers: frozenset[Answer] = frozenset({"reward"})
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """One row per request; the image is hashed here and decoded in `forward`."""
+        """One row per request, a part for each frame of a video; files are hashed here, decoded in `forward`."""
         return [self._row(request) for request in requests]
 
     def decoded(self, rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
@@ -76,7 +95,7 @@ class BlipScorer:
         return decoded(rows, self.preprocess)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
-        """{"reward": [B, 1]}."""
+        """{"reward": [B, 1]}, and embeddings [B, D] where they are asked for."""
         shown = [row.payload for row in batch.rows if isinstance(row.payload, Picture)]
         distinct = list({each.key: each for each in shown}.values())
         place = {each.key: index for index, each in enumerate(distinct)}
@@ -87,27 +106,47 @@ class BlipScorer:
             states = self.model.images(pixels.to(own.device, own.dtype))  # [images, patches + 1, W]
             of_row = states[torch.tensor([place[each.key] for each in shown], device=own.device)]
             rewards = self.model.rewards(ids.to(own.device), mask.to(own.device), of_row)
-        return {"reward": rewards.numpy().astype(np.float32)[:, None]}
+            found = {"reward": rewards.numpy().astype(np.float32)[:, None]}
+            if self.embeddings and isinstance(self.model, EmbeddingReader):
+                read = self.model.texts(ids.to(own.device), mask.to(own.device))
+                found |= {"image_embedding": of_row[:, 0].cpu().numpy(), "text_embedding": read.cpu().numpy()}
+        return found
+
+    def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
+        """The mean over the frames of a video."""
+        return mean_of(outputs)
+
+    def with_embeddings(self) -> BlipScorer:
+        """See `EmbeddingScorer.with_embeddings`; a video's is the mean of its frames'."""
+        if not isinstance(self.model, EmbeddingReader):
+            score = self.facts.settings.get("score")
+            what = f"score={score}" if score else f"the family {self.facts.family}"
+            raise RmbenchError(
+                f"{self.facts.name}: {what} is no inner product of an image's and a text's embedding; BLIP's score=itc "
+                "and CLIP's scores are."
+            )
+        return replace(self, embeddings=True)
 
     def _row(self, request: Request) -> Encoded:
         try:
             described = described_medium(request) if self.captions else None
-            (picture,) = pictures_of(described or medium_of(request), None)
+            shown = pictures_of(described or medium_of(request), self.frames)
             text = self.wording.replace("{prompt}", answer_text(request) if described else prompt_text(request))
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=str(refusal))
         whole: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
         ids = tuple(whole) if len(whole) <= self.most else (*whole[: self.most - 1], whole[-1])
         spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
-        return Encoded(
-            # The image comes first, and all rows cost the same, so that the plan puts rows of one image together.
-            key=f"{picture.key}/{self.preprocess.tag}/{spelled}",
-            size=self.most + self.model.patches + 1,
+        own = Encoded(
+            key="",
+            size=self.most + self.model.patches + 1,  # all rows cost the same
             ids=ids,
             truncated=len(whole) > self.most,
-            payload=picture,
             remarks=() if described else remarks(request),
         )
+        # The image comes first, so that the plan puts rows of one image together.
+        keys = [f"{picture.key}/{self.preprocess.tag}/{spelled}" for picture in shown]
+        return framed([replace(own, key=key, payload=each) for key, each in zip(keys, shown, strict=True)])
 
     def _texts(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Ids and mask [B, T], padded on the right whatever the engine does: positions count from the left."""

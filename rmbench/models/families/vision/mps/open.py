@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
+from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.loading import place, warm
 from rmbench.models.checkpoint.opening import Opening
@@ -39,6 +40,8 @@ class MpsSettings(BaseModel):
 
     condition: str = Field(default=OVERALL, min_length=1)
     """The words that say what is asked for: a text's tokens unlike all of them are not read."""
+    frames: str = "uniform:16"
+    """Which frames of a video are looked at; its reward is the mean of theirs."""
 
 
 def open_mps(opening: Opening) -> MpsScorer:
@@ -48,6 +51,7 @@ def open_mps(opening: Opening) -> MpsScorer:
         RmbenchError: a tensor is missing or foreign, or an option that the model has no use for.
     """
     settings = opening.settings(MpsSettings)
+    frames = FrameRule.of(settings.frames)
     refuse_text_options(opening)
     checkpoint, placement = opening.checkpoint, place(opening)
     where, before = str(checkpoint.folder), prefix_of(checkpoint)
@@ -77,10 +81,11 @@ def open_mps(opening: Opening) -> MpsScorer:
             "logit_scale": round(scale, 6),
             **preprocess.settings,
             "orientation": "exif",
+            "frames": str(frames),
             **placement.facts(model),
         },
         parameter_count(model) + cross.parameters,
-        modalities=("image",),
+        modalities=("image", "video"),
     )
     patches = (vision.image_size // vision.patch_size) ** 2
     scorer = MpsScorer(
@@ -92,6 +97,7 @@ def open_mps(opening: Opening) -> MpsScorer:
         condition[-1] if pad is None else int(pad),
         patches + 1,
         scale,
+        frames,
         facts,
     )
     with torch.inference_mode():

@@ -12,12 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rmbench.media import FrameRule
 from rmbench.models.families.vision.clip.tokens import ClipTokens
 from rmbench.models.families.vision.mps.cross import CrossModel
 from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vision.shown import (
     REFUSALS,
     Picture,
+    decoded,
+    framed,
+    mean_of,
     medium_of,
     pictures,
     pictures_of,
@@ -52,13 +56,19 @@ class MpsScorer:
     image_size: int
     """Tokens that the image tower makes of a picture."""
     scale: float
+    frames: FrameRule
+    """Which frames of a video are read."""
     facts: ModelFacts
     pad_id: int = 0
     answers: frozenset[Answer] = frozenset({"reward"})
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """One row per request; the image is hashed here and decoded in `forward`."""
+        """One row per request, a part for each frame of a video; files are hashed here, decoded in `forward`."""
         return [self._row(request) for request in requests]
+
+    def decoded(self, rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
+        """The rows with their pixels."""
+        return decoded(rows, self.preprocess)
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"reward": [B, 1]}."""
@@ -77,6 +87,10 @@ class MpsScorer:
             cosine = (F.normalize(found.float(), dim=-1) * F.normalize(ends.float(), dim=-1)).sum(dim=-1)
         return {"reward": (self.scale * cosine).cpu().numpy().astype(np.float32)[:, None]}
 
+    def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
+        """The mean over the frames of a video."""
+        return mean_of(outputs)
+
     def read(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Tokens [B, 77, D] of texts, padding among them, and what stands at their ends [B, D]."""
         own = next(self.model.parameters())
@@ -93,16 +107,11 @@ class MpsScorer:
 
     def _row(self, request: Request) -> Encoded:
         try:
-            (picture,) = pictures_of(medium_of(request), None)
+            shown = pictures_of(medium_of(request), self.frames)
             ids, cut = self.tokens(prompt_text(request))
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=str(refusal))
         spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
-        return Encoded(
-            key=f"{picture.key}/{self.preprocess.tag}/{spelled}",
-            size=self.tokens.context + self.image_size,
-            ids=ids,
-            truncated=cut,
-            payload=picture,
-            remarks=remarks(request),
-        )
+        size, said = self.tokens.context + self.image_size, remarks(request)
+        keys = [f"{picture.key}/{self.preprocess.tag}/{spelled}" for picture in shown]
+        return framed([Encoded(key, size, ids, cut, each, remarks=said) for key, each in zip(keys, shown, strict=True)])
