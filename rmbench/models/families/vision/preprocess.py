@@ -40,8 +40,9 @@ class Preprocess:
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    resize: Literal["shortest", "squash"] = "shortest"
-    """"shortest": the shortest side becomes S, then the centre is cut out. "squash": both sides become S."""
+    resize: Literal["shortest", "squash", "pad"] = "shortest"
+    """"shortest": the shortest side becomes S, then the centre is cut out. "squash": both sides become S. "pad": strips
+    of the mean's colour make it a square first, as LLaVA does (`expand2square`)."""
     order: Literal["pil", "tensor"] = "pil"
     odd: Literal["round", "floor"] = "round"
     """Where the cut begins when an odd number of pixels is left over: round(k / 2), half to even (torchvision), or
@@ -80,6 +81,7 @@ class Preprocess:
         return round(spare / 2) if self.odd == "round" else spare // 2
 
     def _resized(self, image: Image.Image) -> Tensor:
+        image = _square(image, self.mean) if self.resize == "pad" else image
         width, height = self._target(*image.size)
         if self.order == "tensor":
             pixels = _floats(image)
@@ -99,6 +101,19 @@ class Preprocess:
         short, long = min(width, height), max(width, height)
         stretched = int(self.size * long / short)
         return (self.size, stretched) if width <= height else (stretched, self.size)
+
+
+def _square(image: Image.Image, mean: Sequence[float]) -> Image.Image:
+    """The image in the middle of a square of a colour; of an odd strip the larger part is on the right or below."""
+    from PIL import Image as Pillow
+
+    width, height = image.size
+    side = max(width, height)
+    if width == height:
+        return image
+    square = Pillow.new("RGB", (side, side), tuple(int(channel * 255) for channel in mean))
+    square.paste(image, ((side - width) // 2, (side - height) // 2))
+    return square
 
 
 def _floats(image: Image.Image) -> Tensor:

@@ -163,7 +163,7 @@ def framed(rows: Sequence[Encoded]) -> Encoded:
 def mean_of(outputs: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
     """Each output's mean over the frames of a video."""
     return {
-        name: np.mean([output[name] for output in outputs], axis=0, dtype=np.float64).astype(np.float32)
+        name: np.asarray(np.mean([output[name] for output in outputs], axis=0, dtype=np.float64), dtype=np.float32)
         for name in outputs[0]
     }
 

@@ -76,7 +76,9 @@ def open_causal(opening: Opening) -> VisionLanguageScorer:
         checkpoint, placement, options, kind="AutoModelForImageTextToText", config=stored_vocabulary(checkpoint)
     )
     pictures = pictures_of(
-        processor, checkpoint, Pixels(min=settings.min_pixels, max=settings.max_pixels, frames=settings.frames)
+        processor,
+        checkpoint,
+        Pixels(min=settings.min_pixels, max=settings.max_pixels, frames=settings.frames or "fps:2"),
     )
     backbone = VisionBackbone(
         whole.model, pictures, "mrope" if hasattr(whole.model, "get_rope_index") else "sequential"

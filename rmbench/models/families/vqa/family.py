@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.vl.matching import BACKBONES
+from rmbench.models.families.vqa.marks import CLIP_T5, is_clip_t5
 from rmbench.models.protocols import Scorer
 
 __all__ = ["CAUSAL", "SEQ2SEQ", "VQA"]
 
 CAUSAL, SEQ2SEQ = "vqa", "vqa-seq2seq"
+_BLIPS = {"blip-2": "BLIP-2", "instructblip": "InstructBLIP"}
 
 
 @dataclass(frozen=True, slots=True)
 class VqaFamily:
-    """Causal vision-language models, and BLIP-2 with T5, without a reward head.
+    """Causal vision-language models, and BLIP-2, InstructBLIP and CLIP with T5, without a reward head.
 
     No checkpoint is recognised as one, since none shows that it is meant so: `--adapter vqa` or a card decides.
     """
@@ -27,7 +29,7 @@ class VqaFamily:
     @property
     def layouts(self) -> Sequence[str]:
         """By the kind of language model."""
-        return (CAUSAL, SEQ2SEQ)
+        return (CAUSAL, SEQ2SEQ, CLIP_T5)
 
     def fits(self, checkpoint: Checkpoint, layout: str | None) -> Sequence[Fit]:
         """See `ModelFamily.fits`; nothing fits unless the family or a layout is named."""
@@ -35,20 +37,25 @@ class VqaFamily:
         if layout == CAUSAL and kind in BACKBONES:
             return (Fit(CAUSAL, f"a causal vision-language model ({kind})"),)
         text = checkpoint.config.get("text_config")
-        if layout == SEQ2SEQ and kind == "blip-2" and isinstance(text, dict) and text.get("model_type") == "t5":
-            return (Fit(SEQ2SEQ, "BLIP-2 with T5"),)
+        if layout == SEQ2SEQ and kind in _BLIPS and isinstance(text, dict) and text.get("model_type") == "t5":
+            return (Fit(SEQ2SEQ, f"{_BLIPS[kind]} with T5"),)
+        if layout == CLIP_T5 and is_clip_t5(checkpoint):
+            return (Fit(CLIP_T5, "T5 with a CLIP tower and mm_projector"),)
         return ()
 
     def lacks(self, checkpoint: Checkpoint, layout: str | None) -> str:
         """Why the layout that is asked for does not fit; "" where there is nothing to say."""
-        if layout not in (CAUSAL, SEQ2SEQ):
+        if layout not in self.layouts:
             return ""
         kind = checkpoint.config.get("model_type")
-        return f"The layout {layout} is of {', '.join(BACKBONES)} and of blip-2 with T5, and config.json has {kind!r}."
+        return (
+            f"The family vqa has {', '.join(BACKBONES)} ({CAUSAL}), {' and '.join(_BLIPS)} with T5 ({SEQ2SEQ}) and "
+            f"clip_t5 ({CLIP_T5}), and config.json has {kind!r}."
+        )
 
     def open(self, opening: Opening) -> Scorer:
-        if opening.family.layout == SEQ2SEQ:
-            from rmbench.models.families.vqa.seq2seq import open_seq2seq
+        if opening.family.layout in (SEQ2SEQ, CLIP_T5):
+            from rmbench.models.families.vqa.open_seq2seq import open_seq2seq
 
             return open_seq2seq(opening)
         from rmbench.models.families.vqa.causal import open_causal

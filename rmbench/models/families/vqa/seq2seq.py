@@ -1,8 +1,9 @@
-"""BLIP-2 with T5, asked a question: the reward is the geometric mean of the probabilities of the answer's tokens, its
-end included, as VQAScore has it for models of this kind (arXiv 2404.01291; linzhiqiu/t2v_metrics)."""
+"""BLIP-2, InstructBLIP and CLIP-FlanT5, asked a question: the reward is the geometric mean of the probabilities of the
+answer's tokens, its end included, as VQAScore has it for models with T5 (arXiv 2404.01291; linzhiqiu/t2v_metrics)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,34 +11,76 @@ import torch
 from torch import Tensor
 
 from rmbench.errors import RmbenchError
-from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
-from rmbench.models.checkpoint.opening import Opening
-from rmbench.models.families.vision.blip.open_matching import blip_preprocess
-from rmbench.models.families.vision.blip.scorer import BlipScorer
-from rmbench.models.families.vision.opened import refuse_text_options, weights_name
-from rmbench.models.families.vqa.settings import VqaSettings, read_question
 
-__all__ = ["AskedT5", "open_seq2seq"]
+__all__ = ["Asked", "AskedBlip2", "AskedInstructBlip", "InstructWords", "labels_of"]
 
-_MOST = 2048
-"""Tokens of a question, its end included, as upstream cuts them."""
+
+def labels_of(tokenizer: Any, answer: str, where: str) -> tuple[int, ...]:
+    """An answer's tokens, with the token that ends it; raises RmbenchError for a tokenizer that ends no text."""
+    labels = tuple(int(one) for one in tokenizer(answer)["input_ids"])
+    if len(labels) < 2 or labels[-1] != tokenizer.eos_token_id:
+        raise RmbenchError(f"{where}: answer={answer}: its tokenizer reads it as {list(labels)}, without an end.")
+    return labels
 
 
 @dataclass(frozen=True)
-class AskedT5:
-    """transformers' Blip2ForConditionalGeneration in eval mode."""
+class Asked(ABC):
+    """An image tower and a T5 that reads what it makes of an image before a question."""
 
-    model: Any
     labels: tuple[int, ...]
     """The answer's tokens, with the token that ends it."""
     image_size: int
     patches: int
 
     @property
+    @abstractmethod
     def vision(self) -> Any:
         """The image tower."""
+
+    @property
+    @abstractmethod
+    def language(self) -> Any:
+        """The T5."""
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Tokens among which the answer's are; None: all that there are logits of."""
+        return None
+
+    @abstractmethod
+    def images(self, pixels: Tensor) -> Tensor:
+        """[B, N, W] of pixels [B, 3, S, S]."""
+
+    @abstractmethod
+    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        """[B] on the CPU, of questions' ids and mask [B, T] and what `images` gave for their images."""
+
+    def embedded(self, ids: Tensor) -> Tensor:
+        """[B, T, H] of ids [B, T]."""
+        found: Tensor = self.language.get_input_embeddings()(ids)
+        return found
+
+    def answered(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        """[B] on the CPU: the answer's probability, of what T5 reads [B, T, H] and its mask [B, T]."""
+        labels = torch.tensor(self.labels, device=inputs.device).expand(len(inputs), -1)
+        logits: Tensor = self.language(inputs_embeds=inputs, attention_mask=mask, labels=labels).logits
+        logps = logits[..., : self.vocabulary].float().log_softmax(dim=-1)  # [B, L, V]
+        return logps.gather(-1, labels[..., None])[..., 0].mean(dim=1).exp().cpu()
+
+
+@dataclass(frozen=True)
+class AskedBlip2(Asked):
+    """transformers' Blip2ForConditionalGeneration in eval mode."""
+
+    model: Any
+
+    @property
+    def vision(self) -> Any:
         return self.model.vision_model
+
+    @property
+    def language(self) -> Any:
+        return self.model.language_model
 
     def images(self, pixels: Tensor) -> Tensor:
         """[B, queries, H] of pixels [B, 3, S, S]: what the language model sees of an image."""
@@ -45,60 +88,80 @@ class AskedT5:
         return features
 
     def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
-        """[B] on the CPU, of questions' ids and mask [B, T] and what `images` gave for their images."""
-        language = self.model.language_model
-        read = language.get_input_embeddings()(ids)
-        embedded = torch.cat([images.to(read.device, read.dtype), read], dim=1)
-        seen = torch.ones(images.shape[:2], dtype=mask.dtype, device=mask.device)
-        labels = torch.tensor(self.labels, device=ids.device).expand(len(ids), -1)
-        given = {"inputs_embeds": embedded, "attention_mask": torch.cat([seen, mask], dim=1), "labels": labels}
-        logits: Tensor = language(**given).logits
-        logps = logits.float().log_softmax(dim=-1)  # [B, L, V]
-        return logps.gather(-1, labels[..., None])[..., 0].mean(dim=1).exp().cpu()
+        read = self.embedded(ids)
+        inputs = torch.cat([images.to(read.device, read.dtype), read], dim=1)
+        return self.answered(inputs, torch.cat([_ones(images, mask), mask], dim=1))
 
 
-def open_seq2seq(opening: Opening) -> BlipScorer:
-    """Load BLIP-2 with T5 to be asked a question about the candidate's image.
+@dataclass(frozen=True)
+class AskedInstructBlip(AskedBlip2):
+    """transformers' InstructBlipForConditionalGeneration in eval mode: its query tokens read the question too."""
 
-    Raises:
-        RmbenchError: a checklist; a tokenizer that ends no text; a missing tensor.
-    """
-    settings = opening.settings(VqaSettings)
-    refuse_text_options(opening)
-    checkpoint, placement = opening.checkpoint, place(opening)
-    where = str(checkpoint.folder)
-    if settings.questions or settings.weights or settings.min_pixels or settings.max_pixels:
-        raise RmbenchError(f"{where}: questions, weights, min_pixels, max_pixels are settings of causal models alone.")
-    question = read_question(settings.question)
-    tokenizer = load_tokenizer(checkpoint, opening.options)
-    labels = tuple(int(one) for one in tokenizer(settings.answer)["input_ids"])
-    if not labels or labels[-1] != tokenizer.eos_token_id or len(labels) < 2:
-        raise RmbenchError(f"{where}: answer={settings.answer}: its tokenizer reads it as {labels}, without an end.")
-    loaded, unused = load_model(checkpoint, placement, opening.options, kind="AutoModelForImageTextToText")
-    vision = loaded.config.vision_config
-    model = AskedT5(loaded, labels, int(vision.image_size), int(vision.image_size // vision.patch_size) ** 2)
-    preprocess = blip_preprocess(checkpoint, model.image_size)
-    said = {
-        "weights": weights_name(checkpoint),
-        "question": question,
-        "answer": settings.answer,
-        "reward": "geometric mean over the answer's tokens and its end",
-        "max_length": _MOST,
-        **preprocess.settings,
-        "orientation": "exif",
-        **placement.facts(loaded),
-        "unused_tensors": ", ".join(unused) or None,
-    }
-    facts = opening.facts(said, parameter_count(loaded), modalities=("image",))
-    scorer = BlipScorer(
-        model, tokenizer, preprocess, facts, _MOST, captions=True, pad_id=tokenizer.pad_token_id or 0, wording=question
-    )
-    warm(lambda: _throwaway(model, placement.device, placement.dtype))
-    return scorer
+    def images(self, pixels: Tensor) -> Tensor:
+        """[B, patches + 1, W] of pixels [B, 3, S, S]: the image tower's states."""
+        states: Tensor = self.vision(pixel_values=pixels).last_hidden_state
+        return states
+
+    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        """[B] on the CPU; ids are those of `InstructWords`."""
+        rows = [_parted(row[: int(length)]) for row, length in zip(ids, mask.sum(dim=1), strict=True)]
+        (asked, shown), (question, kept) = (_padded([row[at] for row in rows]) for at in (0, 1))
+        queries = self.model.query_tokens.expand(len(ids), -1, -1)
+        seen = self.model.qformer(
+            input_ids=asked,
+            attention_mask=torch.cat([_ones(queries, mask), shown], dim=1),
+            query_embeds=queries,
+            encoder_hidden_states=images,
+            encoder_attention_mask=_ones(images, mask),
+        ).last_hidden_state[:, : queries.shape[1]]
+        projection = self.model.language_projection
+        return super().rewards(question, kept, projection(seen.to(projection.weight.dtype)))
 
 
-def _throwaway(model: AskedT5, device: torch.device, dtype: torch.dtype) -> None:
-    with torch.inference_mode():
-        states = model.images(torch.zeros(1, 3, model.image_size, model.image_size, device=device, dtype=dtype))
-        ids = torch.zeros(1, 4, dtype=torch.long, device=device)
-        model.rewards(ids, torch.ones_like(ids), states)
+@dataclass(frozen=True)
+class InstructWords:
+    """A question in the tokens of the Q-Former and of T5: how many the first are, those, and the others. Of each the
+    last are read where there are more, as LAVIS cuts them."""
+
+    qformer: Any
+    language: Any
+    of_each: int
+
+    @property
+    def most(self) -> int:
+        """Of both, and the number of the first."""
+        return 2 * self.of_each + 1
+
+    @property
+    def pad_id(self) -> int:
+        """See `Words.pad_id`."""
+        return 0
+
+    def __call__(self, text: str) -> tuple[tuple[int, ...], bool]:
+        """See `Words`."""
+        whole = [tokenizer(text, verbose=False)["input_ids"] for tokenizer in (self.qformer, self.language)]
+        first, second = (self._last(ids, name) for ids, name in zip(whole, (self.qformer, self.language), strict=True))
+        return (len(first), *first, *second), any(len(ids) > self.of_each for ids in whole)
+
+    def _last(self, ids: list[int], tokenizer: Any) -> list[int]:
+        """The last ids, with the special one that begins a text where there is one."""
+        if len(ids) <= self.of_each:
+            return ids
+        starts = ids[:1] if ids[0] in tokenizer.all_special_ids else []
+        return [*starts, *ids[len(ids) - self.of_each + len(starts) :]]
+
+
+def _parted(row: Tensor) -> tuple[Tensor, Tensor]:
+    count = int(row[0])
+    return row[1 : 1 + count], row[1 + count :]
+
+
+def _padded(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Ids [B, T] with 0 on the right, and the mask of real ones."""
+    pad = torch.nn.utils.rnn.pad_sequence
+    return pad(rows, batch_first=True), pad([torch.ones_like(row) for row in rows], batch_first=True)
+
+
+def _ones(states: Tensor, like: Tensor) -> Tensor:
+    """A mask [B, N] of states [B, N, W], all of them read."""
+    return torch.ones(states.shape[:2], dtype=like.dtype, device=like.device)

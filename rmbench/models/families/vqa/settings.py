@@ -34,8 +34,11 @@ class VqaSettings(BaseModel):
     """The file of the checklist's weights: a JSON list of numbers, one for each question."""
     min_pixels: int | None = Field(default=None, ge=1)
     max_pixels: int | None = Field(default=None, ge=1)
-    frames: str = "fps:2"
-    """Which frames of a video are looked at."""
+    frames: str | None = None
+    """Which frames of a video are looked at; None: fps:2 where the model takes videos, and uniform:16 where its frames
+    are asked about one by one and the reward is their mean."""
+    tokenizer: str | None = None
+    """A folder or hub id with T5's tokenizer; None: the checkpoint's own folder."""
 
 
 def read_question(asked: str) -> str:

@@ -14,6 +14,7 @@ from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.families.vision.blip.imagereward import ImageReward, build
 from rmbench.models.families.vision.blip.scorer import TOKENS, BlipScorer
 from rmbench.models.families.vision.blip.tokenizer import bert_tokenizer
+from rmbench.models.families.vision.blip.words import CutWords
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess
 
@@ -62,16 +63,7 @@ def open_imagereward(opening: Opening) -> BlipScorer:
         **placement.facts(),
     }
     facts = opening.facts(said, _parameters(model), modalities=("image", "video"))
-    scorer = BlipScorer(
-        model,
-        tokenizer,
-        preprocess,
-        facts,
-        TOKENS[layout],
-        layout == "cyclereward",
-        frames,
-        tokenizer.pad_token_id or 0,
-    )
+    scorer = BlipScorer(model, CutWords(tokenizer, TOKENS[layout]), preprocess, facts, layout == "cyclereward", frames)
     warm(lambda: _throwaway(model, placement.device, placement.dtype))
     return scorer
 

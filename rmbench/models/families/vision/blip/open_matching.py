@@ -14,6 +14,7 @@ from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.families.vision.blip.matching import MATCHING, Matching, MatchingScore
 from rmbench.models.families.vision.blip.scorer import BlipScorer
 from rmbench.models.families.vision.blip.tokenizer import bert_tokenizer
+from rmbench.models.families.vision.blip.words import CutWords
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess, from_transformers
 
@@ -72,7 +73,7 @@ def open_matching(opening: Opening) -> BlipScorer:
         "unused_tensors": ", ".join(unused) or None,
     }
     facts = opening.facts(said, parameter_count(loaded), modalities=("image", "video"))
-    scorer = BlipScorer(model, tokenizer, preprocess, facts, most, True, frames, tokenizer.pad_token_id or 0)
+    scorer = BlipScorer(model, CutWords(tokenizer, most), preprocess, facts, captions=True, frames=frames)
     warm(lambda: _throwaway(model, placement.device, placement.dtype))
     return scorer
 

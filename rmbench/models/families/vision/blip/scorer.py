@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
+from rmbench.models.families.vision.blip.words import Words
 from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vision.shown import (
     REFUSALS,
@@ -70,21 +71,23 @@ class BlipScorer:
     """Rows of one image are neighbours, and in one batch its states are computed once."""
 
     model: Reader
-    tokenizer: Any
+    words: Words
     preprocess: Preprocess
     facts: ModelFacts
-    most: int
-    """Tokens of a text that are read."""
     captions: bool
     """Whether the candidate may be the text, of the prompt's image (all but ImageReward)."""
     frames: FrameRule
     """Which frames of a video are read."""
-    pad_id: int = 0
     wording: str = "{prompt}"
     """What is read of a text: the text itself, or a question about it."""
     embeddings: bool = False
     """Whether rows also have "image_embedding" and "text_embedding", see `with_embeddings`."""
     answers: frozenset[Answer] = frozenset({"reward"})
+
+    @property
+    def pad_id(self) -> int:
+        """See `Scorer.pad_id`."""
+        return self.words.pad_id
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One row per request, a part for each frame of a video; files are hashed here, decoded in `forward`."""
@@ -134,14 +137,13 @@ class BlipScorer:
             text = self.wording.replace("{prompt}", answer_text(request) if described else prompt_text(request))
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=str(refusal))
-        whole: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
-        ids = tuple(whole) if len(whole) <= self.most else (*whole[: self.most - 1], whole[-1])
+        ids, cut = self.words(text)
         spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
         own = Encoded(
             key="",
-            size=self.most + self.model.patches + 1,  # all rows cost the same
+            size=self.words.most + self.model.patches + 1,  # all rows cost the same
             ids=ids,
-            truncated=len(whole) > self.most,
+            truncated=cut,
             remarks=() if described else remarks(request),
         )
         # The image comes first, so that the plan puts rows of one image together.

@@ -1,4 +1,4 @@
-"""BERT's tokenizer, which BLIP models read texts by, from the checkpoint's folder or another."""
+"""Tokenizers of models that read texts beside images, from the checkpoint's folder or another: BERT's for BLIP."""
 
 from __future__ import annotations
 
@@ -8,9 +8,30 @@ from typing import Any
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import Checkpoint
 
-__all__ = ["bert_tokenizer"]
+__all__ = ["bert_tokenizer", "tokenizer_files"]
 
 _FILES = ("tokenizer.json", "vocab.txt")
+
+
+def tokenizer_files(checkpoint: Checkpoint, named: str | None) -> tuple[Path, str]:
+    """The folder of a tokenizer and where it was found, for the record.
+
+    Args:
+        checkpoint: the model's.
+        named: a folder or hub id that has it instead.
+
+    Raises:
+        RmbenchError: it cannot be downloaded.
+    """
+    if named is None:
+        return checkpoint.folder, "the checkpoint's"
+    folder = Path(named)
+    if folder.is_dir():
+        return folder, named
+    from rmbench.models.checkpoint.hub import download
+
+    found = download(named, None, weights="tokenizer.json")  # and none of its weights
+    return found.folder, f"{named}@{found.commit}"
 
 
 def bert_tokenizer(checkpoint: Checkpoint, named: str | None, vocabulary: int) -> tuple[Any, str]:
@@ -25,14 +46,7 @@ def bert_tokenizer(checkpoint: Checkpoint, named: str | None, vocabulary: int) -
         RmbenchError: there is none, it is not BERT's, or it has more tokens than there are embeddings.
     """
     where = checkpoint.folder
-    folder, source = where, "the checkpoint's"
-    if named is not None:
-        folder, source = Path(named), named
-        if not folder.is_dir():
-            from rmbench.models.checkpoint.hub import download
-
-            found = download(named, None, weights="tokenizer.json")  # and none of its weights
-            folder, source = found.folder, f"{named}@{found.commit}"
+    folder, source = tokenizer_files(checkpoint, named)
     if not any((folder / name).exists() for name in _FILES):
         raise RmbenchError(
             f"{folder} holds no tokenizer: put vocab.txt of bert-base-uncased there, or pass --model-args "
