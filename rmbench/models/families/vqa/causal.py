@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +24,10 @@ from rmbench.models.families.vl.reading import (
 from rmbench.models.families.vl.schema import Pixels
 from rmbench.models.families.vl.scorer import VisionLanguageScorer
 from rmbench.models.families.vl.wording import Wording
-from rmbench.models.families.vqa.settings import VqaSettings, read_checklist, read_question
+from rmbench.models.families.vqa.checklist import Checklist, read_checklist
+from rmbench.models.families.vqa.checklist_scorer import ChecklistScorer
+from rmbench.models.families.vqa.open_seq2seq import open_aligner
+from rmbench.models.families.vqa.settings import VqaSettings, read_question
 from rmbench.models.text.open import own_length, pad_id, warmed
 from rmbench.types import Setting
 
@@ -40,9 +42,9 @@ class AnswerHead:
     """The model's output layer."""
     answer: int
     """The token that is the answer."""
-    weight: float | None = None
-    """None: the reward is the answer's probability, over all tokens. Else it is this, negated where another token is
-    more likely: the reply that greedy decoding would begin with."""
+    greedy: bool = False
+    """False: the reward is the answer's probability, over all tokens. True: it is 1 where greedy decoding would begin
+    with the answer, else -1."""
 
     @property
     def parameters(self) -> int:
@@ -52,10 +54,10 @@ class AnswerHead:
     def __call__(self, states: Tensor) -> dict[str, Tensor]:
         """States [B, 1, H] -> "reward" [B, 1]."""
         logits = self.logits(states[:, 0]).float()  # [B, V]
-        if self.weight is None:
+        if not self.greedy:
             return {"reward": logits.softmax(dim=-1)[:, self.answer, None]}
         says = logits.argmax(dim=-1) == self.answer
-        return {"reward": torch.where(says, self.weight, -self.weight)[:, None]}
+        return {"reward": torch.where(says, 1.0, -1.0)[:, None]}
 
 
 def open_causal(opening: Opening) -> VisionLanguageScorer:
@@ -66,7 +68,8 @@ def open_causal(opening: Opening) -> VisionLanguageScorer:
     """
     settings = opening.settings(VqaSettings)
     checkpoint, options, where = opening.checkpoint, opening.options, str(opening.checkpoint.folder)
-    questions, weights = _asked(settings)
+    checklist = _checklist(settings)
+    questions = checklist.questions if checklist else (read_question(settings.question),)
     placement = place(opening)
     processor = processor_of(checkpoint, options)
     literal = literal_tokenizer(processor, where)
@@ -83,16 +86,17 @@ def open_causal(opening: Opening) -> VisionLanguageScorer:
     backbone = VisionBackbone(
         whole.model, pictures, "mrope" if hasattr(whole.model, "get_rope_index") else "sequential"
     )
-    heads = tuple(AnswerHead(whole.get_output_embeddings(), answer, weight) for weight in weights)
+    heads = (AnswerHead(whole.get_output_embeddings(), answer, checklist is not None),) * len(questions)
+    aligner = open_aligner(opening, settings.alignment) if settings.alignment else None
     length = options.max_length or opening.card.max_length or own_length(processor.tokenizer, checkpoint)
     said: dict[str, Setting] = {
         **template.settings,
         "question": questions[0] if len(questions) == 1 else settings.questions,
         "questions": len(questions),
-        "questions_sha256": hashlib.sha256(repr((questions, weights)).encode()).hexdigest(),
+        **_reward(checklist),
         "answer": settings.answer,
-        "reward": "probability" if weights == [None] else "mean of weighted answers",
-        "objectives": None if len(questions) == 1 else ", ".join(f"q{n + 1}" for n in range(len(questions))),
+        "alignment": f"{aligner.facts.name}@{aligner.facts.revision}" if aligner else None,
+        "alignment_fingerprint": aligner.facts.fingerprint if aligner else None,
         "special_tokens": "text",
         "positions": backbone.positions if backbone.has_axes else None,
         **pictures.settings,
@@ -100,11 +104,12 @@ def open_causal(opening: Opening) -> VisionLanguageScorer:
         **placement.facts(whole),
         "unused_tensors": ", ".join(unused) or None,
     }
-    scorer = VisionLanguageScorer(
-        backbone=backbone,
-        heads=heads,
-        head_dtype=placement.dtype,
-        text=VisionEncoder(
+    own = parameter_count(whole) + (aligner.facts.parameters or 0 if aligner else 0)
+    parts: dict[str, Any] = {
+        "backbone": backbone,
+        "heads": heads,
+        "head_dtype": placement.dtype,
+        "text": VisionEncoder(
             pictures=pictures,
             template=template,
             wordings=tuple(Wording(question, "question") for question in questions),
@@ -114,23 +119,35 @@ def open_causal(opening: Opening) -> VisionLanguageScorer:
             max_length=length,
             vocabulary=int(whole.get_input_embeddings().weight.shape[0]),
         ),
-        passes="mean",
-        facts=opening.facts(
-            said, parameter_count(whole), modalities=("image", *(["video"] if pictures.videos else []))
-        ),
-        pad_id=pad_id(processor.tokenizer, checkpoint),
+        "passes": "mean",
+        "facts": opening.facts(said, own, modalities=("image", *(["video"] if pictures.videos else []))),
+        "pad_id": pad_id(processor.tokenizer, checkpoint),
+    }
+    scorer = (
+        VisionLanguageScorer(**parts)
+        if checklist is None
+        else ChecklistScorer(**parts, checklist=checklist, aligner=aligner)
     )
     return warmed(scorer, processor.tokenizer, checkpoint)
 
 
-def _asked(settings: VqaSettings) -> tuple[list[str], list[float | None]]:
-    """The questions, and the weight of each; None where the reward is a probability."""
-    if settings.questions is None:
-        if settings.weights is not None:
-            raise RmbenchError(f"weights={settings.weights} goes with questions=FILE.")
-        return [read_question(settings.question)], [None]
-    questions, weights = read_checklist(settings.questions, settings.weights)
-    return questions, [*weights]
+def _checklist(settings: VqaSettings) -> Checklist | None:
+    if settings.questions is not None:
+        return read_checklist(settings.questions, settings.weights, aligned=settings.alignment is not None)
+    for name in ("weights", "alignment"):
+        if (value := getattr(settings, name)) is not None:
+            raise RmbenchError(f"{name}={value} goes with questions=FILE.")
+    return None
+
+
+def _reward(checklist: Checklist | None) -> dict[str, Setting]:
+    if checklist is None:
+        return {"reward": "probability"}
+    return {
+        "questions_sha256": checklist.digest,
+        "reward": "mean of weighted answers" if checklist.mean else "sum of weighted answers",
+        "objectives": ", ".join(f"q{n + 1}" for n in range(len(checklist.questions))),
+    }
 
 
 def _token(tokenizer: Any, answer: str, where: str) -> int:

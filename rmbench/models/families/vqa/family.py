@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from rmbench.models.checkpoint.opening import Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.vl.matching import BACKBONES
-from rmbench.models.families.vqa.marks import CLIP_T5, is_clip_t5
+from rmbench.models.families.vqa.marks import BLIPS, CLIP_T5, SEQ2SEQ, with_t5
 from rmbench.models.protocols import Scorer
 
-__all__ = ["CAUSAL", "SEQ2SEQ", "VQA"]
+__all__ = ["CAUSAL", "VQA"]
 
-CAUSAL, SEQ2SEQ = "vqa", "vqa-seq2seq"
-_BLIPS = {"blip-2": "BLIP-2", "instructblip": "InstructBLIP"}
+CAUSAL = "vqa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,8 @@ class VqaFamily:
         kind = checkpoint.config.get("model_type")
         if layout == CAUSAL and kind in BACKBONES:
             return (Fit(CAUSAL, f"a causal vision-language model ({kind})"),)
-        text = checkpoint.config.get("text_config")
-        if layout == SEQ2SEQ and kind in _BLIPS and isinstance(text, dict) and text.get("model_type") == "t5":
-            return (Fit(SEQ2SEQ, f"{_BLIPS[kind]} with T5"),)
-        if layout == CLIP_T5 and is_clip_t5(checkpoint):
-            return (Fit(CLIP_T5, "T5 with a CLIP tower and mm_projector"),)
-        return ()
+        found = with_t5(checkpoint)
+        return (found,) if found is not None and found.layout == layout else ()
 
     def lacks(self, checkpoint: Checkpoint, layout: str | None) -> str:
         """Why the layout that is asked for does not fit; "" where there is nothing to say."""
@@ -49,7 +44,7 @@ class VqaFamily:
             return ""
         kind = checkpoint.config.get("model_type")
         return (
-            f"The family vqa has {', '.join(BACKBONES)} ({CAUSAL}), {' and '.join(_BLIPS)} with T5 ({SEQ2SEQ}) and "
+            f"The family vqa has {', '.join(BACKBONES)} ({CAUSAL}), {' and '.join(BLIPS)} with T5 ({SEQ2SEQ}) and "
             f"clip_t5 ({CLIP_T5}), and config.json has {kind!r}."
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,9 +10,10 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
+from rmbench.models.card import Card
 from rmbench.models.checkpoint.library import explained
 from rmbench.models.checkpoint.loading import Placement, load_model, load_tokenizer, place, warm
-from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.opening import Family, Opening
 from rmbench.models.families.vision.blip.open_matching import blip_preprocess
 from rmbench.models.families.vision.blip.scorer import BlipScorer
 from rmbench.models.families.vision.blip.tokenizer import tokenizer_files
@@ -20,11 +21,11 @@ from rmbench.models.families.vision.blip.words import CutWords, Words
 from rmbench.models.families.vision.opened import refuse_text_options, weights_name
 from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vqa.clip_t5 import AFTER, BEFORE, AskedClipT5, load_clip_t5
-from rmbench.models.families.vqa.marks import CLIP_T5
+from rmbench.models.families.vqa.marks import BLIPS, CLIP_T5, with_t5
 from rmbench.models.families.vqa.seq2seq import Asked, AskedBlip2, AskedInstructBlip, InstructWords, labels_of
 from rmbench.models.families.vqa.settings import VqaSettings, read_question
 
-__all__ = ["open_seq2seq"]
+__all__ = ["open_aligner", "open_seq2seq"]
 
 _MOST = 2048
 """Tokens of a question, its end included, as upstream cuts them."""
@@ -56,8 +57,10 @@ def open_seq2seq(opening: Opening) -> BlipScorer:
     settings = opening.settings(VqaSettings)
     refuse_text_options(opening)
     where = str(opening.checkpoint.folder)
-    if settings.questions or settings.weights or settings.min_pixels or settings.max_pixels:
-        raise RmbenchError(f"{where}: questions, weights, min_pixels, max_pixels are settings of causal models alone.")
+    if settings.questions or settings.weights or settings.alignment or settings.min_pixels or settings.max_pixels:
+        raise RmbenchError(
+            f"{where}: questions, weights, alignment, min_pixels, max_pixels are settings of causal models alone."
+        )
     question, placement = read_question(settings.question), place(opening)
     frames = FrameRule.of(settings.frames or "uniform:16")
     tokenizer, source = _tokenizer(opening, settings)
@@ -83,6 +86,29 @@ def open_seq2seq(opening: Opening) -> BlipScorer:
     )
     warm(lambda: _throwaway(scorer, model, placement))
     return scorer
+
+
+def open_aligner(opening: Opening, name: str) -> BlipScorer:
+    """Load a model with T5 beside a checklist's, with the settings of its card.
+
+    Raises:
+        RmbenchError: there is no such model, or it is none with T5.
+    """
+    from rmbench.models.locate import locate
+    from rmbench.models.located import digest_of, read_located
+
+    options = replace(opening.options, model_args={}, adapter=None, revision=None, base_model=None)
+    found = locate(name, options)
+    if found is None:
+        raise RmbenchError(f"alignment={name}: expected a model with T5, a card, a folder or a hub id.")
+    checkpoint = read_located(found, options)
+    fit = with_t5(checkpoint)
+    if fit is None:
+        kind = checkpoint.config.get("model_type")
+        raise RmbenchError(f"alignment={name}: expected {', '.join(BLIPS)} or clip_t5 with T5, not {kind!r}.")
+    digest, card = digest_of(found, checkpoint), found.card or Card(name="none", family="vqa", verified=False)
+    family = Family("vqa", fit.layout, fit.why)
+    return open_seq2seq(Opening(found.name, found.commit or digest[:8], digest, checkpoint, family, card, options))
 
 
 def _tokenizer(opening: Opening, settings: VqaSettings) -> tuple[Any, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +10,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.families.vl.wording import PROMPT
 from rmbench.untrusted.files import MIB, read_text
 
-__all__ = ["QUESTION", "VqaSettings", "read_checklist", "read_question"]
+__all__ = ["QUESTION", "VqaSettings", "read_question"]
 
 QUESTION = f'Does this figure show "{PROMPT}"? Please answer yes or no.'
 """VQAScore's (arXiv 2404.01291; linzhiqiu/t2v_metrics)."""
@@ -31,7 +29,10 @@ class VqaSettings(BaseModel):
     """A file with a question a line, `[[prompt]]` in it for the prompt's text: a checklist, whose weighted answers are
     the reward of a causal model (VisionReward, arXiv 2412.21059)."""
     weights: str | None = None
-    """The file of the checklist's weights: a JSON list of numbers, one for each question."""
+    """The file of the checklist's weights: a JSON list of numbers, one for each question, and the reward is the mean of
+    weighted answers; or an object with `coef`, `intercept` and `masks`, and it is their sum."""
+    alignment: str | None = None
+    """A VQAScore model with T5, a folder or hub id, whose score the first of `coef` weighs."""
     min_pixels: int | None = Field(default=None, ge=1)
     max_pixels: int | None = Field(default=None, ge=1)
     frames: str | None = None
@@ -49,29 +50,3 @@ def read_question(asked: str) -> str:
     if PROMPT not in text:
         raise RmbenchError(f"question={asked}: {PROMPT} is not there, which stands for the prompt's text.")
     return text
-
-
-def read_checklist(questions: str, weights: str | None) -> tuple[list[str], list[float]]:
-    """The questions, with `{prompt}` for the prompt's text, and their weights.
-
-    Raises:
-        RmbenchError: a file is missing or another thing; another number of weights than questions.
-    """
-    text = read_text(Path(questions), MIB, f"questions={questions}:").removeprefix("\ufeff")
-    asked = [line.strip().replace("[[prompt]]", PROMPT) for line in text.splitlines() if line.strip()]
-    if not asked:
-        raise RmbenchError(f"questions={questions}: there is no question in it.")
-    if weights is None:
-        raise RmbenchError(f"questions={questions} needs weights=FILE, a JSON list of {len(asked)} numbers.")
-    try:
-        found = json.loads(read_text(Path(weights), MIB, f"weights={weights}:"))
-    except ValueError as error:
-        raise RmbenchError(f"weights={weights}: no JSON ({error}).") from error
-    numbers = isinstance(found, list) and all(
-        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in found
-    )
-    if not numbers:
-        raise RmbenchError(f"weights={weights}: expected a JSON list of numbers.")
-    if len(found) != len(asked):
-        raise RmbenchError(f"weights={weights}: {len(found)} weights for {len(asked)} questions in {questions}.")
-    return asked, [float(one) for one in found]

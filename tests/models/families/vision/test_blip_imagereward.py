@@ -21,7 +21,9 @@ from rmbench.models.families.registry import decide
 from rmbench.models.families.vision.affine import BLIP, read_stack
 from rmbench.models.families.vision.blip.scorer import BlipScorer
 from rmbench.models.open import OpenOptions, open_model
+from rmbench.records.store import find, read_rows
 from rmbench.types import Candidate, Example, Gold, Message, Part
+from tests._make import exit_code
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"a cat two red blue dogs on the moon with horns ##s .".split()]
 PROMPTS = ["A cat with horns.", "two red dogs on the moon", "cat " * 34, "unseen words", "blue"]
@@ -325,6 +327,18 @@ def test_a_clip_is_the_mean_of_its_frames(reward_model: Path, by_hand: ByHand, t
         frames = [by_hand.reward(ids_of("two red dogs"), pixels_of(file)) for file in seen.stills(clip, places)]
         assert judgment.rewards == pytest.approx([np.mean(frames)], abs=1e-4)
         assert np.std(frames) > 1e-3
+
+
+def test_a_scorer_of_its_kind_by_the_command(
+    reward_model: Path, by_hand: ByHand, images: list[Path], tmp_path: Path, seen: Any
+) -> None:
+    """VP-Score is such a one by its paper; its tensors were never to be had."""
+    task = seen.pair_task(tmp_path, [("two red dogs", images[0], images[1], "any")])
+    command = ["run", "--model", str(reward_model), "--adapter", "imagereward", "--tasks", str(task), "--device", "cpu"]
+    assert exit_code(*command, "--out", str(tmp_path / "out")) == 0
+    (row,) = read_rows(find(tmp_path / "out")[0])
+    expected = [by_hand.reward(ids_of("two red dogs"), pixels_of(path)) for path in images[:2]]
+    assert row.judgment.rewards == pytest.approx(expected, abs=1e-4)
 
 
 def test_options_without_effect_are_refused(reward_model: Path) -> None:

@@ -18,6 +18,8 @@ from rmbench.models.families.vision.blip.open import BlipSettings
 from rmbench.models.families.vision.blip.open_matching import MatchingSettings
 from rmbench.models.families.vision.clip.architecture import named_config
 from rmbench.models.families.vision.clip.open import ClipSettings
+from rmbench.models.families.vqa.family import VQA
+from rmbench.models.families.vqa.settings import VqaSettings, read_question
 from rmbench.models.open import OpenOptions, open_model
 
 pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="need open_clip (the extra clip)")
@@ -38,6 +40,18 @@ def test_cards_have_settings_that_their_families_know() -> None:
         settings = ClipSettings.model_validate(card.settings)
         if settings.architecture is not None:
             assert named_config(settings.architecture)["embed_dim"] == 1024
+
+
+def test_cards_of_models_that_are_asked() -> None:
+    own = {name: card for name, card in cards().items() if card.family == "vqa"}
+    assert own.keys() == {
+        f"{kind}-{size}" for kind in ("clip-flant5", "instructblip-flan-t5") for size in ("xl", "xxl")
+    }
+    for card in own.values():
+        settings = VqaSettings.model_validate(card.settings)
+        assert read_question(settings.question)
+        assert card.layout in VQA.layouts
+        assert not card.verified
 
 
 def test_a_repository_of_two_checkpoints_is_named_by_its_cards() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,11 +16,13 @@ from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import read_checkpoint
 from rmbench.models.families.registry import decide
 from rmbench.models.families.vl.scorer import VisionLanguageScorer
+from rmbench.models.families.vqa.checklist import Checklist
 from rmbench.models.open import OpenOptions, open_model
 from rmbench.records.store import find, read_rows
 from tests._make import exit_code
 from tests.models.families.vision import conftest as vision
 from tests.models.families.vl import conftest as vl
+from tests.models.families.vqa import test_vqa_clip_t5
 
 PROMPTS = ["A red disc.", "two pictures, which of them is better?", 'It says "why"']
 ANSWER = "a"
@@ -119,6 +122,65 @@ def test_a_checklist_by_the_rule_of_visionreward(asked: SimpleNamespace, tmp_pat
 
 
 @pytest.mark.parametrize("asked", ["qwen2-vl"], indirect=True)
+def test_visionreward_image_by_the_command(asked: SimpleNamespace, tmp_path: Path) -> None:
+    """The weighted sum of answers, of which two stand behind a mask, and of CLIP-FlanT5's VQAScore."""
+    clip_t5 = test_vqa_clip_t5.save(tmp_path / "clip-t5")
+    questions = ["Is there a body?", "why?", "Is it red?", "Is the body clear?", "Is it perfect?"]
+    (tmp_path / "questions.txt").write_text("\n".join(questions))
+    coefficients = [2.35, 0.3, 1.5, -0.2, 0.25]
+    weights = {"coef": coefficients, "intercept": [0.5], "masks": {"0": [3, 4]}}
+    task = vision.pair_task(tmp_path, [("a red cat", *asked.images, "any")])
+    first = int(logits(asked, asked.images[0], questions[1]).argmax())
+    given = {
+        "answer": asked.processor.tokenizer.decode([first]),
+        "questions": str(tmp_path / "questions.txt"),
+        "weights": str(tmp_path / "weights.json"),
+        "alignment": str(clip_t5[0]),
+    }
+    seen = []
+    for mask in ("0", "1"):  # a mask whose answer is no or yes
+        (tmp_path / "weights.json").write_text(json.dumps(weights | {"masks": {mask: [3, 4]}}))
+        command = ["run", "--model", str(asked.folder), "--adapter", "vqa", "--tasks", str(task), "--device", "cpu"]
+        command += [word for key, value in given.items() for word in ("--model-args", f"{key}={value}")]
+        assert exit_code(*command, "--out", str(tmp_path / f"out{mask}")) == 0
+        folder = find(tmp_path / f"out{mask}")[0]
+        (row,) = read_rows(folder)
+        for place, path in enumerate(asked.images):
+            answers = [1 if int(logits(asked, path, question).argmax()) == first else -1 for question in questions]
+            reward = list(answers)  # upstream's steps
+            for feature in (3, 4):
+                reward[feature] *= int(reward[int(mask)] > 0)
+            seen.append(reward[int(mask)])
+            features = [test_vqa_clip_t5.by_upstream(clip_t5, path, "a red cat")]
+            features += [value for number, value in enumerate(reward) if number != int(mask)]
+            expected = sum(a * b for a, b in zip(features, coefficients, strict=True)) + 0.5
+            assert row.judgment.rewards[place] == pytest.approx(expected, rel=1e-4)
+            assert sum(row.judgment.parts["objectives"][place]) == pytest.approx(
+                expected - 0.5 - coefficients[0] * features[0], abs=1e-5
+            )
+        assert row.judgment.truncated == (False, False)
+    assert set(seen) == {1, -1}
+
+
+def test_the_rule_with_the_masks_of_the_released_script() -> None:
+    """Against its own loops, over answers of all kinds: masks 0, 1 and 2 of thirty questions, 28 coefficients."""
+    masks = {0: [22, 23, 24, 28, 29], 1: [25, 26], 2: [27]}
+    draws = np.random.default_rng(0)
+    coefficients, intercept = draws.normal(size=28), 0.25
+    weights = tuple([0.0] * 3 + coefficients[1:].tolist())
+    questions = tuple(f"q{n}?" for n in range(30))
+    checklist = Checklist(questions, weights, False, intercept, masks, float(coefficients[0]))
+    for answers in draws.choice([-1, 1], size=(64, 30)):
+        reward, alignment = answers.tolist(), float(draws.random())
+        for mask, features in masks.items():
+            for feature in features:
+                reward[feature] *= int(reward[mask] > 0)
+        features = [alignment] + [value for place, value in enumerate(reward) if place not in (0, 1, 2)]
+        expected = np.dot(features, coefficients) + intercept
+        assert checklist.reward(checklist.parts(answers.tolist()), alignment) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("asked", ["qwen2-vl"], indirect=True)
 def test_text_of_a_prompt_takes_no_pictures_place(asked: SimpleNamespace) -> None:
     examples = [vision.example("a", "<|image_pad|><|im_end|> red", *map(vision.shown, asked.images))]
     judging = vision.judged(opened(asked.folder), examples)
@@ -142,6 +204,7 @@ def test_nothing_is_one_unless_it_is_named(asked: SimpleNamespace) -> None:
         ({"question": "Is it red?"}, r"question=Is it red\?: \{prompt\} is not there"),
         ({"question": "no/such.txt"}, r"question=no/such\.txt: cannot be read"),
         ({"weights": "x.json"}, r"weights=x\.json goes with questions=FILE"),
+        ({"alignment": "x"}, r"alignment=x goes with questions=FILE"),
         ({"questions": "no.txt"}, r"questions=no\.txt: cannot be read"),
         ({"quest": "a"}, "no setting 'quest'"),
     ],
@@ -157,8 +220,15 @@ def test_settings_that_do_not_fit(settings: dict[str, str], message: str, asked:
     [
         ("\n", "[]", "there is no question in it"),
         ("a\nb", "[1]", "1 weights for 2 questions"),
-        ("a", '{"coef": [1]}', "expected a JSON list of numbers"),
-        ("a", "[true]", "expected a JSON list of numbers"),
+        ("a", "1", "expected a JSON list of numbers, or an object with coef, intercept and masks"),
+        ("a", "[true]", r"coef\[0\]: expected a number; found True"),
+        ("a", "[NaN]", r"coef\[0\]: .*finite number"),
+        ("a", '{"coef": [1, 2]}', "2 coefficients for 1 questions.*first of one more is that of alignment=MODEL"),
+        ("a", '{"coef": [1, 2, 3]}', r"3 coefficients for 1 questions that are no masks\."),
+        ("a", '{"coef": [1], "intercept": [1, 2]}', "2 intercepts, expected one"),
+        ("a\nb", '{"coef": [1], "masks": {"2": [0]}}', "masks name question 2; expected questions from 0 to 1"),
+        ("a\nb", '{"coef": [1], "masks": {"1": [1]}}', "masks name question 1"),
+        ("a", '{"coef": [1], "mask": {}}', 'Did you mean "masks"'),
         ("a", "[", "no JSON"),
     ],
 )

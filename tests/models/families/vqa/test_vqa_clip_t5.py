@@ -32,6 +32,10 @@ Saved = tuple[Path, Any, Any, Any]
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    return save(tmp_path_factory.mktemp("clip-t5") / "tiny")
+
+
+def save(folder: Path) -> Saved:
     """(folder, T5, CLIP tower, projector); names as upstream's class gives them."""
     from transformers import CLIPVisionConfig, CLIPVisionModel, T5Config, T5ForConditionalGeneration
 
@@ -52,8 +56,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     with torch.no_grad():
         for layer in (projector[0], projector[2]):
             layer.weight.normal_()
-    folder = tmp_path_factory.mktemp("clip-t5") / "tiny"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     state = {**t5.state_dict(), "embed_tokens.weight": t5.shared.weight}
     state |= {f"mm_projector.{name}": value for name, value in projector.state_dict().items()}
     state |= {f"vision_tower.vision_tower.vision_model.{name}": value for name, value in tower.state_dict().items()}
