@@ -52,9 +52,10 @@ def save(folder: Path) -> Saved:
         )
     ).eval()
     t5 = T5ForConditionalGeneration(T5Config(**T5 | {"vocab_size": len(WORDS) + SPARE})).eval()
-    projector = torch.nn.Sequential(torch.nn.Linear(128, 24), torch.nn.GELU(), torch.nn.Linear(24, 24))
+    linear = [torch.nn.Linear(128, 24), torch.nn.Linear(24, 24)]
+    projector = torch.nn.Sequential(linear[0], torch.nn.GELU(), linear[1])
     with torch.no_grad():
-        for layer in (projector[0], projector[2]):
+        for layer in linear:
             layer.weight.normal_()
     folder.mkdir(parents=True)
     state = {**t5.state_dict(), "embed_tokens.weight": t5.shared.weight}

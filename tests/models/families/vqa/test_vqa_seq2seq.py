@@ -198,8 +198,7 @@ def test_instructblips_query_tokens_read_the_question(
     )
     assert np.std(expected) > 0.01 * np.mean(expected)
     assert [judgment.truncated[0] for judgment in judging.judgments] == [False, False, False, True]
-    model = scorer.model.model
-    assert scorer.facts.parameters == sum(each.numel() for each in model.parameters())
+    assert scorer.facts.parameters == sum(each.numel() for each in instructed[1].parameters())
 
 
 def test_instructblip_without_its_second_tokenizer(instructed: tuple[Path, Any], tmp_path: Path) -> None:
