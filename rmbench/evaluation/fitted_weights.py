@@ -107,6 +107,7 @@ def fit_weights(folder: Path | str, examples: Path | str, *, seed: int = 0) -> F
     """
     from rmbench.records.headline import headline_spec
     from rmbench.records.store import read, read_rows
+    from rmbench.tasks.asked import question_of
 
     folder, examples = Path(folder), Path(examples)
     record = read(folder)
@@ -115,8 +116,8 @@ def fit_weights(folder: Path | str, examples: Path | str, *, seed: int = 0) -> F
     spec = headline_spec(record)
     chosen = _choices(examples, rows, spec, folder)
     raters = {rows[name].rater for name, _, _ in chosen}
-    asked = {name for name, _, _ in chosen}
-    held = [row for row in rows.values() if row.id not in asked and row.rater in raters]
+    asked = {question_of(rows[name]) for name, _, _ in chosen}
+    held = [row for row in rows.values() if question_of(row) not in asked and row.rater in raters]
     held = [row for row in held if _credit(row, spec) is not None]
     if not held:
         raise RmbenchError(f"{examples}: no row of {folder} is left to hold the weights against.")

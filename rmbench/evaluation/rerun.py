@@ -67,7 +67,8 @@ def rerun(
     from rmbench.engine.judge import judge
     from rmbench.models.open import open_model
     from rmbench.records.store import read, read_rows
-    from rmbench.tasks.asked import asked_rows
+    from rmbench.tasks.asked import asked_rows, unknown_way
+    from rmbench.tasks.registry import known
     from rmbench.tasks.task import Asked
 
     record = read(Path(folder))
@@ -76,10 +77,13 @@ def rerun(
     settings = replace(checked(RunOptions, options, "verify"), seed=record.run.seed)
     otherwise = record.data.asked
     own = record.task.id if otherwise is None else otherwise.task
+    lost = "" if own in known(settings.include_path) or otherwise is not None else unknown_way(own)
+    if lost and not settings.data:
+        raise RmbenchError(f"{folder}: {lost}")
     selected, _ = selected_tasks(None if settings.data else own, settings, silent)
     task = next((each for each in selected if each.id == own), None)
     if task is None:
-        raise RmbenchError(f"{folder}: it is of the task {own}, and --data is {selected[0].id}.")
+        raise RmbenchError(f"{folder}: {lost or f'it is of the task {own}, and --data is {selected[0].id}.'}")
     if settings.source == "auto" and record.data.source == "sample":
         settings = replace(settings, source="sample")
     loaded = load_rows(task, settings if otherwise is None else replace(settings, limit=record.data.limit))
@@ -88,8 +92,8 @@ def rerun(
     if loaded.digest != record.data.digest_of_rows:
         theirs = record.data.digest_of_rows
         raise RmbenchError(f"{folder}: it is of other rows than these (digests {theirs[:8]} and {loaded.digest[:8]}).")
-    known = [example for example in loaded.examples if example.id in recorded]
-    drawn = secrets.SystemRandom().sample(known, min(rows, len(known)))
+    there = [example for example in loaded.examples if example.id in recorded]
+    drawn = secrets.SystemRandom().sample(there, min(rows, len(there)))
     opened = open_model(model or _model_in(record), settings)
     asked = for_task(opened, task)
     assert not isinstance(asked, Ensemble)  # what is opened alone is none

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.records.record import Record
-from rmbench.tasks.asked import asked_rows
+from rmbench.tasks.asked import asked_rows, unknown_way
 from rmbench.tasks.own.declare import own_task
 from rmbench.tasks.registry import known
 from rmbench.tasks.sources import load
@@ -53,6 +53,8 @@ def examples_of(folder: Path, record: Record, source: Source) -> tuple[Mapping[s
     """
     task = _task(folder, record, source)
     if task is None:
+        if why := unknown_way(record.task.id):
+            return {}, f"Without texts: {why}"
         return {}, (
             f"Without texts: no task is called {record.task.id}. Name the rows by --data FILE, or the folder of the "
             "task's TOML by --include-path."
@@ -86,6 +88,8 @@ def _task(folder: Path, record: Record, source: Source) -> Task | None:
     own = [own_task(data, source.columns, include=source.include_path).task for data in source.data]
     named = [task for task in own if task.id == name]
     if not named:
+        if unknown_way(name):
+            return None
         raise RmbenchError(f"{folder}: it is of the task {name}, and --data is {own[0].id}.")
     return named[0]
 

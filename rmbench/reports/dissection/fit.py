@@ -19,6 +19,7 @@ from rmbench.metrics.uncertainty.aggregate import Floats, Ints
 from rmbench.records.headline import headline_spec
 from rmbench.records.store import read, read_table_of
 from rmbench.reports.dissection.properties import Properties, of_texts, read_properties
+from rmbench.tasks.asked import question_of
 from rmbench.types import Example, Judged
 
 __all__ = ["ALL", "PEOPLE", "Dissection", "Fit", "Scenario", "Settings", "alike", "dissection_of"]
@@ -103,6 +104,11 @@ def dissection_of(
         )
     properties = read_properties(features) if features is not None else of_texts(examples or {})
     rows = [row for row, _ in read_table_of(folder, record)]
+    if len({question_of(row) for row in rows}) < len(rows):
+        raise RmbenchError(
+            f"{folder}: its rows ask each question several times (--shots, --reference), and a fit takes rows as "
+            "independent. Dissect a record in which each stands once."
+        )
     spec = headline_spec(record)
     counted = [in_dimension(row, spec.dimension) for row in selected_rows(voted(rows, record.model.settings), spec)]
     if not any(row.id in properties for row in counted):
