@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmbench import resources
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.checkpoint.denoiser_lora import lora_file
 from rmbench.models.checkpoint.run_folder import name_of, with_weights
 from rmbench.models.fakes import FAKES
 from rmbench.models.options import OpenOptions
@@ -54,9 +55,14 @@ def locate(spec: str, options: OpenOptions) -> Located | None:
         return None
     if spec and Path(spec).is_dir() and ("/" in spec or not _is_ours(spec)):
         return in_folder(Path(spec), options)
-    if Path(spec).suffix == ".gguf" and Path(spec).is_file():
+    if Path(spec).is_file() and (Path(spec).suffix == ".gguf" or _is_lora(Path(spec))):
         return Located(Path(spec).parent, Path(spec).stem, None, None, Path(spec).name)
     return _by_name(spec, options)
+
+
+def _is_lora(file: Path) -> bool:
+    """Whether a file is a LoRA of a diffusion model, which other programs leave under any name."""
+    return file.suffix == ".safetensors" and lora_file(file.parent, file.name) is not None
 
 
 def is_external(spec: object) -> bool:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.adapter import Base
+from rmbench.models.checkpoint.denoiser_lora import lora_file, read_lora
 from rmbench.models.checkpoint.gguf import gguf_in, read_gguf
 from rmbench.models.checkpoint.pipeline import denoiser_in
 from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
 from rmbench.models.checkpoint.read_adapter import is_adapter, named_base, read_adapter
+from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG, weight_files
 from rmbench.models.locate import Located, in_folder, locate, on_hub
 from rmbench.models.options import OpenOptions
 
@@ -21,7 +23,8 @@ _MOST_BASES = 8
 
 
 def read_located(found: Located, options: OpenOptions) -> Checkpoint:
-    """The checkpoint; of an adapter's folder, that of the merged model; of a pipeline of diffusers, its denoiser's.
+    """The checkpoint; of an adapter's folder, or a file of LoRA, that of the merged model; of a pipeline of diffusers,
+    its denoiser's.
 
     Raises:
         RmbenchError: the files are broken, or an adapter's base is not to be had.
@@ -38,7 +41,8 @@ def digest_of(found: Located, checkpoint: Checkpoint) -> str:
 
 def _read(found: Located, options: OpenOptions, above: tuple[Path, ...]) -> Checkpoint:
     weights = found.weights or (found.card.weights if found.card else None)
-    if weights is not None or not is_adapter(found.folder):
+    lora = lora_file(found.folder, weights)
+    if lora is None and (weights is not None or not is_adapter(found.folder)):
         if options.base_model is not None and not above:
             raise RmbenchError(f"--base-model {options.base_model}: {found.folder} holds a whole model, no adapter.")
         denoiser = denoiser_in(found.folder) if weights is None else None
@@ -54,7 +58,9 @@ def _read(found: Located, options: OpenOptions, above: tuple[Path, ...]) -> Chec
     below = _read(located, replace(options, base_model=None), (*above, found.folder))
     digest = digest_of(located, below)
     base = Base(f"{located.name}@{(located.commit or digest)[:8]}", digest, below)
-    return read_adapter(found.folder, base, options)
+    if lora is None and "_class_name" in below.config:
+        lora = next(iter(weight_files(found.folder)), None)
+    return read_adapter(found.folder, base, options) if lora is None else read_lora(lora, base, options)
 
 
 def _base_of(found: Located, options: OpenOptions) -> Located:
@@ -65,6 +71,11 @@ def _base_of(found: Located, options: OpenOptions) -> Located:
         if located is None:
             raise RmbenchError(f"--base-model {asked}: a base is a checkpoint, a folder or a hub id.")
         return located
+    if not (found.folder / ADAPTER_CONFIG).is_file():
+        raise RmbenchError(
+            f"{found.folder} holds a LoRA, which names no base: name the denoiser or pipeline that it changes by "
+            "--base-model."
+        )
     name, revision = named_base(found.folder)
     if not name:
         raise RmbenchError(f"{found.folder}: adapter_config.json names no base model: name it by --base-model.")

@@ -54,7 +54,7 @@ def test_a_folder_that_is_not_there_is_called_so(folder: str, capsys: pytest.Cap
 
 
 def test_a_model_that_is_a_file_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "model.safetensors"
+    file = tmp_path / "model.bin"
     file.touch()
     assert exit_code("score", "-m", str(file), "-p", "a", "-r", "b", "-r", "c") == 2
     assert capsys.readouterr().err == f"rmbench: {file}: is a file, not a folder.\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,11 +102,44 @@ class TestDownload:
 
         monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
         assert hub.download("org/x", None).commit == tmp_path.name
-        assert ["*.safetensors" in patterns for patterns in asked] == [True, False]
+        assert ["*.safetensors" in patterns for patterns in asked] == [False, True, False]
         (tmp_path / "model.safetensors").touch()
         hub.download("org/x", None, code=True)
-        assert len(asked) == 3
-        assert [any(pattern.endswith(".py") for pattern in patterns) for patterns in asked] == [False, False, True]
+        assert len(asked) == 5
+        code = [any(pattern.endswith(".py") for pattern in patterns) for patterns in asked]
+        assert code == [False, False, False, True, True]
+
+    def test_of_a_pipeline_the_parts_that_are_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        shelf = (
+            *("model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json", "tokenizer/merges.txt"),
+            *("unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.bin"),
+            *("unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.non_ema.safetensors"),
+            *("text_encoder/config.json", "text_encoder/model-00001-of-00002.safetensors"),
+            *("text_encoder/model-00002-of-00002.safetensors", "text_encoder/model.safetensors.index.json"),
+            *("text_encoder/model.fp16-00001-of-00002.safetensors", "text_encoder/pytorch_model.bin"),
+            *("vae/config.json", "vae/diffusion_pytorch_model.bin", "vae/diffusion_pytorch_model.fp16.bin"),
+            *("safety_checker/config.json", "safety_checker/model.safetensors", "whole.safetensors", "whole.ckpt"),
+        )
+        commit, asked = "c" * 40, []
+
+        def snapshot(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+            asked.append(revision)
+            for file in shelf:
+                if any(fnmatch(file, pattern) for pattern in allow_patterns):  # as the hub's client matches them
+                    (tmp_path / commit / file).parent.mkdir(parents=True, exist_ok=True)
+                    (tmp_path / commit / file).touch()
+            return str(tmp_path / commit)
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+        found = hub.download("org/x", "main")
+        assert asked == ["main", commit, commit]  # of one commit, whatever becomes of the branch meanwhile
+        files = {str(file.relative_to(found.folder)) for file in found.folder.rglob("*") if file.is_file()}
+        assert {name for name in files if not name.endswith((".json", ".txt"))} == {
+            "unet/diffusion_pytorch_model.safetensors",
+            "text_encoder/model-00001-of-00002.safetensors",
+            "text_encoder/model-00002-of-00002.safetensors",
+            "vae/diffusion_pytorch_model.bin",
+        }
 
 
 class TestResolved:

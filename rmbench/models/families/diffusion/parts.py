@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.denoiser_lora import DenoiserLora
 from rmbench.models.checkpoint.library import explained
 from rmbench.models.checkpoint.limits import check_parameters
 from rmbench.models.checkpoint.loading import Placement
@@ -27,12 +28,19 @@ _TEXT = ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel")
 
 
 def load_denoiser(checkpoint: Checkpoint, placement: Placement, options: OpenOptions) -> Any:
-    """A denoiser in eval mode on its device.
+    """A denoiser in eval mode on its device, with what a LoRA changes of it.
 
     Raises:
         RmbenchError: a tensor is missing, foreign or of another shape.
     """
-    return _of_diffusers(checkpoint, str(checkpoint.config["_class_name"]), placement, options)
+    model = _of_diffusers(checkpoint, str(checkpoint.config["_class_name"]), placement, options)
+    if isinstance(checkpoint.source, DenoiserLora):
+        with explained(checkpoint.source.file):
+            changed = checkpoint.source.changed(model.dtype)
+            foreign = model.load_state_dict(changed, strict=False).unexpected_keys
+        if foreign:
+            raise RmbenchError(f"{checkpoint.folder}: {type(model).__name__} has no {foreign[0]}.")
+    return model
 
 
 def load_vae(folder: Path, device: torch.device, options: OpenOptions) -> Any:

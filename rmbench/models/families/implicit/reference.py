@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.adapter import Adapter
+from rmbench.models.checkpoint.adapter import Base
+from rmbench.models.checkpoint.denoiser_lora import lora_file
 from rmbench.models.checkpoint.loading import load_tokenizer
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.read_adapter import is_adapter
@@ -53,11 +54,11 @@ def find_references(given: str | None, options: OpenOptions, policy: Checkpoint)
 
 
 def _base_of(policy: Checkpoint) -> Reference:
-    if not isinstance(policy.source, Adapter):
+    base = getattr(policy.source, "base", None)
+    if not isinstance(base, Base):
         raise RmbenchError(
             f"--ref-model {_BASE}: {policy.folder} is no adapter, so it has no base: name the reference."
         )
-    base = policy.source.base
     return Reference(base.name, base.digest, base.checkpoint)
 
 
@@ -71,7 +72,7 @@ def _found(name: str, options: OpenOptions) -> Reference:
         raise RmbenchError(f"--ref-model {name}: {error}") from error
     if located is None:
         raise RmbenchError(f"--ref-model {name}: a reference is a checkpoint, a folder or a hub id.")
-    if not is_adapter(located.folder):
+    if lora_file(located.folder, located.weights) is None and not is_adapter(located.folder):
         options = replace(options, base_model=None)  # which is the policy's
     checkpoint = read_located(located, options)
     digest = digest_of(located, checkpoint)
