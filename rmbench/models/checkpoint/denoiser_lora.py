@@ -172,13 +172,10 @@ def read_lora(file: Path, base: Base, options: OpenOptions) -> Checkpoint:
         target = f"{modules[name]}.weight"
         if lacking := {"down", "up"} - found.keys():
             raise RmbenchError(f"{file}: {name} has one half of a LoRA pair alone; {lacking.pop()} is missing.")
-        rank = _rank(*(tensors[found[half]].shape for half in ("down", "up")), below.tensors[target].shape)
+        down, up, weight = tensors[found["down"]].shape, tensors[found["up"]].shape, below.tensors[target].shape
+        rank = _rank(down, up, weight)
         if rank is None:
-            shapes = [list(tensors[found[half]].shape) for half in ("up", "down")]
-            raise RmbenchError(
-                f"{file}: {name}: a pair of {shapes[0]} and {shapes[1]} does not change "
-                f"{list(below.tensors[target].shape)}."
-            )
+            raise RmbenchError(f"{file}: {name}: a pair of {list(up)} and {list(down)} does not change {list(weight)}.")
         if target in pairs:
             raise RmbenchError(f"{file}: two pairs change {target}.")
         alpha = values.get(name, told.alpha(modules[name], rank))
