@@ -44,9 +44,10 @@ class DiffusionReward:
     A judgment's parts are "standard_error" [K, 1], over draws, of each reward; "margin_standard_error" [K, K] of the
     difference of each two, which is smaller where the shared draws move both alike; and "draws" [K, 1], their number.
 
-    No two rows share a draw. The spread of credits over rows therefore holds the noise of draws already (the variance
-    of a credit is E[p (1 - p)] + Var[p], where p is how likely a row is right over its draws), and intervals over rows
-    are not widened for it, see docs/diffusion.md.
+    Rows share draws within a cluster alone (the images of several generators for one prompt, say), where intervals take
+    rows to be dependent. The spread of credits over clusters therefore holds the noise of draws already (the variance
+    of a credit is E[p (1 - p)] + Var[p], where p is how likely a row is right over its draws), and intervals are not
+    widened for it, see docs/diffusion.md.
     """
 
     policy: Denoiser
@@ -73,7 +74,7 @@ class DiffusionReward:
             except REFUSALS as refusal:
                 return Judgment(example.id, status="failed", error=f"candidate {place}: {refusal}")
             noted += remarks(request)
-        draws = self._drawn(example.id, shown)
+        draws = self._drawn(example.cluster or example.id, shown)
         margins, errors = draws.mean(axis=1), margin_errors(draws)
         unsettled = np.abs(margins[:, None] - margins[None, :]) <= 1.96 * errors
         np.fill_diagonal(unsettled, val=False)
@@ -92,23 +93,26 @@ class DiffusionReward:
             remarks=tuple(dict.fromkeys(noted)),
         )
 
-    def _drawn(self, row: str, shown: Sequence[tuple[Tensor, Prompt]]) -> Doubles:
-        """[K, n] the reward of each image in each draw: all draws, or as many as settle every sign."""
+    def _drawn(self, shared: str, shown: Sequence[tuple[Tensor, Prompt]]) -> Doubles:
+        """[K, n] the reward of each image in each draw: all draws, or as many as settle every sign. Rows of the same
+        `shared`, their cluster or else their id, have the same draws."""
         wanted, rounds = self.settings, []
         numbers = range(wanted.draws)
         batches = [numbers[start : start + wanted.batch] for start in range(0, wanted.draws, wanted.batch)]
         for batch in batches:
-            draws = [self._draw(row, number, shown[0][0].shape) for number in batch]
+            draws = [self._draw(shared, number, shown[0][0].shape) for number in batch]
             rounds.append(np.stack([self._rewards(latent, prompt, draws) for latent, prompt in shown]))
             found: Doubles = np.concatenate(rounds, axis=1)
             if wanted.stop is not None and found.shape[1] > 1 and settled(found, wanted.stop, len(batches)):
                 break
         return found
 
-    def _draw(self, row: str, number: int, shape: Sequence[int]) -> Draw:
+    def _draw(self, shared: str, number: int, shape: Sequence[int]) -> Draw:
         steps = () if isinstance(self.settings.timesteps, str) else self.settings.timesteps
         inner = self.inversion.inner if self.inversion else 0
-        return draw(row, number, seed=self.settings.seed, shape=shape, process=self.process, steps=steps, inner=inner)
+        return draw(
+            shared, number, seed=self.settings.seed, shape=shape, process=self.process, steps=steps, inner=inner
+        )
 
     def _rewards(self, latent: Tensor, prompt: Prompt, draws: Sequence[Draw]) -> Doubles:
         """[n] the reward of one image in each of some draws, denoised together."""

@@ -42,12 +42,12 @@ class Draw:
 
 
 def draw(
-    row: str, number: int, *, seed: int, shape: Sequence[int], process: Process, steps: Sequence[int], inner: int
+    shared: str, number: int, *, seed: int, shape: Sequence[int], process: Process, steps: Sequence[int], inner: int
 ) -> Draw:
-    """The draw of this number of a row: it depends on `seed`, the row's id and the number alone.
+    """The draw of this number of a row: it depends on `seed`, what rows share it, and the number alone.
 
     Args:
-        row: the example's id.
+        shared: the rows' cluster, or the id of a row that has none.
         number: from 0.
         seed: of the model.
         shape: [C, h, w] of the latents.
@@ -55,7 +55,7 @@ def draw(
         steps: the steps to take in turn; (): uniform over all.
         inner: how many further noises an inversion adds.
     """
-    key = hashlib.sha256(f"{seed} {number} {row}".encode("utf-8", "surrogatepass")).digest()
+    key = hashlib.sha256(f"{seed} {number} {shared}".encode("utf-8", "surrogatepass")).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
     share = float(torch.rand((), generator=generator, dtype=torch.float64))
     if steps:

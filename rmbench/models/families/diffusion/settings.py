@@ -32,7 +32,7 @@ class DiffusionSettings(BaseModel):
     batch: int = Field(default=8, ge=1, le=4096)
     """Draws of one image that are denoised together."""
     seed: int = Field(default=0, ge=0)
-    """Of the draws: each depends on this, the row's id and its own number alone."""
+    """Of the draws: each depends on this, the row's cluster (or id) and its own number alone."""
     timesteps: Literal["uniform"] | tuple[int, ...] = "uniform"
     """"uniform": every draw's step is drawn from all training steps (of flow models from the whole of (0, 1)); else
     steps joined by ":", which the draws take in turn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -130,6 +131,21 @@ def test_intervals_over_rows_hold_the_noise_of_draws_already(draws: int) -> None
     assert covers(own, widened=True) > 0.97  # the draws are counted twice
     if draws < 32:  # where they are most of the variance
         assert covers(math.sqrt(0.7) * own + math.sqrt(0.3) * rng.normal(size=(repeats, 1, draws))) < 0.6
+
+
+def test_rows_of_a_cluster_share_their_draws(pipelines: Any, images: list[Path], made: SimpleNamespace) -> None:
+    """Several generators' images for one prompt are rows of their own, and are compared as in one row."""
+    model = made.opened(*pipelines("sd15"), draws=4, batch=4)
+
+    def rewards(row: Any, cluster: str) -> tuple[float, ...]:
+        found: tuple[float, ...] = model.judge("t", replace(row, cluster=cluster)).rewards
+        return found
+
+    both = rewards(made.pair("row", PROMPT, *images[:2]), "of the prompt")
+    alone = [rewards(made.pair(f"row {k}", PROMPT, images[k]), "of the prompt")[0] for k in range(2)]
+    assert alone == list(both)
+    apart = [rewards(made.pair(f"row {k}", PROMPT, images[0]), "") for k in range(2)]
+    assert apart[0] != apart[1]
 
 
 def test_more_draws_begin_with_the_same(pipelines: Any, images: list[Path], made: SimpleNamespace) -> None:

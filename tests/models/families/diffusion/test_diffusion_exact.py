@@ -156,6 +156,20 @@ def test_a_policy_that_is_its_reference_prefers_nothing(
     assert judgment.parts["margin_standard_error"] == ((0.0, 0.0), (0.0, 0.0))
 
 
+@pytest.mark.parametrize("wanted", [{"score": "inpo", "inversion_steps": 2}, {"posterior": "sample"}])
+def test_other_ways_have_no_preference_either_and_negate(
+    wanted: dict[str, Any], pipelines: Any, images: list[Path], made: SimpleNamespace, tmp_path: Path
+) -> None:
+    own, other = pipelines("sd15")
+    row, turned = made.pair("row", PROMPT, *images[:2]), made.pair("row", PROMPT, *images[1::-1])
+    same = made.opened(own, made.copied(own, tmp_path / "copy"), draws=3, **wanted)
+    assert same.judge("t", row).rewards == (0.0, 0.0)
+    model = made.opened(own, other, draws=3, **wanted)
+    first, second = model.judge("t", row).rewards
+    assert model.judge("t", turned).rewards == (second, first)
+    assert first != second
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_swapping_images_or_models_negates(
     kind: str, pipelines: Any, images: list[Path], made: SimpleNamespace
