@@ -63,10 +63,11 @@ def run(as_json: bool, budgets: str | None, frames: str | None, **options: Any) 
 
 
 def _run_budgets(budgets: str | None, frames: str | None, options: dict[str, Any], *, as_json: bool) -> None:
-    from rmbench.cli.output import echo_json, error_console, exit_on_failed_rows, print_rich
+    from rmbench.cli.output import echo_error, echo_json, error_console, exit_on_failed_rows, print_rich
     from rmbench.errors import RmbenchError
     from rmbench.evaluation.budgets import Budgets, run_budgets
     from rmbench.evaluation.progress import progress_for
+    from rmbench.text import printable
 
     option = "--frames" if budgets is None else "--budgets"
     if budgets is not None and frames is not None:
@@ -84,5 +85,9 @@ def _run_budgets(budgets: str | None, frames: str | None, options: dict[str, Any
         echo_json(curve.to_dict())
     else:
         print_rich(curve)
+    for value, why in curve.refused:
+        echo_error(f"rmbench: {curve.setting} {value}: {printable(why, 1_000)}")
     for _, results in curve.points:
         exit_on_failed_rows(results)
+    if curve.refused:
+        click.get_current_context().exit(3)

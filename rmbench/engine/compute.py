@@ -12,6 +12,7 @@ import numpy as np
 from rmbench.engine.batch import collate, in_groups
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError, UnreachableError
+from rmbench.media import MEDIA_REJECTED, MediaError
 from rmbench.models.protocols import Encoded, FloatArray, Group, MultipartScorer, Scorer
 from rmbench.untrusted.masking import mask
 
@@ -72,7 +73,8 @@ def _halves(rows: Sequence[Encoded], groups: Sequence[Group]) -> list[tuple[Sequ
 
 def reason(error: BaseException) -> str:
     """An exception as one short line that any file can hold."""
-    text = " ".join(mask(f"{type(error).__name__}: {error}").split())
+    kind = MEDIA_REJECTED if isinstance(error, MediaError) else type(error).__name__
+    text = " ".join(mask(f"{kind}: {error}").split())
     return text.encode("utf-8", "replace").decode("utf-8")[:_REASON_LENGTH]
 
 

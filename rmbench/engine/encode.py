@@ -12,6 +12,7 @@ from rmbench.engine.interfaces import Progress
 from rmbench.engine.requests import requests_of
 from rmbench.engine.rows import row_maker
 from rmbench.models.protocols import (
+    FRAME_REPEATED,
     SPECIAL_TOKENS_IN_TEXT,
     TEMPLATE_DROPPED_TEXT,
     TEMPLATE_IGNORED_TOOLS,
@@ -29,7 +30,7 @@ _ENCODE_ROWS = 256
 _WINDOW = 8192
 """Requests planned together. Equal rows further apart are found in the score cache; memory does not grow with rows."""
 
-OF_EXAMPLES = frozenset({SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, TEMPLATE_IGNORED_TOOLS})
+OF_EXAMPLES = frozenset({FRAME_REPEATED, SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, TEMPLATE_IGNORED_TOOLS})
 """Remarks that are counted by example."""
 
 _ALIKE = "the chat template drops text, so that the model reads the same as for"

@@ -25,6 +25,7 @@ from rmbench.engine.score import score
 from rmbench.engine.threads import ThreadExecutor
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import (
+    FRAME_REPEATED,
     SPECIAL_TOKENS_IN_TEXT,
     TEMPLATE_DROPPED_TEXT,
     TEMPLATE_IGNORED_TOOLS,
@@ -43,6 +44,7 @@ _NOTES = {
     TEMPLATE_DROPPED_TEXT: "template dropped text",
     TEMPLATE_IGNORED_TOOLS: "template left tools out, which the model does not read,",
     SPECIAL_TOKENS_IN_TEXT: "messages hold special tokens",
+    FRAME_REPEATED: "the one frame of a video was shown twice",
 }
 """Remark -> what users are told of it."""
 

@@ -8,13 +8,17 @@ from rmbench.errors import RmbenchError
 from rmbench.evaluation.reasons import kind_of_reason
 from rmbench.types import Judged
 
-__all__ = ["AllFailedError", "refuse_all_failed"]
+__all__ = ["AllFailedError", "NothingMeasuredError", "refuse_all_failed"]
 
 
-class AllFailedError(RmbenchError):
-    """Every row of a task failed for one reason."""
+class NothingMeasuredError(RmbenchError):
+    """No task of a run has a record: every row of one failed, or its data are not there."""
 
     exit_code = 3
+
+
+class AllFailedError(NothingMeasuredError):
+    """Every row of a task failed for one reason."""
 
     def __init__(self, task: str, why: str, rows: int) -> None:
         super().__init__(f"{task}: {why}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
+from rmbench.evaluation.all_failed import NothingMeasuredError
 from rmbench.evaluation.results import Results
 from rmbench.evaluation.run import run
 from rmbench.records.headline import headline
@@ -24,6 +25,7 @@ __all__ = ["BudgetCurve", "Budgets", "run_budgets"]
 
 _FRAMES = "frames"
 """The setting that says which frames of a video are shown."""
+_REFUSED = ("refused", *[""] * 7)
 _SPELLED = re.compile(r"(?:(?P<setting>[A-Za-z_][\w.-]*)=)?(?P<numbers>[0-9]+(?:,[0-9]+)*)", re.ASCII)
 
 
@@ -65,7 +67,11 @@ class BudgetCurve:
     """The results at each budget. Prints as a table."""
 
     setting: str
+    values: tuple[int, ...]
+    """In the order in which they were asked for."""
     points: tuple[tuple[int, Results], ...]
+    refused: tuple[tuple[int, str], ...] = ()
+    """Values at which every row failed, each with the reason."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `rmbench run --budgets --json` prints."""
@@ -73,21 +79,24 @@ class BudgetCurve:
             {"budget": budget, "tokens": results.tokens, "cost": results.cost, **results.to_dict()}
             for budget, results in self.points
         ]
-        return {"setting": self.setting, "runs": runs}
+        refused = [{"budget": budget, "why": why} for budget, why in self.refused]
+        return {"setting": self.setting, "runs": runs, "refused": refused}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         columns: list[tuple[str, ColumnLayout]] = [(self.setting, "right"), ("task", "left"), ("metric", "fold")]
         columns += [("value [95%]", "left"), ("n", "right"), ("unparsed", "right"), ("failed", "right")]
         columns += [("tokens", "right"), ("cost", "right")]
-        rows = []
+        lines: dict[int, list[tuple[str, ...]]] = {budget: [_REFUSED] for budget, _ in self.refused}
         for budget, results in self.points:
-            for place, record in enumerate(results.records):
-                spent = _spent(results) if place == 0 else ("", "")
-                rows.append((f"{budget:,}", *_cells(record), *spent))
+            cells = [_cells(record) for record in results.records]
+            lines[budget] = [(*each, *(("", "") if place else _spent(results))) for place, each in enumerate(cells)]
+        rows = [(f"{budget:,}", *each) for budget in self.values for each in lines[budget]]
         first = self.points[0][1]
         yield text_table(columns, rows, title=f"{first.model} on {first.source}")
         if any(not results.tokens for _, results in self.points):
             yield line("Tokens and cost are those of this run: none where every reply was at hand.")
+        for budget, why in self.refused:
+            yield line(f"{self.setting} {budget:,} is refused: {why}")
         for budget, results in self.points:
             for task, why in results.reasons.items():
                 yield line(f"{self.setting} {budget:,}, {task}: {why}")
@@ -105,9 +114,11 @@ def run_budgets(
         progress: as of `rmbench.run`.
         options: as of `rmbench.run`; `max_cost` is that of all budgets together.
 
+    A value at which every row fails for one reason is refused, and the others are run.
+
     Raises:
-        RmbenchError: as `rmbench.run`; a budget's setting is given among `model_args` too; the model is no judge, where
-            the budget is not of frames.
+        RmbenchError: as `rmbench.run`; every value is refused; a budget's setting is given among `model_args` too; the
+            model is no judge, where the budget is not of frames.
     """
     given = dict(options.pop("model_args", None) or {})
     if budgets.setting in given:
@@ -115,14 +126,18 @@ def run_budgets(
         raise RmbenchError(f"{option}: {budgets.setting} is given by --model-args too.")
     if budgets.setting != _FRAMES and not model.startswith(("openai:", "vllm:")):
         raise RmbenchError(f"--budgets goes with a judge at a server, openai:NAME or vllm:MODEL, not {model}.")
-    most, points = options.pop("max_cost", None), list[tuple[int, Results]]()
+    most, points, refused = options.pop("max_cost", None), list[tuple[int, Results]](), list[tuple[int, str]]()
     for value in budgets.values:
         spent = sum(results.cost or 0.0 for _, results in points)
         left = None if most is None else max(0.0, most - spent)
         args = {**given, budgets.setting: budgets.spelled(value)}
-        results = run(model, tasks, progress=progress, model_args=args, max_cost=left, **options)
-        points.append((value, results))
-    return BudgetCurve(budgets.setting, tuple(points))
+        try:
+            points.append((value, run(model, tasks, progress=progress, model_args=args, max_cost=left, **options)))
+        except NothingMeasuredError as error:
+            if value == budgets.values[-1] and not points:
+                raise
+            refused.append((value, str(error)))
+    return BudgetCurve(budgets.setting, budgets.values, tuple(points), tuple(refused))
 
 
 def _cells(record: Record) -> tuple[str, ...]:

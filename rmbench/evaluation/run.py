@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from rmbench.errors import RmbenchError
-from rmbench.evaluation.all_failed import AllFailedError
+from rmbench.evaluation.all_failed import AllFailedError, NothingMeasuredError
 from rmbench.evaluation.compatibility import for_task, with_judge_credit, with_voting, without_states
 from rmbench.evaluation.existing import known_judgments, other_result
 from rmbench.evaluation.judge_files import write_requests
@@ -195,10 +195,9 @@ def _spent(model: Model) -> tuple[int, float | None]:
 
 
 def _no_task(skipped: Sequence[Skipped]) -> RmbenchError:
-    error = RmbenchError("no task could be run:\n" + "\n".join(f"  {each.task}: {each.why}" for each in skipped))
-    if any(each.failed_rows or each.missed for each in skipped):
-        error.exit_code = AllFailedError.exit_code
-    return error
+    failed = any(each.failed_rows or each.missed for each in skipped)
+    kind = NothingMeasuredError if failed else RmbenchError
+    return kind("no task could be run:\n" + "\n".join(f"  {each.task}: {each.why}" for each in skipped))
 
 
 def _judge_task(

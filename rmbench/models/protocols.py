@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rmbench.types import Conversation, Example, Judgment, Setting
 
 __all__ = [
+    "FRAME_REPEATED",
     "SPECIAL_TOKENS_IN_TEXT",
     "TEMPLATE_DROPPED_TEXT",
     "TEMPLATE_IGNORED_TOOLS",
@@ -60,6 +61,10 @@ row."""
 SPECIAL_TOKENS_IN_TEXT = "special_tokens_in_text"
 """Remark of a row whose messages spell special tokens of the model's tokenizer. The record counts the examples that
 have such a row."""
+
+FRAME_REPEATED = "frame_repeated"
+"""Remark of a row whose video has one frame, shown as often as the model reads frames at once. The record counts the
+examples that have such a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def check_mj_bench(plain: Plain, data: Path, judgments: Mapping[str, Any]) -> tu
         caption, *images = rows[name]
         if judgment.status == "failed":
             assert not images[0].exists()
-            assert judgment.error == f"candidate 0: image {images[0].name} is not here"
+            assert judgment.error == f"candidate 0: media_rejected: image {images[0].name} is not here"
             failed += 1
             continue
         expected = [plain.score(plain.image(path), caption) for path in images]

@@ -114,3 +114,27 @@ def test_the_command_prints_the_curve(url: str, tmp_path: Path, capsys: pytest.C
     words = ["run", "--model", "openai:m", "--tasks", "judgebench", "--source", "sample", "--base-url", url]
     assert exit_code(*words, "--out", str(tmp_path), "--budgets", "100,1000") == 0
     assert "1,000 judgebench" in capsys.readouterr().out
+
+
+def test_a_number_of_frames_that_is_refused_is_a_line_with_its_reason(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--model", "openai:m", "--tasks", "videorewardbench", "--source", "sample", "--base-url", url]
+    words += ["--model-args", "protocol=videorewardbench,max_images=4", "--out", str(tmp_path)]
+    assert exit_code(*words, "--frames", "8,2,12", "--json") == 3
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert [run["budget"] for run in found["runs"]] == [2]
+    assert [refused["budget"] for refused in found["refused"]] == [8, 12]
+    assert all("frames are more than max_images=4" in refused["why"] for refused in found["refused"])
+    assert "frames 12: no task could be run" in told.err or "frames 12: videorewardbench: " in told.err
+    assert exit_code(*words, "--frames", "8,2,12") == 3
+    table = capsys.readouterr().out
+    assert [line.split()[:2] for line in table.splitlines() if line.split()[:1] in (["8"], ["2"], ["12"])] == [
+        ["8", "refused"],
+        ["2", "videorewardbench"],
+        ["12", "refused"],
+    ]
+    assert "frames 8 is refused: " in table
+    assert exit_code(*words, "--frames", "8,12") == 3
+    assert "frames are more than max_images=4" in capsys.readouterr().err

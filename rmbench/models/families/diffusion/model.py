@@ -25,7 +25,7 @@ from rmbench.models.families.diffusion.inversion import Inversion
 from rmbench.models.families.diffusion.process import Draw, Process, draw
 from rmbench.models.families.diffusion.settings import DiffusionSettings
 from rmbench.models.families.vision.preprocess import Preprocess
-from rmbench.models.families.vision.shown import REFUSALS, medium_of, prompt_text, remarks
+from rmbench.models.families.vision.shown import REFUSALS, medium_of, prompt_text, remarks, why_failed
 from rmbench.models.protocols import ModelFacts, Request
 from rmbench.types import Example, Judgment
 
@@ -72,7 +72,7 @@ class DiffusionReward:
             try:
                 shown.append(self._shown(request))
             except REFUSALS as refusal:
-                return Judgment(example.id, status="failed", error=f"candidate {place}: {refusal}")
+                return Judgment(example.id, status="failed", error=f"candidate {place}: {why_failed(refusal)}")
             noted += remarks(request)
         draws = self._drawn(example.cluster or example.id, shown)
         margins, errors = draws.mean(axis=1), margin_errors(draws)

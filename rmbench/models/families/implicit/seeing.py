@@ -15,7 +15,7 @@ from rmbench.models.families.implicit.language import LanguageModel
 from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.pictures import Pictures
 from rmbench.models.families.vl.rows import Place, UnreadableError, VisionRow, placed, seen
-from rmbench.models.protocols import Batch, Encoded, Request
+from rmbench.models.protocols import FRAME_REPEATED, Batch, Encoded, Request
 
 __all__ = ["SeeingEncoder", "SeeingModel"]
 
@@ -103,6 +103,7 @@ class SeeingEncoder:
             raise UnreadableError(f"token {max(ids)} is outside the model's {self.vocabulary:,} embeddings")
         payload = replace(answer, start=start, places=places)
         spelled = f"{seen(shown)} {' '.join(map(str, ids))} {payload!r}"
+        repeated = [FRAME_REPEATED] if any(self.pictures.repeats(each.medium) for each in shown) else []
         return replace(
             row,
             key=hashlib.sha256(spelled.encode()).hexdigest(),
@@ -110,6 +111,7 @@ class SeeingEncoder:
             ids=ids,
             payload=payload,
             kind=seen(shown),
+            remarks=(*row.remarks, *repeated),
             text_digest=hashlib.sha256(f"{seen(shown)} {row.text_digest}".encode()).hexdigest(),
         )
 

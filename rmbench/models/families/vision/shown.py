@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from rmbench.media import (
+    MEDIA_REJECTED,
     FrameRule,
     MediaError,
     changed,
@@ -41,6 +42,7 @@ __all__ = [
     "pictures_of",
     "prompt_text",
     "remarks",
+    "why_failed",
 ]
 
 
@@ -97,7 +99,8 @@ def described_medium(request: Request) -> Part | None:
     """The prompt's one image where the candidate is text, a caption of it; None where the candidate shows something.
 
     Raises:
-        UnshownError: the prompt has none, several, or one that is not here.
+        MediaError: it is not here.
+        UnshownError: the prompt has none, or several.
     """
     if media_of(request.conversation[request.prompt_messages :]):
         return None
@@ -105,12 +108,13 @@ def described_medium(request: Request) -> Part | None:
     if len(media) != 1:
         raise UnshownError(f"a caption is read with the prompt's image, and the prompt has {len(media)}")
     if media[0].path is None:
-        raise UnshownError(media[0].absence)
+        raise MediaError(media[0].absence)
     return media[0]
 
 
 def medium_of(request: Request) -> Part:
-    """The candidate's image or video; raises UnshownError where it is none, several, or not here."""
+    """The candidate's image or video; raises UnshownError where it is none or several, MediaError where it is not
+    here."""
     answer = request.conversation[request.prompt_messages :]
     media = media_of(answer)
     if not media:
@@ -118,7 +122,7 @@ def medium_of(request: Request) -> Part:
     if len(media) > 1:
         raise UnshownError(f"the candidate holds {len(media)} images or videos, expected one")
     if media[0].path is None:
-        raise UnshownError(media[0].absence)
+        raise MediaError(media[0].absence)
     return media[0]
 
 
@@ -210,3 +214,8 @@ def pictures(asked: Sequence[Picture]) -> Iterator[tuple[int, Image.Image | Tens
 
 REFUSALS = (MediaError, UnshownError)
 """What makes one row fail and no other."""
+
+
+def why_failed(refusal: Exception) -> str:
+    """The error of a row by one of REFUSALS."""
+    return f"{MEDIA_REJECTED}: {refusal}" if isinstance(refusal, MediaError) else str(refusal)

@@ -10,7 +10,7 @@ from rmbench.media import MEDIA_REJECTED, MediaError, media_of
 from rmbench.models.families.vl.pictures import Pictures
 from rmbench.models.families.vl.rows import UnreadableError, VisionRow, placed, seen
 from rmbench.models.families.vl.wording import ContentTemplate, Wording
-from rmbench.models.protocols import SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, Encoded, Request
+from rmbench.models.protocols import FRAME_REPEATED, SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, Encoded, Request
 from rmbench.models.text.special import LiteralTokenizer, holds_special_tokens
 from rmbench.models.text.template import TemplateRefusedError
 
@@ -92,6 +92,7 @@ class VisionEncoder:
         spelled = f"{number} {seen(shown)} {' '.join(map(str, ids))} {' '.join(map(str, spots))}"
         remarks = [SPECIAL_TOKENS_IN_TEXT] if holds_special_tokens(request, self.tokenizer.spelled) else []
         remarks += [TEMPLATE_DROPPED_TEXT] if self.template.drops_text(asked, text) else []
+        remarks += [FRAME_REPEATED] if any(self.pictures.repeats(each.medium) for each in shown) else []
         before = media_of(request.conversation[: request.prompt_messages])
         return Encoded(
             key=hashlib.sha256(spelled.encode()).hexdigest(),

@@ -109,6 +109,12 @@ class Pictures:
             self._held.popitem(last=False)
         return found
 
+    def repeats(self, medium: Medium) -> int:
+        """How often a video's one frame is shown again, so that the model has as many as it reads at once (Qwen-VL, 2).
+        Its processor repeats the last frame of an odd number likewise, and Qwen3-VL's refuses a single one before."""
+        own = self.processor.video_processor if self.videos and len(medium.indices) == 1 else None
+        return max(0, getattr(own, "temporal_patch_size", 1) - 1) if own is not None and self._any_size else 0
+
     @property
     def marks(self) -> dict[int, str]:
         """Token id -> the kind of medium whose place it holds in a text before its own tokens stand there."""
@@ -207,15 +213,16 @@ class Pictures:
         assert timing is not None
         if not timing.seconds:
             raise MediaError(f"{medium.path.rpartition('/')[2]}: its frames carry no times, which the model reads")
+        times = 1 + self.repeats(medium)
         metadata = VideoMetadata(
             total_num_frames=timing.frames,
             fps=timing.frames / timing.seconds,
             duration=timing.seconds,
-            frames_indices=list(medium.moments),
+            frames_indices=list(medium.moments) * times,
         )
         made: Mapping[str, Any] = self.processor(
             text=[self._video_text],
-            videos=[np.stack([np.array(frame) for frame in frames])],
+            videos=[np.stack([np.array(frame) for frame in frames * times])],
             return_tensors="pt",
             text_kwargs={"add_special_tokens": False},
             videos_kwargs={

@@ -162,11 +162,14 @@ def test_a_bad_row_fails_alone_with_its_reason(
     video.write_text("no video")
     two = Candidate((Message("assistant", (Part("image", path=str(images[0])),) * 2),))
     bad = {
-        "cut": (seen.shown(cut), r"^candidate 0: MediaError: cut\.jpg: cannot be decoded \(OSError: .*truncated"),
-        "text": (seen.shown(text), r"MediaError: text\.png: it is no image"),
-        "gone": (seen.shown(tmp_path / "gone.png"), r"^candidate 0: gone\.png: the file cannot be read"),
-        "absent": (seen.shown(None, name="a/b.png"), r"^candidate 0: image a/b\.png is not here"),
-        "video": (seen.shown(video, "video"), r"^candidate 0: x\.mp4: cannot be decoded"),
+        "cut": (seen.shown(cut), r"^candidate 0: media_rejected: cut\.jpg: cannot be decoded \(OSError: .*truncated"),
+        "text": (seen.shown(text), r"candidate 0: media_rejected: text\.png: it is no image"),
+        "gone": (
+            seen.shown(tmp_path / "gone.png"),
+            r"^candidate 0: media_rejected: gone\.png: the file cannot be read",
+        ),
+        "absent": (seen.shown(None, name="a/b.png"), r"^candidate 0: media_rejected: image a/b\.png is not here"),
+        "video": (seen.shown(video, "video"), r"^candidate 0: media_rejected: x\.mp4: cannot be decoded"),
         "words": (Candidate.of("Yes."), "the candidate is text, and the model scores an image or a video"),
         "two": (two, "the candidate holds 2 images or videos, expected one"),
     }
@@ -185,7 +188,8 @@ def test_a_bad_row_fails_alone_with_its_reason(
 
 def test_one_bad_candidate_fails_its_example(tiny_clip: Path, images: list[Path], seen: Any) -> None:
     examples = [seen.example("a", "hi", seen.shown(images[0]), seen.shown(None, name="b.png"))]
-    assert failures(seen.judged(opened(tiny_clip), examples)) == {"a": "candidate 1: image b.png is not here"}
+    found = failures(seen.judged(opened(tiny_clip), examples))
+    assert found == {"a": "candidate 1: media_rejected: image b.png is not here"}
 
 
 def test_the_text_is_that_of_the_prompts_user_turns(

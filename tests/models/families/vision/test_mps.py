@@ -71,10 +71,8 @@ def cross() -> dict[str, Tensor]:
     return state
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory, clip_tokenizer: Path) -> Any:
-    """A folder as imscore's hub copy is, the library's towers and the cross model's tensors."""
-    folder = tmp_path_factory.mktemp("mps") / "mps"
+def save(folder: Path, clip_tokenizer: Path) -> tuple[Any, dict[str, Tensor]]:
+    """A folder as imscore's hub copy is; returns the library's towers and the cross model's tensors."""
     folder.mkdir()
     model, network = towers(), cross()
     state = {f"model.{name}": value for name, value in model.state_dict().items()} | network
@@ -82,7 +80,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory, clip_tokenizer: Path) -> Any
     (folder / "config.json").write_text("{}")
     for file in clip_tokenizer.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    return folder, model, network
+    return model, network
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, clip_tokenizer: Path) -> Any:
+    folder = tmp_path_factory.mktemp("mps") / "mps"
+    return folder, *save(folder, clip_tokenizer)
 
 
 def opened(folder: Path, **args: str) -> MpsScorer:

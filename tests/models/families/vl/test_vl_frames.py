@@ -18,15 +18,16 @@ from rmbench.tasks.registry import get
 from rmbench.tasks.sources import load
 from rmbench.types import Example
 
-INDICES = {2: [0, 11], 3: [0, 6, 11], 12: list(range(12))}
-"""round(linspace(0, 11, K)) of the sample's clips of 12 frames, by hand. Qwen3-VL's processor takes no single frame."""
+INDICES = {1: [0, 0], 2: [0, 11], 3: [0, 6, 11], 12: list(range(12))}
+"""round(linspace(0, 11, K)) of the sample's clips of 12 frames, by hand. Qwen3-VL's processor takes no single frame, so
+that one is shown twice; the others repeat it themselves."""
 
 
 @pytest.fixture(scope="module")
 def curve(scored: Any, tmp_path_factory: pytest.TempPathFactory) -> BudgetCurve:
     out = tmp_path_factory.mktemp("frames")
     return run_budgets(
-        str(scored.folder), "videorewardbench", Budgets.of_frames("2,3,12"), source="sample", out=out, device="cpu"
+        str(scored.folder), "videorewardbench", Budgets.of_frames("1,2,3,12"), source="sample", out=out, device="cpu"
     )
 
 
@@ -60,6 +61,7 @@ def test_each_number_of_frames_is_looked_at(scored: Any, curve: BudgetCurve) -> 
     for count, results in curve.points:
         (record,) = results.records
         assert record.model.settings["frames"] == f"uniform:{count}"
+        assert record.run.engine.get("frame_repeated", 0) == (len(examples) if count == 1 else 0)
         (folder,) = find(str(results.out))
         rows = read_rows(folder)
         assert len(rows) == len(examples)
@@ -73,6 +75,6 @@ def test_one_table_has_a_line_for_each(curve: BudgetCurve) -> None:
     screen = io.StringIO()
     Console(file=screen, width=200).print(curve)
     lines = [line.split() for line in screen.getvalue().splitlines()]
-    table = [line for line in lines if line and line[0] in ("2", "3", "12")]
-    assert [(line[0], line[1]) for line in table] == [(n, "videorewardbench") for n in ("2", "3", "12")]
+    table = [line for line in lines if line and line[0] in ("1", "2", "3", "12")]
+    assert [(line[0], line[1]) for line in table] == [(n, "videorewardbench") for n in ("1", "2", "3", "12")]
     assert len({results.headline("videorewardbench").value for _, results in curve.points}) > 1

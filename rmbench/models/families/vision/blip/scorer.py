@@ -31,6 +31,7 @@ from rmbench.models.families.vision.shown import (
     pictures_of,
     prompt_text,
     remarks,
+    why_failed,
 )
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
@@ -136,7 +137,7 @@ class BlipScorer:
             shown = pictures_of(described or medium_of(request), self.frames)
             text = self.wording.replace("{prompt}", answer_text(request) if described else prompt_text(request))
         except REFUSALS as refusal:
-            return Encoded(key="", size=0, error=str(refusal))
+            return Encoded(key="", size=0, error=why_failed(refusal))
         ids, cut = self.words(text)
         spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
         own = Encoded(

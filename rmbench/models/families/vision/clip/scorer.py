@@ -27,6 +27,7 @@ from rmbench.models.families.vision.shown import (
     pictures_of,
     prompt_text,
     remarks,
+    why_failed,
 )
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
@@ -114,7 +115,7 @@ class ClipScorer:
             shown = pictures_of(medium_of(request), self.frames)
             texts = self._read(request)
         except REFUSALS as refusal:
-            return Encoded(key="", size=0, error=str(refusal))
+            return Encoded(key="", size=0, error=why_failed(refusal))
         parts = (*(self._picture(picture) for picture in shown), *texts)
         key = hashlib.sha256(" ".join(part.key for part in parts).encode()).hexdigest()
         read = sum(len(text.ids) for text in texts) + self.image_size * len(shown)

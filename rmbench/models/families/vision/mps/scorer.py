@@ -27,6 +27,7 @@ from rmbench.models.families.vision.shown import (
     pictures_of,
     prompt_text,
     remarks,
+    why_failed,
 )
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
@@ -110,7 +111,7 @@ class MpsScorer:
             shown = pictures_of(medium_of(request), self.frames)
             ids, cut = self.tokens(prompt_text(request))
         except REFUSALS as refusal:
-            return Encoded(key="", size=0, error=str(refusal))
+            return Encoded(key="", size=0, error=why_failed(refusal))
         spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
         size, said = self.tokens.context + self.image_size, remarks(request)
         keys = [f"{picture.key}/{self.preprocess.tag}/{spelled}" for picture in shown]
