@@ -167,7 +167,7 @@ def test_imagereward_images_and_a_broken_one_beside_them(tiny: Plain, data: Path
     judgments = rows_of(tmp_path / "out")
     check_imagereward(tiny, data, judgments)
     assert judgments["cut"].status == "failed"
-    assert judgments["cut"].error.startswith("candidate 1: MediaError: cut.webp: cannot be decoded")
+    assert judgments["cut"].error.startswith("candidate 1: media_rejected: cut.webp: cannot be decoded")
     assert results.records[0].run.engine["unique_rows"] == 4 + 1 + 1  # images, the cut one, the prompt
 
 
