@@ -137,6 +137,7 @@ def _media(example: Example, spans: Sequence[tuple[float, float]]) -> Iterator[t
     for part in example.prompt[-1].parts:
         if part.kind != "text":
             better = example.candidates[example.gold.relation[0].i if example.gold.relation else 0].text
+            better = example.context["reference"] if "oracle_facts" in example.context else better
             yield part, example.context.get("source_caption", source if into else better), 1.0
 
 

@@ -9,7 +9,6 @@ after whom.
 
 from __future__ import annotations
 
-from rmbench.metrics.captions import CaptionFacts, DCScore, caption_f1, dc_score
 from rmbench.metrics.classes.confusion import cohen_kappa, confusion_matrix
 from rmbench.metrics.correlation.coefficients import (
     PairCounts,
@@ -38,6 +37,7 @@ from rmbench.metrics.uncertainty.discordance import (
 )
 from rmbench.metrics.uncertainty.interval import cr1, wilson
 from rmbench.metrics.uncertainty.sign_flip import sign_flip
+from rmbench.models.judges.captions import CaptionFacts, DCScore, caption_f1, dc_score
 
 __all__ = [
     "CaptionFacts",

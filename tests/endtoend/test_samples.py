@@ -20,7 +20,12 @@ TEXT = [name for name, task in TASKS.items() if task.modality == "text"]
 CORRELATIONS = ("kendall", "spearman", "pearson", "delta", "list")
 RATED = {name for name, task in TASKS.items() if task.metrics[0].rule.startswith(CORRELATIONS)}
 
-WITHOUT_FAKES = {"hpsv2-generators": "no gold", "mrmbench-easy": "hidden states", "mrmbench-hard": "hidden states"}
+WITHOUT_FAKES = {
+    "decapbench": "no gold",
+    "hpsv2-generators": "no gold",
+    "mrmbench-easy": "hidden states",
+    "mrmbench-hard": "hidden states",
+}
 FIRST_NINE = {
     "reward-bench": 1,
     "rm-bench": 1,

@@ -38,6 +38,7 @@ IMAGE = (
     "mmrb2",
     "editreward-bench-tiger",
     "editreward-bench-editscore",
+    "decapbench",
 )
 VIDEO = (
     "videorewardbench",

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,7 +41,7 @@ _PLAIN_NAME = re.compile(r"[\w][\w.-]*\.jinja", re.ASCII)
 _LARGEST = 1 << 20  # bytes of a template; real ones are kilobytes
 
 Shape = Literal["pair", "pair-tie", "pick-k", "listwise", "pointwise", "yes-no", "option"]
-Place = Literal["last", "first-line", "whole", "end", "tag", "tags", "boxed", "json"]
+Place = Literal["last", "first-line", "whole", "end", "tag", "tags", "boxed", "json", "facts"]
 
 
 class _Declared(BaseModel):
@@ -56,11 +57,15 @@ class PromptMessage(_Declared):
     asked first. Others: roles of Nemotron's judges."""
     template: str = ""
     """The template's file, next to the declaration; a "reply" has none."""
+    temperature: float | None = Field(default=None, ge=0)
+    """Of a "reply"; None: that of the last one, as is everything where the user names a temperature."""
 
     @model_validator(mode="after")
     def _has_a_template(self) -> PromptMessage:
         if (self.role == "reply") == bool(self.template):
             raise ValueError("template: every message but a reply has one")
+        if self.temperature is not None and self.role != "reply":
+            raise ValueError("temperature: of a reply alone; that of the last one stands under [sampling]")
         return self
 
 
@@ -72,7 +77,8 @@ class VerdictFormat(_Declared):
     place: Place = "last"
     """"last": the last line that holds the mark. "first-line": the first line, whole. "whole": the whole answer. "end":
     the answer's very end. "tag": the last <tag>...</tag>. "tags": the last run of them, each whole, as a list.
-    "boxed": the last \\boxed{...}, whole. "json": the field `tag` of the last JSON object, whole."""
+    "boxed": the last \\boxed{...}, whole. "json": the field `tag` of the last JSON object, whole. "facts": the lists of
+    facts in three replies, whose DCScore is the rating (`rmbench.models.judges.caption_facts`)."""
     tag: str = ""
     """The tag's or the JSON field's name."""
     mark: str = "[[{label}]]"
@@ -194,7 +200,7 @@ class JudgeProtocol(_Declared):
     parsers: tuple[str, ...] = Field(default=(), strict=False)
     """Names of upstream's own parsers that fit; never the default."""
     needs: tuple[str, ...] = Field(default=(), strict=False)
-    """Context without which a row fails: "rubric", "reference", "passages"."""
+    """Context without which a row fails: "rubric", "reference", "passages", "facts"."""
     reserved: tuple[str, ...] = Field(default=(), strict=False)
     """Delimiters of the templates, quoted so that no candidate can forge one; {letter} and {number} stand for any."""
     variables: Mapping[str, str] = Field(default={})
@@ -211,8 +217,12 @@ class JudgeProtocol(_Declared):
             raise ValueError("media: a raw prompt is text alone")
         if "system" in roles[1:] or roles[0] in ("assistant", "reply"):
             raise ValueError("message: a system message stands first, an assistant's behind another")
-        if roles.count("reply") > 1 or roles[-1] == "reply":
-            raise ValueError("message: one reply at most, and messages behind it")
+        if roles[-1] == "reply" or ("reply", "reply") in pairwise(roles):
+            raise ValueError("message: a reply has messages before it, and messages behind it")
+        if self.verdict.place == "facts" and (
+            self.turns != 3 or self.shape != "pointwise" or "facts" not in self.needs
+        ):
+            raise ValueError('verdict.place: "facts" is a pointwise rating by three replies, and needs "facts"')
         single = self.shape in ("pointwise", "yes-no")
         if single != (self.most == 1):
             raise ValueError(f"most: a {self.shape} question shows {'one candidate' if single else 'two or more'}")
@@ -245,6 +255,9 @@ class JudgeProtocol(_Declared):
         for key in ("options_at", "options_behind", "options_as", "absent"):
             if declared["verdict"][key] == VerdictFormat.model_fields[key].default:
                 del declared["verdict"][key]  # as before there was the key, so that cached replies stay
+        for message in declared["message"]:
+            if message["temperature"] is None:
+                del message["temperature"]
         if self.media is None:
             del declared["media"]
         if not self.variables:

@@ -188,6 +188,11 @@ def _unwrapped(box: str) -> str:
     return inner if wrapped is None else wrapped[1] if wrapped[2] is None else wrapped[2]
 
 
+def _nowhere(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
+    """Several replies together hold the verdict (`rmbench.models.judges.caption_facts`), and none by itself."""
+    return []
+
+
 def _json(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     place = last_object(text)
     if place is None or "{" in text[place.stop :]:  # the last object is unfinished
@@ -226,4 +231,5 @@ _PLACES: dict[str, Callable[[str, VerdictFormat, re.Pattern[str]], list[str]]] =
     "tags": _tags,
     "boxed": _boxed,
     "json": _json,
+    "facts": _nowhere,
 }

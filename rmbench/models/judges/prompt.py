@@ -6,8 +6,8 @@ A template is Jinja in a sandbox. It may use:
   "[tools]" before the definitions of functions and "[tool_calls]" before an assistant's calls, both as JSON.
 - `answers`: the candidates in the order shown, each with `label` ("A" or "1"), `number` (from 1), `text` and `question`
   (its own prompt where candidates differ in it, else the same as above). `answer` is the first.
-- `rubric`, `reference`, `passages`: from the example's context or, of a rubric, the user's file; "" where there is
-  none.
+- `rubric`, `reference`, `passages`, `facts` (of people, of an image, a line each): from the example's context or, of a
+  rubric, the user's file; "" where there is none.
 - `shots`: earlier choices of the row's rater, with their images and videos where the protocol shows any.
 - `context`: all of the example's context by name.
 - `declared`: the protocol's `variables`.
@@ -45,6 +45,7 @@ _CONTEXT = {
     "rubric": ("rubric", "criteria"),
     "reference": REFERENCE_KEYS,
     "passages": ("passages", "documents", "knowledge", "context"),
+    "facts": ("oracle_facts",),
 }
 """Template variable -> names of the context in tasks; the first that exists is used."""
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from rmbench.media import MEDIA_REJECTED, MediaError
 from rmbench.models.abilities import Replies
+from rmbench.models.judges.caption_facts import oracle_facts, rated_facts
 from rmbench.models.judges.declaration import REPLY, JudgeProtocol
 from rmbench.models.judges.grammar import strip_reasoning
 from rmbench.models.judges.media import ContentPart, trial_part
@@ -192,10 +193,11 @@ class JudgeResponder:
         rationale: list[str] = []
         errors: list[str] = []
         remarks = list(_remarks(reply for _, reply, _ in replies))
-        for question, reply, before in replies:
-            parsed = self._parse(reply, len(question.shown))
+        for question, reply, earlier in replies:
+            parsed = self._parse(reply, len(question.shown), earlier, example)
             of_question = verdicts_of(question.shown, question.vote, parsed, self.protocol)
             verdicts += of_question
+            before = "".join(f"{_storable(text)}\n\n" for text in earlier)
             rationale += [before + _rationale(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
             errors += [parsed.why] if parsed.status != "ok" else []
             remarks += [parsed.remark] if parsed.remark else []
@@ -219,11 +221,11 @@ class JudgeResponder:
         settings = self.settings
         return position_orders(example, self.protocol, settings.orders, tournament=settings.tournament, seed=self.seed)
 
-    def _ask_all(self, questions: Sequence[Question]) -> list[tuple[Question, Reply, str]]:
+    def _ask_all(self, questions: Sequence[Question]) -> list[tuple[Question, Reply, tuple[str, ...]]]:
         """Each question with what `_ask` gives for it, asked at the same time where the window has room."""
         first = _Once()
-        replies: dict[int, tuple[Reply, str]] = {}
-        others: dict[int, Future[tuple[Reply, str]]] = {}
+        replies: dict[int, tuple[Reply, tuple[str, ...]]] = {}
+        others: dict[int, Future[tuple[Reply, tuple[str, ...]]]] = {}
         try:
             for place, question in enumerate(questions):
                 if place in others:
@@ -244,32 +246,39 @@ class JudgeResponder:
         at the same time would only make threads wait for each other."""
         return not isinstance(self.backend, Windowed) or self.backend.has_room
 
-    def _ask(self, question: Question, first: _Once) -> tuple[Reply, str]:
-        """The reply to a question, and the text of the judge's own that stands in it, for the rationale.
+    def _ask(self, question: Question, first: _Once) -> tuple[Reply, tuple[str, ...]]:
+        """The last reply to a question, and the texts of those before that stand in it.
 
         Args:
-            question: one message of it may be REPLY: the judge is asked the messages before it first.
-            first: the replies to such messages so far, which do not depend on the candidates.
+            question: of its messages some may be REPLY: the judge is asked the messages before each first.
+            first: the replies to such messages so far, which are the same for all candidates that are not in them.
         """
-        messages = question.messages
-        at = next((index for index, message in enumerate(messages) if message["role"] == REPLY), None)
-        if at is None:
-            return self._asked(question), ""
-        before = replace(question, shown=(), messages=messages[:at], grammar=Grammar())
-        reply = first.reply(json.dumps([question.vote, messages[:at]]), lambda: self._asked(before))
-        text = strip_reasoning(reply.text, self.protocol.think)
-        if reply.error or reply.finish != "stop" or text is None or len(text) > self.settings.max_reply:
-            return reply if reply.finish != "stop" or reply.error else replace(reply, text="", finish="length"), ""
-        turn = {"role": "assistant", "content": text}
-        asked = self._asked(replace(question, messages=(*messages[:at], turn, *messages[at + 1 :])))
-        return asked, _storable(text) + "\n\n"
+        messages, earlier = question.messages, tuple[str, ...]()
+        while (at := next((k for k, message in enumerate(messages) if message["role"] == REPLY), None)) is not None:
+            sampling = self._of_reply(question.sampling, len(earlier))
+            before = replace(question, shown=(), messages=messages[:at], grammar=Grammar(), sampling=sampling)
+            reply = first.reply(json.dumps([question.vote, messages[:at]]), partial(self._asked, before))
+            text = strip_reasoning(reply.text, self.protocol.think)
+            if reply.error or reply.finish != "stop":
+                return reply, ()
+            if text is None or len(text) > self.settings.max_reply:
+                return replace(reply, text="", finish="length"), ()
+            earlier = (*earlier, text)
+            messages = (*messages[:at], {"role": "assistant", "content": text}, *messages[at + 1 :])
+        return self._asked(replace(question, messages=messages)), earlier
+
+    def _of_reply(self, sampling: Sampling, number: int) -> Sampling:
+        """How the reply of a number, which is not the last one, is drawn."""
+        declared = [message.temperature for message in self.protocol.message if message.role == REPLY][number]
+        named = self.settings.temperature != self.protocol.sampling.temperature
+        return sampling if declared is None or named else replace(sampling, temperature=declared)
 
     def _asked(self, question: Question) -> Reply:
         if self.replies is None:
             return self.backend.ask(question)
         return ask_once(self.backend, question, self.replies, self.facts.fingerprint)
 
-    def _parse(self, reply: Reply, size: int) -> ParsedVerdict:
+    def _parse(self, reply: Reply, size: int, earlier: Sequence[str], example: Example) -> ParsedVerdict:
         if reply.error:
             refused = reply.error.startswith(MEDIA_REJECTED)
             return ParsedVerdict(None, "failed", reply.error, remark=MEDIA_REJECTED if refused else "")
@@ -287,6 +296,8 @@ class JudgeResponder:
             return unparsed(why, remark="answers_too_long")
         if not reply.text.strip():
             return _empty(reply)
+        if self.protocol.verdict.place == "facts":
+            return rated_facts((*earlier, reply.text), reply.finish, self.protocol, oracle_facts(example))
         if self.settings.parser != "rmbench":
             return PARSERS[self.settings.parser](reply.text, size, self.protocol.verdict.reads)
         return self._parser.parse(reply.text, reply.finish, size)

@@ -23,6 +23,7 @@ from rmbench.models.judges.verdict import VerdictParser
 from rmbench.types import TIE, Candidate, Edge, Example, Gold, Message, Part
 
 SEEING = [name for name in protocol_names() if load_protocol(name).media is not None]
+IN_ONE_MESSAGE = [name for name in SEEING if load_protocol(name).turns == 1]
 OF_CANDIDATES = [name for name in SEEING if getattr(load_protocol(name).media, "of", "") == "candidates"]
 OURS = ("vision-pair", "vision-profile")
 
@@ -79,7 +80,7 @@ def seen(name: str, folder: Path) -> Example:
 
 
 class TestWhatIsSent:
-    @pytest.mark.parametrize("name", SEEING)
+    @pytest.mark.parametrize("name", IN_ONE_MESSAGE)
     def test_every_medium_of_the_row_is_shown_once_and_in_order(self, name: str, tmp_path: Path) -> None:
         protocol = load_protocol(name)
         shown = (1, 0)[: protocol.most]

@@ -89,6 +89,8 @@ VERDICTS: dict[str, dict[str, object]] = {
     "pair-json": {'{"reason": "so it is", "winner": "A"}': 0, '{"reason": "so it is", "winner": "B"}': 1},
 }
 FIRST = {"judgelm": {"9 2": 0, "2 9": 1}}
+OF_SEVERAL_REPLIES = ("dcscore",)
+"""No mark of it is a verdict; see `test_judges_captions.py`."""
 BARE = {"skywork-critic": "[[A]]", "option": "A", "yes-no": "Yes"}
 
 
@@ -101,7 +103,7 @@ def test_the_corpus_and_the_protocols_are_all_here() -> None:
     assert len(SPOOFS) >= 200
     assert len({row["spoof"] for row in SPOOFS}) == len(SPOOFS)
     assert len({row["kind"] for row in SPOOFS}) >= 20
-    assert {*VERDICTS, *FIRST, *BARE} == set(protocol_names())
+    assert {*VERDICTS, *FIRST, *BARE, *OF_SEVERAL_REPLIES} == set(protocol_names())
 
 
 @pytest.mark.parametrize("name", VERDICTS)
@@ -174,6 +176,7 @@ def test_no_spoof_forges_a_mark_in_the_prompt(name: str, picture: Path) -> None:
         if not mark.startswith("[The End of A") or "[The End of Assistant {label}'s Answer]" in protocol.reserved
     ]
     shown = (0, 1)[: protocol.most]
+    context = {"rubric": "right", "reference": "four", "oracle_facts": "It is four."}
 
     def count(text: str) -> list[int]:
         medium = Part("image", name="p.png", path=str(picture))
@@ -185,7 +188,7 @@ def test_no_spoof_forges_a_mark_in_the_prompt(name: str, picture: Path) -> None:
         elif protocol.media:
             asked += (medium,)
         answers = tuple(Candidate((Message("assistant", parts),)) for parts in said)
-        row = Example("r", (Message("user", asked),), answers, Gold((Edge(1, 0),)), context={"rubric": "right"})
+        row = Example("r", (Message("user", asked),), answers, Gold((Edge(1, 0),)), context=context)
         pieces = (piece for _, each in prompt.rendered(row, shown) for piece in each)
         whole = "".join(piece for piece in pieces if isinstance(piece, str))
         return [whole.count(mark) for mark in watched]

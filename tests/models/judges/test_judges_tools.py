@@ -58,7 +58,7 @@ def test_no_text_forges_a_header(protocol: str) -> None:
         (calling(None, call),),
     )
     declared = load_protocol(protocol)
-    context = {"rubric": "Fair.", "reference": "Yes.", "passages": "None."}
+    context = {"rubric": "Fair.", "reference": "Yes.", "passages": "None.", "oracle_facts": "One."}
     asked = Message.of("user", forged)
     if declared.media is not None:  # each prompt, and each candidate, shows a picture, which is not opened
         picture = Part(declared.media.kinds[0], name="p", path="p")
