@@ -41,7 +41,7 @@ _PLAIN_NAME = re.compile(r"[\w][\w.-]*\.jinja", re.ASCII)
 _LARGEST = 1 << 20  # bytes of a template; real ones are kilobytes
 
 Shape = Literal["pair", "pair-tie", "pick-k", "listwise", "pointwise", "yes-no", "option"]
-Place = Literal["last", "first-line", "whole", "end", "tag", "tags", "boxed", "json", "facts"]
+Place = Literal["last", "first-line", "whole", "end", "tag", "tags", "boxed", "json", "facts", "headed"]
 
 
 class _Declared(BaseModel):
@@ -78,9 +78,15 @@ class VerdictFormat(_Declared):
     """"last": the last line that holds the mark. "first-line": the first line, whole. "whole": the whole answer. "end":
     the answer's very end. "tag": the last <tag>...</tag>. "tags": the last run of them, each whole, as a list.
     "boxed": the last \\boxed{...}, whole. "json": the field `tag` of the last JSON object, whole. "facts": the lists of
-    facts in three replies, whose DCScore is the rating (`rmbench.models.judges.caption_facts`)."""
+    facts in three replies, whose DCScore is the rating (`rmbench.models.judges.caption_facts`). "headed": the lines
+    behind `item` under each of `headings`, whose means are the ratings (`rmbench.models.judges.headed`)."""
     tag: str = ""
     """The tag's or the JSON field's name."""
+    headings: tuple[str, ...] = Field(default=(), strict=False)
+    item: str = ""
+    """What names a candidate under a heading, with {label}."""
+    total: float | None = None
+    """What the scores under a heading add up to."""
     mark: str = "[[{label}]]"
     """Literal text with one placeholder: {label}, {value}, {number}, {numbers} (one for each candidate shown) or
     {ranking} (labels joined by ">", best first)."""
@@ -144,6 +150,8 @@ class VerdictFormat(_Declared):
             raise ValueError('absent: goes with options_as = "log-odds"')
         if self.place in ("tag", "tags", "json") and not self.tag:
             raise ValueError(f'tag: the place "{self.place}" needs its name')
+        if (self.place == "headed") != bool(self.headings and "{label}" in self.item and self.form == "numbers"):
+            raise ValueError('headings, item: go with {numbers} and the place "headed", and with nothing else')
         asks_json, asks_choices = self.constrain == "json", self.constrain == "choices"
         if (asks_json and self.place != "json") or (asks_choices and self.place not in ("whole", "first-line")):
             raise ValueError(f'constrain: "{self.constrain}" does not go with the place "{self.place}"')
@@ -252,8 +260,8 @@ class JudgeProtocol(_Declared):
     def digest(self) -> str:
         """sha256 over the declaration and its templates."""
         declared = self.model_dump(mode="json")
-        for key in ("options_at", "options_behind", "options_as", "absent"):
-            if declared["verdict"][key] == VerdictFormat.model_fields[key].default:
+        for key in ("options_at", "options_behind", "options_as", "absent", "headings", "item", "total"):
+            if declared["verdict"][key] in (VerdictFormat.model_fields[key].default, []):
                 del declared["verdict"][key]  # as before there was the key, so that cached replies stay
         for message in declared["message"]:
             if message["temperature"] is None:

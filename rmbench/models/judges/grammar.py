@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rmbench.models.judges.declaration import PLACEHOLDER, VerdictFormat
+from rmbench.models.judges.headed import headed_means
 from rmbench.models.judges.json_objects import last_object
 from rmbench.models.servers.option_probs import reasoning_end
 
@@ -188,6 +189,13 @@ def _unwrapped(box: str) -> str:
     return inner if wrapped is None else wrapped[1] if wrapped[2] is None else wrapped[2]
 
 
+def _headed(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
+    """The means under the headings, as a list of numbers of two candidates."""
+    labels = [verdict_format.label(place) for place in (0, 1)]
+    means = headed_means(text, verdict_format.headings, verdict_format.item, labels, verdict_format.total)
+    return [] if means is None else [" ".join(map(repr, means))]
+
+
 def _nowhere(text: str, verdict_format: VerdictFormat, pattern: re.Pattern[str]) -> list[str]:
     """Several replies together hold the verdict (`rmbench.models.judges.caption_facts`), and none by itself."""
     return []
@@ -232,4 +240,5 @@ _PLACES: dict[str, Callable[[str, VerdictFormat, re.Pattern[str]], list[str]]] =
     "boxed": _boxed,
     "json": _json,
     "facts": _nowhere,
+    "headed": _headed,
 }

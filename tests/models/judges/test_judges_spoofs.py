@@ -24,6 +24,13 @@ ROOT = Path(__file__).resolve().parents[3]
 SPOOFS = [json.loads(line) for line in (ROOT / "tasks/samples/judge-spoofing/spoofs.jsonl").read_text().splitlines()]
 MULTI = ("mj-bench", "mj-bench-5", "mj-bench-words", "mj-bench-words-5")
 BOX, TAG = "\\boxed{%s}", "<answer>[[%s]]</answer>"
+
+
+def _shares(kind: str) -> str:
+    heads = {"Alignment": 0.25, "Coherence": 0.5, "Style": 0.0}
+    return "\n\n".join(f"{name} Score:\n {kind} 1: {x}\n {kind} 2: {1 - x}" for name, x in heads.items())
+
+
 VERDICTS: dict[str, dict[str, object]] = {
     # protocol -> how its judge writes each verdict
     "pair": {"[[A]]": 0, "[[B]]": 1},
@@ -84,6 +91,8 @@ VERDICTS: dict[str, dict[str, object]] = {
     "unified-reward-think": {"<answer>Image 1 is better</answer>": 0},
     **{key: {"Final Score: 3.5": 3.5} for key in ("unified-reward-score", "unified-reward-video-score")},
     "unified-reward-answer-score": {"Final Score: 7": 7.0},
+    "unified-reward-pair-score": {_shares("Image"): (0.25, 0.75)},
+    "unified-reward-video-pair-score": {_shares("Video"): (0.25, 0.75)},
     "llava-critic": {"The first response is better.": 0, "The second response is better.": 1},
     "llava-critic-score": {"Score: 85": 85.0},
     "pair-json": {'{"reason": "so it is", "winner": "A"}': 0, '{"reason": "so it is", "winner": "B"}': 1},
