@@ -222,7 +222,7 @@ def test_all_image_tasks_of_the_samples(tiny: Plain, tmp_path: Path) -> None:
     of_texts |= {"decapbench"}
     assert {skipped.task for skipped in results.skipped} == of_texts
     assert all("its candidates are texts" in skipped.why for skipped in results.skipped)
-    assert len(results.records) == 15
+    assert len(results.records) == 16
     for record in results.records:
         assert record.counts.judged + record.counts.failed == record.data.rows > 0, record.task.id
         if record.task.id == "mmrb2":  # of whose answers some are texts, or show several images
