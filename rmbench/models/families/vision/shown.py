@@ -21,6 +21,7 @@ from rmbench.media import (
     open_medium,
     read_frames,
 )
+from rmbench.models.families.vision.one_core import on_one_core
 from rmbench.models.protocols import Encoded, FloatArray, Request
 from rmbench.types import Part, bare_text
 
@@ -174,6 +175,7 @@ def mean_of(outputs: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray
 
 def decoded(rows: Sequence[Encoded], preprocess: Callable[[Image.Image], Tensor]) -> tuple[Encoded, ...]:
     """The rows with each picture decoded and made ready, as a `DecodingScorer` gives them."""
+    on_one_core()
     asked = {row.payload.key: row.payload for row in rows if isinstance(row.payload, Picture)}
     files = [list(own) for _, own in groupby(asked.values(), key=lambda picture: picture.path)]
     made: dict[str, Decoded] = {}
