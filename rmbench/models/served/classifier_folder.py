@@ -1,8 +1,9 @@
 """A vision-language reward model's folder as vLLM wants it: its head as the score of a classifier of one label.
 
 vLLM takes a vision-language class for a classifier (`--convert classify`) whose last token's state goes through one
-linear layer without a bias, `language_model.score.weight`; a `score.weight` under its own name stops it. Files are
-linked, but for those that say otherwise: config.json, the index, and a file of weights that holds the head and more.
+linear layer without a bias. The layer is the language model's where vLLM makes that a classifier of its own, and the
+whole model's in Qwen3-VL, whose language model it builds itself; under the other name it stops vLLM. Files are linked,
+but for those that say otherwise: config.json, the index, and a file of weights that holds the head and more.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 
-__all__ = ["write_classifier"]
+__all__ = ["CLASSIFIED", "write_classifier"]
 
-_HEAD = "language_model.score.weight"
+_HEADS = {
+    "qwen2_vl": "language_model.score.weight",
+    "qwen2_5_vl": "language_model.score.weight",
+    "qwen3_vl": "score.weight",
+}
+"""`model_type` -> the name of the layer."""
+CLASSIFIED = tuple(_HEADS)
+"""Backbones whose scores by vLLM were held against those of this process."""
 _FILE = "rmbench-head.safetensors"
 _INDEX = "model.safetensors.index.json"
 
@@ -53,8 +61,9 @@ def write_classifier(checkpoint: Checkpoint, weight: torch.Tensor, head: str, fo
     for name in mixed & set(mapped.values()):
         kept = {key: value for key, value in load_file(checkpoint.folder / name).items() if key in mapped}
         save_file(kept, folder / name, metadata={"format": "pt"})
-    save_file({_HEAD: weight.contiguous()}, folder / _FILE, metadata={"format": "pt"})
-    _write(folder / _INDEX, {"metadata": {}, "weight_map": {**mapped, _HEAD: _FILE}})
+    named = _HEADS[checkpoint.config["model_type"]]
+    save_file({named: weight.contiguous()}, folder / _FILE, metadata={"format": "pt"})
+    _write(folder / _INDEX, {"metadata": {}, "weight_map": {**mapped, named: _FILE}})
     labels = {"num_labels": 1, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
     _write(folder / "config.json", {**read_json(checkpoint.folder / "config.json"), **labels})
 

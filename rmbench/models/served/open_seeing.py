@@ -21,6 +21,7 @@ from rmbench.models.families.vl.reading import content_template, literal_tokeniz
 from rmbench.models.families.vl.schema import Layout, layouts
 from rmbench.models.judges.settings import JUDGE_ARGS
 from rmbench.models.protocols import Request
+from rmbench.models.served.classifier_folder import CLASSIFIED
 from rmbench.models.served.open_scalar import served_model, trial_rows
 from rmbench.models.served.scorer import check_raw
 from rmbench.models.served.seeing import MOST_IMAGES, ServedVisionScorer, check_reads
@@ -29,10 +30,6 @@ from rmbench.models.text.open import card_of, own_length, pad_id
 from rmbench.types import Message, Part, Setting
 
 __all__ = ["SeeingModel", "open_seeing_scorer", "read_seeing", "sees_and_scores"]
-
-_CLASSIFIED = ("qwen2_vl", "qwen2_5_vl")
-"""Backbones whose scores by vLLM were held against those of this process. vLLM 0.32.0 does not start with a classifier
-on Qwen3-VL whose head has the name that it has for these."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +143,8 @@ def _check(opening: Opening, layout: Layout) -> None:
         wrong = "a server gives its rows positions of time, height and width, and this model was made without"
     elif layout.pixels.resize != "processor" or layout.pixels.min or layout.pixels.max:
         wrong = "a server gives images the sizes that the model's own processor says"
-    elif kind not in _CLASSIFIED:
-        wrong = f"a server's scores of {kind} models are not known to be right ({', '.join(_CLASSIFIED)} are)"
+    elif kind not in CLASSIFIED:
+        wrong = f"a server's scores of {kind} models are not known to be right ({', '.join(CLASSIFIED)} are)"
     if wrong:
         raise RmbenchError(
             f"{opening.checkpoint.folder}: {wrong}. Run it in this process: --model with the folder or hub id itself."

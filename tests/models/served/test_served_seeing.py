@@ -162,17 +162,21 @@ def test_rows_that_cannot_be_sent_say_why(opened: Any, rows: list[Example]) -> N
     assert "tools and further keys of messages are not sent with images" in found[2]
 
 
-def test_the_servers_folder_has_the_head_as_vllm_wants_it(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "named"), [("qwen2-vl", "language_model.score.weight"), ("qwen3-vl", "score.weight")])
+def test_the_servers_folder_has_the_head_as_vllm_wants_it(kind: str, named: str, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     weight = vl.linear_head()
-    write_classifier(read_checkpoint(folder), weight, "score", tmp_path)
+    folder, tmp_path = tmp_path / "own", tmp_path / "served"
+    tmp_path.mkdir()
+    vl.save(folder, kind, {"reward.weight": weight})
+    write_classifier(read_checkpoint(folder), 2 * weight, "reward", tmp_path)
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
     stored = {name: tensor for file in set(index.values()) for name, tensor in load_file(tmp_path / file).items()}
     before = load_file(folder / "model.safetensors")
-    assert set(stored) == set(index) == {*before, "language_model.score.weight"} - {"score.weight"}
-    assert torch.equal(stored["language_model.score.weight"], weight)
-    assert all(torch.equal(stored[name], before[name]) for name in before if name != "score.weight")
+    assert set(stored) == set(index) == {*before, named} - {"reward.weight"}
+    assert torch.equal(stored[named], 2 * weight)
+    assert all(torch.equal(stored[name], before[name]) for name in before if name != "reward.weight")
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["num_labels"], config["id2label"]) == (1, {"0": "LABEL_0"})
     assert (tmp_path / "tokenizer.json").is_symlink()
@@ -191,7 +195,6 @@ def test_a_head_in_a_file_of_its_own_leaves_the_others_as_they_are(tmp_path: Pat
     "kind, head, file, why",
     [
         ("idefics3", {"score.weight": (1, 64)}, None, "a server's scores of idefics3 models are not known to be right"),
-        ("qwen3-vl", {"score.weight": (1, 64)}, None, "a server's scores of qwen3_vl models are not known to be right"),
         ("qwen2-vl", {"score.weight": (2, 64)}, None, r"score\.weight is \[2, 64\]; a scalar reward model has one"),
         (
             "qwen2-vl",
