@@ -10,7 +10,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 
 __all__ = ["FrameRule", "Timing"]
 
-_RULES = ("uniform", "stride", "first", "fps")
+_RULES = ("uniform", "stride", "lead", "first", "fps")
 _FPS_LEAST, _FPS_MOST = 4, 768
 """Of the rule of the Qwen2-VL family."""
 _MOST = 1024
@@ -32,6 +32,7 @@ class FrameRule:
 
     * `uniform:K`: round(linspace(0, n - 1, K)), the first and the last among them; all where n <= K (FETV, K = 16).
     * `stride:K`: int(arange(0, n, n / K)); all where n <= K (GenAI-Bench, K = 8).
+    * `lead:K`: int(linspace(0, n - 1, K, endpoint=False)), the last frame never among several (MJ-VIDEO, K = 8).
     * `first:K`: the first K; a shorter video's last frame is repeated (VQAScore on TVGE, K = 36).
     * `fps:R`: seconds x R, rounded to a multiple of 2, at least 4 and at most 768 and n, spread as round(linspace) does
       (Qwen2-VL family, VideoAlign, R = 2).
@@ -73,6 +74,8 @@ class FrameRule:
             return tuple(min(index, n - 1) for index in range(count))
         if self.name == "fps":
             return _spread(n, self._by_time(timing))
+        if self.name == "lead":
+            return tuple(np.linspace(0, n - 1, count, endpoint=False, dtype=int).tolist())
         if n <= count:
             return tuple(range(n))
         return _spread(n, count) if self.name == "uniform" else tuple(int(i) for i in np.arange(0, n, n / count))

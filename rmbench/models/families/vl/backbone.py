@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -113,6 +113,39 @@ class VisionBackbone:
         return _at(
             hidden, [[start + spot for spot in row_of(row).spots] for start, row in zip(first, rows, strict=True)]
         )
+
+    def written(self, row: Encoded, logits: Callable[[Tensor], Tensor], ends: Container[int], most: int) -> list[int]:
+        """The tokens that greedy decoding adds to a row, up to one of `ends`, which is none of them, or `most`.
+
+        Args:
+            row: with a `VisionRow`.
+            logits: states [H] -> [V].
+            ends: tokens.
+            most: how many tokens at most.
+        """
+        device = device_of(self.model)
+        ids = torch.tensor([row.ids], device=device)
+        position = self.row_positions(row).unsqueeze(-2).to(device)
+        given = {**self._types(ids), **self._seen(row_of(row).places)}
+        found: list[int] = []
+        cache = None
+        while True:
+            mask = torch.ones(1, len(row.ids) + len(found), dtype=torch.long, device=device)
+            out = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=position,
+                past_key_values=cache,
+                use_cache=True,
+                **given,
+            )
+            token = int(logits(out.last_hidden_state[0, -1]).argmax())
+            if token in ends or len(found) == most:
+                return found
+            found.append(token)
+            cache, given = out.past_key_values, {}
+            ids = torch.tensor([[token]], device=device)
+            position = position.amax() + torch.ones_like(position[..., -1:])
 
     def row_positions(self, row: Encoded) -> Tensor:
         """[3, T], or [T] of a backbone without axes, of a row by itself."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rmbench.media import MEDIA_REJECTED, MediaError, media_of
-from rmbench.models.families.vl.pictures import Pictures
+from rmbench.models.families.vl.pictures import Pictures, Shown
 from rmbench.models.families.vl.rows import UnreadableError, VisionRow, placed, seen
 from rmbench.models.families.vl.wording import ContentTemplate, Wording
 from rmbench.models.protocols import FRAME_REPEATED, SPECIAL_TOKENS_IN_TEXT, TEMPLATE_DROPPED_TEXT, Encoded, Request
 from rmbench.models.text.special import LiteralTokenizer, holds_special_tokens
 from rmbench.models.text.template import TemplateRefusedError
+from rmbench.types import Part
 
 __all__ = ["VisionEncoder"]
 
@@ -27,6 +28,8 @@ class VisionEncoder:
     """Of each pass; empty: chats as they are."""
     spots: tuple[int, ...]
     """Ids of the tokens that are read; empty: the last token."""
+    header: tuple[int, ...]
+    """Ids of a text of the template; where given, the first token of its last occurrence is read before the last."""
     passes: int
     """How many rows a conversation becomes."""
     causal: bool
@@ -73,10 +76,8 @@ class VisionEncoder:
         """
         marked = self.tokenizer.marked(request)
         asked = self.wordings[number].turn(marked) if self.wordings else marked
+        asked, shown = self._shown(asked)
         text = self.template.render(asked)
-        parts = media_of(asked.conversation)
-        several = sum(part.kind == "image" for part in parts) > 1
-        shown = [self.pictures.show(part, several=several) for part in parts]
         found: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         ids, places = placed(found, shown, self.pictures.marks)
         spots = self._spots(ids)
@@ -104,10 +105,37 @@ class VisionEncoder:
             text_digest=hashlib.sha256(f"{seen(shown)} {text}".encode()).hexdigest(),
         )
 
+    def _shown(self, request: Request) -> tuple[Request, list[Shown]]:
+        """The request with an image for each picture that is shown, and these; raises MediaError."""
+        parts = media_of(request.conversation)
+        several = sum(part.kind == "image" for part in parts) > 1
+        frame = self.pictures.pixels.frame
+        if not frame or all(part.kind == "image" for part in parts):
+            return request, [self.pictures.show(part, several=several) for part in parts]
+        shown: list[Shown] = []
+        messages = []
+        for message in request.conversation:
+            content: list[Part] = []
+            for part in message.parts:
+                own = self.pictures.frames_of(part) if part.kind == "video" else []
+                own += [self.pictures.show(part, several=several)] if part.kind == "image" else []
+                shown += own
+                for number in range(1, len(own) + 1) if part.kind == "video" else ():
+                    before, _, after = frame.replace("{n}", str(number)).partition("{image}")
+                    content += [Part(text=before), Part("image", name=part.name, path=part.path), Part(text=after)]
+                content += [] if part.kind == "video" else [part]
+            messages.append(replace(message, parts=tuple(content)))
+        return replace(request, conversation=tuple(messages)), shown
+
     def _spots(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Where a row is read. Texts hold none of the tokens that are read: those are the model's own."""
         if not ids:
             raise UnreadableError("the conversation has no text to read")
+        if self.header:
+            places = [k for k in range(len(ids)) if tuple(ids[k : k + len(self.header)]) == self.header]
+            if not places:
+                raise UnreadableError("the chat template's text lacks the header at which the gates are read")
+            return places[-1], len(ids) - 1
         if not self.spots:
             return (len(ids) - 1,)
         counts = [ids.count(token) for token in self.spots]

@@ -17,9 +17,10 @@ from torch import Tensor
 from rmbench.errors import RmbenchError
 from rmbench.models.families.scalar.heads.build import HeadTensors, build_network
 from rmbench.models.families.scalar.heads.network import Linear, Network
-from rmbench.models.families.vl.schema import Film, Layout
+from rmbench.models.families.scalar.heads.schema import Gate
+from rmbench.models.families.vl.schema import Film, Groups, Layout
 
-__all__ = ["Modulation", "RowHead", "VisionHead", "build_vision_head", "joined"]
+__all__ = ["GroupedHead", "Modulation", "RowHead", "VisionHead", "build_vision_head", "joined"]
 
 
 class RowHead(Protocol):
@@ -64,6 +65,48 @@ class Modulation:
 
 
 @dataclass(frozen=True, eq=False)
+class WeighingGate:
+    """The logits of a gate, and how they become weights."""
+
+    network: Network
+    temperature: float
+    scale: Tensor
+    """[1]"""
+
+    def __call__(self, states: Tensor, places: Sequence[int]) -> Tensor:
+        """States [B, H] -> weights [B, len(places)] of these outputs among each other."""
+        logits: Tensor = self.network(states)[:, list(places)]
+        return torch.softmax(logits / self.temperature, dim=-1) * self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedHead:
+    """Objectives weighed within their groups, and these by another gate (MJ-VIDEO, `scripts/model/moe_reward.py`)."""
+
+    score: Network
+    transform: Tensor
+    """[K, K]"""
+    members: tuple[tuple[int, ...], ...]
+    within: WeighingGate
+    between: WeighingGate
+    names: tuple[str, ...] = ()
+
+    def __call__(self, states: Tensor) -> dict[str, Tensor]:
+        """States [B, 2, H], the gates' and the score's -> "reward" [B, 1] and "objectives" [B, groups]."""
+        gate, last = states[:, 0], states[:, 1]
+        values = self.score(last) @ self.transform  # [B, K]
+        weighed = [(values[:, list(own)] * self.within(gate, own)).sum(dim=-1) for own in self.members]
+        groups = torch.stack(weighed, dim=-1)
+        weights = self.between(gate, range(len(self.members)))
+        return {"reward": (groups * weights).sum(dim=-1, keepdim=True), "objectives": groups}
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it was trained to have; the transform was not trained."""
+        return self.score.parameters + self.within.network.parameters + self.between.network.parameters + 2
+
+
+@dataclass(frozen=True, eq=False)
 class VisionHead:
     """The head of one pass."""
 
@@ -98,7 +141,7 @@ class VisionHead:
         return self.score.parameters + (self.modulation.parameters if self.modulation else 0)
 
 
-def build_vision_head(layout: Layout, number: int, tensors: HeadTensors) -> VisionHead:
+def build_vision_head(layout: Layout, number: int, tensors: HeadTensors) -> VisionHead | GroupedHead:
     """The head of a pass.
 
     Raises:
@@ -106,6 +149,8 @@ def build_vision_head(layout: Layout, number: int, tensors: HeadTensors) -> Visi
     """
     spec = layout.score_of(number)
     score = build_network(spec, tensors)
+    if layout.groups is not None:
+        return _grouped(layout.groups, score, layout, tensors)
     spots, output = max(1, len(layout.prompt.tokens)), layout.output
     if spec.outputs is not None and score.outputs != spec.outputs:
         raise RmbenchError(
@@ -152,6 +197,31 @@ def _modulation(film: Film, tensors: HeadTensors) -> Modulation:
             f"modulation do not go together; expected 2, {found.modulation.width} and {2 * width}."
         )
     return found
+
+
+def _grouped(groups: Groups, score: Network, layout: Layout, tensors: HeadTensors) -> GroupedHead:
+    count = sum(map(len, groups.members))
+
+    def gate(spec: Gate, outputs: int) -> WeighingGate:
+        network = build_network(spec, tensors)
+        if network.outputs != outputs:
+            raise RmbenchError(f"{tensors.where(None)}: {spec.name} has {network.outputs} outputs, expected {outputs}.")
+        scale = tensors.one(spec.scale, [1]) if spec.scale else score.layers[0].weight.new_ones(1)
+        return WeighingGate(network, spec.temperature, scale)
+
+    if score.outputs != count:
+        raise RmbenchError(
+            f"{tensors.where(None)}: {layout.score.name} has {score.outputs} outputs, the layout {layout.name} groups "
+            f"{count}."
+        )
+    return GroupedHead(
+        score=score,
+        transform=tensors.one(groups.transform, [count, count]),
+        members=groups.members,
+        within=gate(groups.within, count),
+        between=gate(groups.between, len(groups.members)),
+        names=layout.output.names,
+    )
 
 
 def joined(passes: Sequence[Mapping[str, float]], how: str) -> dict[str, float]:

@@ -24,4 +24,4 @@ def lacking(layout: Layout, checkpoint: Checkpoint) -> list[str]:
 
 def first_weight(spec: NetworkSpec) -> str:
     """The name of a network's first weight."""
-    return spec.name.replace("{}", "0") + ".weight"
+    return spec.name.replace("{}", spec.layers[0] if spec.layers else "0") + ".weight"

@@ -17,6 +17,7 @@ from rmbench.models.checkpoint.lora_inside import merged_inside
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.families.scalar.heads.build import HeadTensors
 from rmbench.models.families.vl.backbone import VisionBackbone
+from rmbench.models.families.vl.critique import output_layer, with_critique
 from rmbench.models.families.vl.encoder import VisionEncoder
 from rmbench.models.families.vl.heads import build_vision_head
 from rmbench.models.families.vl.matching import lacking
@@ -56,6 +57,10 @@ class VisionLanguageSettings(BaseModel):
     """How the rewards of several passes become one; None: the layout's."""
     iteration: float | None = Field(default=None, ge=0, le=1)
     """The condition of a modulated head (HPSv3++); None: 0."""
+    critique: Literal["own", "none"] = "own"
+    """Of layouts that rate an answer behind a critique of it: the model's own, or none."""
+    critique_tokens: int = Field(default=4096, ge=1)
+    """How many tokens the model's own critique has at most."""
     share: bool = True
     """Whether a prompt that rows share, with its pictures, is computed once."""
 
@@ -79,9 +84,14 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
     wordings = read_wording([settings.prompt, settings.prompt_2], layout.prompt, where)
     processor = processor_of(checkpoint, options)
     literal = literal_tokenizer(processor, where, layout.prompt.tokens)
-    template = replace(content_template(opening, literal), generation_prompt=layout.prompt.generation_prompt)
+    critic = layout.prompt.form == "critique"
+    if not critic and {"critique", "critique_tokens"} & settings.model_fields_set:
+        raise RmbenchError(f"{where}: critique: the layout {layout.name} rates no critique.")
+    template = replace(content_template(opening, literal), generation_prompt=layout.prompt.generation_prompt or critic)
+    header = tuple(processor.tokenizer(layout.prompt.header, add_special_tokens=False)["input_ids"])
     tensors = HeadTensors(checkpoint, options, head_dtype, placement.device)
     heads = tuple(build_vision_head(layout, number, tensors) for number in range(layout.prompt.passes))
+    logits = output_layer(tensors) if critic and settings.critique == "own" else None
     names = [re.escape(name) for name in sorted(tensors.taken)]
     model, unused = load_model(
         checkpoint,
@@ -101,19 +111,22 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
         **{f"prompt{f'_{n + 1}' if n else ''}": each.source for n, each in enumerate(wordings)},
         **{f"prompt{f'_{n + 1}' if n else ''}_sha256": each.sha256 for n, each in enumerate(wordings)},
         "read_at": ", ".join(layout.prompt.tokens) or "last token",
+        "gates_read_at": repr(layout.prompt.header) if layout.prompt.header else None,
         "special_tokens": "text",
         "positions": backbone.positions if backbone.has_axes else None,
         **pictures.settings,
         "max_length": length,
         **placement.facts(model),
         "head_dtype": dtype_name(head_dtype),
+        "critique": settings.critique if critic else None,
+        "critique_tokens": settings.critique_tokens if logits else None,
         "objectives": ", ".join(layout.output.names) or None,
         "passes": layout.output.passes if len(heads) > 1 else None,
         "iteration": layout.film.iteration if layout.film else None,
         "head_sha256": _digest(layout, opening),
         "unused_tensors": ", ".join(unused) or None,
     }
-    reads = ["text"] if layout.prompt.form == "chat" else []  # otherwise pictures alone are scored
+    reads = [] if layout.prompt.form == "single" else ["text"]  # otherwise pictures alone are scored
     parameters = parameter_count(model) + sum(head.parameters for head in heads)
     scorer = VisionLanguageScorer(
         backbone=backbone,
@@ -124,15 +137,20 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
             template=template,
             wordings=tuple(wordings),
             spots=tuple(literal.convert_tokens_to_ids(list(layout.prompt.tokens))),
+            header=header,
             passes=layout.prompt.passes,
             causal=backbone.causal,
             max_length=length,
             vocabulary=vocabulary,
         ),
         passes=layout.output.passes,
-        facts=opening.facts(said, parameters, modalities=(*reads, "image", *(["video"] if pictures.videos else []))),
+        facts=opening.facts(
+            said, parameters, modalities=(*reads, "image", *(["video"] if pictures.takes_videos else []))
+        ),
         pad_id=pad_id(processor.tokenizer, checkpoint),
     )
+    if logits is not None:
+        scorer = with_critique(scorer, logits, settings.critique_tokens, checkpoint)
     return warmed(scorer, processor.tokenizer, checkpoint)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,10 +95,14 @@ class Pictures:
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
-        images = pixels_of(medium, self._fit)
+        return self._made(pixels_of(medium, self._fit), medium, several=several)
+
+    def _made(self, images: list[Image.Image], medium: Medium, *, several: bool = False) -> Processed:
+        key = medium.key + ("/several" if several else "")
         name = medium.path.rpartition("/")[2]
+        image = medium.kind == "image" or self.pixels.frame
         try:
-            made = self._images(images * (1 + several)) if medium.kind == "image" else self._video(images, medium)
+            made = self._images(images * (1 + several)) if image else self._video(images, medium)
         except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
             raise MediaError(
                 f"{name}: the model's processor refuses it: {' '.join(str(error).split())[:160]}"
@@ -114,6 +118,20 @@ class Pictures:
         Its processor repeats the last frame of an odd number likewise, and Qwen3-VL's refuses a single one before."""
         own = self.processor.video_processor if self.videos and len(medium.indices) == 1 else None
         return max(0, getattr(own, "temporal_patch_size", 1) - 1) if own is not None and self._any_size else 0
+
+    def frames_of(self, part: Part) -> list[Shown]:
+        """The tokens of a video's frames, each shown as an image; raises as `show` does."""
+        medium = open_medium(part, self.frames)
+        each = [replace(medium, indices=(index,)) for index in medium.indices]
+        if any(one.key not in self._shown for one in each):
+            for one, image in zip(each, pixels_of(medium, self._fit), strict=True):
+                self._shown[one.key] = self._made([image], one).shown
+        return [self._shown[one.key] for one in each]
+
+    @property
+    def takes_videos(self) -> bool:
+        """Whether the model is shown videos, or images of their frames."""
+        return self.videos or bool(self.pixels.frame)
 
     @property
     def marks(self) -> dict[int, str]:
@@ -132,7 +150,8 @@ class Pictures:
             "resize": self.pixels.resize,
             "min_pixels": self._bounds[0],
             "max_pixels": self._bounds[1],
-            "frames": str(self.frames) if self.videos else None,
+            "frames": str(self.frames) if self.takes_videos else None,
+            "frames_as": "images" if self.pixels.frame else None,
             "frame_cap": str(self._cap["cap_pixels_per_frame"]).lower() if self._cap else None,
             "orientation": "exif",
         }
@@ -201,7 +220,7 @@ class Pictures:
             images=[images],
             return_tensors="pt",
             text_kwargs={"add_special_tokens": False},
-            images_kwargs=self._sizing(video=False),
+            images_kwargs=self._sizing(video=False) | ({} if self.pixels.tiles else {"crop_to_patches": False}),
         )
         return made
 

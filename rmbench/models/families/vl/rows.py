@@ -53,7 +53,7 @@ def placed(
     Raises:
         UnreadableError: the text has other places than the conversation has pictures.
     """
-    wanted = [each.medium.kind for each in shown]
+    wanted = [each.modality for each in shown]
     given = [marks[each] for each in found if each in marks]
     if given != wanted:
         raise UnreadableError(f"the chat template shows {given}, the conversation has {wanted}")

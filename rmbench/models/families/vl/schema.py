@@ -14,10 +14,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rmbench.errors import RmbenchError
-from rmbench.models.families.scalar.heads.schema import Backbone, HeadDtype, NetworkSpec, Regex
+from rmbench.models.families.scalar.heads.schema import Backbone, Gate, HeadDtype, NetworkSpec, Regex
 from rmbench.validation import read_toml, validated
 
-__all__ = ["Film", "Layout", "Output", "Pixels", "Prompt", "layouts"]
+__all__ = ["Film", "Groups", "Layout", "Output", "Pixels", "Prompt", "layouts"]
 
 _FOLDER = Path(__file__).resolve().parent / "layouts"
 
@@ -29,9 +29,11 @@ class _Table(BaseModel):
 class Prompt(_Table):
     """How a row becomes one conversation of the model's chat template."""
 
-    form: Literal["chat", "single"] = "chat"
+    form: Literal["chat", "single", "critique"] = "chat"
     """"chat": the prompt and the candidate as they are. "single": one user turn of all images and videos, the prompt's
-    before the candidate's, and then a text that the user's file gives, with the prompt's text in it."""
+    before the candidate's, and then a text that the user's file gives, with the prompt's text in it. "critique": one
+    user turn of the prompt's pictures and then such a text, with the prompt's and the answer's; then the critique that
+    the model itself writes, as the assistant's, behind which it is read."""
     passes: int = Field(default=1, ge=1, le=2)
     """"single": how many such texts there are, each read by itself."""
     generation_prompt: bool = False
@@ -40,13 +42,21 @@ class Prompt(_Table):
     """Special tokens that are read, in the order of the text. None: the last token of the row."""
     wording: str = ""
     """Where the words of the text are to be found, which are upstream's."""
+    words: str = ""
+    """The words, where upstream has none but the prompt's text; a user's file goes first."""
+    header: str = ""
+    """A text of the template: the state of the first token of its last occurrence is read before that of the last."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Prompt:
         if self.form == "chat" and (self.passes > 1 or self.tokens or self.wording):
             raise ValueError('passes, tokens, wording: form = "chat" has no text of its own')
-        if self.form == "single" and not self.wording:
-            raise ValueError('wording: form = "single" says where its text is from')
+        if self.form != "chat" and not self.wording:
+            raise ValueError(f'wording: form = "{self.form}" says where its text is from')
+        if self.form == "critique" and (self.passes > 1 or self.tokens or self.header or self.generation_prompt):
+            raise ValueError('passes, tokens, header, generation_prompt: form = "critique" is read at its end, once')
+        if self.header and self.tokens:
+            raise ValueError("header: a row is read there or at tokens")
         return self
 
 
@@ -60,6 +70,10 @@ class Pixels(_Table):
     max: int | None = Field(default=None, ge=1)
     frames: str = "fps:2"
     """Which frames of a video are looked at; see `rmbench.media.frames`."""
+    frame: str = ""
+    """Given: a video is shown as one image for each frame, in this text, with {n} for its number and {image}."""
+    tiles: bool = True
+    """False: a picture is one tile, whatever its shape (InternVL)."""
 
 
 class Film(_Table):
@@ -72,6 +86,25 @@ class Film(_Table):
     modulation: NetworkSpec
     """The condition -> gamma and beta, [2 H]."""
     iteration: float = 0.0
+
+
+class Groups(_Table):
+    """Objectives weighed twice: within a group by the softmax of a gate over its members, and the groups by another
+    gate (MJ-VIDEO). Both gates read the state before the score's."""
+
+    members: tuple[tuple[int, ...], ...]
+    """Of each group, the places of its objectives."""
+    transform: str
+    """A tensor [K, K] that the row vector of objectives is multiplied with before."""
+    within: Gate
+    between: Gate
+
+    @model_validator(mode="after")
+    def _are_a_partition(self) -> Groups:
+        places = sorted(place for group in self.members for place in group)
+        if places != list(range(len(places))) or not all(self.members):
+            raise ValueError("members: expected each objective once, and one in each group")
+        return self
 
 
 class Output(_Table):
@@ -123,10 +156,13 @@ class Layout(_Table):
     score: NetworkSpec
     """With `{pass}` in its name for the number of the pass."""
     film: Film | None = None
+    groups: Groups | None = None
     output: Output = Output()
 
     @model_validator(mode="after")
     def _has_a_score_for_each_pass(self) -> Layout:
+        if bool(self.groups) != bool(self.prompt.header):
+            raise ValueError("groups: their gates read the state at prompt.header, and nothing else does")
         if (self.prompt.passes > 1) != ("{pass}" in self.score.name):
             raise ValueError("score.name: {pass} stands for the number of the pass where there are several")
         return self
@@ -139,7 +175,8 @@ class Layout(_Table):
     def networks(self) -> list[NetworkSpec]:
         """All that the head has."""
         film = [self.film.condition, self.film.modulation] if self.film else []
-        return [self.score_of(number) for number in range(self.prompt.passes)] + film
+        gates: list[NetworkSpec] = [self.groups.within, self.groups.between] if self.groups else []
+        return [self.score_of(number) for number in range(self.prompt.passes)] + film + gates
 
 
 @cache

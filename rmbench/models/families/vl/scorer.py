@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class VisionLanguageScorer:
     """How the rewards of several passes become one."""
     facts: ModelFacts
     pad_id: int
-    answers: frozenset[Answer] = frozenset({"reward"})
+    answers: frozenset[Answer] = field(default=frozenset({"reward"}), kw_only=True)
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One entry per request; pictures are decoded and counted in tokens here, and encoded in `forward`."""
@@ -46,8 +46,9 @@ class VisionLanguageScorer:
         with torch.inference_mode():
             states = self.backbone.states(batch.rows, torch.from_numpy(batch.ids), torch.from_numpy(batch.mask))
             states = states.reshape(len(batch.rows), -1, states.shape[-1])
-            if states.shape[1] == 1 and len(self.text.spots) > 1:  # the warm-up's rows, which hold no token to read
-                states = states.expand(-1, len(self.text.spots), -1)
+            wanted = 2 if self.text.header else len(self.text.spots)
+            if states.shape[1] == 1 and wanted > 1:  # the warm-up's rows, which hold nothing to read
+                states = states.expand(-1, wanted, -1)
             return {name: array_of(values) for name, values in head(states.to(self.head_dtype)).items()}
 
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,14 @@ from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
 from rmbench.types import TOOLS, Conversation, Message, Part, bare_text
 from rmbench.untrusted.files import MIB, read_text
 
-__all__ = ["PROMPT", "ContentTemplate", "Wording", "read_wording"]
+__all__ = ["ANSWER", "PROMPT", "ContentTemplate", "Wording", "read_wording"]
 
 PROMPT = "{prompt}"
 """Stands for the prompt's text in upstream's words."""
+ANSWER = "{answer}"
+"""Stands for the candidate's text, in those that ask for a critique."""
 
+_PLACE = re.compile(f"{re.escape(PROMPT)}|{re.escape(ANSWER)}")
 _PROBE = [
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "question"}]},
     {"role": "assistant", "content": [{"type": "text", "text": "answer"}]},
@@ -83,6 +87,9 @@ class Wording:
     source: str
     """The file's name."""
 
+    critique: bool = False
+    """Whether they ask about an answer of text."""
+
     @property
     def sha256(self) -> str:
         """Of the words, as hex digits."""
@@ -92,7 +99,8 @@ class Wording:
         """The request as one user turn: all media, the prompt's first, then the words.
 
         Raises:
-            TemplateRefusedError: the prompt has no text, the candidate has text, or there is nothing to see.
+            TemplateRefusedError: the prompt has no text, the candidate has text, or there is nothing to see; of words
+                about an answer: the candidate has none, or shows something.
         """
         prompt, answer = (
             request.conversation[: request.prompt_messages],
@@ -105,12 +113,26 @@ class Wording:
             raise TemplateRefusedError(str(error)) from None
         if not asked.strip():
             raise TemplateRefusedError("the prompt has no text to compare with")
+        if self.critique:
+            return self._about(request, asked, said)
         if said:
             raise TemplateRefusedError("the candidate holds text, and the model scores an image or a video")
         media = [part for message in (*prompt, *answer) for part in message.parts if part.kind != "text"]
         if not any(part.kind != "text" for message in answer for part in message.parts):
             raise TemplateRefusedError("the candidate has no image or video")
         text = Part(text=self.text.replace(PROMPT, asked))
+        return Request((Message("user", (*media, text)),), 1, example=request.example, shown=request.shown)
+
+    def _about(self, request: Request, asked: str, said: str) -> Request:
+        prompt, answer = (
+            request.conversation[: request.prompt_messages],
+            request.conversation[request.prompt_messages :],
+        )
+        if any(part.kind != "text" for message in answer for part in message.parts):
+            raise TemplateRefusedError("the candidate shows an image or a video, and the model rates answers of text")
+        media = [part for message in prompt for part in message.parts if part.kind != "text"]
+        texts = {PROMPT: asked, ANSWER: said}
+        text = Part(text=_PLACE.sub(lambda match: texts[match[0]], self.text))
         return Request((Message("user", (*media, text)),), 1, example=request.example, shown=request.shown)
 
 
@@ -127,17 +149,24 @@ def read_wording(files: Sequence[str | None], prompt: Prompt, where: str) -> lis
     found = []
     for number, file in enumerate(files[: prompt.passes]):
         name = "prompt" if number == 0 else f"prompt_{number + 1}"
+        if file is None and prompt.words:
+            found.append(Wording(prompt.words, "layout"))
+            continue
         if file is None:
             raise RmbenchError(
                 f"{where}: pass --model-args {name}=FILE, a text with {PROMPT} for the prompt's text"
+                + (f" and {ANSWER} for the answer's" if prompt.form == "critique" else "")
                 + (f" and, in this order, {', '.join(prompt.tokens)}" if prompt.tokens else "")
                 + f". The words are upstream's: {prompt.wording}."
             )
         text = read_text(Path(file), MIB, f"{name} {file}")
+        critique = prompt.form == "critique"
         if PROMPT not in text:
             raise RmbenchError(f"{file}: {PROMPT} is not there, which stands for the prompt's text.")
+        if critique and ANSWER not in text:
+            raise RmbenchError(f"{file}: {ANSWER} is not there, which stands for the answer's text.")
         _check_tokens(text, prompt.tokens, file)
-        found.append(Wording(text, Path(file).name))
+        found.append(Wording(text, Path(file).name, critique))
     if any(files[prompt.passes :]):
         raise RmbenchError(f"{where}: prompt_2: this model reads one text.")
     return found

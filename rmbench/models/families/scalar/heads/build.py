@@ -180,7 +180,10 @@ def _one_layer(spec: NetworkSpec, shapes: Mapping[str, tuple[int, ...]], tensors
 
 def _layers(spec: NetworkSpec, shapes: Mapping[str, tuple[int, ...]], tensors: HeadTensors) -> Network:
     where = tensors.where(spec.file)
-    linear, norms = _numbers(spec, shapes, where)
+    numbers, norms = ([], []) if spec.layers else _numbers(spec, shapes, where)
+    linear: list[int | str] = [*spec.layers, *numbers]
+    if lacking := [name for number in linear if (name := _at(spec, number, "weight")) not in shapes]:
+        raise RmbenchError(f"{where} lacks {', '.join(lacking)}, which the model's head needs.")
     layers = tuple(_linear(_at(spec, number, "weight"), shapes, spec.file, tensors) for number in linear)
     for before, after, number in zip(layers, layers[1:], linear[1:], strict=False):
         if after.weight.shape[1] != before.weight.shape[0]:
@@ -220,8 +223,8 @@ def _declared_numbers(spec: NetworkSpec, found: Sequence[int], where: str) -> li
     return list(spec.numbers)
 
 
-def _at(spec: NetworkSpec, number: int, part: str) -> str:
-    """A tensor of the layer with this number."""
+def _at(spec: NetworkSpec, number: int | str, part: str) -> str:
+    """A tensor of the layer with this number or name."""
     return f"{spec.name.replace('{}', str(number))}.{part}"
 
 

@@ -69,6 +69,8 @@ class NetworkSpec(_Table):
     """How far the numbers of two linear layers are apart: 2 where the activation has a number of its own."""
     numbers: tuple[int, ...] = ()
     """Of the linear layers where they are not equally far apart: [0, 3, 5] with dropout behind the first."""
+    layers: tuple[str, ...] = ()
+    """What stands for {} in the names of the linear layers that are not numbered: ["dense", "out_proj"]."""
     residual: bool = False
     """What it reads is added to what it gives, of the same width."""
     outputs: int | None = Field(default=None, ge=1)
@@ -84,6 +86,8 @@ class NetworkSpec(_Table):
             raise ValueError("step and activation need a name with {}, for the number of a layer")
         if self.numbers and ("{}" not in self.name or self.step != 1 or self.numbers[0] != 0):
             raise ValueError("numbers: they begin with 0, need a name with {}, and stand in place of step")
+        if self.layers and (self.numbers or self.step != 1 or "{}" not in self.name):
+            raise ValueError("layers: they need a name with {}, and stand in place of numbers and step")
         if list(self.numbers) != sorted(set(self.numbers)):
             raise ValueError("numbers: expected each once, in order")
         return self
