@@ -171,6 +171,26 @@ def test_imagereward_images_and_a_broken_one_beside_them(tiny: Plain, data: Path
     assert results.records[0].run.engine["unique_rows"] == 4 + 1 + 1  # images, the cut one, the prompt
 
 
+def test_the_images_of_hpsv2_and_tifa(tiny: Plain, data: Path, tmp_path: Path) -> None:
+    """HPSv2's demo image and TIFA's sample, under their own texts, as images of a generator."""
+    sample = data / "tifa" / "sample"
+    texts = {each["id"]: each["caption"] for each in json.loads((sample / "sample_text_inputs.json").read_text())}
+    demo = ("A cat with two horns on its head", data / "hpsv2" / "hpsv2" / "assets" / "demo_image.jpg")
+    dogs, surfer = ((texts[name], sample / f"{name}.jpg") for name in ("drawbench_52", "coco_301091"))
+    rows = {"anime": demo, "concept-art": dogs, "paintings": demo, "photo": surfer}
+    folder = tmp_path / "source" / "hpsv2-generators"
+    for style, (text, image) in rows.items():
+        (folder / "images" / style).mkdir(parents=True)
+        (folder / "images" / style / "00000.jpg").write_bytes(image.read_bytes())
+        (folder / f"{style}.json").write_text(json.dumps([text]))
+    tiny.run("hpsv2-generators", tmp_path / "source", tmp_path / "out", allow_changed_data=True)
+    judgments = rows_of(tmp_path / "out")
+    for style, (text, image) in rows.items():
+        expected = tiny.score(tiny.image(image), text)
+        assert judgments[f"{style}/0"].rewards == pytest.approx([expected], abs=1e-5), style
+    assert len({judgments[f"{style}/0"].rewards for style in rows}) == 3
+
+
 def test_imagereward_rows_without_their_images(tiny: Plain, data: Path, tmp_path: Path) -> None:
     results = tiny.run("imagerewarddb", data, tmp_path)
     (record,) = results.records

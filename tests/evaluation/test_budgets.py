@@ -15,6 +15,7 @@ from rich.console import Console
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.budgets import Budgets, run_budgets
+from rmbench.records.store import find, read_rows
 from tests._make import exit_code
 
 
@@ -47,10 +48,21 @@ class Thinker(BaseHTTPRequestHandler):
         """Nothing on stderr."""
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    Thinker.seen = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Thinker)
+class Voter(Thinker):
+    """Picks by the request's seed."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).seen.append(body)
+        message = {"content": f"So it is [[{'AB'[body.get('seed', 0) % 3 == 0]}]]"}
+        self.say(200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+
+
+@pytest.fixture(params=[Thinker])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    handler = request.param
+    handler.seen = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/v1"
@@ -138,3 +150,40 @@ def test_a_number_of_frames_that_is_refused_is_a_line_with_its_reason(
     assert "frames 8 is refused: " in table
     assert exit_code(*words, "--frames", "8,12") == 3
     assert "frames are more than max_images=4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", [Voter], indirect=True)
+def test_videorewardbench_by_frames_and_votes(url: str, tmp_path: Path) -> None:
+    """The majority of each row, counted here from the votes that the record keeps."""
+    args = {"protocol": "videorewardbench", "votes": "3", "temperature": "1"}
+    curve = run_budgets(
+        "openai:m",
+        "videorewardbench",
+        Budgets.of_frames("1,4"),
+        source="sample",
+        base_url=url,
+        out=tmp_path,
+        progress=False,
+        model_args=args,
+    )
+    for count, results in curve.points:
+        (folder,) = find(str(results.out))
+        rows = list(read_rows(folder))
+        worth = []
+        for row in rows:
+            (edge,) = row.gold.relation
+            sides = []
+            for shown in ((0, 1), (1, 0)):
+                picks = [verdict.value for verdict in row.judgment.verdicts if verdict.shown == shown]
+                assert len(picks) == 3
+                sides.append(float(picks.count(edge.i) > 1))
+            worth.append(sum(sides) / 2)
+        assert results.headline("videorewardbench").value == pytest.approx(sum(worth) / len(worth))
+        assert 0 < sum(worth) < len(worth)
+        asked = [body for body in Voter.seen if frames_in(body) == count]
+        assert len(asked) >= len(rows) * 2 * 3
+
+
+def frames_in(body: dict[str, Any]) -> int:
+    parts = [part for message in body["messages"] for part in message["content"] if isinstance(part, dict)]
+    return sum(part["type"] == "image_url" for part in parts)
