@@ -28,8 +28,6 @@ class VisionEncoder:
     """Of each pass; empty: chats as they are."""
     spots: tuple[int, ...]
     """Ids of the tokens that are read; empty: the last token."""
-    header: tuple[int, ...]
-    """Ids of a text of the template; where given, the first token of its last occurrence is read before the last."""
     passes: int
     """How many rows a conversation becomes."""
     causal: bool
@@ -37,6 +35,8 @@ class VisionEncoder:
     max_length: int | None
     vocabulary: int
     """How many token ids the model has embeddings for."""
+    header: tuple[int, ...] = ()
+    """Ids of a text of the template; where given, the first token of its last occurrence is read before the last."""
 
     @property
     def tokenizer(self) -> LiteralTokenizer:

@@ -114,7 +114,6 @@ def open_causal(opening: Opening) -> VisionLanguageScorer:
             template=template,
             wordings=tuple(Wording(question, "question") for question in questions),
             spots=(),
-            header=(),
             passes=len(questions),
             causal=backbone.causal,
             max_length=length,

@@ -160,7 +160,7 @@ def test_a_prompt_that_spells_the_header_moves_no_gate(mj: Any, vl: Any, shown: 
 
 def test_a_template_without_the_header_fails_the_row(mj: Any, vl: Any, shown: Any) -> None:
     folder = mj[0]  # whose own template breaks the line behind a turn
-    scorer = open_model(str(folder), OpenOptions(device="cpu", adapter="mj-video"))
+    scorer: Any = open_model(str(folder), OpenOptions(device="cpu", adapter="mj-video"))
     (row,) = scorer.encode([vl.request(["A red disc."], shown.clip)])
     assert row.error == "the chat template's text lacks the header at which the gates are read"
 
