@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from rmbench.models.backbone.lean import lean_layers
 from rmbench.models.families.vl.rows import shared_length
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
@@ -112,6 +113,24 @@ def test_a_shared_prompt_with_its_pictures_is_computed_once_at_equal_scores(
     shared = shared_length(encoded)
     assert packed_tokens == [shared + sum(len(row.ids) - shared for row in encoded)]
     assert shared > encoded[0].payload.places[-1].stop
+
+
+@pytest.mark.parametrize("broken", ["wrong", "refused"])
+def test_a_forward_that_is_not_the_librarys_is_not_used(
+    scorer: Any, rows: Any, vl: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    encoded = scorer.encode(rows)
+    alone = [vl.score(fresh(scorer), [row])[0] for row in encoded]
+
+    def other(model: Any, layout: Any, places: Any, x: Any, positions: Any, *given: Any) -> Any:
+        if broken == "refused":
+            raise NotImplementedError("no kernel")
+        return lean_layers(model, layout, places, x, positions + torch.arange(positions.shape[-1]), *given)
+
+    monkeypatch.setattr("rmbench.models.families.vl.packed.lean_layers", other)
+    plain = fresh(scorer, _packs=None)
+    assert not plain.backbone.packs
+    assert vl.score(plain, encoded) == pytest.approx(alone, abs=EXACT)
 
 
 def test_rows_share_no_picture_that_differs_although_their_ids_are_the_same(scorer: Any, vl: Any, shown: Any) -> None:
