@@ -85,7 +85,7 @@ def agrees(model: Any, *, axes: bool) -> bool:
 
 def _trial(model: Any, language: Any, axes: bool) -> tuple[Tensor, Tensor]:
     """The states of two rows by the packed forward and by the library's, each [W, H] in float32."""
-    weight = language.embed_tokens.weight
+    weight: Tensor = language.embed_tokens.weight
     prefix, owns = _TRIAL
     total = prefix + sum(owns)
     generator = torch.Generator().manual_seed(0)
