@@ -14,7 +14,7 @@ import tomlkit
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.columns import TEXTS
-from rmbench.tasks.own.finder import text_rule
+from rmbench.tasks.own.finder import Finder, text_rule
 from rmbench.tasks.own.kinds import WORDS, Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
@@ -189,7 +189,10 @@ def _content(
     layout["paths"] = [_below(beside, place.path.parent / path) or path for path in layout["paths"]]
     groups = spec["group"].split("|") if "group" in spec else _groups(table, reading)
     names = {_name(group): group for group in groups}
-    context = {"context": {"reference": _text_column(table, spec, "reference")}} if "reference" in spec else {}
+    context: dict[str, Any] = {}
+    if "reference" in spec:
+        (found,) = Finder(table, spec, None)("reference", "text")
+        context = {"context": {"reference": text_rule(table, found)}}
     rows: dict[str, Any] = {"cluster": ["@prompt"]}
     key = spec.get("id") or _id_column(table, reading)
     if key:
@@ -213,24 +216,19 @@ def _content(
 
 
 def _of_raters(reading: Reading, groups: Iterable[str]) -> list[dict[str, Any]]:
-    """The accuracy per rater, how often raters of one question agree, and the ceiling of a model blind to them."""
+    """The accuracy per rater, how far behind the worst of each group is, how often raters of one question agree, and
+    the ceiling of a model blind to them."""
     rules = [metric["rule"] for metric in reading.metrics if metric["rule"] in ("pair", "top")]
     if not rules:
         return []
-    of: dict[str, Any] = {"credit": rules[0], **({"report": [[name] for name in groups]} if groups else {})}
+    credit = {"credit": rules[0]}
+    of: dict[str, Any] = {**credit, **({"report": [[name] for name in groups]} if groups else {})}
     return [
         {"name": "per_rater", "rule": "rater_mean", **of},
+        *({"name": f"{name}_gap", "rule": "worst_group_gap", **credit, "join": name} for name in groups),
         {"name": "people_agree", "rule": "rater_agreement", **of, "join": "question"},
         {"name": "ceiling", "rule": "rater_ceiling", **of, "join": "question"},
     ]
-
-
-def _text_column(table: Table, spec: Mapping[str, str], role: str) -> Any:
-    path = spec[role]
-    if table.kind(path) != "text":
-        found = WORDS[table.kind(path)]
-        raise RmbenchError(f"{table.name}: --columns {role}={path}: expected a text in every row, found {found}.")
-    return text_rule(table, path)
 
 
 def _below(folder: Path | None, path: Path) -> str | None:
