@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rmbench.engine.apart import Question, Refused, pickled_apart
 from rmbench.engine.batch import in_groups
 from rmbench.engine.compute import compute, reason
 from rmbench.engine.interfaces import Job, Side
-from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import HiddenStateScorer
 from rmbench.models.protocols import Responder, Scorer, SharingScorer
@@ -62,6 +62,8 @@ class CannotOpen:
 
     why: str
     node: str = ""
+    told: str = ""
+    """The text of the error, where it is one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Answered:
     """What a worker says of the work with this ticket; an error is one of every row."""
 
     ticket: int
-    results: list[RowResult] | RmbenchError
+    results: Any
+    """A list with a `RowResult` per row of a job, what a `Question` asked for, or an RmbenchError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Fleet(Protocol):
             RmbenchError: it can never start.
         """
 
-    def send(self, worker: int, ticket: int, work: Work) -> None:
+    def send(self, worker: int, ticket: int, work: Work | Question) -> None:
         """Send work; that the worker has died is heard by `wait`."""
 
     def wait(self, timeout: float) -> Sequence[tuple[int, Event]]:
@@ -122,18 +125,20 @@ class Worker:
         try:
             self._opened = self._opener()
         except Exception as error:
-            return CannotOpen(reason(error), here())
+            return CannotOpen(reason(error), here(), str(error) if isinstance(error, RmbenchError) else "")
         facts = self._opened.facts
         return Opened(facts.fingerprint, dict(facts.settings), here(), os.getpid())
 
-    def compute(self, work: Work) -> list[RowResult] | RmbenchError:
-        """A result per row. The sharing trial is repeated on the first job, and rows are computed one by one where it
-        fails; an error is true of every row."""
-        job, groups = work.job, work.job.groups
+    def compute(self, work: Work | Question) -> Any:
+        """What `Answered.results` is of this work. The sharing trial is repeated on the first job, and rows are
+        computed one by one where it fails."""
         try:
             scorer = self._opened
             if work.hidden and isinstance(scorer, HiddenStateScorer):
                 scorer = scorer.with_hidden()
+            if isinstance(work, Question):
+                return _answer(scorer, work)
+            job, groups = work.job, work.job.groups
             if not groups or (
                 isinstance(scorer, SharingScorer) and scorer.sharing([in_groups(job.rows, groups)]).shares
             ):
@@ -143,6 +148,22 @@ class Worker:
             return error
         except Exception as error:
             return RmbenchError(f"a worker cannot compute: {reason(error)}")
+
+
+def _answer(scorer: Any, question: Question) -> Any:
+    if question.what == "apart":
+        return pickled_apart(scorer)
+    if question.what == "sharing":
+        return scorer.sharing(question.batches)
+    (batch,) = question.batches
+    if batch.groups and not scorer.sharing(question.batches).shares:  # where another worker had the trial
+        return Refused("rows in groups are not computed here")
+    try:
+        return dict(scorer.forward(batch))
+    except RmbenchError:
+        raise
+    except Exception as error:
+        return Refused(reason(error))
 
 
 def here() -> str:

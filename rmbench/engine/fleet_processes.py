@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 
+from rmbench.engine.apart import Question
 from rmbench.engine.compute import reason
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opener, Work, Worker, here
 from rmbench.errors import RmbenchError
@@ -61,10 +62,8 @@ class ProcessFleet:
     @property
     def advice(self) -> str:
         """About memory."""
-        return (
-            f"Is there memory for the model {self._count + 1} times, in --workers {self._count} and in this process? "
-            "Fewer workers need less."
-        )
+        times = f"{self._count} times, once for each of --workers {self._count}"
+        return f"Is there memory for the model {times}? Fewer workers need less."
 
     def start(self) -> int:
         """Start a process, in the first place that is free."""
@@ -74,7 +73,7 @@ class ProcessFleet:
         self._processes[self._started] = _Process(self._opener, self._cpus, place, gpus)
         return self._started
 
-    def send(self, worker: int, ticket: int, work: Work) -> None:
+    def send(self, worker: int, ticket: int, work: Work | Question) -> None:
         """Through the pipe, which a thread of the process empties while it computes."""
         self._processes[worker].send((ticket, work))
 
@@ -159,7 +158,7 @@ def work(handle: int, cpus: int) -> None:
     except Exception as error:  # what it names cannot be imported here
         _answer(pipe, CannotOpen(reason(error), here()))
         return
-    asked: queue.SimpleQueue[tuple[int, Work] | None] = queue.SimpleQueue()
+    asked: queue.SimpleQueue[tuple[int, Work | Question] | None] = queue.SimpleQueue()
     # The caller never waits until there is room in the pipe, which would be for ever where this process waits likewise.
     threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
     if not _answer(pipe, worker.open()):
@@ -170,7 +169,7 @@ def work(handle: int, cpus: int) -> None:
             return
 
 
-def _listen(pipe: Connection, asked: queue.SimpleQueue[tuple[int, Work] | None]) -> None:
+def _listen(pipe: Connection, asked: queue.SimpleQueue[tuple[int, Work | Question] | None]) -> None:
     try:
         while True:
             asked.put(pipe.recv())

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rmbench.engine.apart import Question
 from rmbench.engine.compute import reason
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opener, Work, Worker
 from rmbench.errors import RmbenchError
@@ -85,7 +86,7 @@ class RayFleet:
         self._calls[actor.open.remote()] = (self._started, None)
         return self._started
 
-    def send(self, worker: int, ticket: int, work: Work) -> None:
+    def send(self, worker: int, ticket: int, work: Work | Question) -> None:
         """Call the actor."""
         self._calls[self._actors[worker].compute.remote(work)] = (worker, ticket)
 

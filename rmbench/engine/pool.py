@@ -3,19 +3,20 @@ A row that kills its worker fails alone; no death loses a row."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from rmbench.engine.apart import Question
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Fleet, Opened, Work, here
 from rmbench.engine.interfaces import LOOK_AGAIN, Job, Side
 from rmbench.engine.pieces import Pace, Piece, Pieces
+from rmbench.engine.same_model import check_same
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Scorer
-from rmbench.types import Setting
 
 __all__ = ["Pool"]
 
@@ -25,6 +26,8 @@ _OPENING_DEATHS = 2
 """Of a worker and those in its place, in a row: another one would die as well."""
 _FIRST_DEATHS = 3
 """The same of all workers together, as long as none has opened the model."""
+_ASKED = 2
+"""Workers that a question is put to, where the first one dies on it."""
 _MOST_DEATHS = 40
 """Of workers that compute, in one call of `run`, or twice the workers where these are more; each costs another opening
 of the model."""
@@ -90,6 +93,15 @@ class Pool:
         self._refused: list[CannotOpen] = []
         self._heard: deque[tuple[int, Event]] = deque()
         """What one call of `run` had not come to when it ended is for the next one."""
+        self._pieces = Pieces(iter(()))
+        self._scorer: Scorer | None = None
+        """The caller's, once there is one."""
+        self._first: Opened | None = None
+        """What the first worker said, where the caller has not opened the model."""
+        self._asked = 0
+        """The number of the worker that was asked last."""
+        self._done: deque[tuple[int, list[RowResult]]] = deque()
+        """Index and results of jobs that are done."""
         self._left_out = 0
         self._tickets = 0
         self._deaths = 0
@@ -106,6 +118,8 @@ class Pool:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        for worker in [each for each in self._workers.values() if not each.ready]:
+            self._fleet.end(worker.number)  # it would open the model first
         self._fleet.stop()
 
     def run(
@@ -117,30 +131,73 @@ class Pool:
             RmbenchError: no worker can open the model, workers die before they have opened it, one opened another
                 model or breaks the scorer's protocol; workers died too often.
         """
-        pieces, whole = Pieces(iter(jobs)), False
-        self._deaths = 0
+        pieces = self._pieces = Pieces(iter(jobs))
+        self._scorer, self._deaths, whole = scorer, 0, False
+        self._done.clear()
+        if self._first is not None:
+            self._check_model(self._first)
         self._fill()
         try:
             while True:
                 pieces.none_ready = False
                 self._hand_out(pieces, side, "hidden" in scorer.answers)
+                yield from self._take_done()  # while jobs were made, something may have been asked
                 if pieces.over:
                     whole = True
                     return
                 hungry = pieces.none_ready and any(self._room)
                 self._heard.extend(self._fleet.wait(LOOK_AGAIN if hungry else _LISTEN))
                 while self._heard:
-                    number, event = self._heard.popleft()
-                    worker = self._workers.get(number)
-                    if worker is None:
-                        continue
-                    done = self._hear(worker, event, pieces, scorer)
-                    self._place(worker)
-                    if done is not None:
-                        yield done
+                    self._hear(*self._heard.popleft())
+                    yield from self._take_done()
                 self._look_for_late(pieces)
         finally:
             self._leave(whole)
+
+    def ask(self, question: Question) -> Any:
+        """What a worker answers.
+
+        Raises:
+            RmbenchError: as `run` does; a worker died on it twice.
+        """
+        for _ in range(_ASKED):
+            worker = self._confidant()
+            self._tickets += 1
+            self._fleet.send(worker.number, self._tickets, question)
+            answer: Answered | None = None
+            while answer is None and worker.number in self._workers:
+                for number, event in self._listen():
+                    if isinstance(event, Answered) and event.ticket == self._tickets:
+                        answer = event
+                    else:
+                        self._hear(number, event)
+            if answer is not None:
+                worker.since = self._clock()
+                if isinstance(answer.results, RmbenchError):
+                    raise answer.results
+                return answer.results
+        raise RmbenchError(f"workers died {_ASKED} times while they tried the model out. {self._fleet.advice}")
+
+    def _confidant(self) -> _Worker:
+        """The worker that was asked last, whose model has had the trials; else the ready one with the fewest pieces, as
+        soon as there is one."""
+        while not (ready := [worker for worker in self._workers.values() if worker.ready and not worker.late]):
+            for number, event in self._listen():
+                self._hear(number, event)
+        found = min(ready, key=lambda worker: (worker.number != self._asked, len(worker.pieces)))
+        self._asked = found.number
+        return found
+
+    def _listen(self) -> list[tuple[int, Event]]:
+        """What has not been heard yet, in its order."""
+        self._heard.extend(self._fleet.wait(0 if self._heard else _LISTEN))
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
+
+    def _take_done(self) -> Iterator[tuple[int, list[RowResult]]]:
+        while self._done:
+            yield self._done.popleft()
 
     def _fill(self) -> None:
         """Start the workers that are missing."""
@@ -162,7 +219,9 @@ class Pool:
         for held, room in enumerate(self._room):
             for worker in [*room.values()] if pieces.some_left else ():
                 piece = pieces.next(worker.has, free=not held)
-                if piece is not None:
+                if piece is not None and (worker.number not in self._workers or worker.late):
+                    pieces.send_again([piece])  # it died, or is late, since somebody was asked while the job was made
+                elif piece is not None:
                     self._send(worker, piece, side, hidden)
                 elif not pieces.some_left:
                     break
@@ -176,22 +235,37 @@ class Pool:
         self._place(worker)
         self._fleet.send(worker.number, self._tickets, Work(piece.as_job, side, hidden))
 
-    def _hear(
-        self, worker: _Worker, event: Event, pieces: Pieces, scorer: Scorer
-    ) -> tuple[int, list[RowResult]] | None:
-        """Take what a worker says, or its death; the index and the results of the job that is thereby done."""
+    def _hear(self, number: int, event: Event) -> None:
+        """Take what a worker says, or its death."""
+        worker = self._workers.get(number)
+        if worker is None:
+            return
+        done = None
         match event:
             case Opened():
-                _check_model(event, scorer)
+                self._check_model(event)
                 worker.ready, worker.opening_deaths, self._was_open = True, 0, True
                 self._say_refused()
             case CannotOpen():
                 self._leave_out(worker, event)
             case Answered():
-                return self._take(worker, event, pieces)
+                done = self._take(worker, event, self._pieces)
             case Died():
-                return self._bury(worker, event, pieces)
-        return None
+                done = self._bury(worker, event, self._pieces)
+        self._place(worker)
+        if done is not None:
+            self._done.append(done)
+
+    def _check_model(self, opened: Opened) -> None:
+        """Raise RmbenchError where a worker's model is not the others', or does not compute as they do."""
+        if self._scorer is not None:
+            facts = self._scorer.facts
+            where = f"this process on {here()}" if self._first is None else f"the worker on {self._first.node}"
+            check_same(opened, facts.fingerprint, facts.settings, where)
+        elif self._first is not None:
+            check_same(opened, self._first.fingerprint, self._first.settings, f"the worker on {self._first.node}")
+        else:
+            self._first = opened
 
     def _take(self, worker: _Worker, answer: Answered, pieces: Pieces) -> tuple[int, list[RowResult]] | None:
         if isinstance(answer.results, RmbenchError):
@@ -239,7 +313,8 @@ class Pool:
         self._left_out += 1
         self._refused.append(said)
         if not self._workers:
-            raise RmbenchError(f"a worker cannot open the model: {said.why}")
+            alone = self._scorer is None and said.told  # nobody else has opened it
+            raise RmbenchError(said.told if alone else f"a worker cannot open the model: {said.why}")
         self._say_refused()
 
     def _say_refused(self) -> None:
@@ -274,29 +349,3 @@ class Pool:
     def _remove(self, worker: _Worker) -> None:
         del self._workers[worker.number]
         self._place(worker)
-
-
-def _check_model(opened: Opened, scorer: Scorer) -> None:
-    """Raise RmbenchError where a worker's model is not the caller's, or does not compute as that one does."""
-    facts = scorer.facts
-    different = _first_difference(opened.settings, facts.settings)
-    if opened.fingerprint == facts.fingerprint and not different:
-        return
-    there = f"the worker on {opened.node}" if opened.node else "a worker"
-    why = different or "Were its files changed meanwhile?"
-    raise RmbenchError(
-        f"{there} opened another model than this process on {here()} (fingerprints {opened.fingerprint[:8]} and "
-        f"{facts.fingerprint[:8]}). {why}"
-    )
-
-
-def _first_difference(theirs: Mapping[str, Setting], ours: Mapping[str, Setting]) -> str:
-    """The first setting that differs, as a sentence, or ""; of a device its kind counts, not its number and name."""
-    for name in sorted(theirs.keys() | ours.keys()):
-        there, this = (str(settings.get(name, "not set")) for settings in (theirs, ours))
-        if name == "device":
-            there, this = (re.split("[ :]", device)[0] for device in (there, this))
-        if there != this:
-            advice = f" Say --{name} where they should agree." if name in ("device", "dtype", "attn") else ""
-            return f"{name} is {there} there and {this} here.{advice}"
-    return ""

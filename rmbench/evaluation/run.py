@@ -28,6 +28,7 @@ from rmbench.text import printable
 
 if TYPE_CHECKING:
     from rmbench.engine.judge import Progress
+    from rmbench.engine.pool import Pool
     from rmbench.evaluation.build_record import Stopwatch
     from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import Responder, Scorer
@@ -118,7 +119,7 @@ def judge_tasks(
     *,
     fit_probe: Callable[[Session], Probe] | None = None,
     probes: str = "",
-    opener: Callable[[], Scorer | Responder] | None = None,
+    opener: Callable[[], Scorer | Responder] | Pool | None = None,
     rows: Sequence[tuple[Task, Loaded]] | None = None,
 ) -> Results:
     """Judge the tasks with an opened model. Those whose id is `named` must not be skipped, for want of files or
@@ -126,7 +127,7 @@ def judge_tasks(
 
     `fit_probe` is called once, before the tasks; what it returns reads each task's rows, hidden states included, and
     `probes` is the id of its task.
-    `opener` opens the model again in a worker process.
+    `opener` opens the model again in a worker process, or is the workers that have.
     `rows` are the tasks that `load_tasks` loaded before, in place of `tasks`.
     """
     from rmbench.evaluation.build_record import identity_of

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
-from rmbench.evaluation.workers import has_workers, open_workers
+from rmbench.evaluation.workers import apart, has_workers, open_workers
 from rmbench.text import is_unicode
 
 if TYPE_CHECKING:
     from rmbench.engine.helpers import Helpers
     from rmbench.engine.interfaces import Executor, Progress, ScoreCache
+    from rmbench.engine.pool import Pool
     from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
     from rmbench.records.journal import Journal
@@ -47,7 +48,7 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    settings: RunOptions, facts: ModelFacts, progress: Progress, opener: Opener | None = None
+    settings: RunOptions, facts: ModelFacts, progress: Progress, opener: Opener | Pool | None = None
 ) -> Iterator[Session]:
     """The journal of the model's folder, the score cache and the worker processes of one run.
 
@@ -55,13 +56,15 @@ def open_session(
         settings: whether the cache is used, and how many worker processes there are.
         facts: the model's, which name its folder and pin its journal.
         progress: where it reports.
-        opener: opens the model in a worker process; None for a model that exists in this process alone.
+        opener: opens the model in a worker process; or the workers, where they have opened it; None for a model that
+            exists in this process alone.
 
     Raises:
         RmbenchError: the journal cannot be opened, or the model cannot be opened in workers.
     """
     from rmbench.engine.cache import open_cache
     from rmbench.engine.helpers import Helpers
+    from rmbench.engine.pool import Pool
     from rmbench.engine.release import computed_by
     from rmbench.records.journal import Journal
     from rmbench.records.slug import model_slug
@@ -75,8 +78,8 @@ def open_session(
         pinned = {"model": facts.fingerprint, "seed": str(settings.seed), **computed_by()}
         journal = stack.enter_context(Journal.open(folder, pinned))
         cache = stack.enter_context(open_cache(use=settings.cache, note=progress.note))
-        executor = None
-        if has_workers(settings):
+        executor = opener if isinstance(opener, Pool) else None
+        if has_workers(settings) and not isinstance(opener, Pool):
             executor = stack.enter_context(open_workers(settings, opener, facts, progress.note))
         helpers = stack.enter_context(Helpers(progress.note))
         yield Session(settings, facts, folder, journal, progress, cache, executor, helpers)
@@ -85,18 +88,28 @@ def open_session(
 @contextlib.contextmanager
 def opened_model(
     spec: str | Callable[..., Any] | Scorer | Responder, settings: RunOptions, note: Callable[[str], None]
-) -> Iterator[tuple[Model, Opener | None]]:
+) -> Iterator[tuple[Model, Opener | Pool | None]]:
     """A model or an ensemble, closed at the end where it was opened here, and what opens it again in a worker process:
-    None for what a worker cannot open."""
+    None for what a worker cannot open. Where workers compute and this process needs no weights, they alone open it, and
+    are given instead."""
     from rmbench.evaluation.ensemble import is_ensemble, open_ensemble
-    from rmbench.models.open import open_model
+    from rmbench.models.locate import locate
+    from rmbench.models.open import open_model, opens_apart
 
     noted = replace(settings, note=note)
-    model: Model = open_ensemble(spec, noted) if is_ensemble(spec) else open_model(spec, noted)
     # A partial, since it goes to processes.
     opener = partial(open_model, spec, settings) if isinstance(spec, str) and not is_ensemble(spec) else None
-    with closing(model, owned=isinstance(spec, str)):
-        yield model, opener
+    with contextlib.ExitStack() as stack:
+        workers: Opener | Pool | None = opener
+        if isinstance(spec, str) and opener is not None and has_workers(settings):
+            found = locate(spec, noted)  # of the hub it is fetched once, before workers look for it
+            workers = pool = stack.enter_context(open_workers(settings, opener, None, note))
+            if opens_apart(found, noted) and (whole := apart(pool)) is not None:
+                yield whole, pool
+                return
+        model: Model = open_ensemble(spec, noted) if is_ensemble(spec) else open_model(spec, noted)
+        stack.enter_context(closing(model, owned=isinstance(spec, str)))
+        yield model, workers
 
 
 @contextlib.contextmanager

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
+import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
 
 if TYPE_CHECKING:
+    from rmbench.engine.apart import ApartScorer
     from rmbench.engine.fleet import Fleet
     from rmbench.engine.pool import Pool
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     Opener = Callable[[], Scorer | Responder]
 
-__all__ = ["check_workers", "gpus_of_workers", "has_workers", "open_workers", "worker_facts"]
+__all__ = ["apart", "check_workers", "gpus_of_workers", "has_workers", "open_workers", "worker_facts"]
 
 
 def has_workers(settings: RunOptions) -> bool:
@@ -42,13 +44,15 @@ def worker_facts(settings: RunOptions) -> dict[str, Setting]:
     return facts | {name: count for name, count in asked.items() if count is not None}
 
 
-def open_workers(settings: RunOptions, opener: Opener | None, facts: ModelFacts, note: Callable[[str], None]) -> Pool:
+def open_workers(
+    settings: RunOptions, opener: Opener | None, facts: ModelFacts | None, note: Callable[[str], None]
+) -> Pool:
     """A pool whose workers start in its `with`.
 
     Args:
         settings: of the run.
         opener: opens the model in a worker; None where a worker cannot.
-        facts: of the model that is open in this process.
+        facts: of the model that is open in this process; None: workers alone open it.
         note: takes lines for the user.
 
     Raises:
@@ -67,15 +71,40 @@ def open_workers(settings: RunOptions, opener: Opener | None, facts: ModelFacts,
     else:
         from rmbench.engine.fleet_processes import ProcessFleet
 
-        fleet = ProcessFleet(opener, settings.workers, settings.cpus_per_worker, _gpus(settings, facts, note))
+        seen = _gpus(settings, note) if _on_gpu(settings, facts) else []
+        fleet = ProcessFleet(opener, settings.workers, settings.cpus_per_worker, seen)
     return Pool(fleet, settings.workers, note)
 
 
-def _gpus(settings: RunOptions, facts: ModelFacts, note: Callable[[str], None]) -> list[str]:
-    """CUDA_VISIBLE_DEVICES of each worker process; [] where the model is on no GPU, or on one that the user named."""
-    on_gpu = str(facts.settings.get("device", "")).startswith("cuda") and settings.device in ("auto", "cuda")
-    if not on_gpu or settings.gpus_per_worker == 0:
-        return []
+def apart(pool: Pool) -> ApartScorer | None:
+    """The model of a pool's workers without its weights, for this process, once the first has opened it; None for a
+    model that this process must open as well.
+
+    Raises:
+        RmbenchError: no worker can open the model, in the words of `open_model`.
+    """
+    from rmbench.engine.apart import Question
+
+    packed = pool.ask(Question("apart"))
+    if packed is None:
+        return None
+    try:
+        model: ApartScorer = pickle.loads(packed)  # noqa: S301 (of a worker, with which this process talks in pickles)
+    except Exception:  # code of the checkpoint that is not on this machine
+        return None
+    return replace(model, ask=pool.ask)
+
+
+def _on_gpu(settings: RunOptions, facts: ModelFacts | None) -> bool:
+    """Whether each worker process gets GPUs of its own; not where the model is on none, or on one that the user
+    named."""
+    if settings.device not in ("auto", "cuda") or settings.gpus_per_worker == 0:
+        return False
+    return bool(visible_gpus()) if facts is None else str(facts.settings.get("device", "")).startswith("cuda")
+
+
+def _gpus(settings: RunOptions, note: Callable[[str], None]) -> list[str]:
+    """CUDA_VISIBLE_DEVICES of each worker process."""
     each, present = settings.gpus_per_worker or 1, visible_gpus()
     if settings.workers * each > len(present):
         note(f"{settings.workers} workers of {each} GPUs each share the {len(present)} GPUs of this machine")
@@ -84,8 +113,10 @@ def _gpus(settings: RunOptions, facts: ModelFacts, note: Callable[[str], None]) 
 
 def visible_gpus() -> list[str]:
     """The GPUs of this process, as CUDA_VISIBLE_DEVICES names them."""
+    from torch.cuda import device_count
+
     named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return named or list(map(str, range(sys.modules["torch"].cuda.device_count())))
+    return named or list(map(str, range(device_count())))
 
 
 def gpus_of_workers(present: Sequence[str], workers: int, each: int) -> list[str]:

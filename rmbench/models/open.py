@@ -15,7 +15,7 @@ from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.models.text.special import LiteralTokenizer
 
-__all__ = ["OpenOptions", "open_model"]
+__all__ = ["OpenOptions", "open_model", "opens_apart"]
 
 
 def open_model(
@@ -44,6 +44,23 @@ def open_model(
     if options.special_tokens == "text" and not _reads_marks(model):
         raise RmbenchError(f"--special-tokens text: {model.facts.name} reads no text by a tokenizer in this process.")
     return model
+
+
+def opens_apart(found: Located | None, options: OpenOptions) -> bool:
+    """Whether a process that leaves the computing to workers may do without the model's weights: it has a scalar head
+    and reads text.
+
+    Raises:
+        RmbenchError: as `open_model` does, for what is wrong before any weight is read.
+    """
+    from rmbench.models.families.registry import family_of
+
+    if found is None:
+        return False
+    with explained(found.folder):
+        checkpoint, family = family_of(found, options)
+    in_one_file = checkpoint.tokenizer_path.is_file()  # what is noted while such a tokenizer is read is for the user
+    return family.name == "scalar" and not in_one_file
 
 
 def _reads_marks(model: Scorer | Responder) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rmbench.engine import encode
 from rmbench.engine import pool as pool_module
+from rmbench.engine.apart import Question
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opened, Work
 from rmbench.engine.interfaces import LOOK_AGAIN, EngineOptions, Job
 from rmbench.engine.judge import judge
@@ -58,6 +59,11 @@ class FakeFleet:
         self.sent: list[tuple[float, int, int]] = []
         """Time, worker, index of the job."""
         self.ended: list[int] = []
+        self.asked: list[int] = []
+        """Worker of each question."""
+        self.answer: Any = "said"
+        self.dies_asked = 0
+        """How many questions kill their worker."""
         self.deaths = 0
         self.busy = 0.0
 
@@ -70,7 +76,12 @@ class FakeFleet:
         self._later(self.open_seconds, self.started, self.opening(self.started))
         return self.started
 
-    def send(self, worker: int, ticket: int, work: Work) -> None:
+    def send(self, worker: int, ticket: int, work: Work | Question) -> None:
+        if isinstance(work, Question):
+            self.asked.append(worker)
+            died = work.what == "sharing" and len(self.asked) <= self.dies_asked
+            self._later(0.5, worker, Died("signal SIGKILL") if died else Answered(ticket, self.answer))
+            return
         self.sent.append((self.now, worker, work.job.index))
         self.queues[worker].append((ticket, work.job))
         if len(self.queues[worker]) == 1:
@@ -88,7 +99,7 @@ class FakeFleet:
             return []
         if isinstance(event, Died | CannotOpen):
             del self.queues[worker]
-        elif isinstance(event, Answered):
+        elif isinstance(event, Answered) and self.queues[worker] and event.ticket == self.queues[worker][0][0]:
             del self.queues[worker][0]
             if self.queues[worker]:
                 self._begin(worker)
@@ -416,3 +427,65 @@ def test_a_thousand_workers_are_not_all_asked_at_each_answer(monkeypatch: pytest
         asked, given = 0, jobs(5 * workers)
         Ran(FakeFleet(), workers, given).check(given)
         assert asked <= 12 * workers  # twice for each job, and when they open
+
+
+def test_a_question_is_put_again_where_its_worker_dies() -> None:
+    fleet, notes = FakeFleet(), list[str]()
+    fleet.dies_asked = 1
+    with Pool(fleet, 3, notes.append, fleet.clock) as pool:
+        assert pool.ask(Question("sharing")) == "said"
+        assert pool.ask(Question("sharing")) == "said"
+    assert len(set(fleet.asked)) == 2
+    assert fleet.asked[1] == fleet.asked[2]  # the one whose model has had the trial
+    assert notes == ["a worker died (signal SIGKILL); another takes its place and its work"]
+
+
+def test_a_question_that_kills_twice_is_an_error_and_an_answer_may_be_one() -> None:
+    fleet = FakeFleet()
+    fleet.dies_asked = 2
+    with (
+        Pool(fleet, 2, print, fleet.clock) as pool,
+        pytest.raises(RmbenchError, match="workers died 2 times while they"),
+    ):
+        pool.ask(Question("sharing"))
+    fleet = FakeFleet()
+    fleet.answer = RmbenchError("no template")
+    with Pool(fleet, 2, print, fleet.clock) as pool, pytest.raises(RmbenchError, match=r"^no template$"):
+        pool.ask(Question("sharing"))
+
+
+def test_workers_that_alone_open_the_model_speak_as_this_process_would() -> None:
+    fleet = FakeFleet(lambda worker: CannotOpen("RmbenchError: x", "n", "folder: no head") if worker else Died(""))
+    with Pool(fleet, 2, print, fleet.clock) as pool, pytest.raises(RmbenchError, match=r"^folder: no head$"):
+        pool.ask(Question("apart"))
+
+
+def test_workers_that_alone_open_the_model_are_compared() -> None:
+    fleet = FakeFleet(
+        lambda worker: Opened("toy", {**SETTINGS, "dtype": ["float16", "float32"][worker % 2]}, f"n{worker}")
+    )
+    with (
+        Pool(fleet, 2, print, fleet.clock) as pool,
+        pytest.raises(RmbenchError, match=r"worker on n2 .* on n1 .*dtype is"),
+    ):
+        deque(map(pool.ask, [Question("apart")] * 5))
+
+
+@pytest.mark.parametrize("kills", [0, 1])
+def test_what_is_asked_while_jobs_are_made_loses_none(kills: int) -> None:
+    """Answers and deaths that come meanwhile are not lost, and no job is computed for nothing."""
+    fleet, given = FakeFleet(), jobs(30)
+    fleet.dies_asked = kills
+    with Pool(fleet, 3, print, fleet.clock) as pool:
+
+        def made() -> Iterator[Job]:
+            for job in given:
+                if job.index % 7 == 3:
+                    assert pool.ask(Question("sharing")) == "said"
+                yield job
+
+        found = dict(pool.run(Scorer(), made(), "right"))  # type: ignore[arg-type]
+    assert {index: [float(each.values["reward"][0]) for each in results] for index, results in found.items()} == {
+        job.index: [float(each.ids[0]) for each in job.rows] for job in given
+    }
+    assert len(fleet.sent) <= len(given) + 2 * kills

@@ -116,7 +116,7 @@ def test_a_worker_that_disagrees_computes_rows_by_themselves(toy: Any, example: 
         ("open_wrong", "forward gave"),
         (
             "dies_opening",
-            r"died before it had opened the model \(exit code 3\)\. Is there memory for the model 3 times",
+            r"died before it had opened the model \(exit code 3\)\. Is there memory for the model 2 times",
         ),
         ("is_shot_opening", r"died before it had opened the model \(signal SIGKILL\).*--workers 2"),
         ("open_other", r"opened another model than this process on .* \(fingerprints other and toy\)"),

@@ -90,7 +90,10 @@ def test_the_record_says_how_the_work_was_spread(tmp_path: Path) -> None:
     (record,) = rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path, workers=2).records
     assert record.run.engine["executor"] == "processes"
     assert record.run.engine["workers"] == 2
-    assert rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path / "a").records[0].model == record.model
+    (alone,) = rmbench.run("tiny-bt", "llmbar", source="sample", out=tmp_path / "a").records
+    assert record.model == alone.model
+    assert record.judgments.sha256 == alone.judgments.sha256
+    assert record.run.engine == {**alone.run.engine, "executor": "processes", "workers": 2}
 
 
 def test_one_process_over_several_gpus_is_in_the_record_too() -> None:

@@ -17,7 +17,7 @@ from rmbench.models.located import digest_of, read_located
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Responder, Scorer
 
-__all__ = ["Family", "Fit", "ModelFamily", "adapters", "decide", "families", "opening_of"]
+__all__ = ["Family", "Fit", "ModelFamily", "adapters", "decide", "families", "family_of", "opening_of"]
 
 ENTRY_POINTS = "rmbench.models"
 """The group of entry points in which other packages declare families of their own."""
@@ -224,6 +224,14 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
     Raises:
         RmbenchError: the files are broken, fit no family, or contradict the card or an option.
     """
+    checkpoint, family = family_of(found, options)
+    digest = digest_of(found, checkpoint)
+    card = found.card or Card(name="none", family=family.name, verified=False)
+    return Opening(found.name, found.commit or digest[:8], digest, checkpoint, family, card, options)
+
+
+def family_of(found: Located, options: OpenOptions) -> tuple[Checkpoint, Family]:
+    """A folder and its family, without a look at the weights themselves; raises RmbenchError as `opening_of` does."""
     from rmbench.models.families.scalar.family import family_of_card
 
     card, checkpoint = found.card, read_located(found, options)
@@ -241,9 +249,7 @@ def opening_of(found: Located, options: OpenOptions) -> Opening:
         raise RmbenchError(f"--ref-model {options.ref_model}: a {family.name} model has no reference, {family.why}.")
     if checkpoint.source is not None:
         family = replace(family, why=f"{family.why}; {checkpoint.source.why}")
-    digest = digest_of(found, checkpoint)
-    card = card or Card(name="none", family=family.name, verified=False)
-    return Opening(found.name, found.commit or digest[:8], digest, checkpoint, family, card, options)
+    return checkpoint, family
 
 
 def _named_family(card: Card | None, checkpoint: Checkpoint, options: OpenOptions) -> tuple[str | None, str]:
