@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,34 @@ def test_the_commands_of_the_papers(
         assert len(rows) >= 8
         assert all(row.judgment.status == "ok" for row in rows)
         assert all(row.judgment.parts["standard_error"][0][0] > 0 for row in rows)
+
+
+def test_generators_are_compared_by_shared_draws(
+    pipelines: Any, images: list[Path], made: SimpleNamespace, tmp_path: Path
+) -> None:
+    own, other = pipelines("sd15")
+    for name, image in zip("ab", images, strict=False):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        shutil.copy(image, tmp_path / "images" / name / "0.png")
+    (tmp_path / "prompts.txt").write_text("a red house\n")
+    given = {"resolution": made.SIDE, "draws": 3, "batch": 3}
+    found = rmbench.rank_generators(
+        str(tmp_path / "images" / "{generator}" / "{prompt}.png"),
+        tmp_path / "prompts.txt",
+        [str(own)],
+        out=tmp_path / "out",
+        ref_model=str(other),
+        model_args=given,
+        device="cpu",
+        progress=False,
+    )
+    rows = list(read_rows(find(tmp_path / "out")[0]))
+    (cluster,) = {row.cluster for row in rows}
+    model = made.opened(own, other, **given)
+    both = model.judge("t", replace(made.pair("row", "a red house", *images[:2]), cluster=cluster)).rewards
+    assert {one.generator: one.mean for one in found.standings["own"]} == pytest.approx(
+        dict(zip("ab", both, strict=True))
+    )
 
 
 def test_a_check_shows_it_images(pipelines: Any, made: SimpleNamespace) -> None:
