@@ -185,7 +185,8 @@ def _probes(model: Scorer | Responder, folder: Path) -> tuple[Example, ...]:
     if "image" in model.facts.modalities and (isinstance(model, Scorer) or "text" not in model.facts.modalities):
         with contextlib.suppress(ImportError):  # then the line `media` is not run, and says so
             drawn = image_probes(folder)
-            answers_in_text = model.facts.family == "implicit"  # a policy, which gives probabilities of text
+            # A policy, which gives probabilities of text, or a model that writes a critique of it.
+            answers_in_text = model.facts.family == "implicit" or model.facts.settings.get("critique") is not None
             probes += () if answers_in_text else drawn
             if "text" in model.facts.modalities:
                 videos = "video" in model.facts.modalities

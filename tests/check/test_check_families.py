@@ -15,7 +15,7 @@ from tests.models.families.pairwise import conftest as pairwise
 from tests.models.families.scalar import conftest as scalar
 from tests.models.families.scalar import test_scalar_segments
 from tests.models.families.vl import conftest as vl
-from tests.models.families.vl import test_vl_layouts
+from tests.models.families.vl import test_vl_layouts, test_vl_mj_video, test_vl_mm_rlhf
 
 Checked = Callable[..., CheckReport]
 TEXT = {"load", "memory", "answers", "finite", "template", "bos", "truncation", "determinism", "batching", "padding"}
@@ -94,6 +94,22 @@ def test_image_reward(tmp_path: Path, checked: Checked) -> None:
 
     test_blip_imagereward.save(tmp_path / "blip")
     sound(checked(str(tmp_path / "blip")), IMAGES | {"pooling"})
+
+
+def test_gates_over_the_frames_of_a_video(tmp_path: Path, checked: Checked) -> None:
+    vl.save(tmp_path / "mj", "internvl", test_vl_mj_video.tensors())
+    (tmp_path / "chat.jinja").write_text(test_vl_mj_video.CHAT)
+    report = checked(str(tmp_path / "mj"), adapter="mj-video", template=tmp_path / "chat.jinja")
+    assert not report.failed, report.checks
+    assert {each.name for each in report.checks if each.status == "pass"} >= {"batching", "padding", "media", "order"}
+
+
+def test_a_score_behind_a_critique(tmp_path: Path, checked: Checked) -> None:
+    given = test_vl_mm_rlhf.saved(tmp_path / "model")[-1]
+    report = checked(str(tmp_path / "model"), model_args={"prompt": str(given), "critique_tokens": "6"})
+    assert not report.failed, report.checks
+    passed = {each.name for each in report.checks if each.status == "pass"}
+    assert passed >= {"template", "batching", "padding", "media", "determinism"}
 
 
 @pytest.mark.parametrize("kind", ["qwen2.5-vl", "llava-onevision"])

@@ -16,6 +16,7 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.families.vl.schema import Prompt
+from rmbench.models.plain import plain_blocks
 from rmbench.models.protocols import Request
 from rmbench.models.text.template import ChatTemplate, TemplateRefusedError
 from rmbench.types import TOOLS, Conversation, Message, Part, bare_text
@@ -107,7 +108,7 @@ class Wording:
             request.conversation[request.prompt_messages :],
         )
         try:
-            asked = "\n".join(bare_text(message) for message in prompt if message.role == "user")
+            asked = _question(prompt) if self.critique else "\n".join(bare_text(m) for m in prompt if m.role == "user")
             said = "".join(bare_text(message) for message in answer).strip()
         except ValueError as error:
             raise TemplateRefusedError(str(error)) from None
@@ -134,6 +135,13 @@ class Wording:
         texts = {PROMPT: asked, ANSWER: said}
         text = Part(text=_PLACE.sub(lambda match: texts[match[0]], self.text))
         return Request((Message("user", (*media, text)),), 1, example=request.example, shown=request.shown)
+
+
+def _question(prompt: Conversation) -> str:
+    """A prompt's text; of several turns each behind its role, as judges are shown them."""
+    blocks = [block for message in prompt for block in plain_blocks(message)]
+    alone = len(blocks) == 1 and blocks[0][0] == "user"
+    return blocks[0][1] if alone else "\n\n".join(f"[{header}]\n{text}" for header, text in blocks)
 
 
 def read_wording(files: Sequence[str | None], prompt: Prompt, where: str) -> list[Wording]:

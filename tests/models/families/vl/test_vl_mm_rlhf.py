@@ -16,6 +16,9 @@ from rmbench.engine.judge import judge
 from rmbench.errors import RmbenchError
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Request
+from rmbench.types import Message
+from tests.models.families.vl import conftest as scene
 
 WORDS = "Assess the answer.\n\n[Question]: {prompt}\n[LMM Response]: {answer}\n\n[Evaluation]:"
 MOST = 12
@@ -40,11 +43,9 @@ def head() -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.fixture(scope="module")
-def critic(vl: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def saved(folder: Path) -> tuple[Path, Any, Any, Path]:
     """A folder with upstream's tensors and the converted model's other files; the library's model and processor."""
-    folder = tmp_path_factory.mktemp("mm-rlhf") / "mm-rlhf-reward"
-    model, processor = vl.save(folder, "llava-onevision", {})
+    model, processor = scene.save(folder, "llava-onevision", {})
     tensors = load_file(folder / "model.safetensors")
     for pattern, old in OLD.items():
         tensors = {re.sub(pattern, old, name): value for name, value in tensors.items()}
@@ -55,6 +56,11 @@ def critic(vl: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     words = folder.parent / "words"
     words.write_text(WORDS)
     return folder, model, processor, words
+
+
+@pytest.fixture(scope="module")
+def critic(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return saved(tmp_path_factory.mktemp("mm-rlhf") / "mm-rlhf-reward")
 
 
 def opened(critic: Any, **args: Any) -> Any:
@@ -113,6 +119,15 @@ def test_without_a_critique_the_score_is_read_behind_the_question(critic: Any, v
     wanted, _ = by_library(critic, shown.wide, "Is it red?", "Yes.", critique=False)
     assert vl.score(scorer, [row]) == pytest.approx([wanted], abs=1e-5)
     assert scorer.facts.settings["critique"] == "none"
+
+
+def test_a_prompt_of_several_turns_is_one_text(critic: Any, shown: Any) -> None:
+    scorer = opened(critic, critique="none", critique_tokens=None)
+    turns = ("user", "Why?"), ("assistant", "So."), ("user", "And where?")
+    said = (*(Message.of(role, text) for role, text in turns), Message.of("assistant", "Here."))
+    (row,) = scorer.encode([Request(said, 3)])
+    text = scorer.text.tokenizer.decode(row.ids)
+    assert "[Question]: [user]\nWhy?\n\n[assistant]\nSo.\n\n[user]\nAnd where?\n[LMM Response]: Here.\n" in text
 
 
 def test_a_critique_ends_where_a_text_does(critic: Any, vl: Any, shown: Any) -> None:
