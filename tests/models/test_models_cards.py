@@ -26,6 +26,7 @@ from rmbench.models.families.vision.blip.open_matching import MatchingSettings
 from rmbench.models.families.vision.clip.open import ClipSettings
 from rmbench.models.families.vision.mps.open import MpsSettings
 from rmbench.models.families.vl.open import VisionLanguageSettings
+from rmbench.models.families.vqa.settings import VqaSettings
 from rmbench.models.judges.declaration import load_protocol
 from rmbench.models.judges.settings import judge_settings
 from rmbench.models.open import open_model
@@ -100,6 +101,7 @@ def test_settings_are_those_of_the_layout(card: Card) -> None:
         "blip": BlipSettings,
         "mps": MpsSettings,
         "vl-scalar": VisionLanguageSettings,
+        "vqa": VqaSettings,
     }
     schema = schemas.get(card.layout, by_family.get(card.family))
     if card.family == "judge":
