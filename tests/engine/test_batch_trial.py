@@ -182,6 +182,15 @@ def test_trial_batches_lie_on_both_sides_of_every_switch() -> None:
     assert all(each.ids for batch in trial_batches([*rows, Encoded("none", 5)], 300, ()) for each in batch)
 
 
+def test_rows_of_different_kinds_are_not_tried_together() -> None:
+    prompts = [Encoded(f"p{size}", size, tuple(range(size)), kind="prompt") for size in (7, 20)]
+    found = trial_batches([*prompts, row(5), row(30), Encoded("i", 4, (1, 2, 3, 4), kind="image")], 300, ())
+    assert [[(each.kind, each.size) for each in batch] for batch in found] == [
+        [("", 5), ("", 30)],
+        [("prompt", 7), ("prompt", 20)],
+    ]
+
+
 @dataclass
 class ThreadedScorer(ModuleScorer):
     """Counts the forwards under way; the engine may compute two batches at once."""
