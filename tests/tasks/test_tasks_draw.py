@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.tasks.registry import get
+from rmbench.tasks.registry import get, select
 from rmbench.tasks.sources import digest_of, load, sample_of
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 from tests._make import make_example
@@ -62,6 +62,15 @@ def test_limit_touches_every_file_and_keeps_the_totals() -> None:
     drawn = Counter(e.groups["subset"] for seed in range(30) for e in load(task, "sample", limit=4, seed=seed).examples)
     assert set(drawn) == {"Natural", "Neighbor", "GPTInst", "GPTOut", "Manual"}
     assert load(task, "sample", limit=999).examples == whole.examples
+
+
+def test_a_limit_changes_nothing_but_the_rows_of_any_task() -> None:
+    for task in select("all", []):
+        whole, part = load(task, "sample"), load(task, "sample", limit=3, seed=1)
+        assert part.examples == sample_of(whole.examples, 3, 1), task.id
+        assert part.fit == sample_of(whole.fit, 3, 1), task.id
+        own = {"examples": (), "fit": (), "limit": None, "notes": (), "media": None}
+        assert replace(part, **own) == replace(whole, **own), task.id  # type: ignore[arg-type]
 
 
 ONE = Example("a", (Message.of("user", "a"),), (Candidate.of("x"), Candidate.of("y")), Gold((Edge(0, 1),)))
