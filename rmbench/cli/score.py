@@ -15,7 +15,7 @@ __all__ = ["score"]
 
 _OF_ROWS = (
     *("out", "best_of", "name_as", "overwrite", "columns", "batch_tokens", "cache", "share", "window"),
-    *("workers", "executor", "ray_address", "cpus_per_worker"),
+    *("workers", "tensor_parallel", "executor", "ray_address", "cpus_per_worker"),
 )
 """Options that go with --data alone."""
 _MEDIA = ("images", "videos", "prompt_images", "prompt_videos")

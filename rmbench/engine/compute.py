@@ -13,13 +13,23 @@ from rmbench.engine.batch import collate, in_groups
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError, UnreachableError
 from rmbench.media import MEDIA_REJECTED, MediaError
+from rmbench.models.checkpoint.ranks import is_rank
 from rmbench.models.protocols import Encoded, FloatArray, Group, MultipartScorer, Scorer
 from rmbench.untrusted.masking import mask
 
-__all__ = ["answer_problem", "check_names", "checked_row", "compute", "reason"]
+__all__ = ["LostRankError", "answer_problem", "check_names", "checked_row", "compute", "halves", "reason"]
 
 _REASON_LENGTH = 500
 _MEMORY_PHRASES = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
+
+
+class LostRankError(Exception):
+    """A forward failed in a rank, for which the others wait in the middle of theirs: nothing can be tried again before
+    all of them are started anew."""
+
+    def __init__(self, why: str, memory: bool) -> None:
+        super().__init__(why)
+        self.why, self.memory = why, memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +50,27 @@ def compute(
     Raises:
         RmbenchError: the scorer's answer has not the promised names or shapes.
         UnreachableError: no row will ever be computed.
+        LostRankError: the forward failed, and this process is one of several that compute it together.
     """
     outcome = _attempt(scorer, rows, side, groups)
     if not isinstance(outcome, _Failure):
         return _results(scorer, outcome, len(rows))
+    if is_rank():
+        raise LostRankError(outcome.reason, outcome.memory)
     if len(rows) == 1:
         place = f" (a row of {rows[0].size} tokens, alone in its batch)" if outcome.memory else ""
         return [RowResult(error=outcome.reason + place)]
     if outcome.memory:
         _release_memory()
         parts: list[RowResult] = []
-        for part, shape in _halves(rows, groups):
+        for part, shape in halves(rows, groups):
             parts += compute(scorer, part, side, shape)
         return [replace(part, halved=True) for part in parts]
     alone = (Group(0, 1),) if groups else ()
     return [compute(scorer, [row], side, alone)[0] for row in rows]
 
 
-def _halves(rows: Sequence[Encoded], groups: Sequence[Group]) -> list[tuple[Sequence[Encoded], tuple[Group, ...]]]:
+def halves(rows: Sequence[Encoded], groups: Sequence[Group]) -> list[tuple[Sequence[Encoded], tuple[Group, ...]]]:
     """The rows in two parts: between groups, or where there is one group, within it, each part with the prefix."""
     if not groups:
         middle = len(rows) // 2

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from rmbench.engine.apart import Question, Refused, pickled_apart
 from rmbench.engine.batch import in_groups
-from rmbench.engine.compute import compute, reason
+from rmbench.engine.compute import LostRankError, compute, reason
 from rmbench.engine.interfaces import Job, Side
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import HiddenStateScorer
@@ -81,6 +81,8 @@ class Died:
 
     how: str
     """E.g. "exit code 1", "signal SIGKILL"."""
+    memory: bool = False
+    """It lacked memory for what it computed, and half of that may fit."""
 
 
 Event = Opened | CannotOpen | Answered | Died
@@ -131,7 +133,7 @@ class Worker:
 
     def compute(self, work: Work | Question) -> Any:
         """What `Answered.results` is of this work. The sharing trial is repeated on the first job, and rows are
-        computed one by one where it fails."""
+        computed one by one where it fails. After `Died` the process must end."""
         try:
             scorer = self._opened
             if work.hidden and isinstance(scorer, HiddenStateScorer):
@@ -144,6 +146,8 @@ class Worker:
             ):
                 return compute(scorer, job.rows, work.side, groups)
             return [result for row in job.rows for result in compute(scorer, [row], work.side)]
+        except LostRankError as lost:
+            return Died(lost.why, lost.memory)
         except RmbenchError as error:
             return error
         except Exception as error:

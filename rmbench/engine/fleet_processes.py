@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 
@@ -65,12 +65,12 @@ class ProcessFleet:
         times = f"{self._count} times, once for each of --workers {self._count}"
         return f"Is there memory for the model {times}? Fewer workers need less."
 
-    def start(self) -> int:
-        """Start a process, in the first place that is free."""
+    def start(self, environment: Mapping[str, str] | None = None) -> int:
+        """Start a process, in the first place that is free; `environment` is added to this process's."""
         self._started += 1
         place = min(set(range(self._count)) - {process.place for process in self._processes.values()})
-        gpus = self._gpus[place] if self._gpus else None
-        self._processes[self._started] = _Process(self._opener, self._cpus, place, gpus)
+        added = {"CUDA_VISIBLE_DEVICES": self._gpus[place]} if self._gpus else {}
+        self._processes[self._started] = _Process(self._opener, self._cpus, place, {**added, **(environment or {})})
         return self._started
 
     def send(self, worker: int, ticket: int, work: Work | Question) -> None:
@@ -111,15 +111,14 @@ class ProcessFleet:
 class _Process:
     """A process that opens the model, and this process's end of the pipe to it."""
 
-    def __init__(self, opener: bytes, cpus: int, place: int, gpus: str | None) -> None:
+    def __init__(self, opener: bytes, cpus: int, place: int, added: Mapping[str, str]) -> None:
         self.place = place
         self.pipe, theirs = Pipe()
-        environment = dict(os.environ) if gpus is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpus}
         with theirs:
             program = _PROGRAM.format(path=sys.path, pipe=theirs.fileno(), cpus=cpus)
             command = [sys.executable, "-c", program]
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter)
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**os.environ, **added}
             )
         with suppress(OSError):
             self.pipe.send_bytes(opener)
@@ -165,7 +164,11 @@ def work(handle: int, cpus: int) -> None:
         return
     while (one := asked.get()) is not None:
         ticket, work = one
-        if not _answer(pipe, Answered(ticket, worker.compute(work))):
+        said = worker.compute(work)
+        if isinstance(said, Died):
+            _answer(pipe, said)
+            os._exit(1)  # a library's threads may wait for the other ranks
+        if not _answer(pipe, Answered(ticket, said)):
             return
 
 

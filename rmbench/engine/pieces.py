@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from rmbench.engine.compute import halves as halves_of
 from rmbench.engine.interfaces import Job
 from rmbench.engine.serialization import RowResult
 from rmbench.models.protocols import Group
@@ -19,7 +20,7 @@ _DEATHS = 2
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Rows of a job that are computed together: all of them, or one."""
+    """Rows of a job that are computed together: all of them, one, or a part of those that did not fit into memory."""
 
     job: Job
     places: range
@@ -27,6 +28,8 @@ class Piece:
     copies: int = 0
     """Workers that have it."""
     done: bool = False
+    groups: tuple[Group, ...] | None = None
+    """Of its rows, where it is a part of what did not fit."""
     tokens: int = field(init=False)
     """Tokens to compute, prefixes counted once."""
 
@@ -41,7 +44,8 @@ class Piece:
         if len(self.places) == len(self.job.rows):
             return self.job
         alone = (Group(0, 1),) if self.job.groups else ()
-        return Job(self.job.index, self.job.rows[self.places.start : self.places.stop], alone)
+        groups = alone if self.groups is None else self.groups
+        return Job(self.job.index, self.job.rows[self.places.start : self.places.stop], groups)
 
     @property
     def suspect(self) -> bool:
@@ -102,6 +106,8 @@ class Pieces:
         piece.done = True
         index = piece.job.index
         stored = self._results[index]
+        if piece.groups is not None:
+            results = [replace(result, halved=True) for result in results]
         stored[piece.places.start : piece.places.stop] = results
         whole = [result for result in stored if result is not None]
         if len(whole) < len(stored):
@@ -109,9 +115,18 @@ class Pieces:
         del self._results[index]
         return index, whole
 
-    def blame(self, piece: Piece, how: str) -> tuple[int, list[RowResult]] | None:
-        """After a worker's death on a piece: it waits again, whole or row by row; or its one row has failed."""
+    def blame(self, piece: Piece, how: str, halves: bool = False) -> tuple[int, list[RowResult]] | None:
+        """After a worker's death on a piece: it waits again, whole or row by row; or its one row has failed. With
+        `halves` it waits as two pieces at once, without blame: it was too large."""
         if piece.done:
+            return None
+        if halves and len(piece.places) > 1:
+            piece.done = True
+            parts, at = [], piece.places.start
+            for rows, groups in halves_of(piece.as_job.rows, piece.as_job.groups):
+                parts.append(Piece(piece.job, range(at, at + len(rows)), groups=groups))
+                at += len(rows)
+            self.send_again(parts)
             return None
         piece.deaths += 1
         if piece.copies:

@@ -290,7 +290,7 @@ class Pool:
         for piece in held:
             piece.copies -= 1
         pieces.send_again([piece for piece in held[1:] if not piece.done and not piece.copies])
-        return pieces.blame(held[0], death.how) if held else None
+        return pieces.blame(held[0], death.how, halves=death.memory) if held else None
 
     def _check_death(self, worker: _Worker, death: Died) -> None:
         """Raise RmbenchError where workers die too often, so that others in their place would die as well."""

@@ -25,7 +25,7 @@ __all__ = ["merge"]
 _SHARD_OPTION = re.compile(r"\s--shard[= ]\S+")
 _OPTIONS = frozenset(
     {"batch_tokens", "batch_rows", "padding_side", "sharing", "halved", "padding_share"}
-    | {"executor", "workers", "gpus_per_worker", "cpus_per_worker"}
+    | {"executor", "workers", "tensor_parallel", "gpus_per_worker", "cpus_per_worker"}
 )
 """Entries of `run.engine` that are no counts."""
 

@@ -46,6 +46,7 @@ class RunArguments(OpenArguments, total=False):
     batch_tokens: int | None
     objective_weights: Weights | str | None
     workers: int
+    tensor_parallel: int
     executor: str
     ray_address: str | None
     cpus_per_worker: int | None
@@ -142,6 +143,12 @@ class RunOptions(OpenOptions):
         parse=parse_weights,
     )
     workers: int = option(1, "Processes that compute, each with the model open.", commands=_SCORED, minimum=1)
+    tensor_parallel: int = option(
+        1,
+        "Processes of each worker, a GPU each, that hold a part of each layer's weights and compute together.",
+        commands=_SCORED,
+        minimum=1,
+    )
     executor: str = option(
         "processes",
         "Where workers run: processes of this machine, or actors of a Ray cluster.",

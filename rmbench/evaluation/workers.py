@@ -25,13 +25,25 @@ __all__ = ["apart", "check_workers", "gpus_of_workers", "has_workers", "open_wor
 
 def has_workers(settings: RunOptions) -> bool:
     """Whether anything but this process computes."""
-    return settings.workers > 1 or settings.executor == "ray"
+    return settings.workers > 1 or settings.tensor_parallel > 1 or settings.executor == "ray"
 
 
 def check_workers(settings: RunOptions) -> None:
     """Raise RmbenchError for options of workers that do not go together."""
     if settings.ray_address is not None and settings.executor != "ray":
         raise RmbenchError("--ray-address goes with --executor ray.")
+    if settings.tensor_parallel == 1:
+        return
+    if settings.executor == "ray":
+        raise RmbenchError(
+            "--tensor-parallel goes with --executor processes: its processes are of one machine. On a cluster, start a "
+            "run on each machine, with --shard."
+        )
+    if settings.gpus_per_worker not in (None, settings.tensor_parallel):
+        raise RmbenchError(
+            f"--tensor-parallel {settings.tensor_parallel} takes as many GPUs for each worker; --gpus-per-worker "
+            f"{settings.gpus_per_worker} says otherwise."
+        )
 
 
 def worker_facts(settings: RunOptions) -> dict[str, Setting]:
@@ -40,6 +52,8 @@ def worker_facts(settings: RunOptions) -> dict[str, Setting]:
         each = settings.gpus_per_worker or 1
         return {"gpus_per_worker": each} if each > 1 else {}
     facts: dict[str, Setting] = {"executor": settings.executor, "workers": settings.workers}
+    if settings.tensor_parallel > 1:
+        facts["tensor_parallel"] = settings.tensor_parallel
     asked = {"gpus_per_worker": settings.gpus_per_worker, "cpus_per_worker": settings.cpus_per_worker}
     return facts | {name: count for name, count in asked.items() if count is not None}
 
@@ -71,8 +85,14 @@ def open_workers(
     else:
         from rmbench.engine.fleet_processes import ProcessFleet
 
-        seen = _gpus(settings, note) if _on_gpu(settings, facts) else []
-        fleet = ProcessFleet(opener, settings.workers, settings.cpus_per_worker, seen)
+        seen, ranks = _gpus(settings, note) if _on_gpu(settings, facts) else [], settings.tensor_parallel
+        fleet = started = ProcessFleet(
+            opener, settings.workers * ranks, settings.cpus_per_worker, seen if ranks == 1 else ()
+        )
+        if ranks > 1:
+            from rmbench.engine.fleet_ranks import RankFleet
+
+            fleet = RankFleet(started, ranks, seen or [""])  # none is seen where none is used, or the library takes it
     return Pool(fleet, settings.workers, note)
 
 
@@ -105,7 +125,7 @@ def _on_gpu(settings: RunOptions, facts: ModelFacts | None) -> bool:
 
 def _gpus(settings: RunOptions, note: Callable[[str], None]) -> list[str]:
     """CUDA_VISIBLE_DEVICES of each worker process."""
-    each, present = settings.gpus_per_worker or 1, visible_gpus()
+    each, present = max(settings.gpus_per_worker or 1, settings.tensor_parallel), visible_gpus()
     if settings.workers * each > len(present):
         note(f"{settings.workers} workers of {each} GPUs each share the {len(present)} GPUs of this machine")
     return gpus_of_workers(present, settings.workers, each)

@@ -20,6 +20,7 @@ from rmbench.models.checkpoint.limits import check_parameters
 from rmbench.models.checkpoint.names import other_prefix
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.quantised import check_packages, is_quantised, unpacked_on
+from rmbench.models.checkpoint.ranks import is_rank, join_ranks
 from rmbench.models.checkpoint.read import TOKENIZERS, Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
@@ -248,11 +249,14 @@ def _load(
 
 
 def spread_over(placement: Placement, options: OpenOptions) -> dict[str, Any]:
-    """The library's arguments for a model that is spread over several GPUs, layer after layer; {} for one device.
+    """The library's arguments for a model that is spread over several GPUs layer after layer, or of which each of
+    several processes holds a part; {} for one device.
 
     Raises:
         RmbenchError: there are too few GPUs, or accelerate is not installed.
     """
+    if is_rank():
+        return join_ranks(placement.device)
     wanted = options.gpus_per_worker or 1
     if wanted == 1 or placement.device.type != "cuda":
         return {}
