@@ -14,6 +14,7 @@ from rmbench.engine.compute import LostRankError, compute, reason
 from rmbench.engine.interfaces import Job, Side
 from rmbench.errors import RmbenchError
 from rmbench.models.abilities import HiddenStateScorer
+from rmbench.models.checkpoint.ranks import is_rank
 from rmbench.models.protocols import Responder, Scorer, SharingScorer
 from rmbench.types import Setting
 
@@ -167,6 +168,8 @@ def _answer(scorer: Any, question: Question) -> Any:
     except RmbenchError:
         raise
     except Exception as error:
+        if is_rank():
+            raise LostRankError(reason(error), memory=False) from error
         return Refused(reason(error))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rmbench.engine.apart import Question
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opened, Work
 from rmbench.engine.fleet_processes import ProcessFleet
 from rmbench.engine.serialization import RowResult
@@ -76,7 +77,7 @@ class RankFleet:
         self._workers[self._started] = _Worker(place, started, store)
         return self._started
 
-    def send(self, worker: int, ticket: int, work: Work) -> None:
+    def send(self, worker: int, ticket: int, work: Work | Question) -> None:
         """To each rank."""
         for process in self._workers[worker].processes:
             self._processes.send(process, ticket, work)

@@ -91,11 +91,13 @@ def test_a_worker_is_open_and_has_answered_when_all_its_ranks_have(two: tuple[Ra
     fleet, said = two
     assert heard(fleet, said, (1, Opened("m")), (4, Opened("m"))) == []
     assert heard(fleet, said, (2, Opened("m"))) == [(1, Opened("m"))]
-    fleet.send(1, 7, None)  # type: ignore[arg-type]
+    fleet.send(1, 7, None)
     assert said.sent == [(1, 7), (2, 7)]
     assert heard(fleet, said, (2, Answered(7, row(1.5)))) == []
     ((number, answer),) = heard(fleet, said, (1, Answered(7, row(1.5))))
-    assert (number, answer.results[0].values["reward"][0]) == (1, 1.5)  # type: ignore[union-attr]
+    assert isinstance(answer, Answered)
+    assert isinstance(answer.results, list)
+    assert (number, answer.results[0].values["reward"][0]) == (1, 1.5)
 
 
 def test_another_model_in_one_rank_is_what_the_pool_hears(two: tuple[RankFleet, Said]) -> None:
@@ -174,7 +176,7 @@ def test_memory_that_one_rank_lacks_halves_the_batch_on_all(example: Any, tmp_pa
 
 @pytest.mark.parametrize("groups", [(), (Group(3, 4),), (Group(3, 2), Group(0, 1), Group(0, 1))])
 def test_a_piece_that_does_not_fit_is_two(groups: tuple[Group, ...]) -> None:
-    rows = [Encoded(str(n), 5, tuple(range(n, n + 5))) for n in range(4)]
+    rows = tuple(Encoded(str(n), 5, tuple(range(n, n + 5))) for n in range(4))
     pieces = Pieces(iter([Job(0, rows, groups)]))
     whole = pieces.next(lambda piece: False, free=True)
     assert pieces.blame(whole, "x", halves=True) is None
@@ -182,8 +184,8 @@ def test_a_piece_that_does_not_fit_is_two(groups: tuple[Group, ...]) -> None:
     assert [one.as_job.rows for one in parts] == [rows[:2], rows[2:]]
     assert [sum(group.rows for group in one.as_job.groups) for one in parts] == ([2, 2] if groups else [0, 0])
     assert not any(one.suspect for one in parts)
-    assert pieces.add(parts[1], [RowResult({"reward": np.ones(1)})] * 2) is None
-    index, results = pieces.add(parts[0], [RowResult({"reward": np.zeros(1)})] * 2)
+    assert pieces.add(parts[1], [RowResult({"reward": np.ones(1, np.float32)})] * 2) is None
+    index, results = pieces.add(parts[0], [RowResult({"reward": np.zeros(1, np.float32)})] * 2)
     assert (index, [float(one.values["reward"][0]) for one in results]) == (0, [0, 0, 1, 1])
     assert all(one.halved for one in results)
     assert pieces.over is False
@@ -219,11 +221,12 @@ def tiny(folder: Path) -> Path:
 def test_weights_split_over_two_processes_give_the_plain_scores(tmp_path: Path) -> None:
     model = str(tiny(tmp_path / "model"))
     rewards = {}
-    for name, options in {
+    ways: dict[str, dict[str, Any]] = {
         "plain": {},
         "grouped": {"tensor_parallel": 2},
         "padded": {"tensor_parallel": 2, "share": False},
-    }.items():
+    }
+    for name, options in ways.items():
         results = rmbench.run(
             model, ["judgebench", "rmb-bon"], source="sample", out=tmp_path / name, device="cpu", **options
         )
