@@ -144,9 +144,13 @@ def test_a_model_that_does_not_look_at_the_prompts_picture(
     tmp_path: Path, checked: Checked, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rmbench.models.families.vl.backbone import VisionBackbone
+    from rmbench.models.families.vl.features import Features
 
     vl.save(tmp_path / "vl", "qwen2-vl", {"score.weight": vl.linear_head()})
-    monkeypatch.setattr(VisionBackbone, "_seen", lambda self, places: {})
+    seeing = VisionBackbone._encode
+    monkeypatch.setattr(
+        VisionBackbone, "_encode", lambda self, shown: Features(torch.zeros_like(seeing(self, shown).pooled))
+    )
     monkeypatch.setattr(VisionBackbone, "row_positions", lambda self, row: torch.arange(len(row.ids)).expand(3, -1))
     small = {"min_pixels": "784", "max_pixels": "784"}  # one place for a picture of any shape
     line = lines(checked(str(tmp_path / "vl"), model_args=small))["media"]
