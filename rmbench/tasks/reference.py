@@ -88,7 +88,7 @@ def given_and_withheld(task: Task, loaded: Loaded, where: str) -> Loaded:
             f"({', '.join(key for keys in _TEXTS.values() for key in keys)})."
         )
     lacking = len(loaded.examples) - len(examples) // 2
-    note = [f"reference: {lacking:,} rows without a reference answer are left out"] * bool(lacking)
+    note = [f"reference: rows left out for want of a reference answer: {lacking:,}"] * bool(lacking)
     total = 2 * (loaded.total - lacking)
     sides = [f"{GROUP}={value}" for value in (_GIVEN, _WITHHELD)]
     counted = Counter(f"{name}={value}" for each in examples for name, value in each.groups.items())
