@@ -15,7 +15,7 @@ from tests.models.families.pairwise import conftest as pairwise
 from tests.models.families.scalar import conftest as scalar
 from tests.models.families.scalar import test_scalar_segments
 from tests.models.families.vl import conftest as vl
-from tests.models.families.vl import test_vl_layouts, test_vl_mj_video, test_vl_mm_rlhf
+from tests.models.families.vl import test_vl_layouts, test_vl_mj_video, test_vl_mm_rlhf, test_vl_videoscore2
 
 Checked = Callable[..., CheckReport]
 TEXT = {"load", "memory", "answers", "finite", "template", "bos", "truncation", "determinism", "batching", "padding"}
@@ -110,6 +110,16 @@ def test_a_score_behind_a_critique(tmp_path: Path, checked: Checked) -> None:
     assert not report.failed, report.checks
     passed = {each.name for each in report.checks if each.status == "pass"}
     assert passed >= {"template", "batching", "padding", "media", "determinism"}
+
+
+def test_scores_that_the_model_writes(tmp_path: Path, checked: Checked) -> None:
+    """The most probable digit jumps, so that low precision turns more pairs of a tiny model than of their mean."""
+    folder, words = test_vl_videoscore2.saved(tmp_path / "model")
+    given = {"prompt": str(words), "reply_tokens": "12", "temperature": "0", "scores": "weighted"}
+    report = checked(str(folder), adapter="videoscore2", model_args=given)
+    assert not report.failed, report.checks
+    passed = {each.name for each in report.checks if each.status == "pass"}
+    assert passed >= {"batching", "padding", "media", "determinism"}
 
 
 @pytest.mark.parametrize("kind", ["qwen2.5-vl", "llava-onevision"])

@@ -114,14 +114,22 @@ class VisionBackbone:
             hidden, [[start + spot for spot in row_of(row).spots] for start, row in zip(first, rows, strict=True)]
         )
 
-    def written(self, row: Encoded, logits: Callable[[Tensor], Tensor], ends: Container[int], most: int) -> list[int]:
-        """The tokens that greedy decoding adds to a row, up to one of `ends`, which is none of them, or `most`.
+    def written(
+        self,
+        row: Encoded,
+        logits: Callable[[Tensor], Tensor],
+        ends: Container[int],
+        most: int,
+        draw: Callable[[Tensor], int] = lambda logits: int(logits.argmax()),
+    ) -> list[int]:
+        """The tokens that decoding adds to a row, up to one of `ends`, which is none of them, or `most`.
 
         Args:
             row: with a `VisionRow`.
             logits: states [H] -> [V].
             ends: tokens.
             most: how many tokens at most.
+            draw: logits [V] -> the next token; the most probable one unless given.
         """
         device = device_of(self.model)
         ids = torch.tensor([row.ids], device=device)
@@ -139,7 +147,7 @@ class VisionBackbone:
                 use_cache=True,
                 **given,
             )
-            token = int(logits(out.last_hidden_state[0, -1]).argmax())
+            token = draw(logits(out.last_hidden_state[0, -1]))
             if token in ends or len(found) == most:
                 return found
             found.append(token)

@@ -24,7 +24,7 @@ from rmbench.models.families.vl.scorer import VisionLanguageScorer
 from rmbench.models.protocols import Batch, Encoded, FloatArray, Request
 from rmbench.types import Message
 
-__all__ = ["CritiqueScorer", "OutputLayer", "output_layer", "with_critique"]
+__all__ = ["CritiqueScorer", "OutputLayer", "ends_of", "output_layer", "with_critique"]
 
 _NAMES = ("lm_head.weight", "language_model.lm_head.weight", "model.embed_tokens.weight")
 """Of the output layer, and of the embeddings that it may be tied to."""
@@ -116,19 +116,23 @@ class CritiqueScorer(VisionLanguageScorer):
         return found
 
 
+def ends_of(scorer: VisionLanguageScorer, checkpoint: Checkpoint) -> frozenset[int]:
+    """The tokens of which config.json or the tokenizer says that a text ends there."""
+    declared = checkpoint.config.get("eos_token_id")
+    several = declared if isinstance(declared, list) else [declared]
+    return frozenset(each for each in (*several, scorer.text.tokenizer.eos_token_id) if isinstance(each, int))
+
+
 def with_critique(
     scorer: VisionLanguageScorer, logits: OutputLayer, most: int, checkpoint: Checkpoint
 ) -> CritiqueScorer:
     """The scorer with a critique before each score, which ends where config.json or the tokenizer says a text does."""
-    declared = checkpoint.config.get("eos_token_id")
-    several = declared if isinstance(declared, list) else [declared]
-    ends = (*several, scorer.text.tokenizer.eos_token_id)
     own = {name: getattr(scorer, name) for name in scorer.__dataclass_fields__}
     template = replace(scorer.text.template, generation_prompt=False)
     return CritiqueScorer(
         **own,
         logits=logits,
-        ends=frozenset(each for each in ends if isinstance(each, int)),
+        ends=ends_of(scorer, checkpoint),
         most=most,
         behind=replace(scorer.text, template=template, wordings=()),
     )

@@ -151,6 +151,8 @@ def build_vision_head(layout: Layout, number: int, tensors: HeadTensors) -> Visi
     score = build_network(spec, tensors)
     if layout.groups is not None:
         return _grouped(layout.groups, score, layout, tensors)
+    if layout.reply is not None:
+        return VisionHead(score)
     spots, output = max(1, len(layout.prompt.tokens)), layout.output
     if spec.outputs is not None and score.outputs != spec.outputs:
         raise RmbenchError(

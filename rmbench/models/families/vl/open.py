@@ -28,6 +28,7 @@ from rmbench.models.families.vl.reading import (
     processor_of,
     stored_vocabulary,
 )
+from rmbench.models.families.vl.reply import drawing_of, with_reply
 from rmbench.models.families.vl.schema import Layout
 from rmbench.models.families.vl.scorer import VisionLanguageScorer
 from rmbench.models.families.vl.wording import read_wording
@@ -61,6 +62,13 @@ class VisionLanguageSettings(BaseModel):
     """Of layouts that rate an answer behind a critique of it: the model's own, or none."""
     critique_tokens: int = Field(default=4096, ge=1)
     """How many tokens the model's own critique has at most."""
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Of layouts whose model writes scores: 0 takes the most probable tokens. None, of this and the next two: the
+    layout's."""
+    reply_tokens: int | None = Field(default=None, ge=1)
+    """How many tokens the model writes with its scores at most."""
+    scores: Literal["normed", "weighted"] | None = None
+    """How a score is read from the probabilities of its digit."""
     share: bool = True
     """Whether a prompt that rows share, with its pictures, is computed once."""
 
@@ -123,6 +131,7 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
         "objectives": ", ".join(layout.output.names) or None,
         "passes": layout.output.passes if len(heads) > 1 else None,
         "iteration": layout.film.iteration if layout.film else None,
+        **_replying(layout, opening),
         "head_sha256": _digest(layout, opening),
         "unused_tensors": ", ".join(unused) or None,
     }
@@ -151,6 +160,9 @@ def open_vision_language(opening: Opening, layout: Layout) -> VisionLanguageScor
     )
     if logits is not None:
         scorer = with_critique(scorer, logits, settings.critique_tokens, checkpoint)
+    if layout.reply is not None:
+        (head,), seed = heads, options.seed
+        scorer = with_reply(scorer, head.score, layout.reply, layout.output.weights, checkpoint, seed)
     return warmed(scorer, processor.tokenizer, checkpoint)
 
 
@@ -175,6 +187,14 @@ def changed_layout(layout: Layout, settings: VisionLanguageSettings, where: str)
         if layout.prompt.passes == 1:
             raise RmbenchError(f"{where}: passes={settings.passes}: the layout {layout.name} has one pass.")
         changed = changed.model_copy(update={"output": layout.output.model_copy(update={"passes": settings.passes})})
+    reply = {"temperature": settings.temperature, "tokens": settings.reply_tokens, "scores": settings.scores}
+    told = {key: value for key, value in reply.items() if value is not None}
+    if told and layout.reply is None:
+        raise RmbenchError(
+            f"{where}: temperature, reply_tokens, scores: the model of the layout {layout.name} writes no scores."
+        )
+    if told and layout.reply is not None:
+        changed = changed.model_copy(update={"reply": layout.reply.model_copy(update=told)})
     if settings.iteration is not None:
         if layout.film is None:
             raise RmbenchError(
@@ -183,6 +203,19 @@ def changed_layout(layout: Layout, settings: VisionLanguageSettings, where: str)
         film = layout.film.model_copy(update={"iteration": settings.iteration})
         changed = changed.model_copy(update={"film": film})
     return changed
+
+
+def _replying(layout: Layout, opening: Opening) -> dict[str, Setting]:
+    """What changes the scores that a model writes."""
+    if layout.reply is None:
+        return {}
+    reply = layout.reply
+    return {
+        "reply_tokens": reply.tokens,
+        "scores": reply.scores,
+        **drawing_of(opening.checkpoint).settings(reply.temperature),
+        "seed": opening.options.seed if reply.temperature else None,
+    }
 
 
 def _positions(layout: Layout, model: Any, where: str) -> Literal["mrope", "sequential"]:

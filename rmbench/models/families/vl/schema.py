@@ -17,7 +17,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.families.scalar.heads.schema import Backbone, Gate, HeadDtype, NetworkSpec, Regex
 from rmbench.validation import read_toml, validated
 
-__all__ = ["Film", "Groups", "Layout", "Output", "Pixels", "Prompt", "layouts"]
+__all__ = ["Film", "Groups", "Layout", "Output", "Pixels", "Prompt", "Reply", "layouts"]
 
 _FOLDER = Path(__file__).resolve().parent / "layouts"
 
@@ -107,6 +107,22 @@ class Groups(_Table):
         return self
 
 
+class Reply(_Table):
+    """A text that the model itself writes about what it sees, with a score behind each of some headings (VideoScore2).
+    The score network gives its tokens."""
+
+    headings: tuple[str, ...] = Field(min_length=1)
+    """In the order of the text, one for each objective."""
+    most: int = Field(ge=2, le=9)
+    """Scores are whole numbers from 1 to this."""
+    temperature: float = Field(ge=0)
+    """0: the most probable tokens."""
+    tokens: int = Field(ge=1)
+    """Of a reply at most."""
+    scores: Literal["normed", "weighted"] = "normed"
+    """See `rmbench.models.families.vl.reply.score_of`."""
+
+
 class Output(_Table):
     """How the score network's outputs [S, O] become one reward."""
 
@@ -157,6 +173,7 @@ class Layout(_Table):
     """With `{pass}` in its name for the number of the pass."""
     film: Film | None = None
     groups: Groups | None = None
+    reply: Reply | None = None
     output: Output = Output()
 
     @model_validator(mode="after")
@@ -165,6 +182,10 @@ class Layout(_Table):
             raise ValueError("groups: their gates read the state at prompt.header, and nothing else does")
         if (self.prompt.passes > 1) != ("{pass}" in self.score.name):
             raise ValueError("score.name: {pass} stands for the number of the pass where there are several")
+        if self.reply and not (self.prompt.form == "single" and self.prompt.generation_prompt):
+            raise ValueError('reply: goes with form = "single" and a generation prompt')
+        if self.reply and len(self.reply.headings) != len(self.output.weights):
+            raise ValueError("reply.headings: expected one for each of output.weights")
         return self
 
     def score_of(self, number: int) -> NetworkSpec:
