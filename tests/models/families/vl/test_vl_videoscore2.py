@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from rmbench.engine.judge import judge
 from rmbench.errors import RmbenchError
-from rmbench.models.families.vl.reply import placed_scores, score_of
+from rmbench.models.families.vl.reply import ReplyScorer, placed_scores, score_of
 from rmbench.models.families.vl.rows import UnreadableError
 from rmbench.models.families.vl.schema import layouts
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Encoded
 from tests.models.families.vl import conftest as scene
 
 WORDS = "Rate the video for {prompt} in three ways."
@@ -222,12 +223,23 @@ def test_drawn_replies_depend_on_the_row_and_the_seed_alone(rater: Any, vl: Any,
     assert alone[0][1][1] == pytest.approx([each / 0.7 for each in greedy[1]], abs=1e-4)
 
 
-def test_a_reply_without_scores_is_a_failed_row(tmp_path: Path, vl: Any, shown: Any) -> None:
+def test_a_reply_without_scores_is_a_failed_row(
+    tmp_path: Path, vl: Any, shown: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scorer = opened(saved(tmp_path / "videoscore2", strength=0.0), temperature=0)
+    asked: list[str] = []
+
+    def counted(self: ReplyScorer, row: Encoded) -> Any:
+        asked.append(row.key)
+        return write(self, row)
+
+    write = ReplyScorer.written
+    monkeypatch.setattr(ReplyScorer, "written", counted)
     examples = [vl.example(name, ["a disc"], [shown.square], [shown.wide]) for name in "ab"]
     for judgment in judge("t", examples, scorer).judgments:
         assert judgment.status == "failed"
         assert 'the reply has no score behind "visual quality": ' in judgment.error
+    assert len(asked) == len(set(asked)) == 2  # no reply is written again for its batch mates' sake
 
 
 def test_a_run_keeps_objectives(rater: Any, vl: Any, shown: Any) -> None:
@@ -245,4 +257,4 @@ def test_what_is_refused(rater: Any, tmp_path: Path, vl: Any) -> None:
     vl.save(tmp_path / "plain", "qwen2.5-vl", {"score.weight": vl.linear_head()})
     with pytest.raises(RmbenchError, match="writes no scores"):
         open_model(str(tmp_path / "plain"), OpenOptions(device="cpu", model_args={"temperature": "0"}))
-    assert layouts()["videoscore2"].reply.headings == HEADINGS  # type: ignore[union-attr]
+    assert layouts()["videoscore2"].reply.headings == HEADINGS
