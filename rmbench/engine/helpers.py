@@ -93,6 +93,7 @@ class Helpers:
                     for pipe in heard:
                         helper, at, _ = busy.pop(pipe)  # type: ignore[call-overload]
                         made = helper.hear()
+                        self._look_at(helper)
                         done[at] = made if isinstance(made, list) else maker.rows(chunks[at])
                     for at in self._give_up_late(busy):
                         done[at] = maker.rows(chunks[at])
@@ -120,12 +121,10 @@ class Helpers:
         self._note(f"{maker.model}: rows are encoded in {self._count} more processes, since the model waits for them")
 
     def _hand_out(self, left: dict[int, Sequence[Request]], busy: dict[Connection, tuple[_Helper, int, float]]) -> None:
-        """Give a chunk to each helper that is ready and has none. One whose process is over is noted and left out."""
+        """Give a chunk to each helper that is ready and has none."""
         for helper in list(self._helpers):
             if helper.pipe in busy or not left or not helper.ready():
-                if helper.over:
-                    self._note(f"a process that encodes rows has ended ({helper.over}); it is done without")
-                    self._lose(helper)
+                self._look_at(helper)
                 continue
             number = min(left)
             helper.send(left.pop(number))
@@ -141,6 +140,12 @@ class Helpers:
             self._lose(helper)
             chunks.append(at)
         return chunks
+
+    def _look_at(self, helper: _Helper) -> None:
+        """Leave out a helper whose process is over."""
+        if helper.over:
+            self._note(f"a process that encodes rows has ended ({helper.over}); it is done without")
+            self._lose(helper)
 
     def _lose(self, helper: _Helper) -> None:
         helper.end()
