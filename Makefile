@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' $(CONSTRAINTS))"
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[board,clip,diffusion,gguf,judge,peft,video]' --group $(GROUP)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[board,clip,diffusion,gguf,peft,video]' --group $(GROUP)
 	touch $(INSTALLED)
 
 test: install  ## Every test; those that need real benchmark files skip unless RMBENCH_DATA names a folder.

@@ -27,7 +27,6 @@ os.environ |= {"RMBENCH_CACHE": "off", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE":
 
 import rmbench
 from rmbench import resources
-from rmbench.audit import problems
 from rmbench.boards import load_board
 from rmbench.errors import RmbenchError
 from rmbench.models.card import load_card
@@ -37,6 +36,7 @@ from rmbench.models.open import OpenOptions
 from rmbench.models.scores.scorer import open_scores
 from rmbench.models.servers.errors import RetryableError
 from rmbench.models.servers.replies import parse_reply
+from rmbench.reports.audit import problems
 from rmbench.tasks.registry import get, load_file
 from rmbench.tasks.sources import load
 

@@ -10,10 +10,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from rmbench.audit import problems
 from rmbench.errors import RmbenchError
 from rmbench.records.record import Record
 from rmbench.records.store import find, read
+from rmbench.reports.audit import problems
 
 __all__ = ["Library", "spread"]
 
@@ -58,7 +58,7 @@ class Library:
                 yield folder, found
 
     def problems(self, folders: Iterable[Path]) -> dict[Path, list[str]]:
-        """Folder -> what is wrong with its record, as `rmbench.audit.problems` says."""
+        """Folder -> what is wrong with its record, as `rmbench.reports.audit.problems` says."""
         wanted = list(folders)
         missing = [folder for folder in wanted if folder not in self._problems]
         self._problems.update(zip(missing, spread(problems, missing), strict=True))

@@ -49,9 +49,9 @@ def clear() -> None:
 
     Which records were found sound is forgotten too.
     """
-    from rmbench.audit import forget
     from rmbench.cli.output import echo
     from rmbench.engine.cache import cache_file, clear_cache
+    from rmbench.reports.audit import forget
 
     file = cache_file()
     if file is None:

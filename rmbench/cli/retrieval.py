@@ -74,8 +74,8 @@ def retrieval(as_json: bool, csv_file: Path | None, **options: Any) -> None:
     for one in found.tasks:
         if one.failed or one.several_classes:
             echo(
-                f"{one.task}: {one.failed:,} of {one.failed + one.rows:,} rows failed; {one.several_classes:,} images "
-                "of several classes do not vote"
+                f"{one.task}: {one.failed:,} of {one.failed + one.rows:,} rows failed; images of several classes, "
+                f"which do not vote: {one.several_classes:,}"
             )
     for each in found.skipped:
         echo(f"skipped {each.task}: {each.why}")

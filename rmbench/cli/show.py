@@ -81,11 +81,11 @@ def _first_row(task: Task) -> str:
 
 
 def _show_records(folder: Path, as_json: bool, group: str | None) -> None:
-    from rmbench.audit import problems
     from rmbench.cli.output import echo, echo_json, print_rich
     from rmbench.errors import RmbenchError
     from rmbench.records.groups import matching
     from rmbench.records.store import find, no_record_in, read
+    from rmbench.reports.audit import problems
 
     places = find(folder)
     if not places:

@@ -79,8 +79,8 @@ def _kind(path: Path) -> str:
 
 
 def _validate_record(folder: Path) -> str:
-    from rmbench.audit import problems
     from rmbench.records.store import find, no_record_in
+    from rmbench.reports.audit import problems
 
     places = find(folder)
     if not places:

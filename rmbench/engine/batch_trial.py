@@ -8,7 +8,7 @@ sides of every length switch that the model names, are computed alone and togeth
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 
 import numpy as np
@@ -27,10 +27,10 @@ _FLOAT32 = (1e-4, 1e-5)
 _LEAST = 1e-6
 _NOISE = 4
 """How many times the change beside a copy of itself, which is rounding alone, a row's change must be."""
-
-
 _ROWS = 8
 """The most rows of a trial's batch."""
+_KINDS = 4
+"""The most kinds of rows that are tried."""
 
 
 def batch_dependence(scorer: Scorer, rows: Sequence[Encoded], budget: int, side: Side, *, packed: bool) -> float | None:
@@ -57,15 +57,19 @@ def batch_dependence(scorer: Scorer, rows: Sequence[Encoded], budget: int, side:
 
 
 def trial_batches(rows: Sequence[Encoded], budget: int, switches: Sequence[int]) -> list[tuple[Encoded, ...]]:
-    """Of each kind the shortest row with the shortest beyond each switch (a number of tokens after which a model
-    computes in another way), and with the longest ones. Only rows of which two fit into a batch are taken."""
-    kinds = sorted({row.kind for row in rows})
-    return [trial for kind in kinds for trial in _trials([row for row in rows if row.kind == kind], budget, switches)]
+    """The shortest row with the shortest beyond each switch (a number of tokens after which a model computes in another
+    way), and with the longest ones; of each of the few kinds that have most rows, since kinds share no batch and may be
+    as many as pictures. Only rows of which two fit into a batch are taken."""
+    fit: dict[str, dict[str, Encoded]] = {}
+    for row in rows:
+        if row.ids and 2 * row.size <= budget:
+            fit.setdefault(row.kind, {})[row.key] = row
+    tried = sorted(fit, key=lambda kind: (-len(fit[kind]), kind))[:_KINDS]
+    return [trial for kind in tried for trial in _trials(fit[kind].values(), budget, switches)]
 
 
-def _trials(rows: Sequence[Encoded], budget: int, switches: Sequence[int]) -> list[tuple[Encoded, ...]]:
-    fit = {row.key: row for row in rows if row.ids and 2 * row.size <= budget}
-    fitting = sorted(fit.values(), key=lambda row: (row.size, row.key))
+def _trials(rows: Iterable[Encoded], budget: int, switches: Sequence[int]) -> list[tuple[Encoded, ...]]:
+    fitting = sorted(rows, key=lambda row: (row.size, row.key))
     if len(fitting) < 2:
         return []
     sizes = [row.size for row in fitting]

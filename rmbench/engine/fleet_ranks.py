@@ -4,9 +4,10 @@ each job together."""
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from rmbench.engine.fleet_processes import ProcessFleet
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.ranks import RANK, RANKS, STORE
+from rmbench.models.protocols import FloatArray, Sharing
 
 __all__ = ["RankFleet"]
 
+_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _PATIENCE = 60.0
 """Seconds between the first and the last rank's answer, which come together unless one was lost on the way."""
 
@@ -70,7 +73,7 @@ class RankFleet:
         self._started += 1
         place = min(set(range(len(self._workers) + 1)) - {worker.place for worker in self._workers.values()})
         store = Path(tempfile.mkdtemp(prefix="rmbench-ranks-"))
-        shared = {RANKS: str(self._ranks), STORE: str(store / "store"), "GLOO_SOCKET_IFNAME": "lo"}
+        shared = {RANKS: str(self._ranks), STORE: str(store / "store"), "GLOO_SOCKET_IFNAME": _LOOPBACK}
         if self._gpus:
             shared["CUDA_VISIBLE_DEVICES"] = self._gpus[place % len(self._gpus)]
         started = [self._processes.start({**shared, RANK: str(rank)}) for rank in range(self._ranks)]
@@ -144,21 +147,28 @@ def _agreed(answers: dict[int, Answered]) -> Answered:
         if not _equal(answer.results, first.results):
             return Answered(
                 first.ticket,
-                RmbenchError(f"ranks 0 and {rank} of a worker computed different numbers for the same rows."),
+                RmbenchError(f"ranks 0 and {rank} of a worker computed different things for the same rows."),
             )
     return first
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two ranks say the same, where that is numbers; other answers are rank 0's alone."""
-    if not isinstance(one, list) or not isinstance(other, list):
-        return True
-    return len(one) == len(other) and all(map(_same_row, one, other))
+    """Whether two ranks give the same numbers, or the same verdict of a trial; a model without its weights is rank 0's
+    alone."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same_row, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return _same_arrays(one, other)
+    if isinstance(one, Sharing) and isinstance(other, Sharing):
+        return one.shares == other.shares
+    return type(one) is type(other)
 
 
 def _same_row(one: RowResult, other: RowResult) -> bool:
     if one.error or other.error:
         return one.error == other.error
-    return one.values.keys() == other.values.keys() and all(
-        np.array_equal(values, other.values[name]) for name, values in one.values.items()
-    )
+    return _same_arrays(one.values, other.values)
+
+
+def _same_arrays(one: Mapping[str, FloatArray], other: Mapping[str, FloatArray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(values, other[name]) for name, values in one.items())

@@ -20,12 +20,27 @@ if TYPE_CHECKING:
 
     Opener = Callable[[], Scorer | Responder]
 
-__all__ = ["apart", "check_workers", "gpus_of_workers", "has_workers", "open_workers", "worker_facts"]
+__all__ = [
+    "apart",
+    "asked_for_workers",
+    "check_workers",
+    "gpus_of_workers",
+    "has_workers",
+    "open_workers",
+    "worker_facts",
+]
 
 
 def has_workers(settings: RunOptions) -> bool:
     """Whether anything but this process computes."""
     return settings.workers > 1 or settings.tensor_parallel > 1 or settings.executor == "ray"
+
+
+def asked_for_workers(settings: RunOptions) -> str:
+    """The option by which the user asked for workers, for messages."""
+    if settings.workers > 1:
+        return "--workers"
+    return "--executor ray" if settings.executor == "ray" else "--tensor-parallel"
 
 
 def check_workers(settings: RunOptions) -> None:
@@ -75,7 +90,7 @@ def open_workers(
     from rmbench.engine.pool import Pool
 
     if opener is None:
-        raise RmbenchError("--workers: each worker opens the model itself, so it must be a name.")
+        raise RmbenchError(f"{asked_for_workers(settings)}: each worker opens the model itself, so it must be a name.")
     fleet: Fleet
     if settings.executor == "ray":
         from rmbench.engine.fleet_ray import RayFleet

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rmbench.audit import problems
 from rmbench.errors import RmbenchError
 from rmbench.records.digest import hide_tokens, sha256_file
 from rmbench.records.record import Record
@@ -24,6 +23,7 @@ from rmbench.records.store import (
     write,
     write_published,
 )
+from rmbench.reports.audit import problems
 from rmbench.types import Judged
 
 __all__ = ["Entry", "Lack", "Submission", "prepare"]

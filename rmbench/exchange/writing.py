@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from rmbench.audit import problems
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.exchange.formats import FORMATS
 from rmbench.exchange.formats.written import Stored
 from rmbench.records.store import find, no_record_in, read
+from rmbench.reports.audit import problems
 from rmbench.reports.texts import Source
 
 __all__ = ["Exported", "export_records"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.library import explained
+from rmbench.models.checkpoint.ranks import has_joined, is_rank
 from rmbench.models.fakes import open_fake
 from rmbench.models.introspect import tokenizer_of
 from rmbench.models.locate import EXTERNAL_KINDS, Located, is_external, locate
@@ -41,6 +42,10 @@ def open_model(
         theirs = spec if isinstance(spec, str) else type(spec).__name__
         raise RmbenchError(f"name={options.name!r} is for a Python function; {theirs} has a name of its own.")
     model = _opened(spec, options)
+    if is_rank() and not has_joined():
+        raise RmbenchError(
+            f"--tensor-parallel: {model.facts.name} ({model.facts.family}) has no weights that can be split."
+        )
     if options.special_tokens == "text" and not _reads_marks(model):
         raise RmbenchError(f"--special-tokens text: {model.facts.name} reads no text by a tokenizer in this process.")
     return model

@@ -43,5 +43,5 @@ def unknown_way(task: str) -> str:
     made = task.endswith((few_shot_id(""), *(reference_id("", where) for where in ("prompt", "context"))))
     return made * (
         f"the rows of {task} were asked with --shots or --reference by a version that did not keep how, so that they "
-        "cannot be made again; its figures stand, and a new run makes a record whose rows are found."
+        "cannot be made again. Its figures stand; a new run keeps how."
     )

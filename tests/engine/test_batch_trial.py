@@ -191,6 +191,14 @@ def test_rows_of_different_kinds_are_not_tried_together() -> None:
     ]
 
 
+def test_a_picture_for_each_pair_of_rows_costs_no_more_trials() -> None:
+    rows = [Encoded(f"{k}/{n}", 5 + n, tuple(range(5 + n)), kind=f"picture {k}") for k in range(500) for n in range(2)]
+    rows += [Encoded(f"most/{n}", 5 + n, tuple(range(5 + n)), kind="most") for n in range(9)]
+    found = trial_batches(rows, 300, ())
+    assert found[0][0].kind == "most"
+    assert len(found) == 4
+
+
 @dataclass
 class ThreadedScorer(ModuleScorer):
     """Counts the forwards under way; the engine may compute two batches at once."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 
 import rmbench
 from rmbench.engine import fleet_ranks
+from rmbench.engine.apart import Refused
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opened
 from rmbench.engine.fleet_processes import ProcessFleet
 from rmbench.engine.fleet_ranks import RankFleet
@@ -25,8 +27,10 @@ from rmbench.engine.pieces import Pieces
 from rmbench.engine.pool import Pool
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
-from rmbench.models.checkpoint.ranks import RANK, RANKS, STORE
-from rmbench.models.protocols import Batch, Encoded, Group
+from rmbench.models.checkpoint.ranks import RANK, RANKS, STORE, check_split, join_ranks
+from rmbench.models.open import open_model
+from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Batch, Encoded, Group, Sharing
 from tests.engine.toy_worker import OpenToy, Toy
 
 
@@ -67,12 +71,13 @@ def row(value: float) -> list[RowResult]:
 
 
 @pytest.fixture
-def two() -> tuple[RankFleet, Said]:
+def two() -> Iterator[tuple[RankFleet, Said]]:
     """Two workers of two ranks; processes 1 and 2 are those of worker 1."""
     said = Said()
     fleet = RankFleet(said, 2, ["0,1", "2,3"])  # type: ignore[arg-type]
     assert (fleet.start(), fleet.start()) == (1, 2)
-    return fleet, said
+    yield fleet, said
+    fleet.stop()
 
 
 def test_each_worker_has_its_gpus_its_ranks_and_a_file_where_they_meet(two: tuple[RankFleet, Said]) -> None:
@@ -105,11 +110,21 @@ def test_another_model_in_one_rank_is_what_the_pool_hears(two: tuple[RankFleet, 
     assert heard(fleet, said, (1, Opened("m")), (2, Opened("other"))) == [(1, Opened("other"))]
 
 
-@pytest.mark.parametrize("other", [row(1.25), [RowResult(error="x")], [*row(1.5), *row(1.5)]])
-def test_ranks_that_compute_different_numbers_end_the_run(two: tuple[RankFleet, Said], other: list[RowResult]) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (row(1.5), row(1.25)),
+        (row(1.5), [RowResult(error="x")]),
+        (row(1.5), [*row(1.5), *row(1.5)]),
+        ({"reward": np.zeros((1, 1), np.float32)}, {"reward": np.ones((1, 1), np.float32)}),
+        ({"reward": np.zeros((1, 1), np.float32)}, Refused("no")),
+        (Sharing(True, "lean"), Sharing(False, "lean")),
+    ],
+)
+def test_ranks_that_compute_different_things_end_the_run(two: tuple[RankFleet, Said], one: Any, other: Any) -> None:
     fleet, said = two
-    ((_, answer),) = heard(fleet, said, (1, Answered(7, row(1.5))), (2, Answered(7, other)))
-    assert "ranks 0 and 1 of a worker computed different numbers" in str(answer.results)  # type: ignore[union-attr]
+    ((_, answer),) = heard(fleet, said, (1, Answered(7, one)), (2, Answered(7, other)))
+    assert "ranks 0 and 1 of a worker computed different things" in str(answer.results)  # type: ignore[union-attr]
 
 
 def test_an_error_of_one_rank_is_heard_at_once(two: tuple[RankFleet, Said]) -> None:
@@ -255,3 +270,55 @@ def test_weights_split_over_two_processes_give_the_plain_scores(tmp_path: Path) 
 def test_options_that_do_not_go_together(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(RmbenchError, match=said):
         rmbench.run("tiny-bt", "judgebench", source="sample", tensor_parallel=2, out=tmp_path, **options)
+
+
+@pytest.fixture
+def rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process as one of three, which has not found the others."""
+    monkeypatch.setenv(RANK, "0")
+    monkeypatch.setenv(RANKS, "3")
+
+
+@pytest.mark.parametrize(
+    ("heads", "said"), [((12, 4), "does not divide the model's 4 key heads"), ((8, 3), "the model's 8 attention heads")]
+)
+def test_heads_that_cannot_be_shared_out(rank: None, heads: tuple[int, int], said: str) -> None:
+    text = SimpleNamespace(num_attention_heads=heads[0], num_key_value_heads=heads[1])
+    with pytest.raises(RmbenchError, match=f"--tensor-parallel 3.*{said}"):
+        join_ranks(torch.device("cpu"), SimpleNamespace(get_text_config=lambda: text))
+
+
+def test_a_model_whose_weights_stay_whole() -> None:
+    with pytest.raises(RmbenchError, match="no plan by which Linear is split"):
+        check_split(torch.nn.Linear(2, 2))
+
+
+def test_a_model_without_weights_to_split(rank: None) -> None:
+    with pytest.raises(RmbenchError, match=r"baseline:length \(baseline\) has no weights that can be split"):
+        open_model("baseline:length")
+
+
+def test_an_adapter_is_merged_here_and_not_split(rank: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForSequenceClassification
+
+    base = tiny(tmp_path / "base")
+    model = AutoModelForSequenceClassification.from_pretrained(base)
+    lora = peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj"])
+    peft.get_peft_model(model, lora).save_pretrained(tmp_path / "adapter")
+    monkeypatch.setattr("rmbench.models.checkpoint.loading.join_ranks", lambda device, config: {})
+    with pytest.raises(RmbenchError, match=r"an adapter, a GGUF file, pickles.*save the model whole first"):
+        open_model(str(tmp_path / "adapter"), OpenOptions(base_model=str(base), device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 2}, "--workers: judge-file"),
+        ({"tensor_parallel": 2}, "--tensor-parallel: judge-file"),
+        ({"executor": "ray"}, "--executor ray: judge-file"),
+    ],
+)
+def test_a_judge_has_no_workers(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(RmbenchError, match=f"{said}:.* is computed elsewhere"):
+        rmbench.run("judge-file:x.jsonl", "judgebench", source="sample", out=tmp_path, **options)

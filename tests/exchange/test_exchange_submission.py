@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from rmbench.audit import problems
 from rmbench.errors import RmbenchError
 from rmbench.exchange import submit
 from rmbench.exchange.submission import Submission
@@ -19,6 +18,7 @@ from rmbench.metrics.judging.position_bias import orders
 from rmbench.metrics.judging.summary import judge_values
 from rmbench.records.derived import counts_of
 from rmbench.records.store import find, read, read_rows, read_table_of, write
+from rmbench.reports.audit import problems
 from rmbench.types import Judged, Verdict
 from tests._make import exit_code, margins, put_record, write_sealed
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from rmbench.audit import problems
 from rmbench.boards import show
 from rmbench.errors import RmbenchError
 from rmbench.gate import compare
@@ -18,6 +17,7 @@ from rmbench.records import stored, table
 from rmbench.records.headline import headline_spec
 from rmbench.records.store import find, iter_rows, read, read_rows
 from rmbench.records.stored import StoredRows
+from rmbench.reports.audit import problems
 from tests._make import put_record
 
 

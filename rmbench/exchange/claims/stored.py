@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmbench.audit import problems
 from rmbench.errors import RmbenchError
 from rmbench.records.record import Record, ValueRecord
 from rmbench.records.store import find, read
+from rmbench.reports.audit import problems
 
 __all__ = ["Evidence", "Value"]
 

@@ -20,7 +20,7 @@ from rmbench.models.checkpoint.limits import check_parameters
 from rmbench.models.checkpoint.names import other_prefix
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.quantised import check_packages, is_quantised, unpacked_on
-from rmbench.models.checkpoint.ranks import is_rank, join_ranks
+from rmbench.models.checkpoint.ranks import check_split, is_rank, join_ranks
 from rmbench.models.checkpoint.read import TOKENIZERS, Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
@@ -191,7 +191,9 @@ def load_model(
         ignore=("*",) if accept_unused else options.ignore_tensors,
     )
     rope_by_row(model)
-    placed = quantised or spread_over(placement, options)
+    if is_rank():
+        check_split(model)
+    placed = quantised or is_rank() or spread_over(placement, options)
     model = model if placed else placement.move(model, str(checkpoint.folder))
     return model.eval(), unused
 
@@ -222,7 +224,7 @@ def _load(
         "ignore_mismatched_sizes": True,  # so that the report names them
         "output_loading_info": True,
     }
-    arguments |= spread_over(placement, options)
+    arguments |= join_ranks(placement.device, config) if is_rank() else spread_over(placement, options)
     if is_quantised(checkpoint):  # such weights are packed where they are loaded, and cannot be moved
         arguments = {"device_map": {"": str(placement.device)}} | arguments
         arguments |= unpacked_on(placement.device.type, checkpoint)
@@ -237,6 +239,11 @@ def _load(
     if made or (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
         # The library reads torch files with weights_only alone, whatever it is told, no shards without an index, and
         # names as they are.
+        if is_rank():
+            raise RmbenchError(
+                f"--tensor-parallel splits weights as it reads them from safetensors, and those of {checkpoint.folder} "
+                "are made or named anew here (an adapter, a GGUF file, pickles): save the model whole first."
+            )
         state = checkpoint_state(checkpoint, options, placement.dtype)
         return classes[type(config)].from_pretrained(None, state_dict=state, **arguments)
     return automatic.from_pretrained(
@@ -249,14 +256,11 @@ def _load(
 
 
 def spread_over(placement: Placement, options: OpenOptions) -> dict[str, Any]:
-    """The library's arguments for a model that is spread over several GPUs layer after layer, or of which each of
-    several processes holds a part; {} for one device.
+    """The library's arguments for a model that is spread over several GPUs, layer after layer; {} for one device.
 
     Raises:
         RmbenchError: there are too few GPUs, or accelerate is not installed.
     """
-    if is_rank():
-        return join_ranks(placement.device)
     wanted = options.gpus_per_worker or 1
     if wanted == 1 or placement.device.type != "cuda":
         return {}

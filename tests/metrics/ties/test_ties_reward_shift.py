@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import rmbench
-from rmbench.audit import problems
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.measure import measure
 from rmbench.metrics.paired.comparison import compare_rows
+from rmbench.reports.audit import problems
 from rmbench.types import Edge, Verdict
 from tests._make import exit_code, write_sealed
 

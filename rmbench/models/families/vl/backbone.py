@@ -137,7 +137,7 @@ class VisionBackbone:
         given = {**self._types(ids), **self._seen(row_of(row).places)}
         found: list[int] = []
         cache = None
-        while True:
+        while len(found) < most:
             mask = torch.ones(1, len(row.ids) + len(found), dtype=torch.long, device=device)
             out = self.model(
                 input_ids=ids,
@@ -148,12 +148,13 @@ class VisionBackbone:
                 **given,
             )
             token = draw(logits(out.last_hidden_state[0, -1]))
-            if token in ends or len(found) == most:
-                return found
+            if token in ends:
+                break
             found.append(token)
             cache, given = out.past_key_values, {}
             ids = torch.tensor([[token]], device=device)
             position = position.amax() + torch.ones_like(position[..., -1:])
+        return found
 
     def row_positions(self, row: Encoded) -> Tensor:
         """[3, T], or [T] of a backbone without axes, of a row by itself."""

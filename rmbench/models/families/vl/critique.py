@@ -76,13 +76,16 @@ class CritiqueScorer(VisionLanguageScorer):
     """Reads conversations that end with the critique."""
 
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
-        """One entry per request, of the question alone."""
+        """One entry per request, of the question alone, and of a kind of its own: a critique that makes its row too
+        long costs no other row's again."""
         (wording,) = self.text.wordings
         found = []
         for row, request in zip(self.text.encode(requests), requests, strict=True):
             if not row.error:
                 read = row_of(row)
-                row = replace(row, payload=CritiqueRow(read.places, read.spots, request=wording.turn(request)))
+                row = replace(
+                    row, kind=row.key, payload=CritiqueRow(read.places, read.spots, request=wording.turn(request))
+                )
             found.append(row)
         return found
 

@@ -88,27 +88,19 @@ def test_prompts_are_classes_unless_a_group_is_named(tiny_clip: Path, task: Path
     assert one.neighbours.n == 4  # the moon has one image left
 
 
+def retrieval_of(model: Path, task: Path, *more: str) -> list[str]:
+    return ["retrieval", "--model", str(model), "--tasks", str(task), "--device", "cpu", *more]
+
+
 def test_the_command_prints_it_beside_the_metric(
     tiny_clip: Path, task: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [
-        "retrieval",
-        "--model",
-        str(tiny_clip),
-        "--tasks",
-        str(task),
-        "--device",
-        "cpu",
-        "--k",
-        "1",
-        "--by",
-        "style",
-    ]
+    command = retrieval_of(tiny_clip, task, "--k", "1", "--by", "style")
     assert exit_code(*command) == 0
     printed = capsys.readouterr().out
     for words in ("accuracy ", "images for texts, recall@1", "mean average precision", "5 nearest images"):
         assert words in printed
-    assert "1 images of several classes do not vote" in printed
+    assert "images of several classes, which do not vote: 1" in printed
     assert exit_code(*command, "--json") == 0
     (one,) = json.loads(capsys.readouterr().out)["tasks"]
     assert one["images_for_texts"]["recall"].keys() == {"1"}
@@ -126,19 +118,7 @@ def test_blip_by_its_own_embeddings_and_the_file(
     """Against the cosines of transformers' own forward, one pair at a time."""
     pairs = [("a cat", 0, 1), ("two red dogs", 2, 3), ("a cat", 4, 1), ("the moon", 5, 0)]
     task = conftest.pair_task(tmp_path, [(text, images[a], images[b], "any") for text, a, b in pairs])
-    command = [
-        "retrieval",
-        "--model",
-        str(tiny_blip[0]),
-        "--tasks",
-        str(task),
-        "--device",
-        "cpu",
-        "--k",
-        "1",
-        "--k",
-        "2",
-    ]
+    command = retrieval_of(tiny_blip[0], task, "--k", "1", "--k", "2")
     assert exit_code(*command, "--csv", str(tmp_path / "found.csv")) == 0
     texts = list(dict.fromkeys(text for text, *_ in pairs))
     similar = np.array([[test_blip_matching.plain(tiny_blip, "itc", path, text) for path in images] for text in texts])

@@ -44,6 +44,16 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=raw, additional_special_tokens=["<image>"], **special)
 
 
+def save(model: Any, folder: Path) -> None:
+    """With a projection and queries whose sizes are those of trained ones."""
+    with torch.no_grad():
+        model.query_tokens.normal_()
+        for parameter in model.language_projection.parameters():
+            parameter.normal_()
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     from transformers import Blip2Config, Blip2ForConditionalGeneration, BlipImageProcessorPil
@@ -58,12 +68,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
         image_token_index=WORDS.index("<image>"),
     )
     model = Blip2ForConditionalGeneration(config).eval()
-    with torch.no_grad():
-        model.query_tokens.normal_()
-        for parameter in model.language_projection.parameters():
-            parameter.normal_()
-    model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    save(model, folder)
     BlipImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder, model
 
@@ -149,12 +154,7 @@ def instructed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
         image_token_index=WORDS.index("<image>"),
     )
     model = InstructBlipForConditionalGeneration(config).eval()
-    with torch.no_grad():
-        model.query_tokens.normal_()
-        for parameter in model.language_projection.parameters():
-            parameter.normal_()
-    model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    save(model, folder)
     (folder / "qformer_tokenizer").mkdir()
     (folder / "qformer_tokenizer/vocab.txt").write_text("\n".join([*BERT, "[MASK]"]) + "\n")
     BertTokenizer.from_pretrained(folder / "qformer_tokenizer").save_pretrained(folder / "qformer_tokenizer")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import rmbench
-from rmbench.audit import problems
 from rmbench.evaluation.rerun import rerun
 from rmbench.records.store import RECORD_NAME, find, read
+from rmbench.reports.audit import problems
 from tests._make import exit_code, write_sealed
 
 Edit = Callable[[dict[str, Any]], None]
@@ -135,7 +135,7 @@ def test_a_sound_record_is_remembered_by_its_bytes(
 ) -> None:
     monkeypatch.setenv("RMBENCH_CACHE", str(tmp_path / "cache"))
     assert problems(record) == []
-    monkeypatch.setattr("rmbench.audit.measure", None)  # nothing is computed again
+    monkeypatch.setattr("rmbench.reports.audit.measure", None)  # nothing is computed again
     assert problems(record) == []
     data = json.loads((record / RECORD_NAME).read_text())
     write_sealed(record / RECORD_NAME, {**data, "flags": [*data["flags"], "official"]})
