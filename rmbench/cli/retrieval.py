@@ -19,19 +19,9 @@ __all__ = ["retrieval"]
 
 _OF_RECORDS = (
     *("objective_weights", "shard", "retry_failed", "save_prompts", "requests_out", "responses_in", "shots"),
-    *(
-        "shots_layout",
-        "overwrite",
-        "out",
-        "workers",
-        "tensor_parallel",
-        "executor",
-        "window",
-        "cache",
-        "share",
-        "ray_address",
-    ),
+    *("shots_layout", "overwrite", "out", "workers", "executor", "window", "cache", "share", "ray_address"),
     *("cpus_per_worker", "gpus_per_worker", "ref_model", "base_model", "template", "max_length", "special_tokens"),
+    "tensor_parallel",
     *("base_url", "api_key_env", "query", "header_env", "max_cost", "vllm_bin", "trust_remote_code"),
 )
 """Options of a run that have no meaning here."""
