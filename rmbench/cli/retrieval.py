@@ -45,8 +45,9 @@ def retrieval(as_json: bool, csv_file: Path | None, **options: Any) -> None:
     rmbench retrieval --model clipscore --tasks mj-bench-quality --by subset
 
     Beside the value of each task's metric: recall@k both ways, the mean average precision of a prompt's images, and the
-    accuracy of the nearest neighbours. Models of the family clip can be asked, and BLIP with score=itc. No record is
-    written; --csv has all figures with the model and its revision.
+    accuracy of the nearest neighbours. Models of the family clip can be asked, and BLIP and BLIP-2 with score=itc; of
+    BLIP-2, whose image has several embeddings, no neighbours. No record is written; --csv has all figures with the
+    model and its revision.
     """
     from rmbench.cli.output import echo, echo_json, error_console, print_rich
     from rmbench.cli.view import write_page
@@ -62,6 +63,8 @@ def retrieval(as_json: bool, csv_file: Path | None, **options: Any) -> None:
         return
     print_rich(_table(found))
     for one in found.tasks:
+        if one.neighbours is None:
+            echo(f"{one.task}: an image has several embeddings, and no two images are compared")
         if one.failed or one.several_classes:
             echo(
                 f"{one.task}: {one.failed:,} of {one.failed + one.rows:,} rows failed; images of several classes, "

@@ -48,7 +48,8 @@ class TaskRetrieval:
     texts_for_images: Found
     by: str
     """What the class of an image is: a group, or "prompt"."""
-    neighbours: Neighbours
+    neighbours: Neighbours | None
+    """None where an image has several embeddings: the model compares no two images."""
     several_classes: int
     """Images that rows of several classes show; they are left out where neighbours vote."""
 
@@ -56,13 +57,15 @@ class TaskRetrieval:
     def figures(self) -> list[tuple[str, float | None, int]]:
         """(name, value, n) of each figure, preference first."""
         texts, images, near = self.images_for_texts, self.texts_for_images, self.neighbours
-        return [
+        figures = [
             (self.metric, self.value, self.rows),
             *((f"images for texts, recall@{k}", value, texts.queries) for k, value in texts.recall.items()),
             ("images for texts, mean average precision", texts.average_precision, texts.queries),
             *((f"texts for images, recall@{k}", value, images.queries) for k, value in images.recall.items()),
-            (f"{near.k} nearest images, accuracy by {self.by}", near.accuracy, near.n),
         ]
+        if near is not None:
+            figures.append((f"{near.k} nearest images, accuracy by {self.by}", near.accuracy, near.n))
+        return figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,8 @@ def retrieve(
     """Judge tasks of images or videos, and find images for prompts, prompts for images, and images of one class.
 
     Args:
-        model: as in `rmbench.run`; one whose score is the inner product of two embeddings: of the family clip, or BLIP
-            with score=itc.
+        model: as in `rmbench.run`; one whose score is the inner product of two embeddings, or the largest of several of
+            an image: of the family clip, or BLIP and BLIP-2 with score=itc.
         tasks: as in `rmbench.run`.
         ks: of recall@k.
         neighbours: how many vote on an image's class.
@@ -123,9 +126,9 @@ def retrieve(
     if not isinstance(opened, EmbeddingScorer):
         raise RmbenchError(
             f"{opened.facts.name} is of the family {opened.facts.family}, whose score is no inner product of two "
-            "embeddings; those of the family clip and BLIP's score=itc are."
+            "embeddings; those of the family clip and score=itc of BLIP and BLIP-2 are."
         )
-    scorer = opened.with_embeddings()
+    scorer, vectors = opened.with_embeddings(), opened.image_vectors
     found: list[TaskRetrieval] = []
     skipped: list[Skipped] = []
     with reporting(progress) as shown:
@@ -134,7 +137,7 @@ def retrieve(
             _check_group(task, loaded, by)
             rows = _judged(task, loaded, scorer, settings, shown)
             head = _headline(task, loaded, rows, scorer, settings.seed)
-            found.append(_found(task, loaded, rows, head, ks, neighbours, by))
+            found.append(_found(task, loaded, rows, head, vectors, ks, neighbours, by))
         shown.end()
     if not found:
         raise RmbenchError("no task could be judged:\n" + "\n".join(f"  {one.task}: {one.why}" for one in skipped))
@@ -166,7 +169,7 @@ class _Shown:
     """What the rows of a task show and say, each once."""
 
     images: dict[str, Sequence[float]] = field(default_factory=dict)
-    """sha256 of a file -> its embedding."""
+    """sha256 of a file -> its embeddings, one behind the other."""
     texts: dict[str, Sequence[float]] = field(default_factory=dict)
     of_text: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Text -> its images."""
@@ -187,23 +190,35 @@ class _Shown:
 
 
 def _found(
-    task: Task, loaded: Loaded, rows: Sequence[Judged], head: Value, ks: Sequence[int], k: int, by: str | None
+    task: Task,
+    loaded: Loaded,
+    rows: Sequence[Judged],
+    head: Value,
+    vectors: int,
+    ks: Sequence[int],
+    k: int,
+    by: str | None,
 ) -> TaskRetrieval:
     import numpy as np
 
-    from rmbench.metrics.probing.retrieval import found_by, neighbours_of
+    from rmbench.metrics.probing.retrieval import Images, found_by, neighbours_of
 
     shown = _Shown()
     for row, example in zip(rows, loaded.examples, strict=True):
         shown.add(row, example, by)
-    images, texts = (np.array([*each.values()], dtype=np.float64) for each in (shown.images, shown.texts))
+    texts = np.array([*shown.texts.values()], dtype=np.float64)
+    images = Images([*shown.images.values()], vectors, texts.shape[1])
     place = {image: index for index, image in enumerate(shown.images)}
     of_image: list[set[int]] = [set() for _ in place]
     for number, text in enumerate(shown.texts):
         for image in shown.of_text[text]:
             of_image[place[image]].add(number)
     clear = [image for image in shown.images if len(shown.classes[image]) == 1]
-    voters = images[[place[image] for image in clear]]
+    near = None
+    if vectors == 1:
+        voters = np.array([shown.images[image] for image in clear], dtype=np.float64)
+        near = neighbours_of(voters, [min(shown.classes[image]) for image in clear], k)
+    of_text = [{place[image] for image in shown.of_text[text]} for text in shown.texts]
     return TaskRetrieval(
         task=task.id,
         version=task.version,
@@ -211,12 +226,10 @@ def _found(
         value=head.value,
         rows=len(rows) - shown.failed,
         failed=shown.failed,
-        images_for_texts=found_by(
-            texts, images, [{place[image] for image in shown.of_text[text]} for text in shown.texts], ks
-        ),
-        texts_for_images=found_by(images, texts, of_image, ks),
+        images_for_texts=found_by(map(images.for_text, texts), len(place), of_text, ks),
+        texts_for_images=found_by((images.for_image(at, texts) for at in place.values()), len(texts), of_image, ks),
         by=by or "prompt",
-        neighbours=neighbours_of(voters, [min(shown.classes[image]) for image in clear], k),
+        neighbours=near,
         several_classes=len(place) - len(clear),
     )
 

@@ -40,11 +40,17 @@ class HiddenStateScorer(Scorer, Protocol):
 
 @runtime_checkable
 class EmbeddingScorer(Scorer, Protocol):
-    """A Scorer of images or videos whose score is, up to a factor, the inner product of two embeddings."""
+    """A Scorer of images or videos whose score is, up to a factor, the inner product of two embeddings, or the largest
+    of those of an image's several embeddings with a text's."""
+
+    @property
+    def image_vectors(self) -> int:
+        """Embeddings of a picture: 1, or V of which the most similar to a text counts."""
 
     def with_embeddings(self) -> Scorer:
-        """Returns the same model with "image_embedding" and "text_embedding", [D] each, among the outputs of every
-        row. Raises RmbenchError where it has no embedding of a text."""
+        """Returns the same model with "text_embedding" [D] and "image_embedding" among the outputs of every row: [D],
+        of a video the mean of its frames'; of V embeddings [V D], of k frames [k V D], one behind the other. Raises
+        RmbenchError where it has no embedding of a text."""
 
 
 @runtime_checkable

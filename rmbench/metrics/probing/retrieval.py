@@ -9,18 +9,45 @@ equal finds nothing, and no order of the rows matters.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Found", "Neighbours", "Vectors", "found_by", "neighbours_of"]
+__all__ = ["Found", "Images", "Neighbours", "Vectors", "found_by", "neighbours_of"]
 
 Vectors = npt.NDArray[np.float64]
 
 _DIGITS = 9
 """Similarities that agree to so many digits are equal."""
+
+
+class Images:
+    """Images and videos by their embeddings: the similarity with a text is the mean over k pictures of the largest
+    inner product of a picture's V embeddings with the text's."""
+
+    def __init__(self, embeddings: Sequence[npt.ArrayLike], vectors: int, width: int) -> None:
+        """Take up the embeddings of each.
+
+        Args:
+            embeddings: [k V D] of each of G, one embedding behind the other.
+            vectors: V.
+            width: D.
+        """
+        self._of = [np.asarray(each, dtype=np.float64).reshape(-1, vectors, width) for each in embeddings]
+        self._pictures = np.concatenate(self._of) if self._of else np.empty((0, vectors, width))
+        counts = np.array([len(each) for each in self._of])
+        self._counts, self._starts = counts, np.cumsum(counts) - counts
+
+    def for_text(self, text: Vectors) -> Vectors:
+        """[G]: similarities with a text [D]."""
+        best = (self._pictures @ text).max(axis=1)
+        return np.asarray(np.add.reduceat(best, self._starts) / self._counts, dtype=np.float64)
+
+    def for_image(self, place: int, texts: Vectors) -> Vectors:
+        """[T]: similarities of the image at a place with texts [T, D]."""
+        return np.asarray((self._of[place] @ texts.T).max(axis=1).mean(axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +75,21 @@ class Neighbours:
     classes: int
 
 
-def found_by(queries: Vectors, gallery: Vectors, right: Sequence[set[int]], ks: Sequence[int]) -> Found:
-    """Recall and average precision of queries by their inner products with a gallery.
+def found_by(similarities: Iterable[Vectors], gallery: int, right: Sequence[set[int]], ks: Sequence[int]) -> Found:
+    """Recall and average precision of queries by their similarities with a gallery.
 
     Args:
-        queries: [Q, D].
-        gallery: [G, D].
+        similarities: of each of Q queries with each item, [G].
+        gallery: G.
         right: for each query the places of its right items in the gallery.
         ks: of recall.
     """
     firsts, precisions = [], []
-    for query, places in zip(queries, right, strict=True):
+    for exact, places in zip(similarities, right, strict=True):
         if not places:
             continue
-        similar = np.round(gallery @ query, _DIGITS)
-        is_right = np.zeros(len(gallery), dtype=bool)
+        similar = np.round(exact, _DIGITS)
+        is_right = np.zeros(gallery, dtype=bool)
         is_right[list(places)] = True
         wrong = np.sort(similar[~is_right])
         own = -np.sort(-similar[is_right])
@@ -72,7 +99,7 @@ def found_by(queries: Vectors, gallery: Vectors, right: Sequence[set[int]], ks: 
         firsts.append(int(before[0]) + 1)
         precisions.append(float(np.mean(counts / (counts + before))))
     reached = {k: float(np.mean([first <= k for first in firsts])) if firsts else None for k in ks}
-    return Found(reached, float(np.mean(precisions)) if precisions else None, len(firsts), len(gallery))
+    return Found(reached, float(np.mean(precisions)) if precisions else None, len(firsts), gallery)
 
 
 def neighbours_of(items: Vectors, classes: Sequence[str], k: int) -> Neighbours:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rmbench.metrics.probing.retrieval import found_by, neighbours_of
+from rmbench.metrics.probing.retrieval import Images, found_by, neighbours_of
 
 SIX = np.array([[1, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8], [-1, 0], [0.6, -0.8]])
 """Of length 1, so that inner products are cosines."""
@@ -17,7 +17,7 @@ SIX = np.array([[1, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8], [-1, 0], [0.6, -0.8]])
 def test_six_vectors_by_hand() -> None:
     # Similar to (1, 0), the most first: 0, 1, 5, 2, 3, 4. Right: 1 and 2, at places 2 and 4.
     # Similar to (0, 1): 2 (1), 3 (.8), 1 (.6), 0 and 4 (0), 5. Right: 0, which the wrong 4 equals: place 5.
-    found = found_by(np.array([[1.0, 0], [0, 1]]), SIX, [{1, 2}, {0}], [1, 2, 4, 5])
+    found = found_by(np.array([[1.0, 0], [0, 1]]) @ SIX.T, 6, [{1, 2}, {0}], [1, 2, 4, 5])
     assert found.recall == {1: 0.0, 2: 0.5, 4: 0.5, 5: 1.0}
     assert found.average_precision == pytest.approx(((1 / 2 + 2 / 4) / 2 + 1 / 5) / 2)
     assert (found.queries, found.gallery) == (2, 6)
@@ -36,17 +36,16 @@ def test_neighbours_by_hand() -> None:
 
 def test_equal_embeddings_find_nothing() -> None:
     same = np.ones((8, 3))
-    found = found_by(same, same, [{k} for k in range(8)], [1, 7, 8])
+    found = found_by(same @ same.T, 8, [{k} for k in range(8)], [1, 7, 8])
     assert found.recall == {1: 0.0, 7: 0.0, 8: 1.0}
     assert found.average_precision == pytest.approx(1 / 8)
     assert neighbours_of(same, list("aabbccdd"), 1).accuracy == 0
 
 
 def test_nothing_to_find() -> None:
-    empty = np.zeros((0, 2))
-    found = found_by(SIX, SIX, [set() for _ in SIX], [1])
+    found = found_by(SIX @ SIX.T, 6, [set() for _ in SIX], [1])
     assert (found.recall, found.average_precision, found.queries) == ({1: None}, None, 0)
-    assert found_by(empty, SIX, [], [1]).queries == 0
+    assert found_by([], 6, [], [1]).queries == 0
     assert neighbours_of(SIX, list("abcdef"), 3).accuracy is None
 
 
@@ -60,7 +59,7 @@ def test_random_vectors_by_plain_loops(seed: int, rounded: bool) -> None:
     right: list[set[int]] = [
         set(random.choice(30, size=random.integers(0, 5), replace=False).tolist()) for _ in queries
     ]
-    found = found_by(queries, gallery, right, [1, 3, 10])
+    found = found_by(queries @ gallery.T, 30, right, [1, 3, 10])
 
     firsts, precisions = [], []
     for query, own in zip(queries, right, strict=True):
@@ -84,3 +83,16 @@ def test_random_vectors_by_plain_loops(seed: int, rounded: bool) -> None:
         votes.append(all(cast[classes[at]] > count for name, count in cast.items() if name != classes[at]))
         votes[-1] = votes[-1] and cast[classes[at]] > 0
     assert neighbours_of(gallery, classes, 4).accuracy == pytest.approx(np.mean(votes))
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_several_embeddings_by_a_plain_loop(vectors: int) -> None:
+    """The mean over pictures of the best of their embeddings."""
+    random = np.random.default_rng(vectors)
+    pictures = [random.normal(size=(k, vectors, 4)) for k in (1, 3, 2)]
+    texts = random.normal(size=(5, 4))
+    images = Images([each.ravel() for each in pictures], vectors, 4)
+    for place, own in enumerate(pictures):
+        expected = [np.mean([max(float(v @ text) for v in picture) for picture in own]) for text in texts]
+        assert images.for_image(place, texts) == pytest.approx(expected)
+        assert [images.for_text(text)[place] for text in texts] == pytest.approx(expected)

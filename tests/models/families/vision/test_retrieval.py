@@ -55,6 +55,14 @@ def recall(similar: Any, right: list[set[int]], k: int) -> float:
     )
 
 
+def precision(similar: Any, right: list[set[int]]) -> float:
+    each = []
+    for row, own in zip(similar, right, strict=True):
+        places = [1 + place for place, at in enumerate(np.argsort(-row)) if at in own]
+        each.append(np.mean([count / place for count, place in enumerate(places, 1)]))
+    return float(np.mean(each))
+
+
 def test_figures_are_those_of_a_plain_loop(tiny_clip: Path, task: Path, cosines: Any, tmp_path: Path) -> None:
     found = retrieve(tiny_clip, task, ks=(1, 2, 3), neighbours=1, by="style", device="cpu", progress=False)
     (one,) = found.tasks
@@ -64,11 +72,7 @@ def test_figures_are_those_of_a_plain_loop(tiny_clip: Path, task: Path, cosines:
     for k in (1, 2, 3):
         assert one.images_for_texts.recall[k] == pytest.approx(recall(similar, of_text, k))
         assert one.texts_for_images.recall[k] == pytest.approx(recall(similar.T, of_image, k))
-    precisions = []
-    for row, own in zip(similar, of_text, strict=True):
-        places = [1 + place for place, at in enumerate(np.argsort(-row)) if at in own]
-        precisions.append(np.mean([count / place for count, place in enumerate(places, 1)]))
-    assert one.images_for_texts.average_precision == pytest.approx(np.mean(precisions))
+    assert one.images_for_texts.average_precision == pytest.approx(precision(similar, of_text))
     # Image 0 stands in rows of both styles and does not vote.
     styles = {1: "x", 4: "x", 2: "y", 3: "y", 5: "y"}
     right = []
@@ -107,15 +111,15 @@ def test_the_command_prints_it_beside_the_metric(
     assert one["metric"] == "accuracy"
 
 
-@pytest.fixture(scope="module")
-def tiny_blip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, str]:
-    return test_blip_matching.saved(tmp_path_factory.mktemp("itc"), "blip-itm")
+@pytest.fixture(scope="module", params=["blip-itm", "blip2-itm"])
+def tiny_blip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, str]:
+    return test_blip_matching.saved(tmp_path_factory.mktemp("itc"), request.param)
 
 
 def test_blip_by_its_own_embeddings_and_the_file(
     tiny_blip: tuple[Path, Any, str], tmp_path: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Against the cosines of transformers' own forward, one pair at a time."""
+    """Against the similarities of transformers' own forward, one pair at a time."""
     pairs = [("a cat", 0, 1), ("two red dogs", 2, 3), ("a cat", 4, 1), ("the moon", 5, 0)]
     task = conftest.pair_task(tmp_path, [(text, images[a], images[b], "any") for text, a, b in pairs])
     command = retrieval_of(tiny_blip[0], task, "--k", "1", "--k", "2")
@@ -139,6 +143,35 @@ def test_blip_by_its_own_embeddings_and_the_file(
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     printed = " ".join(capsys.readouterr().out.split())
     assert all(line["figure"] in printed for line in lines)
+    compared = tiny_blip[2] == "blip-itm"
+    assert ("5 nearest images, accuracy by prompt" in found) is compared
+    assert ("an image has several embeddings, and no two images are compared" in printed) is not compared
+
+
+@pytest.mark.parametrize("tiny_blip", ["blip2-itm"], indirect=True)
+def test_clips_of_several_embeddings(tiny_blip: tuple[Path, Any, str], tmp_path: Path, seen: Any) -> None:
+    """Against the mean over frames of transformers' own forward."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    clips = [seen.clip(folder / f"{seed}.mp4", 6, seed) for seed in range(4)]
+    texts = ["a cat", "two red dogs", "the moon", "blue"]
+    task = seen.pair_task(tmp_path, [(text, clips[at], clips[at - 1], "any") for at, text in enumerate(texts)])
+    task.write_text(task.read_text().replace('form = "image"', 'form = "video"').replace('"image"', '"video"'))
+    asked: dict[str, Any] = {"ks": (1, 2), "progress": False, "device": "cpu"}
+    (one,) = retrieve(tiny_blip[0], task, model_args={"frames": "stride:3"}, **asked).tasks
+    frames = [seen.stills(clip, (0, 2, 4)) for clip in clips]
+    of_pair = [
+        [[test_blip_matching.plain(tiny_blip, "itc", each, text) for each in own] for own in frames] for text in texts
+    ]
+    similar = np.mean(of_pair, axis=2)  # [texts, clips]
+    of_text = [{at, (at - 1) % 4} for at in range(4)]
+    of_image = [{at, (at + 1) % 4} for at in range(4)]
+    for k in (1, 2):
+        assert one.images_for_texts.recall[k] == pytest.approx(recall(similar, of_text, k))
+        assert one.texts_for_images.recall[k] == pytest.approx(recall(similar.T, of_image, k))
+    assert one.neighbours is None
+    assert one.images_for_texts.average_precision == pytest.approx(precision(similar, of_text))
+    assert one.texts_for_images.average_precision == pytest.approx(precision(similar.T, of_image))
 
 
 def test_captions_find_the_prompts_image(tiny_blip: tuple[Path, Any, str], tmp_path: Path, images: list[Path]) -> None:

@@ -57,6 +57,8 @@ class _BlipItm(Matching):
 class _BlipItc(Matching):
     """Its two embeddings: an `EmbeddingReader`."""
 
+    vectors = 1
+
     def images(self, pixels: Tensor) -> Tensor:
         return _unit(self.model.vision_proj(super().images(pixels)[:, :1]))
 
@@ -85,17 +87,26 @@ class _Blip2Itm(Matching):
 
 
 class _Blip2Itc(Matching):
-    """Its embeddings: as many of an image as there are query tokens."""
+    """Its embeddings, as many of an image as there are query tokens: an `EmbeddingReader`."""
+
+    @property
+    def vectors(self) -> int:
+        """Query tokens."""
+        return int(self.model.query_tokens.shape[1])
 
     def images(self, pixels: Tensor) -> Tensor:
         states = super().images(pixels)
         read = self.model.qformer(query_embeds=_queries(self.model, states), **_seen(states)).last_hidden_state
         return _unit(self.model.vision_projection(read.to(self.model.vision_projection.weight.dtype)))
 
-    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+    def texts(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[B, D] of texts' ids and mask [B, T]."""
         embedded = self.model.embeddings(input_ids=ids)
         read = self.model.qformer(query_embeds=embedded, query_length=0, attention_mask=mask).last_hidden_state[:, 0]
-        return _largest(images, _unit(self.model.text_projection(read.to(self.model.text_projection.weight.dtype))))
+        return _unit(self.model.text_projection(read.to(self.model.text_projection.weight.dtype)))
+
+    def rewards(self, ids: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        return _largest(images, self.texts(ids, mask))
 
 
 MATCHING: Mapping[tuple[str, MatchingScore], type[Matching]] = {

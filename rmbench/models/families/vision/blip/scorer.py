@@ -61,7 +61,12 @@ class Reader(Protocol):
 
 @runtime_checkable
 class EmbeddingReader(Reader, Protocol):
-    """A reader whose reward is the inner product of two embeddings of length 1; `images` gives [B, 1, D]."""
+    """A reader whose reward is the largest inner product of an image's embeddings with its text's one, all of length
+    1; `images` gives [B, vectors, D]."""
+
+    @property
+    def vectors(self) -> int:
+        """Embeddings of an image."""
 
     def texts(self, ids: Tensor, mask: Tensor) -> Tensor:
         """[B, D] of texts' ids and mask [B, T]."""
@@ -113,21 +118,29 @@ class BlipScorer:
             found = {"reward": rewards.numpy().astype(np.float32)[:, None]}
             if self.embeddings and isinstance(self.model, EmbeddingReader):
                 read = self.model.texts(ids.to(own.device), mask.to(own.device))
-                found |= {"image_embedding": of_row[:, 0].cpu().numpy(), "text_embedding": read.cpu().numpy()}
+                found |= {"image_embedding": of_row.flatten(1).cpu().numpy(), "text_embedding": read.cpu().numpy()}
         return found
 
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
-        """The mean over the frames of a video."""
-        return mean_of(outputs)
+        """The mean over the frames of a video; of several embeddings a frame, those of all frames."""
+        found = mean_of(outputs)
+        if self.embeddings and self.image_vectors > 1:  # the mean of the largest is not the largest of the means
+            found["image_embedding"] = np.concatenate([output["image_embedding"] for output in outputs])
+        return found
+
+    @property
+    def image_vectors(self) -> int:
+        """See `EmbeddingScorer.image_vectors`."""
+        return self.model.vectors if isinstance(self.model, EmbeddingReader) else 1
 
     def with_embeddings(self) -> BlipScorer:
-        """See `EmbeddingScorer.with_embeddings`; a video's is the mean of its frames'."""
+        """See `EmbeddingScorer.with_embeddings`."""
         if not isinstance(self.model, EmbeddingReader):
             score = self.facts.settings.get("score")
             what = f"score={score}" if score else f"the family {self.facts.family}"
             raise RmbenchError(
-                f"{self.facts.name}: {what} is no inner product of an image's and a text's embedding; BLIP's score=itc "
-                "and CLIP's scores are."
+                f"{self.facts.name}: {what} is no inner product of an image's and a text's embedding; score=itc of "
+                "BLIP and BLIP-2 and CLIP's scores are."
             )
         return replace(self, embeddings=True)
 

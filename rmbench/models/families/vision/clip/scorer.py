@@ -60,6 +60,8 @@ class ClipScorer:
     """Given: the text-relevant and the text-irrelevant part of a reward are its objectives."""
     embeddings: bool = False
     """Whether rows also have "image_embedding" and "text_embedding", see `with_embeddings`."""
+    image_vectors: int = 1
+    """See `EmbeddingScorer.image_vectors`."""
     pad_id: int = 0
     answers: frozenset[Answer] = frozenset({"reward"})
 
