@@ -47,16 +47,18 @@ def cache(context: click.Context, as_json: bool) -> None:
 def clear() -> None:
     """Drop everything that the score cache holds; a file that is broken, or is no cache, is deleted and made anew.
 
-    Which records were found sound is forgotten too.
+    Which records were found sound, and what is known of files of rows, is forgotten too.
     """
     from rmbench.cli.output import echo
     from rmbench.engine.cache import cache_file, clear_cache
     from rmbench.reports.audit import forget
+    from rmbench.tasks.known import forget as forget_rows
 
     file = cache_file()
     if file is None:
         echo("The score cache is turned off (RMBENCH_CACHE).")
         return
     forget()
+    forget_rows()
     rows, why = clear_cache(file)
     echo(f"{file} was broken ({why}) and is made anew" if why else f"{rows:,} rows dropped from {file}")

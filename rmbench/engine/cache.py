@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rmbench.engine.cache_table import BROKEN, checksum_of, connect, is_locked, transaction
 from rmbench.errors import RmbenchError
+from rmbench.resources import cache_folder
 
 __all__ = ["DiskCache", "cache_file", "clear_cache", "open_cache"]
 
@@ -25,7 +26,6 @@ _AT_ONCE = 500
 """Keys of one query; SQLite takes at most 999 in old builds."""
 
 _DAY = 86_400.0
-_OFF = frozenset({"", "0", "off", "no", "none"})
 DEFAULT_LIMIT = 2 * 2**30
 """Bytes."""
 _PATIENCE = 60.0
@@ -175,15 +175,9 @@ class DiskCache:
 
 
 def cache_file() -> Path | None:
-    """Where the cache is: the folder in RMBENCH_CACHE, else the user's cache folder; None where it is turned off."""
-    named = os.environ.get("RMBENCH_CACHE")
-    if named is not None and named.strip().lower() in _OFF:
-        return None
-    if named:
-        return Path(named) / "scores.sqlite"
-    from platformdirs import user_cache_path
-
-    return user_cache_path("rmbench") / "scores.sqlite"
+    """Where the cache is, in the cache folder; None where it is turned off."""
+    folder = cache_folder()
+    return None if folder is None else folder / "scores.sqlite"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Literal
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
-from rmbench.tasks.sources import digest_of
+from rmbench.tasks.rows.content import digest_of
 from rmbench.tasks.task import Asked, Loaded, Task
 from rmbench.types import REFERENCE_KEYS, Conversation, Example, Message, Part
 

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from rmbench.collector import paused
 from rmbench.errors import AbsentDataError, RmbenchError
-from rmbench.tasks.declaration.columns import TEXTS
 from rmbench.tasks.fetch.manifest import FetchedTask, fetched_task
+from rmbench.tasks.made import Made, RawSplit, make
 from rmbench.tasks.rows.addresses import with_fetched
-from rmbench.tasks.rows.column_check import check_columns
 from rmbench.tasks.rows.fetched import read_fetched
-from rmbench.tasks.rows.fields import ExcludedError, RawRow
 from rmbench.tasks.rows.files import expected, find, read_all
 from rmbench.tasks.rows.hub import read_hub
-from rmbench.tasks.rows.integrity import OddRows, check_unique, inspect
 from rmbench.tasks.rows.media import media_of_examples, with_media
-from rmbench.tasks.rows.prepare import prepare
-from rmbench.tasks.rows.shapes import example, identity
-from rmbench.tasks.task import DataFileFacts, Exclusion, Loaded, Media, Task
+from rmbench.tasks.task import Loaded, Media, Task
 from rmbench.tasks.where import folder_of, how_else, resolved, sample_folder, where_from
-from rmbench.types import Conversation, Example
 
-__all__ = ["digest_of", "ids", "load", "sample_of"]
-
-_canonical = json.JSONEncoder(sort_keys=True).encode
+__all__ = ["ids", "load"]
 
 _SHOWN = 6
 """Missing files that a note names before it counts the rest."""
@@ -53,8 +42,8 @@ def load(
         source: "auto", "hub", "sample", or a folder that holds upstream's files, either directly or below the data
             set's name. "auto" is the folder that RMBENCH_DATA names, else the one that `rmbench fetch` fills, where the
             task's files are there; else the hub.
-        limit: keep at most this many rows, drawn at random over all files (`sample_of`), and at most as many of the fit
-            split; None keeps all.
+        limit: keep at most this many rows, drawn at random over all files (`rows.content.drawn`), and at most as many
+            of the fit split; None keeps all.
         seed: of that draw.
         allow_changed_data: read a file although its sha256 is not the one that the task declares.
         images: a folder that holds the images or videos by name, such as those a generator made; it takes the place of
@@ -91,134 +80,104 @@ def ids(task: Task, source: str | Path = "auto") -> tuple[str, ...]:
     return tuple(each.id for each in load(task, source).examples)
 
 
-def sample_of(examples: Sequence[Example], limit: int | None, seed: int) -> tuple[Example, ...]:
-    """A simple random sample of rows that depends on their ids and the seed alone, in file order; all without a limit.
-
-    Rows are drawn in the order of sha256("<seed>/<id>"), so that every file and group has its fair share, the sample
-    of a smaller limit is part of that of a larger one, and whether a row is drawn depends on no other row.
-    """
-    drawn = sorted(examples, key=lambda each: hashlib.sha256(f"{seed}/{each.id}".encode()).digest())[:limit]
-    ids_drawn = {each.id for each in drawn}
-    return tuple(each for each in examples if each.id in ids_drawn)
-
-
-def digest_of(examples: Sequence[Example], *, texts: bool = True) -> str:
-    """sha256 over the content of the examples: ids, gold, groups, clusters, weights, texts, names of media, context.
-    Without texts: over the first four, in the order of the ids, since files without texts may have another order."""
-    digest = hashlib.sha256()
-    for each in examples if texts else sorted(examples, key=lambda each: each.id):
-        gold = each.gold
-        content = (
-            [each.id, each.cluster, each.weight, each.rater, dict(each.groups), dict(each.context) if texts else {}],
-            _plain((*each.shots, *each.prompt)) if texts else [],
-            [[_plain(c.messages), None if c.prompt is None else _plain(c.prompt)] for c in each.candidates]
-            if texts
-            else len(each.candidates),
-            [[e.i, e.j, e.strength, e.dimension, e.annotator, e.tags] for e in gold.relation],
-            [gold.ratings, gold.dimensions, dict(gold.labels)],
-        )
-        digest.update(_canonical(content).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _plain(conversation: Conversation) -> list[list[object]]:
-    return [[m.role, [[part.kind, part.text, part.label] for part in m.parts], *m.extra] for m in conversation]
-
-
 def _read(task: Task, source: str, allow_changed: bool, limit: int | None, seed: int) -> Loaded:
-    declaration = task.declaration
     allow_changed = allow_changed or source == "sample"  # declared digests are of upstream's files; the sample is ours
-    otherwise = how_else(task)
-    folder = None
-    files_missing: tuple[str, ...] = ()
-    without_texts = False
-    if source == "hub":
-        if task.hub is None:
-            address = f"{task.git} at commit {declaration.source.commit}" if declaration.source.commit else task.git
-            raise AbsentDataError(f"{task.id}: no usable hub set; its files are in {address}.\n{how_else(task)}")
-        rows, facts = read_hub(declaration.source, otherwise)
-    elif (fetched := _fetched(task, source)) is not None:
-        folder = Path(source).expanduser()
-        parts = fetched.parts
-        rows, facts = read_fetched(declaration.source, parts, fetched.files, folder, allow_changed=allow_changed)
-    else:
-        folder = sample_folder(task) if source == "sample" else folder_of(source)
-        files = find(declaration.source, declaration.files, folder)
-        if files is None:
-            wanted = expected(declaration.source, declaration.files, folder)
-            raise AbsentDataError(f"{task.id}: no file of this task was found. Expected {wanted}.{where_from(task)}")
-        rows, facts = read_all(files, allow_changed=allow_changed)
-        files_missing = files.missing
-        without_texts = bool(files.layout.absent)
-        if not rows:
-            raise RmbenchError(f"{task.id}: its files in {files.root} hold no row.")
-    examples, excluded, odd = _examples(task, rows, without_texts=without_texts)
-    textless = any(layout.absent for layout in declaration.files)
+    folder = _folder(task, source)
+    split, files_missing = _split(task, folder, allow_changed)
+    made = make(task, split, limit, seed)
+    facts = made.facts
     kind: Literal["hub", "sample", "folder"] = "hub" if folder is None else "sample" if source == "sample" else "folder"
-    total = len(examples) if kind == "sample" else task.n - len(excluded)
-    missing = () if kind == "sample" else _missing(task, files_missing, len(examples) + len(excluded))
-    fit, fit_facts, fit_odd, absent = _fit(task, folder, otherwise, allow_changed)
-    drawn, fit_drawn = sample_of(examples, limit, seed), sample_of(fit, limit, seed)
-    fit_notes = [f"fit split: {note}" for note in _notes(fit_odd, fit_drawn, limit)]
-    digests = {name for name, group in declaration.groups.items() if group.column == TEXTS}
-    counted = Counter(f"{k}={value}" for each in examples for k, value in each.groups.items() if k not in digests)
+    total = len(facts.ids) if kind == "sample" else task.n - len(facts.excluded)
+    missing = () if kind == "sample" else _missing(task, files_missing, len(facts.ids) + len(facts.excluded))
+    of_fit, absent = _fit(task, folder, allow_changed)
+    fit = None if of_fit is None else make(task, of_fit, limit, seed)
+    fit_notes = [] if fit is None else [f"fit split: {note}" for note in _notes(fit, limit)]
     return Loaded(
-        drawn,
+        made.examples,
         kind,
         total,
-        (*facts, *fit_facts),
+        (*split.files, *(() if of_fit is None else of_fit.files)),
         missing,
-        excluded,
-        digest_of(examples, texts=not textless),
+        facts.excluded,
+        facts.digest,
         limit,
-        texts_digest=digest_of(examples) if textless and not without_texts else "",
-        without_texts=without_texts,
-        group_totals=dict(counted),
-        known_totals=_known_totals(task, counted) if missing else dict(counted),
-        fit=fit_drawn,
-        fit_digest=digest_of(fit) if fit else "",
+        texts_digest=facts.texts_digest,
+        without_texts=split.without_texts,
+        group_totals=facts.groups,
+        known_totals=_known_totals(task, facts.groups) if missing else dict(facts.groups),
+        fit=() if fit is None else fit.examples,
+        fit_digest=(fit.facts.texts_digest or fit.facts.digest) if fit is not None and fit.facts.ids else "",
         notes=(
             *_partial(missing),
-            *_textless(without_texts=without_texts),
-            *_notes(odd, drawn, limit),
+            *_textless(without_texts=split.without_texts),
+            *_notes(made, limit),
             *fit_notes,
             *absent,
         ),
     )
 
 
-def _fit(
-    task: Task, folder: Path | None, how_else: str, allow_changed: bool
-) -> tuple[tuple[Example, ...], list[DataFileFacts], tuple[OddRows, ...], list[str]]:
-    """The rows to fit on with the files they are from and the odd ones; where they are absent, none, and a note."""
+def _folder(task: Task, source: str) -> Path | None:
+    """Where the task's files are; None for the hub."""
+    if source == "hub":
+        return None
+    if _fetched(task, source) is not None:
+        return Path(source).expanduser()
+    return sample_folder(task) if source == "sample" else folder_of(source)
+
+
+def _split(task: Task, folder: Path | None, allow_changed: bool) -> tuple[RawSplit, tuple[str, ...]]:
+    """The rows that are judged, and the names of the files that are missing."""
+    declaration = task.declaration
+    if folder is None:
+        if task.hub is None:
+            address = f"{task.git} at commit {declaration.source.commit}" if declaration.source.commit else task.git
+            raise AbsentDataError(f"{task.id}: no usable hub set; its files are in {address}.\n{how_else(task)}")
+        return RawSplit(*read_hub(declaration.source, how_else(task))), ()
+    if (fetched := _fetched(task, folder)) is not None:
+        parts = fetched.parts
+        return RawSplit(
+            *read_fetched(declaration.source, parts, fetched.files, folder, allow_changed=allow_changed)
+        ), ()
+    files = find(declaration.source, declaration.files, folder)
+    if files is None:
+        wanted = expected(declaration.source, declaration.files, folder)
+        raise AbsentDataError(f"{task.id}: no file of this task was found. Expected {wanted}.{where_from(task)}")
+    rows, facts = read_all(files, allow_changed=allow_changed)
+    if not rows:
+        raise RmbenchError(f"{task.id}: its files in {files.root} hold no row.")
+    return RawSplit(rows, facts, files.layout.model_dump_json(), bool(files.layout.absent)), files.missing
+
+
+def _fit(task: Task, folder: Path | None, allow_changed: bool) -> tuple[RawSplit | None, list[str]]:
+    """The rows to fit on; where they are absent, None and a note."""
     source, fit = task.declaration.source, task.declaration.fit
     if fit is None:
-        return (), [], (), []
+        return None, []
     of_fit = source.model_copy(update={"split": fit.split, "parts": fit.parts})
     if folder is None:
-        rows, facts = read_hub(of_fit, how_else)
-    elif (fetched := _fetched(task, str(folder))) is not None:
-        rows, facts = read_fetched(of_fit, fetched.fit_parts, fetched.files, folder, allow_changed=allow_changed)
-    else:
-        files = find(source, fit.files, folder)
-        if files is None or files.missing:
-            missing = ", ".join(files.missing if files else (fit.files[0].paths[0],))
-            return (), [], (), [f'fit split "{fit.split}" is absent ({missing}): what is fitted on it is left out']
-        rows, facts = read_all(files, allow_changed=allow_changed)
-    examples, _, odd = _examples(task, rows)
-    return examples, facts, odd, []
+        return RawSplit(*read_hub(of_fit, how_else(task))), []
+    if (fetched := _fetched(task, folder)) is not None:
+        return RawSplit(
+            *read_fetched(of_fit, fetched.fit_parts, fetched.files, folder, allow_changed=allow_changed)
+        ), []
+    files = find(source, fit.files, folder)
+    if files is None or files.missing:
+        missing = ", ".join(files.missing if files else (fit.files[0].paths[0],))
+        return None, [f'fit split "{fit.split}" is absent ({missing}): what is fitted on it is left out']
+    return RawSplit(*read_all(files, allow_changed=allow_changed), files.layout.model_dump_json()), []
 
 
-def _fetched(task: Task, source: str) -> FetchedTask | None:
+def _fetched(task: Task, source: str | Path) -> FetchedTask | None:
     """What `rmbench fetch` brought from the hub for the task into the folder; None where it brought nothing of it."""
     fetched = None if source == "sample" else fetched_task(Path(source).expanduser(), task.id)
     return fetched if fetched is not None and fetched.parts else None
 
 
-def _notes(odd: Sequence[OddRows], drawn: Sequence[Example], limit: int | None) -> list[str]:
+def _notes(made: Made, limit: int | None) -> list[str]:
     """A line on each kind of odd row; with a limit, on those among the rows drawn."""
-    ids_drawn = None if limit is None else {each.id for each in drawn}
-    return [note for note in (each.note(ids_drawn) for each in odd) if note]
+    ids_drawn = None if limit is None else {each.id for each in made.examples}
+    return [note for note in (each.note(ids_drawn) for each in made.facts.odd) if note]
 
 
 def _not_brought(media: Media, images: Path) -> list[str]:
@@ -253,7 +212,7 @@ def _missing(task: Task, files: tuple[str, ...], rows: int) -> tuple[str, ...]:
     return files or ((f"{task.n - rows} of {task.n} rows",) if rows < task.n else ())
 
 
-def _known_totals(task: Task, counted: Counter[str]) -> dict[str, int]:
+def _known_totals(task: Task, counted: Mapping[str, int]) -> dict[str, int]:
     """`name=value` of the groups whose rows in the whole task version are declared, where rows of it are missing.
 
     Raises:
@@ -261,27 +220,6 @@ def _known_totals(task: Task, counted: Counter[str]) -> dict[str, int]:
     """
     declared = {f"{name}={value}": n for name, of in task.declaration.totals.items() for value, n in of.items()}
     for group, n in declared.items():
-        if counted[group] > n:
+        if counted.get(group, 0) > n:
             raise RmbenchError(f"{task.id}: {counted[group]} rows of {group}, but [totals] of {task.path} says {n}.")
     return declared
-
-
-def _examples(
-    task: Task, rows: Sequence[RawRow], *, without_texts: bool = False
-) -> tuple[tuple[Example, ...], tuple[Exclusion, ...], tuple[OddRows, ...]]:
-    """The examples that stay, the rows that a rule drops, and the odd ones."""
-    declaration = task.declaration
-    pairs: list[tuple[RawRow, Example]] = []
-    excluded: list[Exclusion] = []
-    prepared = prepare(declaration, rows)
-    check_columns(declaration, prepared)
-    for row in prepared:
-        try:
-            pairs.append((row, example(declaration, row)))
-        except ExcludedError as why:
-            excluded.append(Exclusion(identity(declaration, row), str(why)))
-    check_unique(pairs, str(task.path))
-    if without_texts:
-        return tuple(each for _, each in pairs), tuple(excluded), ()
-    inspected = inspect(declaration.rows, pairs)
-    return inspected.examples, (*excluded, *inspected.excluded), inspected.odd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -11,9 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmbench.tasks.registry import get, select
-from rmbench.tasks.sources import digest_of, load, sample_of
+from rmbench.tasks.rows.content import digest_of, drawn
+from rmbench.tasks.sources import load
 from rmbench.types import Candidate, Edge, Example, Gold, Message
 from tests._make import make_example
+
+
+def sample_of(rows: Sequence[Example], limit: int, seed: int) -> tuple[Example, ...]:
+    return tuple(rows[place] for place in drawn([each.id for each in rows], limit, seed))
 
 
 def examples(names: list[str]) -> list[Example]:

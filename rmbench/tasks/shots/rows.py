@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from rmbench.errors import RmbenchError
 from rmbench.metric_spec import MetricSpec
+from rmbench.tasks.rows.content import digest_of
 from rmbench.tasks.shots.layout import ShotLayout, joined, layout_named
-from rmbench.tasks.sources import digest_of
 from rmbench.tasks.task import Asked, Loaded, Task
 from rmbench.types import TOOLS, Candidate, Conversation, Edge, Example, Message, Part, bare_text
 

@@ -15,9 +15,10 @@ import pytest
 
 from rmbench.errors import RmbenchError
 from rmbench.tasks.registry import load_file
+from rmbench.tasks.rows.content import digest_of
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.rows.media import media_part
-from rmbench.tasks.sources import digest_of, load
+from rmbench.tasks.sources import load
 from rmbench.types import Part
 
 Rows = list[dict[str, Any]]
