@@ -75,7 +75,7 @@ def export_board(board_id: str, results: Path, allow: tuple[str, ...], sort: str
     from rmbench.boards import export
     from rmbench.cli.output import echo, echo_block
     from rmbench.errors import RmbenchError
-    from rmbench.records.store import replace_file
+    from rmbench.records.files import write_file
 
     if out is None and to not in TEXTS:
         raise RmbenchError(f"A {to} is no text to print: name its file by --out.")
@@ -83,11 +83,7 @@ def export_board(board_id: str, results: Path, allow: tuple[str, ...], sort: str
     if out is None:
         echo_block(made.decode())
         return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(out, lambda fresh: fresh.write_bytes(made))
-    except OSError as error:
-        raise RmbenchError(f"{out}: cannot be written ({error.strerror or error}).") from error
+    write_file(out, made)
     echo(str(out))
 
 

@@ -102,10 +102,10 @@ def _columns(pairs: Sequence[str]) -> dict[str, str]:
 def _write_sheet(file: Path, ranking: Ranking, out: Path) -> None:
     """A contact sheet of all models' scores."""
     from rmbench.cli.output import echo_error
-    from rmbench.cli.view import write_page
+    from rmbench.records.files import write_file
     from rmbench.view import view
     from rmbench.view.sheet import sheet
 
     views = [view(record, include_path=[str(out / "generators")]) for record in ranking.records.values()]
-    write_page(file, sheet(views))
+    write_file(file, sheet(views))
     echo_error(f"{file}: a contact sheet of the best and the worst")

@@ -35,6 +35,7 @@ def report(records: tuple[Path, ...], html: Path | None, json_to: Path | None) -
     furthest from people. RECORD is a record's folder, or one that holds records.
     """
     from rmbench.cli.output import echo, echo_json, print_rich
+    from rmbench.records.files import write_file
     from rmbench.reports import report_of
     from rmbench.reports.terminal import ReportView, SummaryView
 
@@ -53,11 +54,11 @@ def report(records: tuple[Path, ...], html: Path | None, json_to: Path | None) -
     elif json_to is not None:
         from rmbench.text import json_text
 
-        _write(json_to, json_text(_plain(made)) + "\n")
+        write_file(json_to, json_text(_plain(made)) + "\n")
     if html is not None:
         from rmbench.reports.page import page
 
-        _write(html, page(made))
+        write_file(html, page(made))
 
 
 def _folders(records: tuple[Path, ...]) -> list[Path]:
@@ -79,13 +80,3 @@ def _plain(reports: list[Report]) -> object:
 
     plain = [asdict(each) for each in reports]
     return plain[0] if len(plain) == 1 else plain
-
-
-def _write(path: Path, text: str) -> None:
-    from rmbench.errors import RmbenchError
-    from rmbench.records.store import replace_file
-
-    try:
-        replace_file(path, lambda fresh: fresh.write_bytes(text.encode("utf-8")))
-    except OSError as error:
-        raise RmbenchError(f"{path}: cannot be written ({error.strerror or error}).") from error

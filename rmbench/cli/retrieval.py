@@ -50,14 +50,14 @@ def retrieval(as_json: bool, csv_file: Path | None, **options: Any) -> None:
     model and its revision.
     """
     from rmbench.cli.output import echo, echo_json, error_console, print_rich
-    from rmbench.cli.view import write_page
     from rmbench.evaluation.progress import progress_for
     from rmbench.evaluation.retrieval import retrieve
+    from rmbench.records.files import write_file
 
     with progress_for(error_console()) as progress:
         found = retrieve(progress=progress, **options)
     if csv_file is not None:
-        write_page(csv_file, found.to_csv())
+        write_file(csv_file, found.to_csv())
     if as_json:
         echo_json(found.to_dict())
         return

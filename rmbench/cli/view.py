@@ -11,7 +11,7 @@ import click
 
 from rmbench.cli.options import add_options
 
-__all__ = ["view", "write_page"]
+__all__ = ["view"]
 
 _File = click.Path(path_type=Path, dir_okay=False)
 
@@ -52,6 +52,7 @@ def view(
     Opens a page in the browser, a file that makes no request. Texts come from the task's source, for records hold none.
     """
     from rmbench.cli.output import echo, echo_error, print_rich
+    from rmbench.records.files import write_file
     from rmbench.view import view as view_rows
     from rmbench.view.terminal import Lines
 
@@ -66,7 +67,7 @@ def view(
         files.append((out, shown.to_html))
     for path, made in files:
         if path is not None:
-            write_page(path, made())
+            write_file(path, made())
             echo(str(path))
     if out is not None and not no_open and _has_browser():
         import webbrowser
@@ -79,18 +80,6 @@ def _temporary(name: str) -> Path:
     import tempfile
 
     return Path(tempfile.mkdtemp(prefix="rmbench-view-")) / name
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write a text to a file, as bytes, so that no platform changes the line endings that the page's hashes cover."""
-    from rmbench.errors import RmbenchError
-    from rmbench.records.store import replace_file
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda fresh: fresh.write_bytes(text.encode("utf-8")))
-    except OSError as error:
-        raise RmbenchError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
 def _has_browser() -> bool:

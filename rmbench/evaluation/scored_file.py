@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.records.store import replace_file
+from rmbench.records.files import replace_file
 
 __all__ = ["check_name", "write_rows"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.exchange.formats import FORMATS
-from rmbench.exchange.formats.written import Stored
+from rmbench.exchange.formats.written import Stored, Texts
+from rmbench.records.files import write_file
 from rmbench.records.store import find, no_record_in, read
 from rmbench.reports.audit import problems
 from rmbench.reports.texts import Source
@@ -61,14 +62,14 @@ def _sound(folder: Path, source: Source | None) -> Stored:
     return Stored(folder, record, source)
 
 
-def _write(out: Path, files: Mapping[PurePosixPath, str]) -> list[Path]:
-    written = []
+def _write(out: Path, files: Texts) -> list[Path]:
+    """Write each file, over what an earlier export of the same record left."""
     for name, text in files.items():
-        path = out / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8", newline="\n")
-        except OSError as error:
-            raise RmbenchError(f"{path}: cannot be written ({error.strerror or error}).") from error
-        written.append(path)
-    return written
+        if text is not None:
+            write_file(out / name, text)
+        else:
+            try:
+                (out / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise RmbenchError(f"{out / name}: cannot be removed ({error.strerror or error}).") from error
+    return [out / name for name, text in files.items() if text is not None]

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from rmbench.errors import RmbenchError
+from rmbench.records.files import replace_file
 from rmbench.records.record import CheckRecord
-from rmbench.records.store import find, read, replace_file, rewrite
+from rmbench.records.store import find, read, rewrite
 from rmbench.untrusted.masking import masked
 
 __all__ = ["CHECK_NAME", "mark_records", "read_mark", "write_check"]

@@ -17,10 +17,11 @@ from typing import Any
 from rmbench.errors import RmbenchError
 from rmbench.records.digest import digest_of
 from rmbench.records.facts import Frozen
+from rmbench.records.files import replace_file
 from rmbench.records.identity import Identity
 from rmbench.records.record import JudgmentsFile, Record
 from rmbench.records.shard_number import SHARD_NAME, ShardNumber
-from rmbench.records.store import JUDGMENTS_NAME, no_constant, read_table_at, replace_file
+from rmbench.records.store import JUDGMENTS_NAME, no_constant, read_table_at
 from rmbench.records.table import write_table
 from rmbench.types import Judged
 from rmbench.untrusted.files import MIB, read_text

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 from rmbench.collector import paused
 from rmbench.errors import RmbenchError
 from rmbench.records.digest import digest_of, sha256_file
+from rmbench.records.files import replace_file
 from rmbench.records.identity import Identity
 from rmbench.records.record import SCHEMA_VERSION, JudgmentsFile, Record
 from rmbench.records.shard_number import SHARD_NAME
@@ -42,7 +43,6 @@ __all__ = [
     "read_rows",
     "read_table_at",
     "read_table_of",
-    "replace_file",
     "rewrite",
     "table_of",
     "verify",
@@ -308,31 +308,3 @@ def _without_secrets(record: Record) -> Record:
 def _write_record(path: Path, record: Record) -> None:
     text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", "utf-8")
-
-
-def replace_file(path: Path, fill: Callable[[Path], object], outdated: Path | None = None) -> str:
-    """Fill a new file beside `path`, sync it to disk, then move it there; returns its sha256.
-
-    `outdated` describes the file replaced and is deleted just before it: a record must never be beside another's table.
-    """
-    fresh = path.with_name(f".{path.name}.partial")  # one name, so that killed runs leave one at most
-    try:
-        fill(fresh)
-        _sync(fresh)
-        digest = sha256_file(fresh)
-        if outdated is not None:
-            outdated.unlink(missing_ok=True)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    _sync(path.parent)
-    return digest
-
-
-def _sync(path: Path) -> None:
-    """Sync a file or a folder's entries to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -63,7 +63,7 @@ def test_json_and_page_are_files(results: Path, tmp_path: Path, capsys: pytest.C
     [
         (["nowhere"], "nowhere: no such folder"),
         (["EMPTY"], "holds no record.json"),
-        (["RESULTS", "--html", "nowhere/a.html"], "nowhere/a.html: cannot be written"),
+        (["RESULTS", "--html", "a file/a.html"], "a file/a.html: cannot be written"),
         (["RESULTS", "--json", "RESULTS"], "is a directory"),
         ([], "Missing argument 'RECORD...'"),
     ],
@@ -78,6 +78,7 @@ def test_mistakes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "a file").touch()
     places = {"RESULTS": str(results), "EMPTY": str(tmp_path / "empty")}
     assert exit_code("report", *(places.get(word, word) for word in words)) == 2
     assert message in " ".join(capsys.readouterr().err.split())

@@ -176,6 +176,18 @@ def test_every_eval_ever(runs: Path, tmp_path: Path) -> None:
     assert any("--samples" in note for note in exported.notes)
 
 
+@pytest.mark.parametrize("to", FORMATS)
+def test_an_export_over_another_leaves_what_it_says_and_nothing_else(to: str, runs: Path, tmp_path: Path) -> None:
+    """What an earlier export of the same records wrote, with their rows where the format has them, is replaced."""
+    own = tmp_path / "own.txt"
+    own.write_text("a file of the user's")
+    for samples in (to == "every-eval-ever", False):
+        exported = export(runs, to, tmp_path, samples=samples)
+        assert {file for file in tmp_path.rglob("*") if file.is_file()} == {own, *exported.files}
+    texts = [file.read_text() for file in exported.files]
+    assert not any("_samples.jsonl" in text for text in texts)
+
+
 def samples_of(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 

@@ -26,7 +26,7 @@ def write_task(found: Found, out: Path) -> Path:
     """Rows and declaration of the task; returns the declaration's path."""
     import tomlkit
 
-    from rmbench.records.store import replace_file
+    from rmbench.records.files import replace_file
 
     rows = [
         {"id": row_id(g, key, sample), "generator": g, "prompt": text, "medium": name}

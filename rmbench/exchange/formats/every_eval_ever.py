@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
 from rmbench.exchange.formats.every_eval_ever_samples import sample_lines
-from rmbench.exchange.formats.written import Files, Format, Stored, developer_and_model, json_file, listed
+from rmbench.exchange.formats.written import Files, Format, Stored, Texts, developer_and_model, json_file, listed
 from rmbench.metric_spec import MetricSpec, better_of, rule_of
 from rmbench.records.digest import digest_of
 from rmbench.records.headline import specs
@@ -30,7 +30,7 @@ _SCORE = frozenset({"reward-bench", "reward-bench-2"})
 """Tasks whose headline is called "Score" there."""
 
 
-def _write(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list[str]]:
+def _write(records: Sequence[Stored]) -> tuple[Texts, list[str]]:
     files, undefined, notes = Files(), [], []
     for stored in records:
         record = stored.record
@@ -50,8 +50,7 @@ def _write(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list
             if text := "".join(lines):
                 log["detailed_evaluation_results"] = _companion(companion, text)
         files.add(name, json_file(log), stored)
-        if text:
-            files.add(companion, text, stored)
+        files.add(companion, text or None, stored)
     if undefined:
         notes.append(f"Values that are undefined have no score there: {listed(undefined)}.")
     return files.texts, notes

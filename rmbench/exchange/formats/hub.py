@@ -6,12 +6,12 @@ Both go through huggingface_hub: `EvalResult` with `eval_results_to_model_index`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.exchange.formats.written import Files, Format, Stored, listed
+from rmbench.exchange.formats.written import Files, Format, Stored, Texts, listed
 from rmbench.records.record import Record, ValueRecord
 from rmbench.records.slug import model_slug
 
@@ -26,7 +26,7 @@ def _folder(stored: Stored) -> PurePosixPath:
     return PurePosixPath(model_slug(stored.record.model.name, stored.record.model.revision))
 
 
-def _model_index(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list[str]]:
+def _model_index(records: Sequence[Stored]) -> tuple[Texts, list[str]]:
     from huggingface_hub import EvalResult
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
@@ -70,7 +70,7 @@ def _eval_result(stored: Stored, value: ValueRecord) -> dict[str, Any]:
     }
 
 
-def _eval_results(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list[str]]:
+def _eval_results(records: Sequence[Stored]) -> tuple[Texts, list[str]]:
     try:
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
     except ImportError as error:

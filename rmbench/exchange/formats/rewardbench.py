@@ -3,11 +3,11 @@ accuracy on every subset, and `eval-set-scores/<org>/<model>.json`, its scores o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from rmbench.exchange.formats.written import Files, Format, Stored, developer_and_model, json_file, listed
+from rmbench.exchange.formats.written import Files, Format, Stored, Texts, developer_and_model, json_file, listed
 from rmbench.metric_spec import MetricSpec
 from rmbench.metrics.credit.row import credit
 from rmbench.records.headline import headline_spec, specs
@@ -21,11 +21,11 @@ _TOP = MetricSpec("top", "top", unparsed=0.25)
 """The credit of RewardBench 2's rows outside Ties."""
 
 
-def _results(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list[str]]:
+def _results(records: Sequence[Stored]) -> tuple[Texts, list[str]]:
     return _written(records, "eval-set", lambda stored: _subsets(stored.record))
 
 
-def _items(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list[str]]:
+def _items(records: Sequence[Stored]) -> tuple[Texts, list[str]]:
     def lists(stored: Stored) -> dict[str, Any]:
         return _pairs(stored) if stored.record.task.id == "reward-bench" else _bests(stored)
 
@@ -37,7 +37,7 @@ def _items(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list
 
 def _written(
     records: Sequence[Stored], folder: str, fill: Callable[[Stored], dict[str, Any]]
-) -> tuple[Mapping[PurePosixPath, str], list[str]]:
+) -> tuple[Texts, list[str]]:
     files = Files()
     others = sorted({stored.record.task.id for stored in records if stored.record.task.id not in _TASKS})
     empty = []

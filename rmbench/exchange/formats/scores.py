@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from rmbench.errors import RmbenchError
-from rmbench.exchange.formats.written import Files, Format, Stored, listed
+from rmbench.exchange.formats.written import Files, Format, Stored, Texts, listed
 from rmbench.records.slug import model_slug
 from rmbench.types import TIE, Judged, Verdict
 
 __all__ = ["FORMAT"]
 
 
-def _write(records: Sequence[Stored]) -> tuple[Mapping[PurePosixPath, str], list[str]]:
+def _write(records: Sequence[Stored]) -> tuple[Texts, list[str]]:
     published = [stored.name for stored in records if stored.record.kind != "measured"]
     models: dict[tuple[str, str], list[Stored]] = {}
     for stored in records:

@@ -15,7 +15,7 @@ from rmbench.records.store import read_table_of
 from rmbench.reports.texts import Source
 from rmbench.types import Judged
 
-__all__ = ["Files", "Format", "Stored", "developer_and_model", "json_file", "listed"]
+__all__ = ["Files", "Format", "Stored", "Texts", "developer_and_model", "json_file", "listed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,16 @@ class Files:
     """Files by their names below the folder to write; two records must not be one file."""
 
     def __init__(self) -> None:
-        self.texts: dict[PurePosixPath, str] = {}
+        self.texts: dict[PurePosixPath, str | None] = {}
+        """None: a file that another export of the record writes and this one does not, so that none must be left."""
         self._of: dict[PurePosixPath, Stored] = {}
 
-    def add(self, name: PurePosixPath, text: str, of: Stored) -> None:
-        """RmbenchError where another record is that file already."""
+    def add(self, name: PurePosixPath, text: str | None, of: Stored) -> None:
+        """Take up a file of a record, None where an earlier export may have left one that this one has not.
+
+        Raises:
+            RmbenchError: another record is that file already.
+        """
         first = self._of.setdefault(name, of)
         if name in self.texts:
             raise RmbenchError(
@@ -60,7 +65,9 @@ class Files:
         self.texts[name] = text
 
 
-Write = Callable[[Sequence[Stored]], tuple[Mapping[PurePosixPath, str], list[str]]]
+Texts = Mapping[PurePosixPath, str | None]
+"""Files by their names, as `Files.texts`."""
+Write = Callable[[Sequence[Stored]], tuple[Texts, list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
