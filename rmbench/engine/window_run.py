@@ -21,7 +21,7 @@ from rmbench.engine.plan import Chunk, Plan
 from rmbench.engine.prepare import Planned, Prepared, Scored, Scoring, planned
 from rmbench.engine.serialization import RowResult, dump_result
 from rmbench.models.abilities import Closable
-from rmbench.models.protocols import Encoded, Group, SharingScorer
+from rmbench.models.protocols import Encoded, Group, PackingScorer, Sharing, SharingScorer
 
 __all__ = ["WindowRun"]
 
@@ -79,6 +79,8 @@ class WindowRun:
         model meanwhile."""
         if self._by.share:
             self._try_sharing()
+        else:
+            self._note_padded(self._packing())
         ours = self._scoring.options.try_batches and not isinstance(self._scoring.scorer, Closable)
         if ours and any(len(piece.rows) > 1 for piece in self._waiting):  # a server makes batches of its own
             self._try_batches()
@@ -124,7 +126,7 @@ class WindowRun:
             judgments=judgments,
             statistics=self._plan.statistics,
             budget=self._by.budget,
-            sharing="shared" if self._by.share else "alone" if self._by.alone else "padded",
+            sharing="alone" if self._by.alone else "shared" if self._by.share or self._packing().shares else "padded",
             halved=any(result.halved for result in self._results if result is not None),
             resumed=self._resumed,
             resumed_rows=self._resumed_rows,
@@ -207,10 +209,18 @@ class WindowRun:
         sharing = scorer.sharing(batches)
         if sharing.shares:
             return
-        _note_once(
-            self._scoring.progress, f"{scorer.facts.name}: rows are padded and share no prefix, since {sharing.why}"
-        )
+        self._note_padded(sharing)
         self._replan(share=False)
+
+    def _packing(self) -> Sharing:
+        """Whether the model computes once what rows share, without groups from here."""
+        scorer = self._scoring.scorer
+        return scorer.packing() if isinstance(scorer, PackingScorer) else Sharing(False, "")
+
+    def _note_padded(self, sharing: Sharing) -> None:
+        if sharing.why and not sharing.shares:
+            name = self._scoring.scorer.facts.name
+            _note_once(self._scoring.progress, f"{name}: rows are padded and share no prefix, since {sharing.why}")
 
     def _try_batches(self) -> None:
         """Where a row's results depend on the rows beside it, each is computed alone."""

@@ -32,6 +32,7 @@ __all__ = [
     "MarginScorer",
     "ModelFacts",
     "MultipartScorer",
+    "PackingScorer",
     "ParallelScorer",
     "Request",
     "Responder",
@@ -299,6 +300,15 @@ class SharingScorer(ParallelScorer, Protocol):
     def sharing(self, batches: Sequence[Batch]) -> Sharing:
         """Whether it shares prefixes, found by a sharing trial on some of these rows: shared and plain results are
         compared before anything counts."""
+
+
+@runtime_checkable
+class PackingScorer(Scorer, Protocol):
+    """A Scorer that lays the rows of a batch end to end by itself, without groups from the engine."""
+
+    def packing(self) -> Sharing:
+        """Whether it computes once what rows of a batch share, found by a trial of its own; `why` is "" where nobody
+        asked for it."""
 
 
 @runtime_checkable

@@ -21,8 +21,7 @@ from rmbench.models.families.implicit.open import (
     throwaway_answers,
 )
 from rmbench.models.families.implicit.reference import Reference, check_tokenizer
-from rmbench.models.families.implicit.scorer import PolicyScorer
-from rmbench.models.families.implicit.seeing import SeeingEncoder, SeeingModel
+from rmbench.models.families.implicit.seeing import SeeingEncoder, SeeingModel, SeeingScorer
 from rmbench.models.families.implicit.settings import ImplicitSettings
 from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.pictures import Pictures
@@ -57,7 +56,7 @@ class SeeingSettings(ImplicitSettings):
     """Whether a prompt that rows share, with its pictures, is computed once."""
 
 
-def open_seeing(opening: Opening) -> PolicyScorer:
+def open_seeing(opening: Opening) -> SeeingScorer:
     """Load a vision-language model, and its references, as a reward.
 
     Raises:
@@ -100,7 +99,7 @@ def open_seeing(opening: Opening) -> PolicyScorer:
         "unused_tensors": ", ".join(loaded[0][1]) or None,
     }
     sees = ("text", "image", *(["video"] if pictures.videos else []))
-    scorer = PolicyScorer(
+    scorer = SeeingScorer(
         policy=models[0],
         references=tuple(models[1:]),
         text=encoder,

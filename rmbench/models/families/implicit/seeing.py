@@ -12,12 +12,13 @@ from torch import Tensor
 from rmbench.media import MEDIA_REJECTED, MediaError, media_of
 from rmbench.models.families.implicit.answers import Answer, AnswerEncoder
 from rmbench.models.families.implicit.language import LanguageModel
+from rmbench.models.families.implicit.scorer import PolicyScorer
 from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.pictures import Pictures
 from rmbench.models.families.vl.rows import Place, UnreadableError, VisionRow, placed, seen
-from rmbench.models.protocols import FRAME_REPEATED, Batch, Encoded, Request
+from rmbench.models.protocols import FRAME_REPEATED, Batch, Encoded, Request, Sharing
 
-__all__ = ["SeeingEncoder", "SeeingModel"]
+__all__ = ["SeeingEncoder", "SeeingModel", "SeeingScorer"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,17 @@ class SeeingModel(LanguageModel):
             for row, indices in zip(batch.rows, given, strict=True)
         ]
         return self.of(self.vision.states(rows, torch.from_numpy(batch.ids), torch.from_numpy(batch.mask)))
+
+
+@dataclass(frozen=True)
+class SeeingScorer(PolicyScorer):
+    """A policy that sees, and its references, as a Scorer."""
+
+    def packing(self) -> Sharing:
+        """Whether what rows share is computed once: every model tries it, and one that does not decides."""
+        models = [each for each in (self.policy, *self.references) if isinstance(each, SeeingModel)]
+        said = [each.vision.packing for each in models]
+        return next((each for each in said if not each.shares), said[0])
 
 
 @dataclass(frozen=True)

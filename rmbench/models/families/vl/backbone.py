@@ -21,11 +21,11 @@ from torch import Tensor
 
 from rmbench.models.backbone.tensors import device_of
 from rmbench.models.families.vl.features import Features
-from rmbench.models.families.vl.packed import agrees, packed_states
+from rmbench.models.families.vl.packed import packed_states, tried
 from rmbench.models.families.vl.patches import patches_as_products
 from rmbench.models.families.vl.pictures import Pictures, Shown
 from rmbench.models.families.vl.rows import Place, row_of, shared_length
-from rmbench.models.protocols import Encoded
+from rmbench.models.protocols import Encoded, Sharing
 
 __all__ = ["VisionBackbone"]
 
@@ -52,7 +52,7 @@ class VisionBackbone:
     """How many pictures the vision tower was given."""
     _held: OrderedDict[str, Features] = field(default_factory=OrderedDict)
     _placed: dict[str, Tensor] = field(default_factory=dict)
-    _packs: bool | None = None
+    _tried: Sharing | None = None
 
     def __post_init__(self) -> None:
         patches_as_products(self.model)
@@ -75,9 +75,19 @@ class VisionBackbone:
     @property
     def packs(self) -> bool:
         """Whether rows are laid end to end, and a prompt that they share is computed once."""
-        if self._packs is None:
-            self._packs = self.causal and agrees(self.model, axes=self.has_axes)
-        return self._packs
+        return self._trial.shares
+
+    @property
+    def packing(self) -> Sharing:
+        """See `PackingScorer.packing`."""
+        return self._trial if self.share or not self.packs else Sharing(False, "")
+
+    @property
+    def _trial(self) -> Sharing:
+        if self._tried is None:
+            ahead = Sharing(False, f"tokens of a {self.kind} model see later ones")
+            self._tried = tried(self.model, axes=self.has_axes) if self.causal else ahead
+        return self._tried
 
     def states(self, rows: Sequence[Encoded], ids: Tensor, mask: Tensor) -> Tensor:
         """[W, H]: the states at the spots of each row, row by row.

@@ -21,7 +21,7 @@ from rmbench.models.families.scalar.heads.build import HeadTensors
 from rmbench.models.families.vl.encoder import VisionEncoder
 from rmbench.models.families.vl.rows import UnreadableError, VisionRow, row_of
 from rmbench.models.families.vl.scorer import VisionLanguageScorer
-from rmbench.models.protocols import Batch, Encoded, FloatArray, Request
+from rmbench.models.protocols import Batch, Encoded, FloatArray, Request, Sharing
 from rmbench.types import Message
 
 __all__ = ["CritiqueScorer", "OutputLayer", "ends_of", "output_layer", "with_critique"]
@@ -88,6 +88,10 @@ class CritiqueScorer(VisionLanguageScorer):
                 )
             found.append(row)
         return found
+
+    def packing(self) -> Sharing:
+        """Each row is computed alone."""
+        return Sharing(False, "")
 
     def critique(self, row: Encoded) -> str:
         """What the model writes of a row's answer."""

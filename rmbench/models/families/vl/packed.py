@@ -18,9 +18,9 @@ from rmbench.models.backbone.switches import windows
 from rmbench.models.families.vl.features import Features
 from rmbench.models.families.vl.pictures import Shown
 from rmbench.models.families.vl.rows import row_of
-from rmbench.models.protocols import Encoded, Group
+from rmbench.models.protocols import Encoded, Group, Sharing
 
-__all__ = ["agrees", "packed_states", "text_model"]
+__all__ = ["packed_states", "text_model", "tried"]
 
 _TOLERANCE = {torch.float32: 2e-4, torch.float64: 2e-4}
 """Largest difference from the library's forward, relative to the spread of the states."""
@@ -45,7 +45,7 @@ def packed_states(
     """[W, H]: the states at the spots of each row, row by row.
 
     Args:
-        model: whose `text_model` `agrees`.
+        model: whose `text_model` was `tried` and agrees.
         rows: with a `VisionRow` each.
         shared: how many first tokens they share, pictures included.
         positions: of each row by itself: [3, T], or [T] of a model without axes.
@@ -69,18 +69,22 @@ def packed_states(
     return lean_layers(language, layout, places, x, _in_line(positions, layout).to(device), deep, at)
 
 
-def agrees(model: Any, *, axes: bool) -> bool:
+def tried(model: Any, *, axes: bool) -> Sharing:
     """Whether the packed forward gives the library's states: tried on rows of random numbers that share a beginning."""
     language = text_model(model)
-    if not takes_lean(language) or windows(language.config):
-        return False
+    if not takes_lean(language):
+        return Sharing(False, f"the layers of {type(language).__name__} are not known")
+    if windows(language.config):
+        return Sharing(False, "its attention has a window")
     try:
         with torch.inference_mode():
             ours, expected = _trial(model, language, axes)
-    except Exception:  # a model, or a kernel of its device, may refuse in any way
-        return False
+    except Exception as error:  # a model, or a kernel of its device, may refuse in any way
+        return Sharing(False, f"{type(error).__name__}: {error}"[:200])
     worst = float((ours - expected).abs().max()) / max(float(expected.std()), 1e-12)
-    return worst <= _TOLERANCE.get(language.embed_tokens.weight.dtype, _LOW_PRECISION)
+    if not worst <= _TOLERANCE.get(language.embed_tokens.weight.dtype, _LOW_PRECISION):
+        return Sharing(False, f"packed and plain states differ by {worst:.1e} of their spread")
+    return Sharing(True, f"packed and plain states agree to {worst:.0e} of their spread")
 
 
 def _trial(model: Any, language: Any, axes: bool) -> tuple[Tensor, Tensor]:

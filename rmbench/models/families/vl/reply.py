@@ -26,7 +26,7 @@ from rmbench.models.families.vl.critique import ends_of
 from rmbench.models.families.vl.rows import UnreadableError, VisionRow
 from rmbench.models.families.vl.schema import Reply
 from rmbench.models.families.vl.scorer import VisionLanguageScorer
-from rmbench.models.protocols import Batch, Encoded, FloatArray, Request
+from rmbench.models.protocols import Batch, Encoded, FloatArray, Request, Sharing
 from rmbench.models.text.special import LiteralTokenizer
 from rmbench.validation import validated
 
@@ -164,6 +164,10 @@ class ReplyScorer(VisionLanguageScorer):
     def encode(self, requests: Sequence[Request]) -> list[Encoded]:
         """One entry per request, each of a kind of its own: a reply that cannot be read costs no other row's again."""
         return [replace(row, kind=row.key) for row in self.text.encode(requests)]
+
+    def packing(self) -> Sharing:
+        """Each row is computed alone."""
+        return Sharing(False, "")
 
     def written(self, row: Encoded) -> tuple[list[int], list[list[float]]]:
         """A reply's tokens, and the logits of the digits where each was drawn. It depends on the row and the seed."""

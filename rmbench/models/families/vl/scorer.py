@@ -13,7 +13,7 @@ from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.encoder import VisionEncoder
 from rmbench.models.families.vl.heads import RowHead, joined
 from rmbench.models.families.vl.rows import VisionRow
-from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
+from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request, Sharing
 
 __all__ = ["VisionLanguageScorer"]
 
@@ -50,6 +50,10 @@ class VisionLanguageScorer:
             if states.shape[1] == 1 and wanted > 1:  # the warm-up's rows, which hold nothing to read
                 states = states.expand(-1, wanted, -1)
             return {name: array_of(values) for name, values in head(states.to(self.head_dtype)).items()}
+
+    def packing(self) -> Sharing:
+        """Whether what rows share is computed once, by the backbone's trial."""
+        return self.backbone.packing
 
     def join(self, row: Encoded, outputs: Sequence[Mapping[str, FloatArray]]) -> Mapping[str, FloatArray]:
         """The reward [1] of several passes, the standard deviation [1] where there is one, and the rewards of each as

@@ -13,7 +13,9 @@ from PIL import Image
 from rmbench.errors import RmbenchError
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Sharing
 
+PACKED, PADDED = Sharing(True, ""), Sharing(False, "")
 EXACT = 1e-5
 
 
@@ -71,10 +73,12 @@ def test_a_batch_gives_what_each_row_gives_alone(
     other: Any, scorer: Any, rows: Any, vl: Any, side: str, packs: bool
 ) -> None:
     encoded = scorer.encode(rows)
-    alone = [vl.score(fresh(scorer, _packs=False), [row])[0] for row in encoded]
+    alone = [vl.score(fresh(scorer, _tried=PADDED), [row])[0] for row in encoded]
     packs = packs and other.kind != "paligemma"
-    assert vl.score(fresh(scorer, _packs=packs), encoded, side) == pytest.approx(alone, abs=EXACT)
-    assert vl.score(fresh(scorer, _packs=packs), encoded[::-1], side) == pytest.approx(alone[::-1], abs=EXACT)
+    assert vl.score(fresh(scorer, _tried=PACKED if packs else PADDED), encoded, side) == pytest.approx(alone, abs=EXACT)
+    assert vl.score(fresh(scorer, _tried=PACKED if packs else PADDED), encoded[::-1], side) == pytest.approx(
+        alone[::-1], abs=EXACT
+    )
 
 
 def test_a_shared_prompt_is_computed_once_where_no_token_sees_a_later_one(

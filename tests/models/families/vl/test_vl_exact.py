@@ -10,11 +10,15 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from rmbench.engine.interfaces import SilentProgress
+from rmbench.engine.judge import judge
 from rmbench.models.backbone.lean import lean_layers
 from rmbench.models.families.vl.rows import shared_length
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
+from rmbench.models.protocols import Sharing
 
+PACKED, PADDED = Sharing(True, ""), Sharing(False, "")
 EXACT = 1e-5
 
 
@@ -92,10 +96,12 @@ def test_one_by_one_they_are_the_librarys(scored: Any, scorer: Any, rows: Any, v
 @pytest.mark.parametrize("packs", [True, False])
 def test_a_batch_gives_what_each_row_gives_alone(scorer: Any, rows: Any, vl: Any, side: str, packs: bool) -> None:
     encoded = scorer.encode(rows)
-    alone = [vl.score(fresh(scorer, _packs=False), [row])[0] for row in encoded]
+    alone = [vl.score(fresh(scorer, _tried=PADDED), [row])[0] for row in encoded]
     assert fresh(scorer).backbone.packs
-    assert vl.score(fresh(scorer, _packs=packs), encoded, side) == pytest.approx(alone, abs=EXACT)
-    assert vl.score(fresh(scorer, _packs=packs), encoded[::-1], side) == pytest.approx(alone[::-1], abs=EXACT)
+    assert vl.score(fresh(scorer, _tried=PACKED if packs else PADDED), encoded, side) == pytest.approx(alone, abs=EXACT)
+    assert vl.score(fresh(scorer, _tried=PACKED if packs else PADDED), encoded[::-1], side) == pytest.approx(
+        alone[::-1], abs=EXACT
+    )
 
 
 def test_a_shared_prompt_with_its_pictures_is_computed_once_at_equal_scores(
@@ -128,9 +134,52 @@ def test_a_forward_that_is_not_the_librarys_is_not_used(
         return lean_layers(model, layout, places, x, positions + torch.arange(positions.shape[-1]), *given)
 
     monkeypatch.setattr("rmbench.models.families.vl.packed.lean_layers", other)
-    plain = fresh(scorer, _packs=None)
+    plain = fresh(scorer, _tried=None)
     assert not plain.backbone.packs
     assert vl.score(plain, encoded) == pytest.approx(alone, abs=EXACT)
+
+
+class Noted(SilentProgress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+REASONS = {
+    "agreeing": "",
+    "wrong": "packed and plain states differ by",
+    "refused": "NotImplementedError: no kernel",
+    "not asked for": "",
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_the_record_says_whether_rows_share_and_a_line_says_why_not(
+    scorer: Any, vl: Any, shown: Any, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """As of models that read text alone."""
+
+    def other(model: Any, layout: Any, places: Any, x: Any, positions: Any, *given: Any) -> Any:
+        if case == "refused":
+            raise NotImplementedError("no kernel")
+        return lean_layers(model, layout, places, x, positions + torch.arange(positions.shape[-1]), *given)
+
+    if case in ("wrong", "refused"):
+        monkeypatch.setattr("rmbench.models.families.vl.packed.lean_layers", other)
+    examples = [vl.example("a", [shown.square, "Is it red?"], ["Yes."], ["No, blue."])]
+    progress = Noted()
+    made = fresh(scorer, _tried=None, share=case != "not asked for")
+    judging = judge("task", examples, made, progress=progress)
+    assert judging.judgments[0].status == "ok"
+    assert judging.facts()["sharing"] == ("shared" if case == "agreeing" else "padded")
+    said = [note for note in progress.notes if "share no prefix" in note]
+    if REASONS[case]:
+        (line,) = said
+        assert line.startswith(f"{scorer.facts.name}: rows are padded and share no prefix, since {REASONS[case]}")
+    else:
+        assert not said
 
 
 def test_rows_share_no_picture_that_differs_although_their_ids_are_the_same(scorer: Any, vl: Any, shown: Any) -> None:
