@@ -14,6 +14,7 @@ from rmbench.tasks.rows.fields import ExcludedError, RawRow
 from rmbench.tasks.rows.integrity import Inspected, check_unique, inspect
 from rmbench.tasks.rows.prepare import prepare
 from rmbench.tasks.rows.shapes import example, identity
+from rmbench.tasks.rows.whole import refuse_repeated
 from rmbench.tasks.task import DataFileFacts, Exclusion, Task
 from rmbench.types import Example
 
@@ -80,6 +81,8 @@ def _all(task: Task, split: RawSplit, prepared: Sequence[RawRow]) -> tuple[tuple
         else:
             places[pairs[-1][1].id] = place
     check_unique(pairs, str(task.path))
+    if declaration.columns.answers_hold_prompt is None and not split.without_texts:
+        refuse_repeated(pairs)
     found = (
         Inspected(tuple(each for _, each in pairs), (), ()) if split.without_texts else inspect(declaration.rows, pairs)
     )

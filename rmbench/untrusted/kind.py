@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rmbench.errors import RmbenchError
 
-__all__ = ["HEAD", "content_kind", "refuse_stand_in", "stand_in"]
+__all__ = ["HEAD", "content_kind", "is_medium", "refuse_stand_in", "stand_in"]
 
 HEAD = 1024
 """Bytes to look at; a pointer is shorter than that."""
@@ -41,6 +41,10 @@ _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"%PDF", "PDF"),
 )
+_WIDE = 64
+"""Bytes by which UTF-16 without a mark is told: every second one is zero."""
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\x1aE\xdf\xa3")
+_RIFF = (b"WEBP", b"AVI ")
 
 
 def refuse_stand_in(file: Path) -> None:
@@ -82,4 +86,16 @@ def content_kind(head: bytes) -> str | None:
     """
     if head.isascii() and b"\0" not in head:
         return None
+    even, odd = head[:_WIDE:2], head[1:_WIDE:2]
+    if len(head) > 3 and any(b"\0" not in one and not other.strip(b"\0") for one, other in ((even, odd), (odd, even))):
+        return "text in UTF-16"  # without the mark that most of it begins with
     return next((kind for start, kind in _MAGIC if head.startswith(start)), None)
+
+
+def is_medium(head: bytes) -> bool:
+    r"""Whether the first bytes are those of an image or a video.
+
+    >>> is_medium(b"\x89PNG..."), is_medium(b"some text")
+    (True, False)
+    """
+    return head.startswith(_IMAGES) or head[4:8] == b"ftyp" or (head.startswith(b"RIFF") and head[8:12] in _RIFF)

@@ -164,9 +164,10 @@ class Columns(_Strict):
     candidate_sources: list[Text] = []
     candidate_prompts: list[Text] = []
     """One prompt per candidate, where the prompts differ."""
-    answers_hold_prompt: bool = False
+    answers_hold_prompt: bool | None = None
     """Candidates are whole conversations (lists of messages, or transcripts): the prompt is taken off their front.
-    Without `prompt`, it is the longest beginning that they have in common, in whole turns."""
+    Without `prompt`, it is the longest beginning that they have in common, in whole turns. False: texts that all
+    begin with their prompt mean to; None: they are an error."""
     gold: GoldRule | None = None
     ratings: dict[str, Rating] = Field(default={}, min_length=1)
     """Dimension -> column of the human ratings."""

@@ -118,7 +118,7 @@ class JoinRule(_Strict):
     """Address of the repository that holds the second file; absent: that of `[source]`."""
     commit: str | None = None
     keyed: str | None = None
-    format: Literal["json", "jsonl", "parquet", "arrow", "csv"] | None = None
+    format: Literal["json", "jsonl", "parquet", "arrow", "csv", "tsv"] | None = None
 
 
 class LayoutRule(_Strict):
@@ -130,7 +130,7 @@ class LayoutRule(_Strict):
     """Patterns such as `data/{domain}.json`: each name in braces becomes a column of the file's rows."""
     set: dict[str, str] = {}
     """Columns that these files lack, the same for every row."""
-    format: Literal["json", "jsonl", "parquet", "arrow", "csv"] | None = None
+    format: Literal["json", "jsonl", "parquet", "arrow", "csv", "tsv"] | None = None
     """Absent: by the file's name. `json` is one array, `jsonl` one object per line."""
     under: str | None = None
     """JSON whose rows sit under a key: its path, `examples` or `data.rows`."""
@@ -139,7 +139,7 @@ class LayoutRule(_Strict):
     scalar: str | None = None
     """JSON whose rows are plain texts or numbers: the column that takes them."""
     numbers: list[str] = []
-    """Columns of a CSV that hold numbers; an empty cell is null."""
+    """Columns of a CSV or TSV that hold numbers, or true and false; an empty cell is null."""
     absent: list[str] = []
     """Columns of texts that these files lack: their rows are ids, groups and gold alone, on which score files can be
     measured. The digest of the task's rows then covers no text, wherever the rows come from."""

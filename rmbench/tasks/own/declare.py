@@ -14,11 +14,12 @@ import tomlkit
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.columns import TEXTS
-from rmbench.tasks.own.finder import Finder, text_rule
-from rmbench.tasks.own.kinds import WORDS, Table
+from rmbench.tasks.own.finder import Finder, prompts, text_rule
+from rmbench.tasks.own.kinds import Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
-from rmbench.tasks.own.words import GROUPS, IDS, LABELS, MEDIA, MEDIA_PARTS, NAMES, SCORES_BESIDE, plain
+from rmbench.tasks.own.refuse import refuse_media, refuse_spelled_lists, refuse_unread_labels
+from rmbench.tasks.own.words import GROUPS, IDS, MEDIA_PARTS, NAMES, SCORES_BESIDE, plain
 from rmbench.tasks.registry import known, load_text
 from rmbench.tasks.rows.column_check import declared_columns
 from rmbench.tasks.task import Task
@@ -85,9 +86,10 @@ def own_task(
                     table.check(part, role)
     reading = _only(readings(table, spec, labelled=labelled), table, spec)
     if labelled:
-        _refuse_unread_labels(reading, table)
+        refuse_unread_labels(reading, table)
     if beside is None:
-        _refuse_media(table)
+        refuse_media(table)
+    refuse_spelled_lists(reading, table)
     content = _content(place, table, reading, spec, beside)
     content["id"] = _free_id(place.stem, include)
     toml = tomlkit.dumps(content)
@@ -119,8 +121,10 @@ def _only(found: Sequence[Reading], table: Table, spec: Mapping[str, str]) -> Re
         listed = "\n".join(f"  {_as_option(each.spec)}" for each in found[:6])
         count = "two" if len(found) == 2 else str(len(found))
         raise RmbenchError(f"{table.name}: {count} readings fit its columns; give one of them:\n{listed}")
-    hold = ", ".join(f"{name} ({WORDS[table.kind(name)]})" for name in list(table.paths())[:30])
+    hold = ", ".join(f"{name or '(no name)'} ({table.described(name)})" for name in list(table.paths())[:30])
     said = f" with {_as_option(spec)}" if spec else ""
+    if prompts(table, spec) == [None]:
+        said += ", for none of them holds the prompt"
     raise RmbenchError(
         f"{table.name}: its columns were not recognised{said}. They are: {hold}.\n"
         "Name them by --columns: prompt=...,chosen=...,rejected=... | prompt=...,a=...,b=...,winner=... | "
@@ -128,37 +132,12 @@ def _only(found: Sequence[Reading], table: Table, spec: Mapping[str, str]) -> Re
     )
 
 
-def _refuse_unread_labels(reading: Reading, table: Table) -> None:
-    """Rows that seem to have labels must not pass for rows without any because these were not understood."""
-    if reading.shape != "scored":
-        return
-    names = [name for name in table.names if name not in reading.spec.values()]
-    unread = [name for name in names if LABELS & {plain(name), *plain(name).split("_")}]
-    if unread:
-        values = list(dict.fromkeys(repr(value)[:30] for value in table.values(unread[0])))
-        raise RmbenchError(
-            f'{table.name}: column "{unread[0]}" seems to say which answer is better, but its values '
-            f"({', '.join(values[:4])}{', ...' if len(values) > 4 else ''}) were not understood. Say what they mean by "
-            f"--columns, such as winner={unread[0]},first=LABEL,second=LABEL,tie=LABEL; or leave the column out."
-        )
-
-
-def _refuse_media(table: Table) -> None:
-    """What is shown with a prompt must not be left out in silence."""
-    for name in table.names:
-        if plain(name) in MEDIA and any(value not in (None, "", []) for value in table.values(name)):
-            raise RmbenchError(
-                f'{table.name}: column "{name}" holds media, which --data does not read. `rmbench task init` writes a '
-                "declaration, to which `prompt_media` under [columns] adds it; or leave the column out."
-            )
-
-
 def _modality(table: Table) -> str:
     """What messages show: "video" where any row's has one, else "image" where one has an image, else "text"."""
     shown = set()
     for name in table.names:
         for value in table.values(name):
-            turns = value if isinstance(value, list) else []
+            turns = value if isinstance(value, list) else [value]
             contents = [turn.get("content") for turn in turns if isinstance(turn, Mapping)]
             parts = [part for content in contents if isinstance(content, list) for part in content]
             shown |= {MEDIA_PARTS.get(str(part.get("type"))) for part in parts if isinstance(part, Mapping)}
@@ -275,6 +254,12 @@ def _is_name(value: object) -> bool:
     return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
 
 
+def _are_listed(table: Table, name: str) -> bool:
+    """Whether all values of a column of texts are the JSON text of a list of texts, several turns in one, say."""
+    values = [value for value in table.values(name) if value is not None] if table.kind(name) == "text" else []
+    return bool(values) and all(value.startswith('["') and value.endswith('"]') for value in values)
+
+
 def _line(place: Place, table: Table, reading: Reading, task: Task) -> str:
     """`pairs.jsonl: 1,204 rows, pairs: prompt=q, a=x, b=y, winner=w (1: a, 2: b); by domain; not read: ts`."""
     parts = [", ".join(f"{role}={value}" for role, value in reading.spec.items())]
@@ -282,15 +267,23 @@ def _line(place: Place, table: Table, reading: Reading, task: Task) -> str:
         sides = zip(("a", "b", "a tie"), (*reading.labels["winners"], reading.labels.get("tie", [])), strict=True)
         parts[0] += f" ({', '.join(f'{label}: {side}' for side, labels in sides for label in labels)})"
     declaration = task.declaration
+    if declaration.columns.answers_hold_prompt:
+        parts.append("the answers hold the prompt")
+    parts += [
+        f"each {name} is JSON text of a list, read as it stands"
+        for name in dict.fromkeys(reading.spec.values())
+        if name in table.names and _are_listed(table, name)
+    ]
     if "reference" in declaration.columns.context:
         parts.append(f"reference {declaration.columns.context['reference'].column}")
     if declaration.groups:
-        parts.append(f"by {', '.join(str(group.column) for group in declaration.groups.values())}")
+        by = [str(group.column) for group in declaration.groups.values() if group.column != TEXTS]
+        parts += [f"by {', '.join(by)}"] if by else []
     if declaration.rows.id != ["@file", "@row"]:
         parts.append(f"id {declaration.rows.id[0]}")
     read = {path for names in declared_columns(declaration) for path in names}
     read |= {path.split(".")[0].removesuffix("[]") for path in read}
-    unread = [name for name in table.names if name not in read]
+    unread = [name or "(no name)" for name in table.names if name not in read]
     if unread:
         more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         parts.append(f"not read: {', '.join(unread[:_SHOWN])}{more}")

@@ -29,7 +29,7 @@ class Finder:
             path = self.spec[role]
             if self.table.kind(path) not in kinds:
                 expected = " or ".join(WORDS[kind] for kind in kinds)
-                what = f"expected {expected} in every row, found {WORDS[self.table.kind(path)]}"
+                what = f"expected {expected} in every row, found {self.table.described(path)}"
                 raise RmbenchError(f"{self.table.name}: --columns {role}={path}: {what}.")
             return [path]
         free = [name for name in self.table.names if name not in self.used and self.table.kind(name) in kinds]
@@ -41,14 +41,19 @@ class Finder:
         columns: dict[str, Any] = {}
         spec: dict[str, str] = {}
         prompt, hold = self.prompt, _hold_prompt(self.table, answers)
+        if hold and prompt is not None and "prompt" not in self.spec and not _begins(self.table, prompt, answers[0]):
+            prompt = None
+        if prompt is None:
+            hold = hold or _are_long(self.table, answers)
+            if not hold:
+                return []
+        elif not hold:
+            hold = _go_on(self.table, prompt, answers)
         if hold:
             columns["answers_hold_prompt"] = True
-            if prompt is not None and "prompt" not in self.spec and not _is_in(self.table, prompt, answers[0]):
-                prompt = None
-        elif prompt is None:
-            return []
         if prompt is not None:
-            columns["prompt"] = text_rule(self.table, prompt)
+            spoken = not hold and _are_transcripts(self.table, prompt)
+            columns["prompt"] = {"column": prompt, "form": "messages"} if spoken else text_rule(self.table, prompt)
             spec["prompt"] = prompt
         for system in self("system", "text") if "messages" not in kinds or "system" in self.spec else ():
             columns["system"] = system
@@ -90,11 +95,9 @@ def text_rule(table: Table, path: str) -> Any:
     kind = table.kind(path)
     if path not in table.names and "+" in path:
         return {"join": path.split("+")}
-    if kind == "message":
-        return (
-            f"{path}.content" if any("content" in value for value in table.values(path) if value) else f"{path}.value"
-        )
-    return {"column": path, "form": "messages"} if kind == "messages" else f"{path}[]" if kind == "texts" else path
+    if kind in ("message", "messages"):
+        return {"column": path, "form": "messages"}
+    return f"{path}[]" if kind == "texts" else path
 
 
 def prompts(table: Table, spec: Mapping[str, str]) -> list[str | None]:
@@ -126,16 +129,56 @@ def _hold_prompt(table: Table, answers: Sequence[str]) -> bool:
     return False
 
 
-def _is_in(table: Table, prompt: str, answer: str) -> bool:
-    """Whether the first row's prompt is a part of its answer, which is a whole conversation."""
+def _begins(table: Table, prompt: str, answer: str) -> bool:
+    """Whether the first row's answer, a whole conversation, begins with the prompt or its end, a system message of its
+    own aside."""
     for before, whole in zip(table.values(prompt), table.values(answer), strict=True):
         if before is not None and whole is not None:
             asked, said = _texts(before), _texts(whole)
-            return any(asked[-1].strip() in text for text in said) if asked else False
+            of_system = isinstance(whole, list | tuple) and whole[0].get("role", whole[0].get("from")) == "system"
+            starts = (said, said[1:]) if of_system else (said,)
+            ends = [asked[place:] for place in range(len(asked))]
+            return any(start[: len(end)] == end for start in starts for end in ends)
     return False
 
 
+def _are_long(table: Table, answers: Sequence[str]) -> bool:
+    """Whether answers are lists of two messages or more each, of which the first ones may be the prompt."""
+    values = [value for name in answers for value in table.values(name) if value is not None]
+    lists = all(table.kind(name) == "messages" for name in answers)
+    return lists and all(isinstance(value, list | tuple) and len(value) > 1 for value in values)
+
+
+def _go_on(table: Table, prompt: str, answers: Sequence[str]) -> bool:
+    """Whether every answer is a text that repeats its prompt and goes on behind it, in rows of several prompts.
+
+    One answer may well begin with the question's words; that all do means that the prompt is written in them.
+    """
+    if any(table.kind(name) != "text" for name in (prompt, *answers)) or len(answers) < 2:
+        return False
+    rows = list(zip(table.values(prompt), *map(table.values, answers), strict=True))
+    full = [row for row in rows if all(isinstance(text, str) and text.strip() for text in row)]
+    if len({row[0] for row in full}) < 2:
+        return False
+    return all(text.lstrip().startswith(row[0].strip()) for row in full for text in row[1:])
+
+
+def _are_transcripts(table: Table, prompt: str) -> bool:
+    values = [value for value in table.values(prompt) if value is not None]
+    return table.kind(prompt) == "text" and bool(values) and all(map(transcript, values))
+
+
 def _texts(value: Any) -> list[str]:
-    turns = [value] if isinstance(value, str) else value
-    contents = [turn if isinstance(turn, str) else turn.get("content", turn.get("value")) for turn in turns]
-    return [each for each in contents if isinstance(each, str)]
+    """The texts of a conversation's turns, without white space around them; a part of other kinds is none."""
+    if isinstance(value, str):
+        return [message.text.strip() for message in transcript(value)] or [value.strip()]
+    turns = [value] if isinstance(value, Mapping) else value
+    contents = [turn.get("content", turn.get("value")) for turn in turns]
+    return ["".join(_words(content)).strip() for content in contents]
+
+
+def _words(content: Any) -> list[str]:
+    """A message's content as a text, or the texts of its parts."""
+    parts = content if isinstance(content, list | tuple) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return [text for text in texts if isinstance(text, str)]

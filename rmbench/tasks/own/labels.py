@@ -9,7 +9,7 @@ from typing import Any
 from rmbench.errors import RmbenchError
 from rmbench.tasks.own.words import plain
 
-__all__ = ["Labels", "given", "places", "readings_of"]
+__all__ = ["Labels", "given", "is_label", "places", "readings_of"]
 
 Labels = dict[str, Any]
 """The keys of a `gold` table besides its column."""
@@ -17,7 +17,9 @@ Labels = dict[str, Any]
 _FIRST = {"a", "first", "left", "one", "a>b", "a>>b"}
 _SECOND = {"b", "second", "right", "two", "b>a", "b>>a"}
 _TIE = {"tie", "tied", "equal", "same", "draw", "both", "neither", "c", "a=b", "both good", "both bad", "bothbad"}
+_TIE |= {"tie bothbad", "tie both bad", "tie both good"}
 _TIE |= {"tie (bothbad)", "tie (both bad)", "tie (both good)", "no preference", "none", "either"}
+_GAP = re.compile(r"[\s_-]+")
 _FILLER = re.compile(r"^(model|response|answer|assistant|output|completion|candidate|option|conversation|text)[\s_-]*")
 
 
@@ -48,6 +50,11 @@ def readings_of(values: Sequence[Any], columns: Sequence[str], name: str) -> Ite
         yield from _digits({int(number): number for number in set(values)}, columns, name)
     elif kinds <= {int, float} and kinds and min(values) < 0:
         yield from _signed()
+
+
+def is_label(word: str, columns: Sequence[str]) -> bool:
+    """Whether a text is a usual label of one of two columns' answers or of a tie."""
+    return _side(word, columns) is not None
 
 
 def given(values: Sequence[Any], settings: Mapping[str, str]) -> Labels:
@@ -123,9 +130,10 @@ def _side(word: str, columns: Sequence[str]) -> str | None:
     for side, column in zip(("first", "second"), columns, strict=True):
         if plain(word) == plain(column):
             return side
-    bare = word.strip().strip("[]()").lower()
+    word = _GAP.sub(" ", word.strip().lower())
+    bare = word.strip("[]()")
     bare = _FILLER.sub("", bare) or bare
-    if bare in _TIE or word.strip().lower() in _TIE:
+    if bare in _TIE or word in _TIE:
         return "tie"
     if bare in _FIRST | {"1"}:
         return "first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from typing import Any
 
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.schema import LayoutRule, SourceRule
+from rmbench.tasks.own.kinds import is_message
 from rmbench.tasks.rows.fields import RawRow
-from rmbench.tasks.rows.files import LayoutFiles, read_all, stem
+from rmbench.tasks.rows.files import LayoutFiles, number_in, read_all, stem
 from rmbench.tasks.rows.formats import FORMATS, MOST_UNPACKED, PACKED, plain_name, unpacked
 from rmbench.tasks.rows.hub import pinned, read_hub, splits_of
 from rmbench.untrusted.files import MIB, read_file, read_text
@@ -75,9 +77,9 @@ def _file(text: str, path: Path, numbers: Sequence[str]) -> Place:
     if plain.endswith(".json"):
         rule |= _shape_of_json(path)
     rows = _read(path.parent, LayoutRule(**rule))
-    if plain.endswith(".csv"):
+    if plain.endswith((".csv", ".tsv")):
         there = [name for name in dict.fromkeys(numbers) if name in rows[0].values]
-        held = [name for name in there if all(_is_number(row.values[name]) for row in rows)]
+        held = [name for name in there if _are_numbers([row.values[name] for row in rows])]
         if held:
             rule["numbers"] = held
             rows = _read(path.parent, LayoutRule(**rule))
@@ -86,7 +88,7 @@ def _file(text: str, path: Path, numbers: Sequence[str]) -> Place:
 
 def _shape_of_json(path: Path) -> dict[str, str]:
     """How a `.json` file holds its rows, where it is no list of them: lines, under one key, or by their ids."""
-    content = unpacked(path.name, read_file(path, MOST_UNPACKED)).lstrip()
+    content = unpacked(path.name, read_file(path, MOST_UNPACKED)).removeprefix(codecs.BOM_UTF8).lstrip()
     if not content.startswith(b"{"):
         return {}
     line, _, rest = content.partition(b"\n")
@@ -95,13 +97,18 @@ def _shape_of_json(path: Path) -> dict[str, str]:
     whole = _parsed(content)
     if whole is None:
         return {}  # the reader says what is wrong and where
-    lists = [key for key, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    lists = [key for key, value in whole.items() if _are_rows(value)]
     if len(lists) > 1:
         raise RmbenchError(f"--data {path}: several keys hold rows: {', '.join(lists)}. Keep one.")
     if lists and "." not in lists[0]:
         return {"under": lists[0]}
     by_id = whole and all(isinstance(value, dict) for value in whole.values())
     return {"keyed": "key"} if by_id else {"format": "jsonl"}
+
+
+def _are_rows(value: object) -> bool:
+    """Whether a value is a list of objects that are no messages of one row."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and not is_message(value[0])
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
@@ -113,18 +120,19 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _is_number(cell: object) -> bool:
+def _are_numbers(cells: Sequence[Any]) -> bool:
+    """Whether cells that are not empty are all numbers, or all true and false."""
     try:
-        float(cell or 0) if isinstance(cell, str) else None
+        kinds = {isinstance(number_in(cell), bool) for cell in cells if cell}
     except ValueError:
         return False
-    return isinstance(cell, str)
+    return len(kinds) == 1
 
 
 def _read(root: Path, layout: LayoutRule) -> list[RawRow]:
     paths = tuple(root / path for path in layout.paths)
     rows, _ = read_all(LayoutFiles(root, layout, paths, ()))
-    if not rows:
+    if not any(row.values for row in rows):
         raise RmbenchError(f"{', '.join(map(str, paths))}: holds no row.")
     return rows
 

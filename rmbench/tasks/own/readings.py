@@ -216,10 +216,17 @@ def _by_best(find: Finder, answers: str) -> Iterator[_Listed]:
 
 
 def _by_right(find: Finder, answers: str) -> Iterator[_Listed]:
-    for right in find.beside("right", answers, "flags"):
+    flags = find.beside("right", answers, "flags")
+    digits = find.beside("right", answers, "numbers") if not flags else []
+    for right in [*flags, *(name for name in digits if _are_digits(find.table.values(name)))]:
         one = all(sum(value) == 1 for value in find.table.values(right) if value is not None)
         metrics = [_TOP, _PAIRWISE] if one else [_PAIRWISE]
         yield "pick", {"right": right}, {"column": right, "flags": True}, metrics
+
+
+def _are_digits(lists: Sequence[Any]) -> bool:
+    """Whether lists of numbers hold whole ones alone, 0 and 1."""
+    return all(type(each) is int and each in (0, 1) for value in lists for each in value or ())
 
 
 def _rated(find: Finder) -> Iterator[Reading]:

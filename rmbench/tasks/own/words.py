@@ -32,7 +32,10 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "winner": (
         ("winner", "label", "labels", "preference", "preferred", "overall_preference", "choice", "verdict", "vote"),
-        ("better_response_id", "better_response", "better_answer", "better_id", "better", "gold", "human_preference"),
+        (
+            *("better_response_id", "better_response", "better_answer", "better_id", "better", "gold"),
+            *("human_preference", "preference_strength", "chosen"),
+        ),
     ),
     "responses": (
         ("responses", "answers", "candidates", "completions", "outputs", "generations", "replies", "summaries"),
@@ -68,7 +71,7 @@ IN_OBJECT = {
 GROUPS = ("subset", "category", "domain", "section", "task", "language", "lang", "difficulty", "topic", "dataset")
 LABELS = frozenset(
     word for role in ("winner", "scores", "ranks", "best", "right", "rating") for words in NAMES[role] for word in words
-)
+) | {"rejected", "loser"}
 """Names of what says which answer is better."""
 SCORES_BESIDE = ("score", "rating", "reward", "likes", "votes", "winner", "winner_model")
 """Beside two answers, each with the end of its answer's name: score_a and score_b, winner_a and winner_b."""

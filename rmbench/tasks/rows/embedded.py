@@ -22,6 +22,8 @@ __all__ = ["content_of", "written"]
 _DATA_URL = re.compile(r"data:(?:image|video)/[\w.+-]+(?:;[\w=.-]+)*;base64,", re.ASCII)
 _BARE = re.compile(r"[A-Za-z0-9+/\s]{200,}={0,2}\s*", re.ASCII)
 """Base64 by itself. A name this long without a dot is none."""
+_BEGUN = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
+"""The same of a small PNG, JPEG, GIF or WebP, by how it begins."""
 
 
 def content_of(value: Any) -> bytes | None:
@@ -31,6 +33,7 @@ def content_of(value: Any) -> bytes | None:
     Raises:
         ValueError: the value is meant to hold bytes and does not; its text says what is wrong.
     """
+    of_bytes = isinstance(value, Mapping)
     if isinstance(value, Mapping):
         value = value.get("bytes")
         if value is not None and not isinstance(value, bytes | bytearray | memoryview | str):
@@ -39,7 +42,7 @@ def content_of(value: Any) -> bytes | None:
         return bytes(value)
     if isinstance(value, str):
         address = _DATA_URL.match(value)
-        if address is not None or _BARE.fullmatch(value):
+        if address is not None or (of_bytes and value) or _BARE.fullmatch(value) or _BEGUN.fullmatch(value):
             try:
                 return base64.b64decode("".join(value[address.end() if address else 0 :].split()), validate=True)
             except binascii.Error as error:

@@ -251,6 +251,8 @@ def as_figure(row: RawRow, name: str, value: Any, *, flags: bool = False) -> flo
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
         text = " (`numbers` under [[files]] names the columns of a CSV that hold numbers)" * isinstance(value, str)
         raise row.error(f'column "{name}": expected a finite number, found {kind_of(value)}{text}.')
+    if float(value) != value:
+        raise row.error(f'column "{name}": {value} has no room in floating point, which reads {float(value):.0f}.')
     return float(value)
 
 

@@ -19,8 +19,9 @@ from rmbench.tasks.rows.paths import captured, kept
 from rmbench.tasks.task import DataFileFacts
 from rmbench.untrusted.files import check_file, read_file
 
-__all__ = ["LayoutFiles", "expected", "find", "read_all", "spellings", "stem"]
+__all__ = ["LayoutFiles", "expected", "find", "number_in", "read_all", "spellings", "stem"]
 
+_FLAGS = {"true": True, "false": False}
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
@@ -183,9 +184,25 @@ def _number(place: str, cell: Any) -> int | float | None:
     if not isinstance(cell, str):
         return cell  # type: ignore[no-any-return]  # a format that knows numbers
     try:
-        return int(cell) if _WHOLE.fullmatch(cell) else float(cell) if cell else None
+        return number_in(cell)
     except ValueError:
         raise RmbenchError(f"{place}: {cell!r} is no number.") from None
+
+
+def number_in(cell: str) -> int | float | None:
+    """The number, or the truth value, of a cell of a CSV; None where it is empty.
+
+    Raises:
+        ValueError: it holds anything else.
+
+    >>> number_in("12"), number_in("-0.5"), number_in("True"), number_in("")
+    (12, -0.5, True, None)
+    """
+    if cell.lower() in _FLAGS:
+        return _FLAGS[cell.lower()]
+    if "_" in cell:  # which Python's own numbers may have
+        raise ValueError(cell)
+    return int(cell) if _WHOLE.fullmatch(cell) else float(cell) if cell else None
 
 
 def _columns_of(capture: Sequence[str], more: Mapping[str, str], name: str) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Parsing a file into rows: JSON, JSON Lines, Parquet, Arrow or CSV, compressed or not. Files are distrusted.
+"""Parsing a file into rows: JSON, JSON Lines, Parquet, Arrow, CSV or TSV, compressed or not. Files are distrusted.
 
 A value that no column's reader would take (a number that is not finite, text that is not UTF-8, a date that Python has
 not) is an error where it is read as a column of the task, and none in a column that nobody reads.
@@ -35,8 +35,11 @@ FORMATS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
     ".csv": "csv",
+    ".tsv": "tsv",
 }
-_NAMES = {"json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow", "csv": "CSV"}
+_NAMES = {"json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet", "arrow": "Arrow", "csv": "CSV", "tsv": "TSV"}
+_BETWEEN = {"csv": ",", "tsv": "\t"}
+"""What stands between the cells of a line."""
 _ANNOUNCED = {"parquet": ("Parquet",), "arrow": ("Arrow", "an Arrow stream")}
 """Format -> what its first bytes are called; no other format has first bytes of its own."""
 MOST_UNPACKED = 4 * 2**30
@@ -116,7 +119,7 @@ def rows_of(
     kind = form.format or next((kind for ending, kind in FORMATS.items() if plain.endswith(ending)), None)
     if kind is None:
         raise RmbenchError(
-            f"{name}: unknown format. Name it in [[files]] as `format`: json, jsonl, parquet, arrow or csv."
+            f"{name}: unknown format. Name it in [[files]] as `format`: json, jsonl, parquet, arrow, csv or tsv."
         )
     _refuse_stand_in(name, content)
     content = unpacked(name, content)
@@ -126,8 +129,8 @@ def rows_of(
         raise RmbenchError(f"{name}: expected {_NAMES[kind]}, but its first bytes are those of {found}.")
     if kind in _ANNOUNCED:
         return _table(name, read_table(content, name) if kind == "parquet" else read_arrow(content, name))
-    if kind == "csv":
-        return _csv(name, content)
+    if kind in _BETWEEN:
+        return _csv(name, content, _BETWEEN[kind])
     if kind == "json":
         return _json(name, _under(name, _parsed(name, content, 1), under), form.keyed, scalar)
     return list(_json_lines(name, content, form.keyed))
@@ -148,7 +151,12 @@ def _table(name: str, table: pyarrow.Table) -> list[dict[str, Any]]:
 
 
 def _values(column: pyarrow.ChunkedArray) -> list[Any]:
-    """A column as Python's values; what Python cannot hold is `Unreadable`, cell by cell."""
+    """A column as Python's values, decimals as numbers; what Python cannot hold is `Unreadable`, cell by cell."""
+    from pyarrow import types
+
+    if types.is_decimal(column.type):
+        whole = column.type.scale <= 0
+        return [None if each is None else int(each) if whole else float(each) for each in column.to_pylist()]
     try:
         values: list[Any] = column.to_pylist()
     except Exception:  # which it is depends on the type: text, dates, times, extension types
@@ -163,13 +171,22 @@ def _value(cell: pyarrow.Scalar) -> Any:
         return Unreadable(f"{type(error).__name__}: {error}")
 
 
-def _csv(name: str, content: bytes) -> list[dict[str, Any]]:
+def _csv(name: str, content: bytes, between: str) -> list[dict[str, Any]]:
+    """Lines with nothing on them are no rows."""
     csv.field_size_limit(_CELL)
     try:
-        reader = csv.reader(io.StringIO(_decoded(content), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(_decoded(content), newline=""), strict=True, delimiter=between)
         header = next(reader, [])
+        other = next((sign for sign in ("\t", ";", "|", ",") if sign in header[0]), "") if len(header) == 1 else ""
+        if other:
+            what = (
+                f"the header is one column, {header[0][:60]!r}; expected {between!r} between columns, found {other!r}"
+            )
+            raise RmbenchError(f"{name}, line 1: {what}.")
         rows = []
         for cells in reader:
+            if not cells:
+                continue
             if len(cells) != len(header):
                 what = f"{len(cells)} cells, but the header names {len(header)} columns"
                 raise RmbenchError(f"{name}, line {reader.line_num}: {what}.")

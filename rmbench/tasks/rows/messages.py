@@ -13,6 +13,7 @@ from rmbench.tasks.declaration.columns import TextRule
 from rmbench.tasks.rows.fields import RawRow, as_text, kind_of, lookup, pick, text
 from rmbench.tasks.rows.media import media_part
 from rmbench.tasks.rows.tools import without_filled
+from rmbench.tasks.rows.transcripts import transcript
 from rmbench.types import Conversation, Message, Part
 
 __all__ = ["conversation"]
@@ -30,7 +31,9 @@ _MEDIA_PARTS: Mapping[str, tuple[Literal["image", "video"], str]] = {
     "video_url": ("video", "video_url"),
     "input_video": ("video", "video_url"),
 }
-"""Type of a part -> what it shows, and the key that holds it."""
+"""Type of a part -> what it shows, and the usual key that holds it."""
+_HELD_BY = ("url", "path", "base64")
+"""Keys that transformers' chat templates take too."""
 _Roots: TypeAlias = Sequence[str] | None
 _SETTINGS = ("detail", "fps", "min_pixels", "max_pixels", "resized_height", "resized_width", "nframes")
 """Keys of such parts that speak to other programs; sizes and frames are the model's to declare."""
@@ -38,7 +41,8 @@ _CALLS = ("tool_calls", "function_call")
 
 
 def conversation(row: RawRow, rule: TextRule, roots: Sequence[str] | None = None) -> Conversation:
-    """The rule's text as one user message, or its list of {role, content} as it is.
+    """The rule's text as one user message, or its list of {role, content} as it is, one such message, the JSON text of
+    either, or a transcript.
 
     Args:
         row: where the column is.
@@ -50,9 +54,24 @@ def conversation(row: RawRow, rule: TextRule, roots: Sequence[str] | None = None
         return (Message.of("user", text(row, rule)),)
     name = pick(row, rule)
     turns = lookup(row, name)
+    if isinstance(turns, str):
+        spoken = transcript(as_text(row, name, turns))
+        if spoken:
+            return spoken
+        turns = _parsed(row, name, turns)
+    if isinstance(turns, Mapping):
+        turns = [turns]
     if not isinstance(turns, list | tuple) or not turns:
         raise row.error(f'column "{name}": expected a list of messages, found {kind_of(turns)}.')
     return tuple(_message(row, f"{name}[{i}]", turn, rule.ignore_keys, roots) for i, turn in enumerate(turns))
+
+
+def _parsed(row: RawRow, name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        what = f"expected a list of messages or its JSON text, found {kind_of(text)}"
+        raise row.error(f'column "{name}": {what}.') from None
 
 
 def _message(row: RawRow, name: str, turn: Any, ignored: Collection[str], roots: _Roots) -> Message:
@@ -100,10 +119,12 @@ def _part(row: RawRow, name: str, part: Any, roots: _Roots) -> Part:
     filled = sorted(key for key, value in part.items() if key not in ("type", "text") and value is not None)
     if given not in _TEXT_PARTS or filled:
         what = f"of type {given!r}" if given not in _TEXT_PARTS else f'with "{filled[0]}"'
-        raise row.error(
-            f'column "{name}": a part {what}, where only text is read. Images and videos are read in tasks whose '
-            "`modality` is image or video, as parts of messages or by `prompt_media` under [columns]."
+        more = (
+            " Images and videos are read in tasks whose `modality` is image or video, as parts of messages or by "
+            "`prompt_media` under [columns]."
         )
+        shows = given in _MEDIA_PARTS
+        raise row.error(f'column "{name}": a part {what}, where only text is read.{more if shows else ""}')
     return Part(text=as_text(row, f"{name}.text", part.get("text")))
 
 
@@ -112,9 +133,13 @@ def _medium(
 ) -> Part:
     """An image or a video in a message: bytes, base64, a `data:` address, or the name of a file; with "change", how it
     is changed before it is shown."""
+    usual = key
+    key = next((each for each in (usual, kind, *_HELD_BY) if part.get(each) not in (None, "")), usual)
     value = part.get(key)
     if isinstance(value, Mapping) and "url" in value:
         value = value["url"]
+    if key == "base64":
+        value = {"bytes": value}
     strange = sorted(
         other
         for other, held in part.items()
@@ -124,7 +149,7 @@ def _medium(
         raise row.error(f'column "{name}": a part that shows {kind}s with "{strange[0]}", which is not read.')
     if value is None:
         raise row.error(
-            f'column "{name}": the part has no "{key}". Where another column holds the {kind}s, declare it by '
+            f'column "{name}": the part has no "{usual}". Where another column holds the {kind}s, declare it by '
             "`prompt_media` under [columns]."
         )
     shown = media_part(row, f"{name}.{key}", value, kind, roots)

@@ -49,8 +49,10 @@ def example(declaration: Declaration, row: RawRow) -> Example:
             raise ExcludedError(rule.why)
     columns = declaration.columns
     prompt, candidates, better = _candidates(declaration, row)
+    if not candidates:
+        raise row.error("it has no answer.")
     if prompt:
-        prompt, candidates = without_prompt(row, prompt, candidates, declared=columns.answers_hold_prompt)
+        prompt, candidates = without_prompt(row, prompt, candidates, declared=bool(columns.answers_hold_prompt))
     else:
         prompt, candidates = common_prompt(row, candidates)
         prompt = _completed(declaration, row, prompt)

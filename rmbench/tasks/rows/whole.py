@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.rows.transcripts import transcript
-from rmbench.types import Candidate, Conversation, Message
+from rmbench.types import Candidate, Conversation, Example, Message
 
-__all__ = ["common_prompt", "without_prompt"]
+__all__ = ["common_prompt", "refuse_repeated", "without_prompt"]
 
 _OPEN_TURN = (":", ">", "]")
 """How the header of an answer to come ends: `Assistant:`, `<|assistant|>`, `[/INST]`."""
@@ -60,10 +60,39 @@ def without_prompt(
                 "true` under [columns] if candidates are whole conversations: the prompt is then taken off them."
             )
         return prompt, candidates
+    prompt = (*_system_of(prompt, candidates), *prompt)
     bare = tuple(_bare(row, k, each, each.prompt or prompt) for k, each in enumerate(candidates))
     return _turns(Candidate(prompt)), tuple(
         each if each.prompt is None else replace(each, prompt=_turns(Candidate(each.prompt))) for each in bare
     )
+
+
+def refuse_repeated(pairs: Sequence[tuple[RawRow, Example]]) -> None:
+    """Raise RmbenchError where every candidate of every row, of several prompts, is a text that repeats the prompt.
+
+    One answer may well begin with the question's words; that all do means that the prompt is written in them, and would
+    be read twice.
+    """
+    asked = {each.prompt for _, each in pairs}
+    if len(asked) > 1 and all(_repeats(each) for _, each in pairs):
+        raise pairs[0][0].error(
+            "the candidates begin with the prompt, as those of all rows do, and a model would read it twice. Set "
+            "`answers_hold_prompt = true` under [columns], by which it is taken off them; or `answers_hold_prompt = "
+            "false` where it belongs to them."
+        )
+
+
+def _repeats(example: Example) -> bool:
+    start = example.prompt[-1].text.strip() if len(example.prompt) == 1 else ""
+    texts = [each.messages[0].text if len(each.messages) == 1 else "" for each in example.candidates]
+    return bool(start) and len(texts) > 1 and all(text.lstrip().startswith(start) for text in texts)
+
+
+def _system_of(prompt: Conversation, candidates: Sequence[Candidate]) -> Conversation:
+    """The system message that all candidates begin with, where the prompt has none; else ()."""
+    firsts = {_turns(each)[:1] for each in candidates}
+    first = next(iter(firsts)) if len(firsts) == 1 else ()
+    return first if first and first[0].role == "system" != prompt[0].role else ()
 
 
 def _bare(row: RawRow, k: int, candidate: Candidate, prompt: Conversation) -> Candidate:

@@ -181,7 +181,7 @@ def test_conversations(rows: Rows, made: Made) -> None:
     "turns, hint",
     [
         ([], "expected a list of messages, found a list of 0"),
-        ("hello", 'expected a list of messages, found "hello"'),
+        ("hello", 'expected a list of messages or its JSON text, found "hello"'),
         ([{"role": "user"}], 'question[0]": the message has no "content"'),
         ([{"role": "user", "contents": "x"}], 'Did you mean "contents"?'),
         ([{"role": "usr", "content": "x"}], 'Did you mean "user"?'),

@@ -188,3 +188,21 @@ def test_conversations_without_a_common_beginning(made: Made) -> None:
     alone = [{"role": "assistant", "content": "No."}]
     with pytest.raises(RmbenchError, match="row 0: candidate 1 is a single message"):
         made(implicit(turns("Egg?", "Nine."), alone), WHOLE + HOLD, prompt="")
+
+
+def test_texts_that_repeat_the_prompt_in_every_row(
+    declaration: str, write: Callable[..., Path], place: Callable[..., Path], rows: Rows
+) -> None:
+    for row in rows:
+        row.update({side: f"{row['question']} {row[side]}" for side in ("good", "bad")})
+    with pytest.raises(
+        RmbenchError, match="rows.jsonl, row 0: the candidates begin with the prompt, as those of all rows"
+    ):
+        load(load_file(write(declaration)), place(rows))
+    for told, start in (("false", rows[0]["question"]), ("true", "")):
+        text = declaration.replace(GOOD_AND_BAD, f"{GOOD_AND_BAD}\nanswers_hold_prompt = {told}")
+        examples = load(load_file(write(text)), place(rows)).examples
+        assert examples[0].candidates[0].text.startswith(start)
+        assert examples[0].candidates[0].text.endswith(rows[0]["good"].removeprefix(rows[0]["question"]).strip())
+    rows[-1]["bad"] = "Another answer."
+    assert load(load_file(write(declaration)), place(rows)).examples
