@@ -196,7 +196,7 @@ def test_texts_that_repeat_the_prompt_in_every_row(
     for row in rows:
         row.update({side: f"{row['question']} {row[side]}" for side in ("good", "bad")})
     with pytest.raises(
-        RmbenchError, match="rows.jsonl, row 0: the candidates begin with the prompt, as those of all rows"
+        RmbenchError, match=r"rows\.jsonl, row 0: the candidates begin with the prompt, as those of all rows"
     ):
         load(load_file(write(declaration)), place(rows))
     for told, start in (("false", rows[0]["question"]), ("true", "")):
