@@ -208,6 +208,11 @@ class WindowRun:
         batches = [in_groups(tuple(map(self._row, piece.rows)), piece.groups) for piece in self._waiting]
         sharing = scorer.sharing(batches)
         if sharing.shares:
+            if sharing.refused:
+                why = "; ".join(sharing.refused)
+                _note_once(
+                    self._scoring.progress, f"{scorer.facts.name}: prefixes are shared in a slower way, since {why}"
+                )
             return
         self._note_padded(sharing)
         self._replan(share=False)

@@ -263,6 +263,8 @@ class Sharing:
     shares: bool
     why: str
     """One line, e.g. "packed rows agree with plain ones to 3e-06"."""
+    refused: tuple[str, ...] = ()
+    """Better ways that were tried and are not taken, each with the reason."""
 
 
 @runtime_checkable

@@ -129,9 +129,9 @@ class SharingToy:
     threads = 1
     chunk_tokens = 64
 
-    def __init__(self, toy: Any, agrees: bool = True) -> None:
+    def __init__(self, toy: Any, agrees: bool = True, refused: tuple[str, ...] = ()) -> None:
         self._toy = toy
-        self._agrees = agrees
+        self._agrees, self._refused = agrees, refused
         self.tried: list[int] = []
         self.shapes: list[tuple[tuple[int, int], ...]] = []
 
@@ -156,7 +156,8 @@ class SharingToy:
 
     def sharing(self, batches: list[Batch]) -> Sharing:
         self.tried.append(len(batches))
-        return Sharing(self._agrees, "lean: they agree" if self._agrees else "they differ by 1e+00")
+        why = "lean: they agree" if self._agrees else "they differ by 1e+00"
+        return Sharing(self._agrees, why, self._refused)
 
     def forward(self, batch: Batch) -> Any:
         if not batch.groups:
@@ -173,9 +174,9 @@ class SharingToy:
         return self._toy.forward(collate(batch.rows, 0))
 
 
-def sharing(toy: Any, agrees: bool = True) -> Any:
+def sharing(toy: Any, agrees: bool = True, refused: tuple[str, ...] = ()) -> Any:
     """A scorer to the type checker too, though its other methods are the toy's."""
-    return SharingToy(toy, agrees)
+    return SharingToy(toy, agrees, refused)
 
 
 def some(example: Any, count: int = 6) -> list[Example]:
@@ -202,6 +203,14 @@ def test_a_model_that_disagrees_is_padded_and_says_so(scorer: Any, example: Any,
     assert model.shapes == []
     assert judging.sharing == "padded"
     assert [note for note in recorder.notes if "rows are padded" in note and "differ by 1e+00" in note]
+
+
+def test_faster_ways_that_were_refused_are_said_once(scorer: Any, example: Any, recorder: Any) -> None:
+    model = sharing(scorer(), refused=("lean by varlen: no kernel", "lean: they differ"))
+    for task in ("one", "other"):
+        assert judge(task, some(example), model, progress=recorder).sharing == "shared"
+    said = "toy: prefixes are shared in a slower way, since lean by varlen: no kernel; lean: they differ"
+    assert [note for note in recorder.notes if "slower" in note] == [said]
 
 
 def test_sharing_can_be_turned_off(scorer: Any, example: Any) -> None:

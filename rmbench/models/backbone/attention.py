@@ -2,18 +2,46 @@
 
 Each row's own tokens attend to themselves causally and to their group's prefix in full; the two parts are joined by
 their log-sum-exp, which is exact. q is [Hq, N, D]; k and v are [Hk, N, D] with Hq a multiple of Hk (grouped queries).
+
+Here it is computed segment by segment and row by row, which is best on a CPU. `varlen.py` and `flex.py` compute all
+rows of a layer at once; `choice.py` says which of the three is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from rmbench.models.backbone.layout import Segment
 
-__all__ = ["attend", "last_queries"]
+__all__ = ["Attention", "Segments", "attend", "last_queries", "merge"]
+
+
+class Attention(Protocol):
+    """A way to attend, made ready for one layout."""
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None = None, softcap: float | None = None
+    ) -> Tensor:
+        """[Hq, N, D]; see `attend`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The way of this file."""
+
+    segments: Sequence[Segment]
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None = None, softcap: float | None = None
+    ) -> Tensor:
+        """See `attend`."""
+        return attend(q, k, v, self.segments, scale, window, softcap)
 
 
 def attend(
@@ -42,7 +70,7 @@ def attend(
             own, own_sum = _flash(q[:, begin:end], k[:, begin:end], v[:, begin:end], scale, causal=True)
             if segment.prefix:
                 at = slice(begin - rest.start, end - rest.start)
-                own = _merge(own, own_sum, over[:, at], over_sum[:, at])
+                own = merge(own, own_sum, over[:, at], over_sum[:, at])
             out[:, begin:end] = own
     return out
 
@@ -151,7 +179,7 @@ def _part(
     return _plain(q, k, v, scale, mask, softcap)[0]
 
 
-def _merge(a: Tensor, a_sum: Tensor, b: Tensor, b_sum: Tensor) -> Tensor:
-    """Two attentions over disjoint keys as one over both."""
+def merge(a: Tensor, a_sum: Tensor, b: Tensor, b_sum: Tensor) -> Tensor:
+    """Two attentions [..., D] over disjoint keys as one over both, by their log-sum-exp [...]."""
     share = torch.sigmoid(a_sum - b_sum)[..., None]
     return (a.float() * share + b.float() * (1 - share)).to(a.dtype)

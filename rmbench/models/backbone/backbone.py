@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from rmbench.models.backbone.choice import ATTENTIONS, attention_over, attentions
 from rmbench.models.backbone.layout import lay_out
 from rmbench.models.backbone.lean import lean_states, takes_lean
 from rmbench.models.backbone.library import library_states, pack_attention, unpack_attention
@@ -33,13 +35,24 @@ class Backbone:
 
     Rows in groups are run "lean" (an own loop for Llama's relatives), by the "library" with our attention, or with
     the prefix's state "carried" (recurrent layers). Which one is right for a model is found by the sharing trial on
-    real rows; until then, and where none agrees with the plain forward, rows are padded.
+    real rows; until then, and where none agrees with the plain forward, rows are padded. The first two attend in one of
+    several ways (`choice.py`), which the trial tries too.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, attention: str | None = None) -> None:
+        """`attention`: the one way to attend that is tried; None: those that suit the device and the dtype.
+
+        Raises:
+            ValueError: there is no such way to attend.
+        """
+        if attention not in (None, *ATTENTIONS):
+            raise ValueError(f"there is no attention {attention!r}: {', '.join(ATTENTIONS)}")
         self.model = model
         self.way: str | None = None
         """"lean", "library" or "carried"; None: padded."""
+        self.attention: str | None = None
+        """How rows in groups attend; None where they are padded or carried."""
+        self._named = attention
         self._sharing: Sharing | None = None
         self._beyond = 0
         """How many of the model's windows were shorter than the longest row on which sharing was tried."""
@@ -69,7 +82,7 @@ class Backbone:
             return padded_states(self.model, batch, wanted)
         if self.way is None:
             raise RuntimeError("rows in groups were given to a backbone that does not share")
-        return self._shared(self.way, batch, wanted)
+        return self._shared(self.way, self.attention, batch, wanted)
 
     def last(self, batch: Batch) -> Tensor:
         """[B, H] at each row's last token."""
@@ -81,52 +94,57 @@ class Backbone:
         longest = max((len(row.ids) for batch in batches for row in batch.rows), default=0)
         beyond = sum(longest > window for window in windows(self.model.config))
         if self._sharing is None or (self._sharing.shares and beyond > self._beyond):
-            self.way, self._beyond = None, beyond
+            self.way, self.attention, self._beyond = None, None, beyond
             self._sharing = self._try(trial_rows(batches, windows(self.model.config)))
         return self._sharing
 
-    def _shared(self, way: str, batch: Batch, wanted: Sequence[Sequence[int]]) -> Tensor:
-        if way == "carried":
+    def _shared(self, way: str, attention: str | None, batch: Batch, wanted: Sequence[Sequence[int]]) -> Tensor:
+        if attention is None:
             return carried_states(self.model, batch.rows, batch.groups, wanted)
         layout = lay_out(batch.rows, batch.groups)
         places = [layout.places(row, indices) for row, indices in enumerate(wanted)]
         run = lean_states if way == "lean" else library_states
-        return run(self.model, layout, places)
+        return run(self.model, layout, places, attention_over(attention, layout))
 
     def _try(self, trials: Sequence[Batch]) -> Sharing:
         if not trials:
             return Sharing(False, "no rows to try sharing on")
         if rope := rope_by_length(self.model):
             return Sharing(False, f"its positions depend on the row's length ({rope})")
-        reasons = []
+        refused: list[str] = []
         with torch.inference_mode():
             plain = [plain_states(self.model, trial.rows, _ends(trial.rows)) for trial in trials]
-            for way in self._ways():
-                reason = self._disagreement(way, trials, plain)
+            for way, attention in self._ways(plain[0].dtype):
+                name = way if attention in (None, "segments") else f"{way} by {attention}"
+                reason = self._disagreement(way, attention, trials, plain)
                 if reason is None:
-                    self.way = way
-                    return Sharing(True, f"{way}: {self._agreement}")
-                reasons.append(f"{way}: {reason}")
+                    self.way, self.attention = way, attention
+                    return Sharing(True, f"{name}: {self._agreement}", tuple(refused))
+                refused.append(f"{name}: {reason}")
         unpack_attention(self.model)
-        return Sharing(False, "; ".join(reasons) or "its attention cannot be told what to see")
+        return Sharing(False, "; ".join(refused) or "its attention cannot be told what to see")
 
-    def _ways(self) -> Iterator[str]:
+    def _ways(self, dtype: torch.dtype) -> Iterator[tuple[str, str | None]]:
+        """Each with a way to attend, the best first."""
         if getattr(self.model, "_is_stateful", False):
-            yield "carried"  # recurrent layers see what a mask hides
+            yield "carried", None  # recurrent layers see what a mask hides
             return
         if _sees_ahead(self.model):
             return
+        each = (self._named,) if self._named else attentions(self.device, dtype)
         if takes_lean(self.model):
-            yield "lean"
+            yield from (("lean", attention) for attention in each)
         if pack_attention(self.model):
-            yield "library"
+            yield from (("library", attention) for attention in each)
 
-    def _disagreement(self, way: str, trials: Sequence[Batch], plain: Sequence[Tensor]) -> str | None:
+    def _disagreement(
+        self, way: str, attention: str | None, trials: Sequence[Batch], plain: Sequence[Tensor]
+    ) -> str | None:
         """Why this way is not to be used; None where it agrees on every trial."""
         worst = 0.0
         for trial, expected in zip(trials, plain, strict=True):
             try:
-                shared = self._shared(way, trial, _ends(trial.rows))
+                shared = self._shared(way, attention, trial, _ends(trial.rows))
             except Exception as error:  # a library's model may refuse in any way
                 return f"{type(error).__name__}: {error}"[:200]
             spread = float(expected.float().std())
@@ -172,7 +190,8 @@ class BackboneSharing:
             Sharing(False, self.why_whole) if backbone is None else backbone.sharing(batches)
             for backbone in self.backbones
         ]
-        return next((sharing for sharing in tried if not sharing.shares), tried[0])
+        refused = tuple(dict.fromkeys(reason for sharing in tried for reason in sharing.refused))
+        return next((sharing for sharing in tried if not sharing.shares), replace(tried[0], refused=refused))
 
 
 def _ends(rows: Sequence[Encoded]) -> list[list[int]]:

@@ -51,6 +51,22 @@ class Layout:
         start, prefix, own = int(self.starts[row]), int(self.prefixes[row]), int(self.owns[row])
         return [start + index if index < prefix else own + index - prefix for index in indices]
 
+    def seen(self, window: int | None = None) -> tuple[IntArray, IntArray, IntArray]:
+        """What each packed token sees: packed positions `first` to before `stop`, of its group's prefix, and `own` to
+        itself; each [N]. Of a `window`, a token sees itself and the window - 1 tokens before it in its row."""
+        first, stop, own = (np.empty(len(self.ids), dtype=np.int64) for _ in range(3))
+        for segment in self.segments:
+            rest, end = segment.start + segment.prefix, segment.ends[-1]
+            first[segment.start : end] = segment.start
+            stop[segment.start : rest], stop[rest:end] = segment.start, rest
+            own[segment.start : rest] = segment.start
+            for begin, behind in segment.own():
+                own[begin:behind] = begin
+        if window is not None:
+            first += np.maximum(self.positions - window + 1, 0)
+            own = np.maximum(own, np.arange(len(self.ids)) - window + 1)
+        return first, stop, own
+
 
 def lay_out(rows: Sequence[Encoded], groups: Sequence[Group]) -> Layout:
     """The packed layout of a batch; `groups` cover the rows in their order.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rmbench.models.backbone.attention import attend, last_queries
+from rmbench.models.backbone.attention import Attention, Segments, last_queries
 from rmbench.models.backbone.layout import Layout
 
 __all__ = ["lean_layers", "lean_states", "takes_lean"]
@@ -40,11 +40,12 @@ def takes_lean(model: Any) -> bool:
     return type(model).__name__ in _MODELS and kind not in _DEPENDS_ON_LENGTH
 
 
-def lean_states(model: Any, layout: Layout, places: list[list[int]]) -> Tensor:
+def lean_states(model: Any, layout: Layout, places: list[list[int]], attention: Attention) -> Tensor:
     """[W, H] of the last layer, after the final norm; `places[b]` are the packed positions of row b, W in all."""
     device = model.embed_tokens.weight.device
     x = model.embed_tokens(torch.from_numpy(layout.ids).to(device))
-    return lean_layers(model, layout, places, x, torch.from_numpy(layout.positions).to(device))
+    positions = torch.from_numpy(layout.positions).to(device)
+    return lean_layers(model, layout, places, x, positions, attention=attention)
 
 
 def lean_layers(
@@ -55,6 +56,7 @@ def lean_layers(
     positions: Tensor,
     added: Sequence[Tensor] = (),
     added_at: Tensor | None = None,
+    attention: Attention | None = None,
 ) -> Tensor:
     """The same of inputs and positions that are given.
 
@@ -66,15 +68,19 @@ def lean_layers(
         positions: [N], or [3, N] of time, height and width.
         added: what is added to the outputs of the first layers, each [M, H] (Qwen3-VL's deep features).
         added_at: [M], the packed positions that it is added at.
+        attention: of this layout; by segments if it is None.
     """
+    attention = attention or Segments(layout.segments)
     cos, sin = (table[0] for table in model.rotary_emb(x[None], positions[..., None, :]))
     wanted = torch.tensor([place for row in places for place in row], dtype=torch.long, device=x.device)
-    # A query alone costs as much as its keys: where many are wanted of a row, the causal kernel is cheaper.
-    seen = _seen(layout, places) if len(wanted) <= 4 * len(places) else None
+    # A query alone costs as much as its keys: where many are wanted of a row, the causal kernel is cheaper. It also is
+    # where one call computes all rows, since each query alone is a call of its own.
+    alone = isinstance(attention, Segments) and len(wanted) <= 4 * len(places)
+    seen = _seen(layout, places) if alone else None
     layers = list(model.layers)
     for number, layer in enumerate(layers):
         last = number == len(layers) - 1
-        x = _layer(layer, x, cos, sin, layout, _window(model, layer), wanted if last else None, seen)
+        x = _layer(layer, x, cos, sin, attention, _window(model, layer), wanted if last else None, seen)
         if number < len(added) and added_at is not None:
             x = _with(x, added[number], added_at, wanted if last else None)
     return _norm(model.norm, x)
@@ -93,7 +99,7 @@ def _layer(
     x: Tensor,
     cos: Tensor,
     sin: Tensor,
-    layout: Layout,
+    attention: Attention,
     window: int | None,
     wanted: Tensor | None,
     seen: list[list[tuple[int, int]]] | None,
@@ -108,7 +114,7 @@ def _layer(
         mixed = last_queries(q, k, v, seen, attn.scaling, window)
     else:
         q = _turn(_heads(attn, "q", h), cos, sin).transpose(0, 1)
-        mixed = attend(q, k, v, layout.segments, attn.scaling, window)
+        mixed = attention(q, k, v, attn.scaling, window)
         mixed = mixed if wanted is None else mixed[:, wanted]
     x = x if wanted is None else x[wanted]
     x = x + attn.o_proj(mixed.transpose(0, 1).reshape(x.shape[0], -1))

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rmbench.models.backbone.attention import attend
-from rmbench.models.backbone.layout import Layout, Segment
+from rmbench.models.backbone.attention import Attention
+from rmbench.models.backbone.layout import Layout
 from rmbench.models.backbone.tensors import device_of
 
 __all__ = ["library_states", "pack_attention", "unpack_attention"]
 
 _NAMES = {"sdpa": "rmbench_sdpa", "eager": "rmbench_eager"}
 _now = threading.local()
-"""`segments` of the batch that this thread computes; absent while rows are padded."""
+"""`attention` over the batch that this thread computes; absent while rows are padded."""
 
 
 def pack_attention(model: Any) -> bool:
@@ -39,10 +38,10 @@ def unpack_attention(model: Any) -> None:
     model.config._attn_implementation = back.get(model.config._attn_implementation, model.config._attn_implementation)
 
 
-def library_states(model: Any, layout: Layout, places: list[list[int]]) -> Tensor:
+def library_states(model: Any, layout: Layout, places: list[list[int]], attention: Attention) -> Tensor:
     """[W, H] of the last layer at the flat places, row by row."""
     device = device_of(model)
-    _now.segments = layout.segments
+    _now.attention = attention
     try:
         hidden = model(
             input_ids=torch.from_numpy(layout.ids).to(device)[None],
@@ -50,7 +49,7 @@ def library_states(model: Any, layout: Layout, places: list[list[int]]) -> Tenso
             use_cache=False,  # a cache switches the library's own packing rules
         ).last_hidden_state[0]
     finally:
-        del _now.segments
+        del _now.attention
     states: Tensor = hidden[torch.tensor([place for row in places for place in row], device=device)]
     return states
 
@@ -68,13 +67,13 @@ def _mask_as(own: Any) -> Any:
     """The model's own mask while rows are padded, and none while they are in groups."""
 
     def mask(*args: Any, **given: Any) -> Any:
-        return None if _segments() is not None else own(*args, **given)
+        return None if _packed() is not None else own(*args, **given)
 
     return mask
 
 
-def _segments() -> Sequence[Segment] | None:
-    return getattr(_now, "segments", None)
+def _packed() -> Attention | None:
+    return getattr(_now, "attention", None)
 
 
 def _attention(
@@ -90,11 +89,11 @@ def _attention(
 ) -> tuple[Tensor, None]:
     """As the registry wants it: [1, H, N, D] in, [1, N, H, D] out."""
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    segments = _segments()
-    if segments is None:
+    attention = _packed()
+    if attention is None:
         return _padded(module, query, key, value, attention_mask, scale, softcap, given), None
     window = sliding_window or _window_of(module)
-    out = attend(query[0], key[0], value[0], segments, scale, window, softcap)
+    out = attention(query[0], key[0], value[0], scale, window, softcap)
     return out.transpose(0, 1)[None].contiguous(), None
 
 

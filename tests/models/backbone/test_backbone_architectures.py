@@ -78,26 +78,26 @@ def some(rows: tuple[Encoded, ...]) -> list[list[int]]:
     return [sorted({0, len(row.ids) // 3, len(row.ids) - 1}) for row in rows]
 
 
-@pytest.mark.parametrize(
-    ("name", "config", "way"),
-    [
-        ("Llama", {}, "lean"),
-        ("Mistral", {"sliding_window": None}, "lean"),
-        ("Mistral", WINDOW, "lean"),
-        ("Qwen2", {}, "lean"),
-        ("Qwen2", WINDOW | {"use_sliding_window": True, "max_window_layers": 2}, "lean"),
-        ("Qwen3", {}, "lean"),
-        ("Gemma2", WINDOW, "library"),
-        ("Gemma3Text", WINDOW, "library"),
-        ("GPT2", {}, "library"),
-        ("GPTNeoX", {}, "library"),
-        ("Phi3", {}, "library"),
-        ("FalconH1", SMALL_STATE, "carried"),
-        ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}, "library"),
-        ("Qwen2Moe", EXPERTS, "library"),
-        ("Qwen3Moe", EXPERTS, "library"),
-    ],
-)
+ARCHITECTURES = [
+    ("Llama", {}, "lean"),
+    ("Mistral", {"sliding_window": None}, "lean"),
+    ("Mistral", WINDOW, "lean"),
+    ("Qwen2", {}, "lean"),
+    ("Qwen2", WINDOW | {"use_sliding_window": True, "max_window_layers": 2}, "lean"),
+    ("Qwen3", {}, "lean"),
+    ("Gemma2", WINDOW, "library"),
+    ("Gemma3Text", WINDOW, "library"),
+    ("GPT2", {}, "library"),
+    ("GPTNeoX", {}, "library"),
+    ("Phi3", {}, "library"),
+    ("FalconH1", SMALL_STATE, "carried"),
+    ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}, "library"),
+    ("Qwen2Moe", EXPERTS, "library"),
+    ("Qwen3Moe", EXPERTS, "library"),
+]
+
+
+@pytest.mark.parametrize(("name", "config", "way"), ARCHITECTURES)
 def test_shared_states_are_those_of_plain_rows(name: str, config: dict[str, Any], way: str) -> None:
     model, batch = made(name, **config), grouped()
     wanted = some(batch.rows)
