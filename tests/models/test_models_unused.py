@@ -104,3 +104,25 @@ def test_the_user_may_ignore_tensors_and_the_settings_say_so(tmp_path: Path, tin
     assert plain.facts.fingerprint != model.facts.fingerprint
     batch = tiny.batch(model.encode(tiny.requests()), model.pad_id)
     np.testing.assert_allclose(model.forward(batch)["reward"], plain.forward(batch)["reward"], atol=1e-5)
+
+
+def test_weights_in_float64_are_no_quantised_ones(tmp_path: Path, tiny: Any) -> None:
+    tiny.checkpoint(tmp_path)
+    tiny.edit_tensors(tmp_path, lambda held: held.update({name: each.double() for name, each in held.items()}))
+    model: Any = open_model(str(tmp_path), OpenOptions(device="cpu"))
+    rows = model.encode(tiny.requests(3))
+    got = model.forward(tiny.batch(rows, tiny.PAD))["reward"][:, 0]
+    assert got == pytest.approx(tiny.alone(tmp_path, rows), abs=1e-5)
+
+
+def test_what_stands_in_the_place_of_a_missing_tensor_is_named(tmp_path: Path, tiny: Any) -> None:
+    def pack(held: dict[str, Any]) -> None:
+        del held[f"{Q}.weight"]
+        held[f"{Q}.qweight"] = torch.zeros(4, 32, dtype=torch.int32)
+        held[f"{Q}.scales"] = torch.ones(1, 32)
+
+    tiny.checkpoint(tmp_path)
+    tiny.edit_tensors(tmp_path, pack)
+    named = rf"random numbers: {Q}\.weight\..* instead: scales of quantised weights: {Q}\.qweight, {Q}\.scales\."
+    with pytest.raises(RmbenchError, match=named):
+        open_model(str(tmp_path))

@@ -16,6 +16,8 @@ from rmbench.untrusted.kind import refuse_stand_in
 
 __all__ = ["Tensor", "check_archive", "tensors_in", "unwrapped"]
 
+_INNER = ("model_state_dict", "model", "module")
+"""Under which trainers' own loops, and DeepSpeed's engine, keep the weights among other things."""
 _LARGEST_HEADER = 100 * 2**20
 """Bytes; safetensors' own limit."""
 _BITS = {
@@ -37,6 +39,8 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: str
     """As the file spells it: "BF16", "F32", "bfloat16" ..."""
+    nested: bool = False
+    """Whether it lies in a mapping inside the file's own, see `unwrapped`."""
 
 
 def tensors_in(file: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:
@@ -51,11 +55,19 @@ def tensors_in(file: Path, *, allow_pickle: bool = False) -> dict[str, Tensor]:
 
 
 def unwrapped(state: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """The mapping of names to tensors in what a torch file holds."""
-    inner = state.get("state_dict")
-    if isinstance(inner, Mapping):
-        state = inner
-    return {str(name): value for name, value in state.items()}
+    """The mapping of names to tensors in what a torch file holds: "state_dict" in it, or, where it holds no tensor by
+    itself, the only one of `_INNER`."""
+    inner = [state["state_dict"]] if isinstance(state.get("state_dict"), Mapping) else []
+    if not inner and not any(map(_is_tensor, state.values())):
+        held = [state[key] for key in _INNER if isinstance(state.get(key), Mapping)]
+        inner = [each for each in held if any(map(_is_tensor, each.values()))]
+    return {str(name): value for name, value in (inner[0] if len(inner) == 1 else state).items()}
+
+
+def _is_tensor(value: object) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
 
 
 def _safetensors_header(file: Path) -> dict[str, Tensor]:
@@ -121,11 +133,17 @@ def _torch_header(file: Path, allow_pickle: bool) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise RmbenchError(f"{file} must hold a mapping of names to tensors, not {type(state).__name__}.")
     tensors = {name: value for name, value in unwrapped(state).items() if isinstance(value, torch.Tensor)}
+    if not tensors and state:
+        keys = ", ".join(map(str, list(state)[:8]))
+        raise RmbenchError(
+            f"{file} holds no tensors by name: expected a mapping of names to tensors, by itself or under state_dict, "
+            f"{', '.join(_INNER)}; its keys are {keys[:200]}."
+        )
     for name, value in tensors.items():
         if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise RmbenchError(f"{file}: {name} {list(value.shape)} is not stored in full.")
     return {
-        name: Tensor(file.name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
+        name: Tensor(file.name, tuple(value.shape), str(value.dtype).removeprefix("torch."), nested=name not in state)
         for name, value in tensors.items()
     }
 

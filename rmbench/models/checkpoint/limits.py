@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmbench.errors import RmbenchError
+from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.models.options import dtype_spelled
 from rmbench.untrusted.files import MIB, check_file
 
 __all__ = ["check_config", "check_folder", "check_parameters", "longest", "whole_numbers"]
@@ -22,6 +23,8 @@ _TOKENIZER = re.compile(r"(tokenizer|vocab|merges|added_tokens|special_tokens_ma
 _MOST_WEIGHTS = 2**63
 _WEIGHTS = frozenset((".safetensors", ".bin", ".pt", ".pth"))
 
+_DTYPES = ("float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2")
+"""What config.json may call the dtype of weights; transformers takes names of torch's own alone."""
 _LAYERS = re.compile(r"(\w+_)?(layers?|blocks|depths?|attention_types)")
 _LABELS = re.compile(r"_?(num_labels|n_labels|num_classes)")
 _PARTS = re.compile(r"(\w+_)?(experts|stages|groups|codebooks|heads)")
@@ -71,6 +74,13 @@ def check_config(config: Mapping[str, Any], widest: int, where: object) -> None:
         raise RmbenchError(f'{where}: "architectures" must be a list of names of classes.')
     if not isinstance(config.get("model_type", ""), str):
         raise RmbenchError(f'{where}: "model_type" must be a name.')
+    for key in ("dtype", "torch_dtype"):
+        if config.get(key) is not None and config[key] not in _DTYPES:
+            near = did_you_mean(dtype_spelled(config[key]), _DTYPES)
+            raise RmbenchError(
+                f'{where}: config.json: key "{key}" is {str(config[key])[:80]!r}; expected one of '
+                f"{', '.join(_DTYPES)}.{near}"
+            )
     rules = (
         (_LAYERS, _MOST_LAYERS, "no model has as many as"),
         (_LABELS, widest, "the widest tensor of the weights has"),

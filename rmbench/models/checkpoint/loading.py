@@ -24,7 +24,7 @@ from rmbench.models.checkpoint.ranks import check_split, is_rank, join_ranks
 from rmbench.models.checkpoint.read import TOKENIZERS, Checkpoint
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.checkpoint.torchvision_ops import declare_missing_operators
-from rmbench.models.checkpoint.unused import accepted_unused, refuse_unscaled
+from rmbench.models.checkpoint.unused import accepted_unused, held_instead, refuse_unscaled
 from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG
 from rmbench.models.options import OpenOptions, dtype_spelled
 from rmbench.models.text.special import LiteralTokenizer
@@ -181,7 +181,10 @@ def load_model(
         raise RmbenchError(
             f"{checkpoint.folder}: {len(lacking)} tensors that {type(model).__name__} needs are missing or have "
             f"another shape, and loading would fill them with random numbers: {', '.join(lacking[:5])}."
-            + other_prefix(missing, report["unexpected_keys"])
+            + (
+                other_prefix(missing, report["unexpected_keys"])
+                or held_instead(report["unexpected_keys"], checkpoint, model.state_dict().keys())
+            )
         )
     unused = accepted_unused(
         [name for name in report["unexpected_keys"] if not (drop and re.fullmatch(drop, name))],
@@ -236,9 +239,9 @@ def _load(
         make, packed = classes[type(config)], is_quantised(checkpoint) or checkpoint.source is not None
         check_parameters(make, deepcopy(config), checkpoint.size, checkpoint.folder, packed=packed)
     made = checkpoint.source is not None or ADAPTER_CONFIG in checkpoint.files  # which the library would load as well
-    if made or (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.indexed:
-        # The library reads torch files with weights_only alone, whatever it is told, no shards without an index, and
-        # names as they are.
+    if made or (options.allow_pickle and not checkpoint.safe) or checkpoint.renamed or not checkpoint.known:
+        # The library reads torch files with weights_only alone, whatever it is told, and names of tensors as they are;
+        # and it does not find all files that are read here.
         if is_rank():
             raise RmbenchError(
                 f"--tensor-parallel splits weights as it reads them from safetensors, and those of {checkpoint.folder} "

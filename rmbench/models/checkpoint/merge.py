@@ -119,9 +119,7 @@ def _merge(adapter: Adapter, model: Any, parts: Mapping[str, torch.Tensor]) -> A
     config = _configuration(adapter)
     empty = not isinstance(getattr(config, "init_lora_weights", None), str)
     with torch.random.fork_rng(devices=[]):
-        tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](
-            model, config, "default", low_cpu_mem_usage=empty, state_dict=dict(parts)
-        )
+        tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type](model, config, "default", low_cpu_mem_usage=empty)
         report = set_peft_model_state_dict(tuner.model, dict(parts), low_cpu_mem_usage=empty)
     foreign = [name.replace(".default", "") for name in report.unexpected_keys]
     missing = [name.replace(".default", "") for name, one in tuner.model.named_parameters() if one.is_meta]

@@ -19,7 +19,7 @@ from rmbench.models.checkpoint.weight_files import (
     LEFT_BY_TRAINING,
     OPEN_CLIP_CONFIG,
     by_open_clip,
-    is_numbered,
+    is_known,
     is_usual,
     read_json,
     weight_files,
@@ -49,6 +49,7 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "s
 """Files one of which every tokenizer has."""
 _LARGEST_HEAD = 32
 """Tensors; a file of more is another model."""
+_LIKE_WEIGHTS = frozenset(".safetensors .bin .pt .pth .ckpt .msgpack .h5 .npz .onnx .distcp".split())
 _READ_SUFFIXES = frozenset(".json .safetensors .bin .pt .pth .model .txt .jinja .py .vocab".split())
 
 
@@ -92,8 +93,9 @@ class Checkpoint:
     """Names of the files in the folder."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Name in the file -> name in `tensors`, where a wrapper put something before or into it."""
-    indexed: bool = True
-    """False: shards that no index names, which the library does not find."""
+    known: bool = True
+    """False: what the library does not find, files of names of their own, shards that no index names, tensors in a
+    mapping inside their file."""
     source: Source | None = None
     """None: the files of weights hold the tensors as they are."""
 
@@ -145,9 +147,9 @@ class Checkpoint:
 def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | None = None) -> Checkpoint:
     """The checkpoint in `folder`; safetensors are preferred to torch files.
 
-    Weights under none of the usual names are read where the folder holds a single torch file; such a folder needs no
-    config.json. A mapping that a torch file holds as "state_dict" is read in its place. Shards without an index are
-    read where all are there. What wrappers put before names is taken off, see `plain_names`.
+    Weights under none of the usual names are read where the folder holds a single file of them; such a folder needs no
+    config.json. A mapping that a torch file holds as "state_dict", "model" or the like is read in its place. Shards
+    without an index are read where all are there. What wrappers put before names is taken off, see `plain_names`.
 
     Args:
         folder: what is looked at.
@@ -162,13 +164,21 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
     files = weight_files(folder, weights)
     config = _config(folder, lone=bool(files) and not is_usual(files[0]))
     if not files:
+        others = sorted(file.name for file in folder.iterdir() if file.suffix in _LIKE_WEIGHTS)
         raise RmbenchError(
-            f"{folder} holds no weights: expected model.safetensors or pytorch_model.bin, or their shards."
+            f"{folder} holds no weights: expected model.safetensors or pytorch_model.bin, or their shards"
+            + (f"; {', '.join(others[:4])} {'is' if len(others) == 1 else 'are'} not read." if others else ".")
         )
     safe = files[0].suffix == ".safetensors"
     tensors: dict[str, Tensor] = {}
     for file in files:
-        tensors.update(tensors_in(file, allow_pickle=allow_pickle))
+        held = tensors_in(file, allow_pickle=allow_pickle)
+        if twice := sorted(held.keys() & tensors.keys()):
+            raise RmbenchError(
+                f"{folder}: {twice[0]} stands in {tensors[twice[0]].file} and in {file.name}: shards of two "
+                "checkpoints lie together. Leave those of one in the folder."
+            )
+        tensors.update(held)
     check_config(config, max((side for tensor in tensors.values() for side in tensor.shape), default=0), folder)
     plain = plain_names(tensors, str(folder))
     return Checkpoint(
@@ -178,7 +188,7 @@ def read_checkpoint(folder: Path, *, allow_pickle: bool = False, weights: str | 
         safe,
         frozenset(file.name for file in folder.iterdir() if file.is_file()),
         {name: short for name, short in plain.items() if name != short},
-        indexed=not is_numbered(files[0]) or any(folder.glob(f"*{files[0].suffix}.index.json")),
+        known=is_known(files[0]) and not any(tensor.nested for tensor in tensors.values()),
     )
 
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import HEADLIKE, Checkpoint
 
-__all__ = ["accepted_unused", "ignored", "refuse_unscaled"]
+__all__ = ["accepted_unused", "held_instead", "ignored", "refuse_unscaled", "unmerged"]
 
 _LANGUAGE_HEAD = re.compile(
     r"(.*\.)?(lm_head|embed_out|((lm|mask|generator|discriminator)_predictions)|cls\.(predictions|seq_relationship))\..*"
@@ -20,7 +20,7 @@ _HARMLESS = re.compile(
 )
 """Buffers that are computed anew, and the pooler of a class that has none."""
 _MASK = re.compile(r"(.*\.)?(attn|attention|self_attn)\.(bias|mask|causal_mask)")
-_QUANTISED = re.compile(r"(float8|f8|f6|f4|int4|int8|uint8|i8|u8)", re.IGNORECASE)
+_QUANTISED = re.compile(r"(float8|f8|f6|f4|int4|int8|uint8|i8|u8)(?!\d)", re.IGNORECASE)
 _WHOLE = re.compile(r"(int|uint|i|u)(16|32|64)|bool", re.IGNORECASE)
 _SCALE = re.compile(
     r".*([._](scale|scale_inv|scales|zero_point|qzeros|amax|absmax)|\.(g_idx|SCB|weight_format|quant_map|quant_state.*"
@@ -50,18 +50,36 @@ def accepted_unused(
         RmbenchError: there are others; the message names them and what they most likely are.
     """
     found = sorted(names)
-    refused: dict[str, list[str]] = {}
-    for name in found:
-        if not (_harmless(name, checkpoint, language=language) or ignored(name, ignore)):
-            refused.setdefault(_meaning(name, model[1]), []).append(name)
+    refused = [name for name in found if not (_harmless(name, checkpoint, language=language) or ignored(name, ignore))]
     if refused:
-        parts = [f"{meaning}: {_some(members)}" for meaning, members in refused.items()]
         raise RmbenchError(
-            f"{checkpoint.folder}: {model[0]} does not take {sum(map(len, refused.values()))} tensors of the "
-            f"checkpoint, and without them its scores may be others: {'; '.join(parts)}. If they do not matter, pass "
+            f"{checkpoint.folder}: {model[0]} does not take {len(refused)} tensors of the checkpoint, and without them "
+            f"its scores may be others: {_meanings(refused, model[1])}. If they do not matter, pass "
             "--ignore-tensors GLOB, which goes into the record."
         )
     return tuple(found)
+
+
+def held_instead(names: Iterable[str], checkpoint: Checkpoint, own: Collection[str]) -> str:
+    """A sentence on tensors that a model does not take, `names`, where it lacks others; "" where there are none of use.
+    `own` are the names of the model's."""
+    found = [name for name in sorted(names) if not _harmless(name, checkpoint, language=False)]
+    return f" What the checkpoint holds instead: {_meanings(found, own)}." if found else ""
+
+
+def unmerged(names: Iterable[str]) -> str:
+    """A sentence on parts of an adapter among the tensors of a whole model; "" where there are none."""
+    found = sorted(filter(_ADAPTER.fullmatch, names))
+    way = "merge it (merge_and_unload) and save the model, or save the adapter alone (save_pretrained)"
+    return f"It holds parts of an adapter that is not merged ({_some(found)}): {way}. " if found else ""
+
+
+def _meanings(names: Iterable[str], own: Collection[str]) -> str:
+    """The names by what they most likely are."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(_meaning(name, own), []).append(name)
+    return "; ".join(f"{meaning}: {_some(members)}" for meaning, members in groups.items())
 
 
 def ignored(name: str, patterns: Sequence[str]) -> bool:

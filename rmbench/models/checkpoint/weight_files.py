@@ -17,7 +17,7 @@ __all__ = [
     "LEFT_BY_TRAINING",
     "OPEN_CLIP_CONFIG",
     "by_open_clip",
-    "is_numbered",
+    "is_known",
     "is_usual",
     "read_json",
     "weight_files",
@@ -30,6 +30,7 @@ _USUAL = (
     ("diffusion_pytorch_model", ".bin"),
 )
 _OPEN_CLIP = (("open_clip_model", ".safetensors"), ("open_clip_pytorch_model", ".bin"))
+_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 _SHARD = re.compile(r"(?P<stem>\w+)-(?P<number>\d+)-of-(?P<count>\d+)(?P<suffix>\.\w+)")
 _MOST_SHARDS = 10_000
 LEFT_BY_TRAINING = ("optimizer", "scheduler", "rng_state", "scaler", "trainer_state", "training_args", "all_results")
@@ -53,7 +54,8 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
     """The file that is asked for; else those that transformers would read, one or the shards that the index names,
-    safetensors first, or those of open_clip; else an adapter's; else the folder's only torch file."""
+    safetensors first, or those of open_clip; else an adapter's; else the folder's only torch file, or its only one of
+    safetensors."""
     if weights is not None:
         if not (folder / weights).is_file():
             raise RmbenchError(f"{folder / weights} does not exist.")
@@ -76,15 +78,16 @@ def weight_files(folder: Path, weights: str | None = None) -> list[Path]:
 
 
 def _lone_file(folder: Path) -> list[Path]:
-    """The folder's only torch file, if it has one."""
+    """The folder's only torch file, if it has one; its only safetensors file where it has none."""
     if not folder.is_dir():
         return []
-    found = sorted(file for file in folder.iterdir() if file.suffix in (".pt", ".pth", ".bin") and file.is_file())
-    found = [file for file in found if not file.name.startswith((".", *LEFT_BY_TRAINING))]
+    held = [file for file in sorted(folder.iterdir()) if file.suffix in _SUFFIXES and file.is_file()]
+    held = [file for file in held if not file.name.startswith((".", *LEFT_BY_TRAINING))]
+    found = [file for file in held if file.suffix != ".safetensors"] or held
     if len(found) > 1 and not (folder / "config.json").exists():
         names = ", ".join(file.name for file in found[:5])
         raise RmbenchError(
-            f"{folder} holds {len(found)} torch files ({names}): put the one meant in a folder of its own."
+            f"{folder} holds {len(found)} files of weights ({names}): put the one meant in a folder of its own."
         )
     return found if len(found) == 1 else []
 
@@ -142,6 +145,6 @@ def is_usual(file: Path) -> bool:
     )
 
 
-def is_numbered(file: Path) -> bool:
-    """Whether a file's name says which shard of how many it is."""
-    return bool(_SHARD.fullmatch(file.name))
+def is_known(file: Path) -> bool:
+    """Whether the library finds a file of weights by itself: under a usual name, or by an index."""
+    return (file.stem, file.suffix) in _USUAL or any(file.parent.glob(f"*{file.suffix}.index.json"))

@@ -12,6 +12,7 @@ from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.opening import Family, Fit, Opening
 from rmbench.models.checkpoint.read import Checkpoint
+from rmbench.models.checkpoint.unused import unmerged
 from rmbench.models.locate import Located
 from rmbench.models.located import digest_of, read_located
 from rmbench.models.options import OpenOptions
@@ -183,12 +184,14 @@ def _refusal(
     if len(fits) > 1:
         ways = "; ".join(f"{fit.layout} ({fit.why})" for _, fit in fits)
         return start + f"It could be read in {len(fits)} ways, so it is ambiguous: {ways}. Pass --adapter with one."
+    start += "" if checkpoint.source else unmerged(checkpoint.tensors)
     told = [family.lacks(checkpoint, asked) for family in known.values() if isinstance(family, ExplainingFamily)]
     start += "".join(f"{one} " for one in told if one)
     if asked is not None:
         return start + f"{by} {asked} does not fit: the tensors of that layout are not there."
     could = [fit for family in known.values() for layout in family.layouts for fit in family.fits(checkpoint, layout)]
-    others = [fit.layout for fit in could]
+    # Where there is a head, a layout that reads another tensor would give another number.
+    others = [fit.layout for fit in could if not found or any(f"{name} [" in fit.why for name in found)]
     for file, tensors in checkpoint.heads_beside().items():
         shown = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in list(tensors.items())[:4])
         readers = sorted({fit.layout for fit in could if file in fit.why})

@@ -29,7 +29,9 @@ _FIXED_DATE = datetime(2024, 7, 26)
 """What a template that asks for today gets, so that scores do not change overnight: the date that Llama 3.1's own
 template falls back to."""
 
-_TODAY = re.compile(r"""strftime_now\(\s*("[^"'\\]*"|'[^"'\\]*')\s*\)""")
+_TODAY = re.compile(r"""strftime_now\s*\(\s*("[^"'\\]*"|'[^"'\\]*')\s*\)""")
+_ASKS = re.compile(r"\bstrftime_now\b(?!\s+is\s+(not\s+)?defined)")
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 
 _NAMES_ONLY = ("id", "type", "tool_call_id")
 """Keys whose values name a call or its kind."""
@@ -223,7 +225,7 @@ class ChatTemplate:
     def check(self) -> None:
         """Raise RmbenchError where the template cannot render a question and its answer, leaves one out, or makes its
         text depend on the day in a way that cannot be seen beforehand."""
-        if "strftime_now(" in _on_a_fixed_date(self.text):
+        if any(_ASKS.search(_COMMENT.sub("", _on_a_fixed_date(text))) for text in (self.text, self.tool_use)):
             raise RmbenchError(
                 f"The chat template ({self.source}) makes its text depend on the day: write its date out, and pass it "
                 "by --template FILE."

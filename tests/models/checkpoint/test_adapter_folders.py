@@ -259,6 +259,15 @@ class TestTensors:
         model = opened(tmp_path / "run")
         assert rewards(model, tiny) == pytest.approx(logits(model, merged, tiny), abs=1e-5)
 
+    @pytest.mark.parametrize("lost", ["layers.1.", "v_proj", "layers.0.self_attn.q_proj.lora_B"])
+    def test_tensors_that_the_file_lost_are_named(self, lost: str, base: Path, tmp_path: Path) -> None:
+        """Of modules that adapter_config.json says were trained."""
+        adapter(tmp_path / "run", base)
+        file = tmp_path / "run" / "adapter_model.safetensors"
+        save_file({name: tensor for name, tensor in load_file(file).items() if lost not in name}, file)
+        with pytest.raises(RmbenchError, match=rf"run does not fit its base base@.*: lacking are .*{lost}"):
+            opened(tmp_path / "run")
+
     def test_half_precision(self, base: Path, tmp_path: Path, tiny: SimpleNamespace) -> None:
         """Base and adapter stored in bfloat16 are merged in float32."""
         for name in ("base", "run"):

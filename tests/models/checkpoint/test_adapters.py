@@ -52,6 +52,11 @@ SCALAR: dict[str, tuple[str, str, dict[str, Any]]] = {
     "the whole embedding": ("llama", "Lora", LINEAR | {"modules_to_save": ["score", "embed_tokens", "norm"]}),
     "some tokens": ("llama", "Lora", LINEAR | {"trainable_token_indices": {"embed_tokens": [0, 3, 40]}}),
     "the head itself": ("llama", "Lora", {"r": 1, "target_modules": ["score", "k_proj"], "task_type": None}),
+    "parameters by name": (
+        "llama",
+        "Lora",
+        {"r": 2, "target_modules": [], "target_parameters": ["mlp.up_proj.weight"]},
+    ),
     "PiSSA": ("llama", "Lora", LINEAR | {"init_lora_weights": "pissa"}),
     "OLoRA": ("llama", "Lora", LINEAR | {"init_lora_weights": "olora"}),
     "transposed weights": ("gpt2", "Lora", {"r": 4, "target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),

@@ -184,7 +184,77 @@ class TestShards:
         with pytest.raises(RmbenchError, match="its name says there are 99999999999999 shards"):
             open_model(str(plain))
 
+    @pytest.mark.parametrize("indexed", [True, False])
+    def test_a_tensor_that_stands_in_two_is_named(self, indexed: bool, plain: Path) -> None:
+        files = sharded(plain, 2)
+        first, second = (load_file(file) for file in files)
+        save_file(second | {"score.weight": torch.ones(1, 32)}, files[1], metadata={"format": "pt"})
+        save_file(first | {"score.weight": torch.zeros(1, 32)}, files[0], metadata={"format": "pt"})
+        if indexed:
+            index = {"weight_map": dict.fromkeys(first, files[0].name) | dict.fromkeys(second, files[1].name)}
+            (plain / "model.safetensors.index.json").write_text(json.dumps(index))
+        both = r"score\.weight stands in model-00001-of-00002\.safetensors and in model-00002-of-00002\.safetensors"
+        with pytest.raises(RmbenchError, match=both):
+            open_model(str(plain))
+
     def test_of_two_checkpoints(self, plain: Path) -> None:
         sharded(plain, 2)[0].rename(plain / "model-00001-of-00003.safetensors")
         with pytest.raises(RmbenchError, match=r"shards of 2 checkpoints .*-of-00002.*-of-00003"):
             open_model(str(plain))
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("name", "inside"),
+        [
+            ("model.pth", None),
+            ("model_best.bin", None),
+            ("consolidated.pt", None),
+            ("weights.safetensors", None),
+            ("pytorch_model.bin", "state_dict"),
+            ("pytorch_model.bin", "model"),
+            ("epoch_3.pt", "model_state_dict"),
+            ("pytorch_model.bin", "module"),
+        ],
+    )
+    def test_a_file_of_another_name_or_shape_is_read(
+        self, name: str, inside: str | None, plain: Path, tmp_path: Path, tiny: SimpleNamespace
+    ) -> None:
+        folder = rewritten(plain, tmp_path, str, safe=True)
+        tensors = load_file(folder / "model.safetensors")
+        (folder / "model.safetensors").unlink()
+        if name.endswith(".safetensors"):
+            save_file(tensors, folder / name, metadata={"format": "pt"})
+        else:
+            torch.save({inside: tensors, "step": 3, "optimizer": {}} if inside else tensors, folder / name)
+        ours, theirs = scores(folder, tiny, plain)
+        assert ours == pytest.approx(theirs, abs=2e-5)
+
+    def test_a_mapping_without_tensors_is_an_error_with_its_keys(self, plain: Path, tmp_path: Path) -> None:
+        folder = rewritten(plain, tmp_path, str, safe=True)
+        tensors = load_file(folder / "model.safetensors")
+        (folder / "model.safetensors").unlink()
+        torch.save({"net": tensors, "step": 3}, folder / "pytorch_model.bin")
+        with pytest.raises(RmbenchError, match=r"pytorch_model\.bin holds no tensors by name.*its keys are net, step"):
+            open_model(str(folder))
+
+    def test_files_that_are_not_read_are_named(self, plain: Path) -> None:
+        (plain / "model.safetensors").rename(plain / "last.ckpt")
+        with pytest.raises(RmbenchError, match=r"holds no weights: .*; last\.ckpt is not read\."):
+            open_model(str(plain))
+
+    @pytest.mark.parametrize("spelled", ["torch.float32", "fp32", ["float32"], {"": "float32"}])
+    def test_a_dtype_that_the_library_does_not_know(self, spelled: Any, plain: Path, tiny: SimpleNamespace) -> None:
+        tiny.edit_json(plain / "config.json", dtype=spelled)
+        with pytest.raises(RmbenchError, match=r'config\.json: key "dtype" is .*; expected one of float32, bfloat16'):
+            open_model(str(plain))
+
+    def test_parts_of_an_adapter_in_a_whole_model_are_named(self, plain: Path, tmp_path: Path) -> None:
+        def name(stored: str) -> str:
+            stored = stored.replace("score.", "score.modules_to_save.default.")
+            return "base_model.model." + stored.replace("q_proj.", "q_proj.base_layer.")
+
+        more = {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight": torch.ones(4, 32)}
+        folder = rewritten(plain, tmp_path, name, safe=False, more=more)
+        with pytest.raises(RmbenchError, match=r"parts of an adapter that is not merged \(.*lora_A.*\): merge it"):
+            open_model(str(folder))

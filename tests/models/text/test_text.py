@@ -17,6 +17,8 @@ from rmbench.models.open import OpenOptions, open_model
 from rmbench.models.text.template_source import resolve_template
 from rmbench.models.text.tokens import TextEncoder, affixes
 
+TURNS = "{% for m in messages %}|{{ m.content }}{% endfor %}"
+
 
 def text_of(folder: Path, **options: Any) -> TextEncoder:
     model = open_model(str(folder), OpenOptions(**options))
@@ -214,6 +216,26 @@ class TestTemplate:
         text = text_of(llama, template=file)
         assert text.template.render(tiny.request("Hi", "Yo")) == "26 Jul 2024|Hi|Yo"
         assert text.settings["template_date"] == "2024-07-26"
+
+    @pytest.mark.parametrize("asked", ["strftime_now ('%d %b %Y')", "strftime_now(\n'%d %b %Y' )"])
+    def test_however_it_is_asked_for(self, asked: str, llama: Path, tmp_path: Path, tiny: Any) -> None:
+        file = tmp_path / "dated.jinja"
+        file.write_text(f"{{% if strftime_now is defined %}}{{{{ {asked} }}}}{{% endif %}}" + TURNS)
+        assert text_of(llama, template=file).template.render(tiny.request("Hi", "Yo")) == "26 Jul 2024|Hi|Yo"
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            "{% set now = strftime_now %}{{ now('%Y') }}",
+            "{{ strftime_now('%' ~ 'Y') }}",
+            "{% for f in [strftime_now] %}{{ f('%Y') }}{% endfor %}",
+        ],
+    )
+    def test_a_day_that_cannot_be_fixed_is_refused(self, asked: str, llama: Path, tmp_path: Path) -> None:
+        file = tmp_path / "dated.jinja"
+        file.write_text("{# no strftime_now #}" + asked + TURNS)
+        with pytest.raises(RmbenchError, match="makes its text depend on the day"):
+            text_of(llama, template=file)
 
 
 def test_affixes_are_what_the_tokenizer_adds(llama: Path, tmp_path: Path, tiny: Any) -> None:
