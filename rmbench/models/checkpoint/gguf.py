@@ -104,6 +104,11 @@ def read_gguf(file: Path) -> Checkpoint:
         raise RmbenchError(
             f"{file} is one of {header.shards} parts: put them together by llama.cpp's llama-gguf-split --merge."
         )
+    if head := sorted(name for name in header.tensors if name.startswith("cls.")):
+        raise RmbenchError(
+            f"{file} holds a classifier's head ({', '.join(head[:4])}), which transformers' reader of GGUF leaves out: "
+            "open the folder that it was converted from."
+        )
     with quiet(), explained(file):
         config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
         if config.model_type not in LANGUAGE:

@@ -248,7 +248,8 @@ def _load(
                 "are made or named anew here (an adapter, a GGUF file, pickles): save the model whole first."
             )
         state = checkpoint_state(checkpoint, options, placement.dtype)
-        return classes[type(config)].from_pretrained(None, state_dict=state, **arguments)
+        own = classes[type(config)] if type(config) in classes else _remote_class(checkpoint, config, kind)
+        return own.from_pretrained(None, state_dict=state, **arguments)
     return automatic.from_pretrained(
         checkpoint.folder,
         trust_remote_code=trusted,
@@ -256,6 +257,17 @@ def _load(
         local_files_only=True,
         **arguments,
     )
+
+
+def _remote_class(checkpoint: Checkpoint, config: Any, kind: str) -> Any:
+    """The class that a folder's own code has for an automatic class of the library; its configuration was read, so the
+    user trusts it."""
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    named = (getattr(config, "auto_map", None) or {}).get(kind)
+    if not named:
+        raise RmbenchError(f'{checkpoint.folder}: config.json: key "auto_map" names no {kind}.')
+    return get_class_from_dynamic_module(named, str(checkpoint.folder))
 
 
 def spread_over(placement: Placement, options: OpenOptions) -> dict[str, Any]:

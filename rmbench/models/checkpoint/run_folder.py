@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rmbench.errors import RmbenchError
+from rmbench.models.checkpoint.pipeline import denoiser_in
 from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG, LEFT_BY_TRAINING
 
 __all__ = ["name_of", "with_weights"]
@@ -25,7 +26,7 @@ _SHARDS = (
         "python -m torch.distributed.checkpoint.format_utils dcp_to_torch {found} {folder}/pytorch_model.bin",
     ),
     (
-        ("model_world_size_*_rank_*.pt", "actor/model_world_size_*_rank_*.pt", "*/model_world_size_*_rank_*.pt"),
+        ("model_world_size_*_rank_*.pt", "*/model_world_size_*_rank_*.pt", "*/*/model_world_size_*_rank_*.pt"),
         "FSDP's shards as verl saves them ({found})",
         "python -m verl.model_merger merge --backend fsdp --local_dir {found} --target_dir {folder}",
     ),
@@ -48,7 +49,8 @@ def with_weights(folder: Path, note: Callable[[str], None]) -> Path:
     and without shards is returned as it is.
 
     Raises:
-        RmbenchError: there are several such, or shards that must be put together first; the message says how.
+        RmbenchError: there are several such, or shards that must be put together first, the message says how; or models
+            lie deeper alone.
     """
     if _has_weights(folder):
         return folder
@@ -71,6 +73,13 @@ def with_weights(folder: Path, note: Callable[[str], None]) -> Path:
         )
     for each in (*reversed([each for _, each in steps]), folder):
         _refuse_shards(each)
+    below = [file.parent for depth in ("*", "*/*", "*/*/*") for file in sorted(folder.glob(f"{depth}/config.json"))]
+    models = [each for each in below if _has_weights(each)]
+    if models and not (folder / "config.json").exists() and denoiser_in(folder) is None:
+        names = ", ".join(str(each.relative_to(folder)) for each in models[:8])
+        raise RmbenchError(
+            f"{folder} holds no weights of its own, and models in {names}: name one, --model {models[-1]}"
+        )
     return folder
 
 

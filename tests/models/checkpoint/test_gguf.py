@@ -259,3 +259,18 @@ class TestBroken:
         file.write_bytes(file.read_bytes().replace(b"llama", b"bogus"))
         with pytest.raises(RmbenchError, match="architecture bogus is not supported"):
             opened(file)
+
+
+def test_a_classifiers_head_is_not_left_out(made: SimpleNamespace, tmp_path: Path) -> None:
+    """As llama.cpp converts sequence classifiers."""
+    writing = gguf.GGUFWriter.write_header_to_file
+
+    def with_head(writer: Any) -> None:
+        writer.add_tensor("cls.output.weight", torch.ones(1, 32).numpy())
+        writing(writer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf.GGUFWriter, "write_header_to_file", with_head)
+        file = made.write("headed.gguf", "F32")
+    with pytest.raises(RmbenchError, match=r"headed\.gguf holds a classifier's head \(cls\.output\.weight\)"):
+        opened(file)

@@ -145,6 +145,17 @@ class TestShards:
         write(tmp_path / "checkpoint-4", "global_step4/mp_rank_00_model_states.pt", "zero_to_fp32.py")
         assert rewards(opened(tmp_path), tiny)
 
+    def test_shards_of_a_whole_run(self, tmp_path: Path) -> None:
+        write(tmp_path, "global_step_8/actor/model_world_size_2_rank_0.pt", "latest_checkpointed_iteration.txt")
+        with pytest.raises(RmbenchError, match=rf"as verl saves.*--local_dir {tmp_path}/global_step_8/actor"):
+            opened(tmp_path)
+
+    @pytest.mark.parametrize("below", ["final", "actor/huggingface", "run/step_8/hf"])
+    def test_a_model_that_lies_deeper_is_named(self, below: str, tmp_path: Path, tiny: SimpleNamespace) -> None:
+        tiny.checkpoint(tmp_path / below)
+        with pytest.raises(RmbenchError, match=rf"and models in {below}: name one, --model {tmp_path}/{below}$"):
+            opened(tmp_path)
+
     def test_a_trainers_state_alone(self, tmp_path: Path) -> None:
         write(tmp_path, "optimizer.pt", "scheduler.pt", "rng_state.pth")
         with pytest.raises(

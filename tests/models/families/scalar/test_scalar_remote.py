@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from rmbench.errors import RmbenchError
 from rmbench.models.card import Card
@@ -220,3 +221,51 @@ def _own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library copies remote files into a cache, which must not be the user's."""
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+
+
+STOCK = """
+import torch
+from transformers import LlamaConfig, LlamaModel, LlamaPreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutputWithPast
+
+class OddConfig(LlamaConfig):
+    model_type = "odd-stock"
+
+class OddForSequenceClassification(LlamaPreTrainedModel):
+    config_class = OddConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.model = LlamaModel(config)
+        self.score = torch.nn.Linear(config.hidden_size, config.num_labels, bias=False)
+        self.post_init()
+
+    def forward(self, input_ids=None, attention_mask=None, **given):
+        states = self.model(input_ids=input_ids, attention_mask=attention_mask, **given).last_hidden_state
+        return SequenceClassifierOutputWithPast(logits=self.score(states[:, -1]))
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "reward.pt"])
+def test_a_class_of_its_own_reads_what_wrappers_saved(prefix: str, file: str, tmp_path: Path, tiny: Any) -> None:
+    tiny.checkpoint(tmp_path / "plain")
+    folder = tiny.checkpoint(tmp_path / "odd")
+    held = {prefix + name: tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    (folder / "model.safetensors").unlink()
+    if file.endswith(".safetensors"):
+        save_file(held, folder / file, metadata={"format": "pt"})
+    else:
+        torch.save(held, folder / file)
+    name = "OddForSequenceClassification"
+    tiny.edit_json(
+        folder / "config.json",
+        model_type="odd-stock",
+        architectures=[name],
+        auto_map={"AutoConfig": "odd.OddConfig", "AutoModelForSequenceClassification": f"odd.{name}"},
+    )
+    (folder / "odd.py").write_text(STOCK)
+    model: Any = open_model(str(folder), OpenOptions(device="cpu", trust_remote_code=True))
+    rows = model.encode(tiny.requests(4))
+    found = model.forward(tiny.batch(rows, tiny.PAD))["reward"][:, 0]
+    assert found == pytest.approx(tiny.alone(tmp_path / "plain", rows), abs=2e-5)
