@@ -38,6 +38,8 @@ def main() -> None:
     arguments.add_argument("--one", action="store_true", help="one round of this checkout, printed as JSON")
     given = arguments.parse_args()
     if given.one:
+        if hasattr(os, "sched_setaffinity"):  # on one core no other process encodes, whose time would not be seen
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         print(json.dumps(measure(given.task, given.model, given.limit, given.characters)))
         return
     here = Path(__file__).resolve().parents[1]
@@ -142,6 +144,7 @@ def measure(task_id: str, model: str, limit: int, characters: int, source: str =
     with tempfile.TemporaryDirectory() as folder:
         _files(clock, Path(folder), judged)
         _runs(clock, Path(folder), task_id, scorer, source)
+        _run_of_short(clock, Path(folder), short, scorer)
     tokens = sum(entry.size for entry in window.encoded) / len(requests)
     figures = clock.figures()
     return {
@@ -181,6 +184,23 @@ def _runs(clock: Clock, folder: Path, task_id: str, scorer: Any, source: str) ->
         with clock(stage):
             rmbench.run(model, task_id, source=source, out=folder / "records", progress=False)
         clock.rows[stage] = clock.rows["read"]
+
+
+def _run_of_short(clock: Clock, folder: Path, examples: list[Any], scorer: Any) -> None:
+    """A whole run on the pairs that are no longer than asked, as a file of a user's own."""
+    import rmbench
+
+    with (folder / "short.jsonl").open("w", encoding="utf-8") as out:
+        for example in examples:
+            turns = [
+                [{"role": each.role, "content": each.text} for each in messages]
+                for messages in (example.prompt, *(candidate.messages for candidate in example.candidates[:2]))
+            ]
+            out.write(json.dumps(dict(zip(("prompt", "chosen", "rejected"), turns, strict=True))) + "\n")
+    stage = "run of a scorer, rows no longer than asked"
+    with clock(stage):
+        rmbench.run(scorer, data=folder / "short.jsonl", out=folder / "records", progress=False)
+    clock.rows[stage] = 2 * len(examples)
 
 
 class Clock:
