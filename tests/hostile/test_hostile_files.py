@@ -118,17 +118,17 @@ def test_a_small_file_that_unpacks_to_much_is_refused(monkeypatch: pytest.Monkey
     import gzip
     import lzma
 
-    from rmbench.tasks.rows import formats
+    from rmbench.untrusted import packed as module
 
-    monkeypatch.setattr(formats, "ANY_UNPACKED", 2**20)
+    monkeypatch.setattr(module, "ANY_UNPACKED", 2**20)
     text = b"a row of a benchmark\n" * 10_000
     for ending, packed in ((".gz", gzip.compress), (".xz", lzma.compress)):
-        assert formats.unpacked(f"x{ending}", packed(text)) == text
+        assert module.unpacked(f"x{ending}", packed(text)) == text
         with pytest.raises(RmbenchError, match=rf"x{ending}: holds more than 1,0.* compressed ones"):
-            formats.unpacked(f"x{ending}", packed(b"\0" * 2**24))
-    monkeypatch.setattr(formats, "MOST_UNPACKED", 1000)
+            module.unpacked(f"x{ending}", packed(b"\0" * 2**24))
+    monkeypatch.setattr(module, "MOST_UNPACKED", 1000)
     with pytest.raises(RmbenchError, match="holds more than 1,000 bytes"):
-        formats.unpacked("x.gz", gzip.compress(text))
+        module.unpacked("x.gz", gzip.compress(text))
 
 
 def test_parquet_of_little_that_declares_much(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.tasks.declaration.schema import LayoutRule
-from rmbench.tasks.rows.formats import FORMATS, plain_name, rows_of
+from rmbench.tasks.rows.formats import FORMATS, rows_of
 from rmbench.untrusted.files import MIB, read_file, read_text
+from rmbench.untrusted.packed import plain_name
 
 __all__ = ["Found", "find_media", "read_prompts", "said"]
 

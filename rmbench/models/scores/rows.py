@@ -1,9 +1,10 @@
-"""Reads and checks the rows of a score file: `{task, id, scores | verdicts}` as JSONL or Parquet, or a result file of a
-benchmark as it lies (`rmbench.models.scores.released`)."""
+"""Reads and checks the rows of a score file: `{task, id, scores | verdicts}` as JSON Lines, JSON, Parquet or Arrow,
+compressed or not, or a result file of a benchmark as it lies (`rmbench.models.scores.released`)."""
 
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import math
 import re
@@ -12,14 +13,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from rmbench.errors import RmbenchError
+from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.models.scores.released import Form, Released, form_of, lists_as_rows
-from rmbench.untrusted.files import MIB, read_text
-from rmbench.untrusted.kind import refuse_stand_in
+from rmbench.untrusted.arrow import read_arrow
+from rmbench.untrusted.files import MIB, read_file, read_text
+from rmbench.untrusted.kind import HEAD, content_kind, refuse_stand_in, stand_in
+from rmbench.untrusted.packed import MOST_UNPACKED, PACKED, plain_name, unpacked
 from rmbench.untrusted.parquet import read_table
 from rmbench.validation import validated
 
@@ -29,6 +32,7 @@ _ANSWERS = ("scores", "verdicts", "decisions")
 _EXACT = 2.0**53
 """Below it every integer is a float."""
 _INDEX = re.compile(r"__index_level_\d+__")
+_TABLES = (".parquet", ".arrow")
 _LARGEST_JSON = 1024 * MIB
 """Of a file that is one JSON value; RewardBench's, which repeat every text, have up to 60 MiB."""
 
@@ -71,6 +75,8 @@ class ScoreFile:
     """Whose kind of file it is; "" where it is rmbench's own."""
     mended: str = ""
     """What was put right, in words."""
+    unread: set[str] = field(default_factory=set)
+    """Keys that rows have and nobody reads, filled while `rows` are read."""
 
 
 def read_rows(file: Path) -> ScoreFile:
@@ -83,16 +89,38 @@ def read_rows(file: Path) -> ScoreFile:
     if not file.is_file():
         raise RmbenchError(f"scores:{file} does not exist." if not file.exists() else f"scores:{file} is no file.")
     refuse_stand_in(file)
-    readers = {".parquet": _parquet, ".json": _json}
-    raw = readers.get(file.suffix, _jsonl)(file)
+    content = unpacked(file.name, read_file(file, MOST_UNPACKED)) if file.name.endswith(PACKED) else None
+    _check_kind(file, content)
+    suffix = Path(plain_name(file.name)).suffix
+    raw = _table(file, content, suffix) if suffix in _TABLES else _json(file, content, lines=suffix != ".json")
     first = next(raw, None)
     if first is None:
         return ScoreFile(iter(()))
     place, values = first
     form, raw = form_of(values, place), chain([first], raw)
-    if form is None:
-        return ScoreFile(_row(place, values if file.suffix != ".parquet" else _filled(values)) for place, values in raw)
-    return _released(form, raw)
+    if form is not None:
+        return _released(form, raw)
+    unread: set[str] = set()
+    filled = ((at, _filled(values) if suffix in _TABLES else values) for at, values in raw)
+    return ScoreFile((_row(at, values, unread) for at, values in filled), unread=unread)
+
+
+def _check_kind(file: Path, content: bytes | None) -> None:
+    """Raise RmbenchError where the first bytes are those of another format than the name's."""
+    suffix = Path(plain_name(file.name)).suffix
+    if suffix in (".csv", ".tsv"):
+        raise RmbenchError(f"{file}: a score file is .jsonl, .json, .parquet or .arrow: its rows hold lists.")
+    if content is None:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD)
+    else:
+        head = content[:HEAD]
+    what = None if content is None else stand_in(head)
+    if what is not None:
+        raise RmbenchError(f"{file}: it is {what}.")
+    found = content_kind(head)
+    if found is not None and suffix not in _TABLES:
+        raise RmbenchError(f"{file}: expected JSON, but its first bytes are those of {found}.")
 
 
 def _released(form: Form, raw: Iterator[tuple[str, dict[str, Any]]]) -> ScoreFile:
@@ -120,13 +148,21 @@ def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None or name in _ANSWERS}
 
 
-def _row(place: str, values: Mapping[str, Any]) -> ScoreRow:
-    line = validated(_Line, values, place)
+def _row(place: str, values: Mapping[str, Any], unread: set[str]) -> ScoreRow:
+    """The row; keys that nobody reads are added to `unread`."""
+    own = dict(values)
+    for key in values.keys() - _Line.model_fields.keys():
+        if not did_you_mean(key, _Line.model_fields):  # else it may well be one of ours, misspelled: an error
+            del own[key]
+            unread.add(key)
+    if type(own.get("id")) is int:  # as tasks read ids
+        own["id"] = str(own["id"])
+    line = validated(_Line, own, place)
     unparsed = line.status == "unparsed"
     if unparsed and any(answer is not None for answer in (line.scores, line.verdicts, line.decisions)):
         raise RmbenchError(f'{place}: "status" says that no answer could be read, and there is one.')
     if not unparsed and not line.model_fields_set & set(_ANSWERS):
-        raise RmbenchError(f'{place}: neither "scores" nor "verdicts".')
+        raise RmbenchError(f'{place}: neither "scores" nor "verdicts" (it has {", ".join(values)}).')
     if line.verdicts is not None and line.decisions is not None:
         raise RmbenchError(f'{place}: "decisions" is another word for "verdicts"; give one of them.')
     verdicts = line.decisions if line.verdicts is None else line.verdicts
@@ -141,8 +177,8 @@ def _without_nulls(scores: object) -> object:
     return scores
 
 
-def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with file.open("rb") as lines:
+def _lines(file: Path, stream: BinaryIO) -> Iterator[tuple[str, dict[str, Any]]]:
+    with stream as lines:
         for number, line in enumerate(lines, 1):
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
@@ -151,26 +187,34 @@ def _jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             place = f"{file}:{number}"
             try:
                 values = json.loads(line, parse_float=_decimal)
+            except UnicodeDecodeError as error:
+                raise RmbenchError(f"{place} is not JSON in UTF-8: {error.reason} at byte {error.start}.") from error
             except (ValueError, RecursionError) as error:
                 raise RmbenchError(f"{place} is not JSON: {error}") from error
             if not isinstance(values, dict):
-                raise RmbenchError(f"{place} must be an object {{task, id, scores}}, not {type(values).__name__}.")
+                more = ". A file that is one list ends in .json" if isinstance(values, list) else ""
+                what = f"an object {{task, id, scores}}, not {type(values).__name__}{more}"
+                raise RmbenchError(f"{place} must be {what}.")
             yield place, values
 
 
-def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A file that is one JSON value: a list of rows, or an object of parallel lists; or JSON Lines all the same."""
-    text = read_text(file, _LARGEST_JSON, f"scores:{file}").removeprefix("\ufeff")
+def _json(file: Path, content: bytes | None, *, lines: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """JSON Lines; or a file that is one JSON value: a list of rows, an object of parallel lists, or lines all the
+    same."""
+    if lines:
+        yield from _lines(file, file.open("rb") if content is None else io.BytesIO(content))
+        return
+    text = _text(file, content).removeprefix("\ufeff")
     try:
         data = json.loads(text, parse_float=_decimal)
     except RecursionError as error:
         raise RmbenchError(f"{file} is not JSON: {error}") from error
     except ValueError as error:
         if "\n" in text.strip() and str(error).startswith("Extra data"):
-            yield from _jsonl(file)
+            yield from _lines(file, io.BytesIO(text.encode()))
             return
         raise RmbenchError(f"{file} is not JSON: {error}") from error
-    if isinstance(data, dict) and "task" not in data:
+    if isinstance(data, dict) and ("task" not in data or isinstance(data.get("id"), list)):
         data = list(lists_as_rows(data, str(file)))
     for index, values in enumerate(data if isinstance(data, list) else [data]):
         place = f"{file}, row {index}"
@@ -179,8 +223,20 @@ def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, values
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    table = read_table(file, file)
+def _text(file: Path, content: bytes | None) -> str:
+    if content is None:
+        return read_text(file, _LARGEST_JSON, f"scores:{file}")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise RmbenchError(f"scores:{file} is not UTF-8: {error.reason} at byte {error.start}.") from error
+
+
+def _table(file: Path, content: bytes | None, suffix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if suffix == ".arrow":
+        table = read_arrow(read_file(file, MOST_UNPACKED) if content is None else content, file)
+    else:
+        table = read_table(file if content is None else content, file)
     # pandas stores a DataFrame's unnamed index as a column.
     table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
     try:

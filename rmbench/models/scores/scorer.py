@@ -145,6 +145,8 @@ def _facts(
     file: Path, read: ScoreFile, model: str, voting: VotingSettings, variant: str, *, scored: bool
 ) -> ModelFacts:
     holds = f"{file.name} holds {read.form and read.form + ': '}{'scores' if scored else 'verdicts'}"
+    if read.unread:
+        holds += f"; not read: {', '.join(sorted(read.unread))}"
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return ModelFacts(

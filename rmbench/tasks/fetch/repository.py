@@ -10,7 +10,7 @@ from typing import Protocol
 
 from rmbench.errors import RmbenchError
 from rmbench.tasks.fetch.manifest import Origin
-from rmbench.tasks.rows.formats import MOST_UNPACKED
+from rmbench.untrusted.packed import MOST_UNPACKED
 
 __all__ = ["MOST_OF_TASK", "Entry", "Progress", "Repository", "SilentProgress", "Wanted", "check_room", "counted"]
 

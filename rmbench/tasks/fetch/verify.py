@@ -8,10 +8,10 @@ from pathlib import Path
 from rmbench.errors import AbsentDataError, RmbenchError
 from rmbench.tasks.fetch.manifest import sha256_of
 from rmbench.tasks.fetch.repository import Wanted
-from rmbench.tasks.rows.formats import MOST_UNPACKED, plain_name, unpacked
 from rmbench.tasks.task import Task
 from rmbench.untrusted.files import read_file
 from rmbench.untrusted.kind import HEAD, stand_in
+from rmbench.untrusted.packed import MOST_UNPACKED, plain_name, unpacked
 
 __all__ = ["check_brought", "check_declared", "is_same", "short_hash"]
 

@@ -15,9 +15,10 @@ from rmbench.tasks.declaration.schema import LayoutRule, SourceRule
 from rmbench.tasks.own.kinds import is_message
 from rmbench.tasks.rows.fields import RawRow
 from rmbench.tasks.rows.files import LayoutFiles, number_in, read_all, stem
-from rmbench.tasks.rows.formats import FORMATS, MOST_UNPACKED, PACKED, plain_name, unpacked
+from rmbench.tasks.rows.formats import FORMATS
 from rmbench.tasks.rows.hub import pinned, read_hub, splits_of
 from rmbench.untrusted.files import MIB, read_file, read_text
+from rmbench.untrusted.packed import MOST_UNPACKED, PACKED, plain_name, unpacked
 
 __all__ = ["Place", "at"]
 

@@ -13,11 +13,12 @@ from typing import Any
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.tasks.declaration.schema import JoinRule, LayoutRule, SourceRule
 from rmbench.tasks.rows.fields import RawRow
-from rmbench.tasks.rows.formats import FORMATS, MOST_UNPACKED, PACKED, plain_name, rows_of, unpacked
+from rmbench.tasks.rows.formats import FORMATS, rows_of
 from rmbench.tasks.rows.join import joined, named
 from rmbench.tasks.rows.paths import captured, kept
 from rmbench.tasks.task import DataFileFacts
 from rmbench.untrusted.files import check_file, read_file
+from rmbench.untrusted.packed import MOST_UNPACKED, PACKED, plain_name, unpacked
 
 __all__ = ["LayoutFiles", "expected", "find", "number_in", "read_all", "spellings", "stem"]
 

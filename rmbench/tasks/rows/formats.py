@@ -7,12 +7,9 @@ not) is an error where it is read as a column of the task, and none in a column 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import lzma
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rmbench.errors import RmbenchError, did_you_mean
 from rmbench.untrusted.arrow import read_arrow
 from rmbench.untrusted.kind import HEAD, content_kind, stand_in
+from rmbench.untrusted.packed import plain_name, unpacked
 from rmbench.untrusted.parquet import read_table
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["FORMATS", "MOST_UNPACKED", "PACKED", "Unreadable", "plain_name", "rows_of", "unpacked"]
+__all__ = ["FORMATS", "Unreadable", "rows_of"]
 
-PACKED = (".gz", ".xz", ".zst")
 FORMATS = {
     ".json": "json",
     ".jsonl": "jsonl",
@@ -42,13 +39,6 @@ _BETWEEN = {"csv": ",", "tsv": "\t"}
 """What stands between the cells of a line."""
 _ANNOUNCED = {"parquet": ("Parquet",), "arrow": ("Arrow", "an Arrow stream")}
 """Format -> what its first bytes are called; no other format has first bytes of its own."""
-MOST_UNPACKED = 4 * 2**30
-"""Bytes that a file of rows may have, a compressed one once it is unpacked."""
-ANY_UNPACKED = 128 * 2**20
-"""Bytes that any compressed file may hold, however small it is."""
-MOST_TIMES = 64
-"""How many times its own size a larger one may hold; texts are packed to a tenth, repetitive ones to a thirtieth."""
-_PART = 2**20
 _CELL = 1 << 24
 """Characters that a cell of a CSV may have; Python's default is less than a long response."""
 
@@ -67,44 +57,6 @@ class Form(Protocol):
     def format(self) -> str | None: ...
     @property
     def keyed(self) -> str | None: ...
-
-
-def plain_name(name: str) -> str:
-    """The name without the ending of a compression."""
-    return name.removesuffix(".gz").removesuffix(".xz").removesuffix(".zst")
-
-
-def unpacked(name: str, content: bytes) -> bytes:
-    """The bytes that a compressed file holds; those of any other file as they are.
-
-    Raises:
-        RmbenchError: the file is broken or cut off; or it holds more than `MOST_UNPACKED`, or, beyond `ANY_UNPACKED`,
-            more than `MOST_TIMES` its own size, which no text does.
-    """
-    if not name.endswith(PACKED):
-        return content
-    most = min(MOST_UNPACKED, max(ANY_UNPACKED, MOST_TIMES * len(content)))
-    parts, size = [], 0
-    try:
-        packed = io.BytesIO(content)
-        with _opened(name, packed) as stream:
-            while part := stream.read(_PART):
-                size += len(part)
-                if size > most:
-                    raise RmbenchError(f"{name}: holds more than {most:,} bytes in {len(content):,} compressed ones.")
-                parts.append(part)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise RmbenchError(f"{name}: cannot be decompressed ({error}); is the file whole?") from None
-    return b"".join(parts)
-
-
-def _opened(name: str, packed: io.BytesIO) -> Any:
-    """The compressed bytes as a stream of what they hold."""
-    if name.endswith(".zst"):
-        import pyarrow
-
-        return pyarrow.input_stream(packed, compression="zstd")
-    return gzip.open(packed) if name.endswith(".gz") else lzma.open(packed)
 
 
 def rows_of(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow
+import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
@@ -140,7 +144,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(start: bytes, tmp_path: 
         ("", "it is an empty file"),
         ("{", r"s\.jsonl:1 is not JSON"),
         ("\n[]\n", r"s\.jsonl:2 must be an object"),
-        ('{"task": "t", "id": 1, "scores": []}', "id: expected a string; found 1"),
+        ('{"task": "t", "id": 1.0, "scores": []}', "id: expected a string; found 1.0"),
+        ('{"task": "t", "id": true, "scores": []}', "id: expected a string; found True"),
+        ('{"task": "t", "id": 1, "scores": [1]}\n{"task": "t", "id": "1", "scores": [2]}', r"is at .*:1 already"),
+        ('{"task": "t", "id": "1", "rewards": [1]}', r'neither "scores" nor "verdicts" \(it has task, id, rewards\)'),
+        ('[{"task": "t", "id": "1", "scores": [1]}]', r":1 must be an object .*ends in \.json"),
         ('{"id": "1", "scores": []}', "task: this key is missing"),
         ('{"task": "t", "id": "1"}', 'neither "scores" nor "verdicts"'),
         ('{"task": "t", "id": "1", "score": [1, 2]}', 'score: unknown key.*Did you mean "scores"'),
@@ -213,6 +221,62 @@ def test_parquet_says_the_same_as_jsonl(tmp_path: Path) -> None:
     for row in rows:
         first, second = (model.judge("t", example(row["id"])) for model in (one, other))
         assert (first.rewards, first.status) == (second.rewards, second.status)
+
+
+ROWS = [{"task": "t", "id": k, "scores": [float(k), 0.5], "note": "x"} for k in range(3)]
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+
+def _arrow(rows: Any) -> bytes:
+    file = io.BytesIO()
+    table = pyarrow.Table.from_pylist(rows)
+    with pyarrow.ipc.new_file(file, table.schema) as stream:
+        stream.write_table(table)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("s.jsonl", LINES),
+        ("s.jsonl.gz", gzip.compress(LINES)),
+        ("s.json.xz", lzma.compress(json.dumps(ROWS).encode())),
+        ("s.jsonl.zst", pyarrow.compress(LINES, codec="zstd", asbytes=True)),
+        ("s.json", LINES),
+        ("s.json", json.dumps({key: [row[key] for row in ROWS] for key in ROWS[0]}).encode()),
+        (
+            "s.json",
+            json.dumps({"task": "t", **{key: [row[key] for row in ROWS] for key in ROWS[0] if key != "task"}}).encode(),
+        ),
+        ("s.parquet", pd.DataFrame(ROWS, index=[5, 6, 7]).to_parquet()),
+        ("s.parquet", pd.DataFrame(ROWS).astype({"task": "category"}).to_parquet()),
+        ("s.parquet", pd.DataFrame(ROWS).set_index(["task", "id"]).to_parquet()),
+        ("s.arrow", _arrow(ROWS)),
+    ],
+)
+def test_score_files_are_read_as_widely_as_those_of_tasks(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    model = opened(tmp_path / name)
+    assert [model.judge("t", example(str(k))).rewards for k in range(3)] == [(0.0, 0.5), (1.0, 0.5), (2.0, 0.5)]
+    assert model.facts.why.endswith("; not read: note")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("s.jsonl", LINES.decode().encode("utf-16"), "expected JSON, but its first bytes are those of text in UTF-16"),
+        ("s.jsonl", LINES.decode().encode("utf-16-le"), "its first bytes are those of text in UTF-16"),
+        ("s.jsonl", gzip.compress(LINES), "its first bytes are those of gzip"),
+        ("s.jsonl.gz", gzip.compress(b"<!DOCTYPE html>"), "it is a web page"),
+        ("s.jsonl.gz", gzip.compress(LINES)[:-9], "cannot be decompressed"),
+        ("s.csv", b"task,id,scores\n", r"a score file is \.jsonl"),
+        ("s.jsonl", '{"task": "t", "id": "é", "scores": [1]}'.encode("latin-1"), r"s\.jsonl:1 is not JSON in UTF-8"),
+    ],
+)
+def test_what_is_no_score_file_is_named(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RmbenchError, match=message):
+        opened(tmp_path / name)
 
 
 def test_the_index_that_pandas_stores_is_no_key(tmp_path: Path) -> None:
