@@ -18,7 +18,7 @@ from rmbench.tasks.own.finder import Finder, prompts, text_rule
 from rmbench.tasks.own.kinds import Table
 from rmbench.tasks.own.place import Place, at
 from rmbench.tasks.own.readings import ROLES, Reading, readings
-from rmbench.tasks.own.refuse import refuse_media, refuse_spelled_lists, refuse_unread_labels
+from rmbench.tasks.own.refuse import refuse_media, refuse_spelled_lists, refuse_unread_labels, refuse_unread_words
 from rmbench.tasks.own.words import GROUPS, IDS, MEDIA_PARTS, NAMES, SCORES_BESIDE, plain
 from rmbench.tasks.registry import known, load_text
 from rmbench.tasks.rows.column_check import declared_columns
@@ -90,6 +90,7 @@ def own_task(
     if beside is None:
         refuse_media(table)
     refuse_spelled_lists(reading, table)
+    refuse_unread_words(reading, table)
     content = _content(place, table, reading, spec, beside)
     content["id"] = _free_id(place.stem, include)
     toml = tomlkit.dumps(content)

@@ -37,7 +37,6 @@ class Finder:
 
     def with_prompt(self, *answers: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
         """The keys of `[columns]` for the prompt, and their part of the spec; none where it is in no column."""
-        kinds = {self.table.kind(name) for name in answers}
         columns: dict[str, Any] = {}
         spec: dict[str, str] = {}
         prompt, hold = self.prompt, _hold_prompt(self.table, answers)
@@ -55,7 +54,11 @@ class Finder:
             spoken = not hold and _are_transcripts(self.table, prompt)
             columns["prompt"] = {"column": prompt, "form": "messages"} if spoken else text_rule(self.table, prompt)
             spec["prompt"] = prompt
-        for system in self("system", "text") if "messages" not in kinds or "system" in self.spec else ():
+        for system in (
+            self("system", "text")
+            if "system" in self.spec or not _have_system(self.table, self.prompt, *answers)
+            else ()
+        ):
             columns["system"] = system
             spec["system"] = system
         for tools in [name for name in self("tools", "objects", "texts", "text") if self._holds_tools(name)][:1]:
@@ -127,6 +130,15 @@ def _hold_prompt(table: Table, answers: Sequence[str]) -> bool:
             if value is not None:
                 break
     return False
+
+
+def _have_system(table: Table, *columns: str | None) -> bool:
+    """Whether any of the conversations begins with a system message of its own."""
+    values = [value for name in columns if name is not None for value in table.values(name)]
+    firsts = [
+        value[0] for value in values if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping)
+    ]
+    return any(first.get("role", first.get("from")) in ("system", "developer") for first in firsts)
 
 
 def _begins(table: Table, prompt: str, answer: str) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from rmbench.errors import RmbenchError, did_you_mean
+from rmbench.tasks.rows.fields import kind_of
+from rmbench.tasks.rows.formats import Unreadable
 
 __all__ = ["WORDS", "Kind", "Table", "is_message"]
 
@@ -130,6 +132,8 @@ def _kind(value: Any) -> Kind:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, Unreadable):
+        return kind_of(value)
     if isinstance(value, list | tuple) and _kind(value) == "other":
         return f"a list of {' and '.join(dict.fromkeys(map(_word, value)))}" if len(value) < 20 else "a list"
     return "null" if value is None else WORDS[_kind(value)] if _kind(value) != "other" else type(value).__name__

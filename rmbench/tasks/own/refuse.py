@@ -11,11 +11,11 @@ from rmbench.errors import RmbenchError
 from rmbench.tasks.own.kinds import Table
 from rmbench.tasks.own.labels import is_label
 from rmbench.tasks.own.readings import Reading
-from rmbench.tasks.own.words import LABELS, MEDIA, plain
+from rmbench.tasks.own.words import LABELS, MEDIA, named, plain
 from rmbench.tasks.rows.fields import kind_of
 from rmbench.untrusted.kind import is_medium
 
-__all__ = ["refuse_media", "refuse_spelled_lists", "refuse_unread_labels"]
+__all__ = ["refuse_media", "refuse_spelled_lists", "refuse_unread_labels", "refuse_unread_words"]
 
 _SPELLED = re.compile(r"\s*\[?\s*\{\s*'(?:role|content|from|value|text|type)'\s*:")
 """How `str` of Python begins a list of messages, which is what pandas writes to a CSV."""
@@ -81,6 +81,17 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def refuse_unread_words(reading: Reading, table: Table) -> None:
+    """System messages and tools must not be left out because a few rows hold something else."""
+    for role in ("system", "tools"):
+        for name in named(role, table.names):
+            if name not in reading.spec.values() and table.kind(name) == "other" and table.described(name) != "nothing":
+                raise RmbenchError(
+                    f'{table.name}: column "{name}" holds {table.described(name)}, where one kind in all rows, or '
+                    f"null, is expected of {role}; mend these rows, or leave the column out."
+                )
 
 
 def refuse_media(table: Table) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from rmbench.errors import RmbenchError
@@ -125,6 +127,29 @@ def test_the_prompt_is_read_once(read: Any, rows: Any, prompts: Any) -> None:
     assert {tuple(c.text for c in each.candidates) for each in examples} == {("g", "b")}
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "q", "chosen": [answer("g")], "rejected": [answer("b")]},
+        {"prompt": "q", "chosen": answer("g"), "rejected": answer("b")},
+        {"prompt": said("q"), "chosen": "g", "rejected": "b"},
+        {"prompt": "q", "chosen": said("q", "g"), "rejected": said("q", "b")},
+        {"chosen": said("q", "g"), "rejected": said("q", "b")},
+        {"chosen": SYSTEM + said("q", "g"), "rejected": SYSTEM + said("q", "b")},
+        {"prompt": SYSTEM + said("q"), "chosen": [answer("g")], "rejected": [answer("b")]},
+    ],
+)
+def test_a_column_of_system_messages_is_read_once(read: Any, row: dict[str, Any]) -> None:
+    _, (example,) = read([{"system": "s", **row}])
+    assert plain(example) == [[("system", "s"), *turns] for turns in ASKED]
+
+
+@pytest.mark.parametrize("name, value", [("system", "s"), ("tools", "[]")])
+def test_system_messages_and_tools_are_not_left_out_for_a_few_rows(read: Any, name: str, value: str) -> None:
+    with pytest.raises(RmbenchError, match=f'"{name}" holds a text in row 0 and a number in row 1'):
+        read([{**PAIR, name: value}, {**PAIR, name: float("nan")}])
+
+
 def test_an_answer_may_repeat_the_question(read: Any) -> None:
     rows = [{"prompt": f"q{k}", "chosen": f"q{k}: g", "rejected": "b"} for k in (1, 2)]
     own, examples = read(rows)
@@ -230,3 +255,11 @@ def test_images_of_messages_however_they_are_held(read: Any, tmp_path: Path, hel
     path = example.prompt[0].parts[0].path
     assert path is not None
     assert Path(path).read_bytes() == PNG
+
+
+def test_a_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    chosen = pyarrow.array([b"g", b"\xff"]).view(pyarrow.string())
+    table = pyarrow.table({"prompt": ["q"] * 2, "chosen": chosen, "rejected": ["b"] * 2})
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(RmbenchError, match=r"chosen \(a text in row 0 and a value that cannot be read .* in row 1\)"):
+        own_task(str(tmp_path / "rows.parquet"))
