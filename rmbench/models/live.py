@@ -18,8 +18,9 @@ from rmbench.models.backbone.rope import rope_by_row
 from rmbench.models.backbone.tensors import device_of
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.headers import Tensor
-from rmbench.models.checkpoint.loading import Placement, load_tokenizer
+from rmbench.models.checkpoint.loading import load_tokenizer
 from rmbench.models.checkpoint.opening import Family, Opening
+from rmbench.models.checkpoint.placement import Placement
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.weight_files import read_json
 from rmbench.models.families.implicit.language import LanguageModel, language_model

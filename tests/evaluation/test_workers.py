@@ -104,7 +104,7 @@ def test_one_process_over_several_gpus_is_in_the_record_too() -> None:
 def test_a_model_is_spread_over_the_gpus_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from rmbench.models.checkpoint.loading import Placement, spread_over
+    from rmbench.models.checkpoint.placement import Placement, spread_over
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (100 + number, 200))
@@ -115,6 +115,6 @@ def test_a_model_is_spread_over_the_gpus_of_its_worker(monkeypatch: pytest.Monke
     assert spread_over(gpu, OpenOptions(gpus_per_worker=3)) == wanted
     with pytest.raises(RmbenchError, match="--gpus-per-worker 5: there are 4 GPUs"):
         spread_over(gpu, OpenOptions(gpus_per_worker=5))
-    monkeypatch.setattr("rmbench.models.checkpoint.loading.find_spec", lambda name: None)
+    monkeypatch.setattr("rmbench.models.checkpoint.placement.find_spec", lambda name: None)
     with pytest.raises(RmbenchError, match="--gpus-per-worker 2 needs accelerate: pip install accelerate"):
         spread_over(gpu, OpenOptions(gpus_per_worker=2))

@@ -10,8 +10,9 @@ from typing import Any, get_args
 from rmbench.errors import RmbenchError
 from rmbench.models.baselines.relevance import EmbeddedText, Pooling, RelevanceScorer, RelevanceSettings
 from rmbench.models.card import Card
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, warm
 from rmbench.models.checkpoint.opening import Family, Opening
+from rmbench.models.checkpoint.placement import place
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.options import OpenOptions
 from rmbench.models.text.open import own_length, pad_id, throwaway

@@ -13,7 +13,8 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.adapter import Adapter
 from rmbench.models.checkpoint.library import explained, quiet
-from rmbench.models.checkpoint.loading import Placement, load_model
+from rmbench.models.checkpoint.loading import load_model
+from rmbench.models.checkpoint.placement import Placement
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.checkpoint.weight_files import ADAPTER_CONFIG

@@ -15,9 +15,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rmbench.models.judges.declaration import PLACEHOLDER, VerdictFormat
 from rmbench.models.judges.headed import headed_means
 from rmbench.models.judges.json_objects import last_object
+from rmbench.models.judges.verdict_format import PLACEHOLDER, VerdictFormat
 from rmbench.models.servers.option_probs import reasoning_end
 
 __all__ = ["extract_verdicts", "strip_reasoning", "verdict_pattern"]

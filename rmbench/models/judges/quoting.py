@@ -16,7 +16,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from rmbench.models.judges.declaration import PLACEHOLDER, JudgeProtocol
+from rmbench.models.judges.declaration import JudgeProtocol
+from rmbench.models.judges.verdict_format import PLACEHOLDER
 from rmbench.models.plain import HEADERS
 
 __all__ = ["CHAT_MARKS", "VISION_MARKS", "Quoting", "reserved_marks"]

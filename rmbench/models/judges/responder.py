@@ -15,35 +15,27 @@ from typing import Any
 
 from rmbench.media import MEDIA_REJECTED, MediaError
 from rmbench.models.abilities import Replies
-from rmbench.models.judges.caption_facts import oracle_facts, rated_facts
+from rmbench.models.judges.constraints import grammar_of
 from rmbench.models.judges.declaration import REPLY, JudgeProtocol
 from rmbench.models.judges.grammar import strip_reasoning
 from rmbench.models.judges.media import ContentPart, trial_part
 from rmbench.models.judges.orders import position_orders
-from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.prompt import Prompt, PromptError
+from rmbench.models.judges.reading import rationale_of, read_reply, remarks_of, storable
 from rmbench.models.judges.settings import JudgeSettings
 from rmbench.models.judges.verdict import (
-    CUT_THOUGHT,
-    NO_VERDICT_AFTER_THOUGHT,
-    ParsedVerdict,
     VerdictParser,
-    allowed_replies,
     status_of,
-    unparsed,
-    unreached,
     verdicts_of,
 )
 from rmbench.models.protocols import ModelFacts
-from rmbench.models.servers.generation import FINISHED, REFUSED, Backend, Grammar, Question, Reply, Sampling, Windowed
+from rmbench.models.servers.generation import Backend, Grammar, Question, Reply, Sampling, Windowed
 from rmbench.models.servers.option_probs import OPTIONS_AS_TEXT
 from rmbench.models.servers.reply_cache import ask_once
 from rmbench.types import Example, Judgment, Verdict
 
 __all__ = ["Estimate", "JudgeResponder"]
 
-_SHOWN = 200
-"""Characters of a reply that a reason repeats."""
 _CHARACTERS_PER_TOKEN = 4
 """Of English text, roughly; for estimates only."""
 
@@ -162,7 +154,7 @@ class JudgeResponder:
         self, task: str, example: str, shown: tuple[int, ...], vote: int, messages: tuple[Mapping[str, Any], ...]
     ) -> Question:
         settings, declared = self.settings, self.protocol.sampling
-        grammar = self._grammar(len(shown))
+        grammar = grammar_of(self.protocol, len(shown))
         question = Question(task, example, shown, vote, messages, grammar=grammar, raw=self.protocol.raw)
         sampling = Sampling(
             settings.temperature,
@@ -192,13 +184,21 @@ class JudgeResponder:
         verdicts: list[Verdict] = []
         rationale: list[str] = []
         errors: list[str] = []
-        remarks = list(_remarks(reply for _, reply, _ in replies))
+        remarks = list(remarks_of(reply for _, reply, _ in replies))
         for question, reply, earlier in replies:
-            parsed = self._parse(reply, len(question.shown), earlier, example)
+            parsed = read_reply(
+                reply,
+                len(question.shown),
+                earlier,
+                example,
+                protocol=self.protocol,
+                parser=self._parser,
+                settings=self.settings,
+            )
             of_question = verdicts_of(question.shown, question.vote, parsed, self.protocol)
             verdicts += of_question
-            before = "".join(f"{_storable(text)}\n\n" for text in earlier)
-            rationale += [before + _rationale(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
+            before = "".join(f"{storable(text)}\n\n" for text in earlier)
+            rationale += [before + rationale_of(reply, self.settings.max_reply), *[""] * (len(of_question) - 1)]
             errors += [parsed.why] if parsed.status != "ok" else []
             remarks += [parsed.remark] if parsed.remark else []
             as_text = self.protocol.verdict.options and reply.path != "logprobs" and not reply.error
@@ -278,42 +278,6 @@ class JudgeResponder:
             return self.backend.ask(question)
         return ask_once(self.backend, question, self.replies, self.facts.fingerprint)
 
-    def _parse(self, reply: Reply, size: int, earlier: Sequence[str], example: Example) -> ParsedVerdict:
-        if reply.error:
-            refused = reply.error.startswith(MEDIA_REJECTED)
-            return ParsedVerdict(None, "failed", reply.error, remark=MEDIA_REJECTED if refused else "")
-        if reply.finish == REFUSED:
-            return unparsed(f"the judge refuses: {_shown(reply.text)}", remark="answers_refused")
-        if reply.finish not in FINISHED:
-            return _unfinished(reply)
-        if self.protocol.verdict.options and (reply.options is not None or reply.path == "logprobs"):
-            if reply.options is None:
-                return unreached(cut=reply.finish == "length")
-            least = self.settings.min_option_mass
-            return self._parser.parse_options(reply.options, reply.bound, min_mass=least)
-        if len(reply.text) > self.settings.max_reply:
-            why = f"too long: {len(reply.text):,} characters, max_reply is {self.settings.max_reply:,}"
-            return unparsed(why, remark="answers_too_long")
-        if not reply.text.strip():
-            return _empty(reply)
-        if self.protocol.verdict.place == "facts":
-            return rated_facts((*earlier, reply.text), reply.finish, self.protocol, oracle_facts(example))
-        if self.settings.parser != "rmbench":
-            return PARSERS[self.settings.parser](reply.text, size, self.protocol.verdict.reads)
-        return self._parser.parse(reply.text, reply.finish, size)
-
-    def _grammar(self, size: int) -> Grammar:
-        verdict_format = self.protocol.verdict
-        if verdict_format.options:
-            at, options = verdict_format.options_at, tuple(verdict_format.values)
-            think = None if at == "start" else self.protocol.think
-            return Grammar(options=options, think=think, last=at == "end", behind=verdict_format.options_behind)
-        if verdict_format.constrain == "choices":
-            return Grammar(choices=allowed_replies(verdict_format, size))
-        if verdict_format.constrain == "json":
-            return Grammar(schema=_schema(verdict_format.tag, allowed_replies(verdict_format, size)))
-        return Grammar()
-
     def _seed(self, name: str) -> int:
         """The seed of one question, in 31 bits."""
         digest = hashlib.sha256(f"{self.seed}/{name}".encode("utf-8", "surrogatepass")).digest()
@@ -339,61 +303,3 @@ class _Once:
                 mine.set_exception(error)
                 raise
         return mine.result()
-
-
-def _unfinished(reply: Reply) -> ParsedVerdict:
-    """The failure of a reply that the server ended in another way than by a stop or its length, in its own words."""
-    filtered = reply.finish == "content_filter"
-    why = f"{'the filter of the server' if filtered else 'the server'} ended the reply ({reply.finish})"
-    words = f": {_shown(reply.text)}" if reply.text.strip() else ""
-    return ParsedVerdict(None, "failed", why + words, remark="answers_filtered" if filtered else "")
-
-
-def _empty(reply: Reply) -> ParsedVerdict:
-    """The verdict of a reply without text."""
-    if reply.finish == "length":
-        hidden = "max_tokens ends in a thought that the server does not show, before the verdict; more are needed"
-        return unparsed(CUT_THOUGHT if reply.reasoning else hidden)
-    return unparsed(NO_VERDICT_AFTER_THOUGHT if reply.reasoning else "the reply is empty")
-
-
-def _shown(text: str) -> str:
-    """The beginning of a text in one line."""
-    line = " ".join(text.split())
-    return line[:_SHOWN] + " ..." if len(line) > _SHOWN else line
-
-
-def _rationale(reply: Reply, most: int) -> str:
-    """The judge's text after its reasoning, at most so many characters of each; lone surrogates, which no file can
-    store, replaced."""
-    reasoning = f"<think>\n{reply.reasoning[:most]}\n</think>\n" if reply.reasoning else ""
-    return _storable(reasoning + reply.text[:most])
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _remarks(replies: Iterable[Reply]) -> Iterator[str]:
-    """What the record counts of the replies: the path of each, and those that were cut off."""
-    for reply in replies:
-        if reply.error:
-            yield "answers_failed"
-            continue
-        yield f"answers_{reply.path}"
-        yield from reply.remarks
-        if reply.finish == "length":
-            yield "answers_cut"
-
-
-def _schema(field_name: str, allowed: Sequence[str]) -> Mapping[str, object]:
-    """The reason before the verdict, so that the judge reasons before it decides."""
-    verdict: dict[str, object] = {"type": "string"}
-    if allowed:
-        verdict["enum"] = list(allowed)
-    return {
-        "type": "object",
-        "properties": {"reason": {"type": "string"}, field_name: verdict},
-        "required": ["reason", field_name],
-        "additionalProperties": False,
-    }

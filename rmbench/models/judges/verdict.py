@@ -18,8 +18,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rmbench.models.judges.declaration import JudgeProtocol, VerdictFormat
+from rmbench.models.judges.declaration import JudgeProtocol
 from rmbench.models.judges.grammar import extract_verdicts, strip_reasoning, verdict_pattern
+from rmbench.models.judges.verdict_format import VerdictFormat
 from rmbench.models.servers.replies import is_json_object
 from rmbench.types import TIE, Status, Verdict
 

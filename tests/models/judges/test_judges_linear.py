@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.models.judges.declaration import PLACEHOLDER, JudgeProtocol, VerdictFormat, load_protocol, protocol_names
+from rmbench.models.judges.declaration import JudgeProtocol, load_protocol, protocol_names
 from rmbench.models.judges.json_objects import last_object
 from rmbench.models.judges.parsers import PARSERS
 from rmbench.models.judges.quoting import Quoting, reserved_marks
 from rmbench.models.judges.verdict import VerdictParser
+from rmbench.models.judges.verdict_format import PLACEHOLDER, VerdictFormat
 from rmbench.models.servers.option_probs import verdict_position
 
 MEGABYTE = 10**6

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.models.judges.declaration import VerdictFormat, load_protocol, protocol_names
+from rmbench.models.judges.declaration import load_protocol, protocol_names
 from rmbench.models.judges.grammar import strip_reasoning, verdict_pattern
 from rmbench.models.judges.verdict import ParsedVerdict, VerdictParser, allowed_replies, verdicts_of
+from rmbench.models.judges.verdict_format import VerdictFormat
 from rmbench.types import TIE
 
 READERS = {name: VerdictParser.of(load_protocol(name)) for name in protocol_names()}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.library import explained
-from rmbench.models.checkpoint.loading import Placement
+from rmbench.models.checkpoint.placement import Placement
 from rmbench.models.families.diffusion.denoisers import TextState
 from rmbench.models.families.diffusion.library import diffusers, silent
 from rmbench.models.families.diffusion.parts import load_text_encoder, load_tokenizer, load_vae

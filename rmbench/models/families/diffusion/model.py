@@ -74,6 +74,9 @@ class DiffusionReward:
             except REFUSALS as refusal:
                 return Judgment(example.id, status="failed", error=f"candidate {place}: {why_failed(refusal)}")
             noted += remarks(request)
+        # The task is no part of it: rows of two tasks may share draws. No figure takes them to be independent (the
+        # error of a board's mean is the sum of its columns', a gate's correction holds under any dependence), and a row
+        # that two tasks hold has one reward in both.
         draws = self._drawn(example.cluster or example.id, shown)
         margins, errors = draws.mean(axis=1), margin_errors(draws)
         unsettled = np.abs(margins[:, None] - margins[None, :]) <= 1.96 * errors

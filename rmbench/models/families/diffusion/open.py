@@ -11,9 +11,10 @@ import torch
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.checkpoint.library import explained
-from rmbench.models.checkpoint.loading import Placement, place, warm
+from rmbench.models.checkpoint.loading import warm
 from rmbench.models.checkpoint.opening import Opening
 from rmbench.models.checkpoint.pipeline import pipeline_of
+from rmbench.models.checkpoint.placement import Placement, place
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.families.diffusion.denoisers import Denoiser
 from rmbench.models.families.diffusion.encoders import Encoders, load_encoders, part_names

@@ -15,7 +15,7 @@ from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.denoiser_lora import DenoiserLora
 from rmbench.models.checkpoint.library import explained
 from rmbench.models.checkpoint.limits import check_parameters
-from rmbench.models.checkpoint.loading import Placement
+from rmbench.models.checkpoint.placement import Placement
 from rmbench.models.checkpoint.read import Checkpoint, digest_files, read_checkpoint
 from rmbench.models.checkpoint.unused import accepted_unused, refuse_unscaled
 from rmbench.models.checkpoint.weight_files import weight_files

@@ -11,15 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import (
-    dtype_name,
-    load_model,
-    load_tokenizer,
-    place,
-    torch_dtype,
-    warm,
-)
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import dtype_name, place, torch_dtype
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.families.gpm.heads import Gate, Head

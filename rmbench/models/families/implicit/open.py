@@ -9,8 +9,9 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import Placement, load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import Placement, place
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.implicit.answers import Answer, AnswerEncoder, special_ids
 from rmbench.models.families.implicit.formulas import WITH_REFERENCE, Rule

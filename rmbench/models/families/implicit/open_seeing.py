@@ -9,8 +9,9 @@ from pydantic import Field
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import Placement, load_model, place, warm
+from rmbench.models.checkpoint.loading import load_model, warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import Placement, place
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.implicit.language import language_model
 from rmbench.models.families.implicit.open import (

@@ -11,15 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import (
-    Placement,
-    dtype_name,
-    load_model,
-    load_tokenizer,
-    place,
-    torch_dtype,
-)
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer
 from rmbench.models.checkpoint.opening import NoSettings, Opening
+from rmbench.models.checkpoint.placement import Placement, dtype_name, place, torch_dtype
 from rmbench.models.checkpoint.state_dict import read_tensors
 from rmbench.models.families.pairwise.letters import LetterScorer, decoder_logits, encoder_decoder_logits, letters_of
 from rmbench.models.families.pairwise.marks import BACKBONE, HEAD, PAIRRM, PREFIX_KEYS, SLIC

@@ -12,8 +12,9 @@ from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.card import Card
-from rmbench.models.checkpoint.loading import Placement, dtype_name, load_model, load_tokenizer, place, torch_dtype
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer
 from rmbench.models.checkpoint.opening import NoSettings, Opening
+from rmbench.models.checkpoint.placement import Placement, dtype_name, place, torch_dtype
 from rmbench.models.checkpoint.quantised import quantisation
 from rmbench.models.checkpoint.read import Checkpoint
 from rmbench.models.families.scalar.marks import STOCK

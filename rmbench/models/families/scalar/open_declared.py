@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.backbone import Backbone
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import dtype_name, load_model, load_tokenizer, place, torch_dtype
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer
 from rmbench.models.checkpoint.opening import NoSettings, Opening
+from rmbench.models.checkpoint.placement import dtype_name, place, torch_dtype
 from rmbench.models.families.scalar.declared import DeclaredScorer
 from rmbench.models.families.scalar.heads.build import HeadTensors, build_head
 from rmbench.models.families.scalar.heads.declarations import Declaration, digest_of

@@ -7,8 +7,9 @@ from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import place
 from rmbench.models.families.scalar.heads.declarations import digest_of
 from rmbench.models.families.scalar.heads.schema import Layout
 from rmbench.models.families.scalar.pooling import BoundPooling

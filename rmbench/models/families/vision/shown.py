@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rmbench.media import (
@@ -22,6 +23,7 @@ from rmbench.media import (
     read_frames,
 )
 from rmbench.models.families.vision.one_core import on_one_core
+from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.protocols import Encoded, FloatArray, Request
 from rmbench.types import Part, bare_text
 
@@ -36,7 +38,7 @@ __all__ = [
     "answer_text",
     "decoded",
     "described_medium",
-    "framed",
+    "distinct_pictures",
     "mean_of",
     "medium_of",
     "pictures",
@@ -44,6 +46,7 @@ __all__ = [
     "prompt_text",
     "remarks",
     "why_failed",
+    "with_pictures",
 ]
 
 
@@ -152,12 +155,17 @@ def pictures_of(part: Part, rule: FrameRule | None) -> tuple[Picture, ...]:
     )
 
 
-def framed(rows: Sequence[Encoded]) -> Encoded:
-    """The row of an image, or of a video the rows of its frames in one, whose mean is its own (`mean_of`).
+def with_pictures(text: Encoded, shown: Sequence[Picture], tag: str) -> Encoded:
+    """The row of a text with an image; with a video the rows of its frames in one, whose mean is its own (`mean_of`).
 
     Args:
-        rows: one for each picture of a medium, with the same text.
+        text: a row's tokens, cost and remarks.
+        shown: the pictures of one medium.
+        tag: `Preprocess.tag`, of how their pixels are made.
     """
+    spelled = hashlib.sha256(" ".join(map(str, text.ids)).encode()).hexdigest()
+    # The picture comes first, so that the plan puts rows of one picture together.
+    rows = [replace(text, key=f"{picture.key}/{tag}/{spelled}", payload=picture) for picture in shown]
     if len(rows) == 1:
         return rows[0]
     key = hashlib.sha256(" ".join(row.key for row in rows).encode()).hexdigest()
@@ -212,6 +220,19 @@ def pictures(asked: Sequence[Picture]) -> Iterator[tuple[int, Image.Image | Tens
         for index, image in read_frames(path, sorted(frames)):
             for place in frames[index]:
                 yield place, asked[place].changed(image)
+
+
+def distinct_pictures(rows: Sequence[Encoded], preprocess: Preprocess) -> tuple[Tensor, Tensor]:
+    """Pixels [P, 3, S, S] of the distinct pictures of rows, and [B] each row's place among them.
+
+    Raises:
+        MediaError: the first one that cannot be decoded.
+    """
+    shown = [row.payload for row in rows if isinstance(row.payload, Picture)]
+    distinct = list({each.key: each for each in shown}.values())
+    place = {each.key: index for index, each in enumerate(distinct)}
+    pixels = preprocess.stack(len(distinct), pictures(distinct))
+    return pixels, torch.tensor([place[each.key] for each in shown])
 
 
 REFUSALS = (MediaError, UnshownError)

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import dtype_name, load_model, place, torch_dtype
+from rmbench.models.checkpoint.loading import load_model
 from rmbench.models.checkpoint.lora_inside import merged_inside
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import dtype_name, place, torch_dtype
 from rmbench.models.families.scalar.heads.build import HeadTensors
 from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.critique import output_layer, with_critique

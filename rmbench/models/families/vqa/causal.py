@@ -10,8 +10,9 @@ from torch import Tensor
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import load_model, place
+from rmbench.models.checkpoint.loading import load_model
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import place
 from rmbench.models.families.vl.backbone import VisionBackbone
 from rmbench.models.families.vl.encoder import VisionEncoder
 from rmbench.models.families.vl.reading import (

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import Placement, load_model
+from rmbench.models.checkpoint.loading import load_model
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import Placement
 from rmbench.models.checkpoint.state_dict import missing_and_foreign, read_tensors
 from rmbench.models.families.vqa.seq2seq import Asked
 

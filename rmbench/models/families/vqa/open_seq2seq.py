@@ -12,8 +12,9 @@ from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
 from rmbench.models.card import Card
 from rmbench.models.checkpoint.library import explained
-from rmbench.models.checkpoint.loading import Placement, load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, warm
 from rmbench.models.checkpoint.opening import Family, Opening
+from rmbench.models.checkpoint.placement import Placement, place
 from rmbench.models.families.vision.blip.open_matching import blip_preprocess
 from rmbench.models.families.vision.blip.scorer import BlipScorer
 from rmbench.models.families.vision.blip.tokenizer import tokenizer_files

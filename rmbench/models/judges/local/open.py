@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import load_model, load_tokenizer, place, warm
+from rmbench.models.checkpoint.loading import load_model, load_tokenizer, warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import place
 from rmbench.models.families.implicit.language import language_model
 from rmbench.models.judges.declaration import JudgeProtocol, load_protocol
 from rmbench.models.judges.local.scorer import LocalJudge

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict
 from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import place, warm
+from rmbench.models.checkpoint.loading import warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import place
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.families.vision.blip.imagereward import ImageReward, build
 from rmbench.models.families.vision.blip.scorer import TOKENS, BlipScorer

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import load_model, place, warm
+from rmbench.models.checkpoint.loading import load_model, warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import place
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.families.vision.blip.matching import MATCHING, Matching, MatchingScore
 from rmbench.models.families.vision.blip.scorer import BlipScorer

@@ -5,7 +5,6 @@ A video's reward is the mean of its frames'.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -20,18 +19,17 @@ from rmbench.models.families.vision.blip.words import Words
 from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vision.shown import (
     REFUSALS,
-    Picture,
     answer_text,
     decoded,
     described_medium,
-    framed,
+    distinct_pictures,
     mean_of,
     medium_of,
-    pictures,
     pictures_of,
     prompt_text,
     remarks,
     why_failed,
+    with_pictures,
 )
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
@@ -105,15 +103,12 @@ class BlipScorer:
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"reward": [B, 1]}, and embeddings [B, D] where they are asked for."""
-        shown = [row.payload for row in batch.rows if isinstance(row.payload, Picture)]
-        distinct = list({each.key: each for each in shown}.values())
-        place = {each.key: index for index, each in enumerate(distinct)}
-        pixels = self.preprocess.stack(len(distinct), pictures(distinct))
+        pixels, places = distinct_pictures(batch.rows, self.preprocess)
         ids, mask = self._texts(batch)
         own = next(self.model.vision.parameters())
         with torch.inference_mode():
             states = self.model.images(pixels.to(own.device, own.dtype))  # [images, patches + 1, W]
-            of_row = states[torch.tensor([place[each.key] for each in shown], device=own.device)]
+            of_row = states[places.to(own.device)]
             rewards = self.model.rewards(ids.to(own.device), mask.to(own.device), of_row)
             found = {"reward": rewards.numpy().astype(np.float32)[:, None]}
             if self.embeddings and isinstance(self.model, EmbeddingReader):
@@ -152,7 +147,6 @@ class BlipScorer:
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=why_failed(refusal))
         ids, cut = self.words(text)
-        spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
         own = Encoded(
             key="",
             size=self.words.most + self.model.patches + 1,  # all rows cost the same
@@ -160,9 +154,7 @@ class BlipScorer:
             truncated=cut,
             remarks=() if described else remarks(request),
         )
-        # The image comes first, so that the plan puts rows of one image together.
-        keys = [f"{picture.key}/{self.preprocess.tag}/{spelled}" for picture in shown]
-        return framed([replace(own, key=key, payload=each) for key, each in zip(keys, shown, strict=True)])
+        return with_pictures(own, shown, self.preprocess.tag)
 
     def _texts(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Ids and mask [B, T], padded on the right whatever the engine does: positions count from the left."""

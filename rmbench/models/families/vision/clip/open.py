@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import Placement, load_model, place, warm
+from rmbench.models.checkpoint.loading import load_model, warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import Placement, place
 from rmbench.models.checkpoint.read import Checkpoint, read_json
 from rmbench.models.checkpoint.state_dict import checkpoint_state
 from rmbench.models.families.vision.clip.aesthetic import AestheticHead, load_head

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rmbench.errors import RmbenchError
 from rmbench.media import FrameRule
 from rmbench.models.backbone.tensors import parameter_count
-from rmbench.models.checkpoint.loading import place, warm
+from rmbench.models.checkpoint.loading import warm
 from rmbench.models.checkpoint.opening import Opening
+from rmbench.models.checkpoint.placement import place
 from rmbench.models.checkpoint.state_dict import checkpoint_state, missing_and_foreign
 from rmbench.models.families.vision.clip.tokens import saved_tokens
 from rmbench.models.families.vision.mps.cross import cross_model

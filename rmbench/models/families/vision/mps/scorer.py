@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +17,15 @@ from rmbench.models.families.vision.mps.cross import CrossModel
 from rmbench.models.families.vision.preprocess import Preprocess
 from rmbench.models.families.vision.shown import (
     REFUSALS,
-    Picture,
     decoded,
-    framed,
+    distinct_pictures,
     mean_of,
     medium_of,
-    pictures,
     pictures_of,
     prompt_text,
     remarks,
     why_failed,
+    with_pictures,
 )
 from rmbench.models.protocols import Answer, Batch, Encoded, FloatArray, ModelFacts, Request
 
@@ -73,14 +71,11 @@ class MpsScorer:
 
     def forward(self, batch: Batch) -> Mapping[str, FloatArray]:
         """{"reward": [B, 1]}."""
-        shown = [row.payload for row in batch.rows if isinstance(row.payload, Picture)]
-        distinct = list({each.key: each for each in shown}.values())
-        place = {each.key: index for index, each in enumerate(distinct)}
-        pixels = self.preprocess.stack(len(distinct), pictures(distinct))
+        pixels, places = distinct_pictures(batch.rows, self.preprocess)
         own = next(self.model.parameters())
         with torch.inference_mode():
             images = self._images(pixels.to(own.device, own.dtype))
-            seen = images[torch.tensor([place[each.key] for each in shown], device=own.device)]
+            seen = images[places.to(own.device)]
             texts, ends = self.read([row.ids for row in batch.rows])
             likeness = (texts @ self.condition.T).amax(dim=-1)  # [B, 77]
             read = likeness / likeness.amax(dim=-1, keepdim=True) > _LEAST
@@ -112,7 +107,5 @@ class MpsScorer:
             ids, cut = self.tokens(prompt_text(request))
         except REFUSALS as refusal:
             return Encoded(key="", size=0, error=why_failed(refusal))
-        spelled = hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()
-        size, said = self.tokens.context + self.image_size, remarks(request)
-        keys = [f"{picture.key}/{self.preprocess.tag}/{spelled}" for picture in shown]
-        return framed([Encoded(key, size, ids, cut, each, remarks=said) for key, each in zip(keys, shown, strict=True)])
+        own = Encoded("", self.tokens.context + self.image_size, ids, cut, remarks=remarks(request))
+        return with_pictures(own, shown, self.preprocess.tag)
