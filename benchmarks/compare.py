@@ -139,11 +139,14 @@ def _peer(given: Any, model: Path, pairs: Path) -> dict[str, Any]:
 
 def _by_script(given: Any, name: str, model: Path, rows: Path) -> dict[str, Any]:
     times = given.work / f"{name}.json"
-    wall = _timed(
-        [getattr(given, name), str(HERE / f"run_{name}.py"), *map(str, (times, model, rows)), given.dtype],
-        {key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-    )
+    wall = run_script(getattr(given, name), name, times, model, rows, given.dtype)
     return json.loads(times.read_text()) | {"wall": wall}
+
+
+def run_script(python: str, name: str, *arguments: Any) -> float:
+    """Seconds of a peer's own script in its environment; the first argument is the file that it writes."""
+    command = [python, str(HERE / f"run_{name}.py"), *map(str, arguments)]
+    return _timed(command, {key: value for key, value in os.environ.items() if key != "PYTHONPATH"})
 
 
 def _number(score: Any) -> float:

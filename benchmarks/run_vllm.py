@@ -1,7 +1,8 @@
 """Scores rows with vLLM's pooling runner, offline, with its prefix cache, and says when its loop began and ended.
 
-Run by `compare.py` in vLLM's own environment: `run_vllm.py TIMES.json MODEL IDS.json DTYPE`. The rows' token ids are
-given, so that what the peer would spend on templates and tokenisation is left out of its time.
+Run by `compare.py` and `gpu.py` in vLLM's own environment: `run_vllm.py TIMES.json MODEL IDS.json DTYPE [cuda]`. The
+rows' token ids are given, so that what the peer would spend on templates and tokenisation is left out of its time. On a
+CPU vLLM runs eager, since compiling would take longer than the rows; on a GPU as it does by itself.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ BEGAN = time.time()
 
 def main() -> None:
     """Start the engine, score all rows in one call, write scores and times."""
-    times, model, file, dtype = sys.argv[1:]
+    times, model, file, dtype, *device = sys.argv[1:]
+    eager = device != ["cuda"]
     os.environ |= {
-        **dict.fromkeys(("HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS", "TORCHDYNAMO_DISABLE"), "1"),
+        **dict.fromkeys(("HF_HUB_OFFLINE", "VLLM_NO_USAGE_STATS"), "1"),
+        **({"TORCHDYNAMO_DISABLE": "1"} if eager else {}),
         "VLLM_CPU_KVCACHE_SPACE": "4",
         "VLLM_LOGGING_LEVEL": "WARNING",
     }
@@ -33,7 +36,7 @@ def main() -> None:
         model=model,
         runner="pooling",
         dtype=dtype,
-        enforce_eager=True,
+        enforce_eager=eager,
         enable_prefix_caching=True,
         max_model_len=max(map(len, ids)) + 8,
     )

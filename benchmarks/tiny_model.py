@@ -34,7 +34,7 @@ def write(folder: Path, texts: list[str], seed: int = 0) -> None:
 
     declare_missing_operators()
     folder.mkdir(parents=True, exist_ok=True)
-    _write_tokenizer(folder, texts)
+    write_tokenizer(folder, texts)
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(**SHAPE, pad_token_id=0, eos_token_id=2, bos_token_id=None, num_labels=1)
     model = transformers.LlamaForSequenceClassification(config)
@@ -46,7 +46,8 @@ def write(folder: Path, texts: list[str], seed: int = 0) -> None:
     _old_spelling(folder / "config.json")
 
 
-def _write_tokenizer(folder: Path, texts: list[str]) -> None:
+def write_tokenizer(folder: Path, texts: list[str]) -> None:
+    """A byte-level BPE tokenizer trained on the texts, with its configuration."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import sys
+from collections import namedtuple
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -183,10 +185,11 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
 
 def given_torch(monkeypatch: pytest.MonkeyPatch, function: Any) -> Any:
-    """The function in the place of torch's."""
-    from torch.nn.attention import varlen
-
-    monkeypatch.setattr(varlen, "varlen_attn", function)
+    """The function in the place of torch's, which older ones lack."""
+    varlen: Any = ModuleType("torch.nn.attention.varlen")
+    varlen.varlen_attn, varlen.AuxRequest = function, namedtuple("AuxRequest", "lse")
+    monkeypatch.setitem(sys.modules, varlen.__name__, varlen)
+    monkeypatch.setattr(torch.nn.attention, "varlen", varlen, raising=False)
     return function
 
 
