@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from rmbench.engine.plan import plan
+from rmbench.models.backbone.attention import TORCH
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALL = ["--device", "cpu", "--layers", "2", "--prompts", "3", "--tokens", "192", "--rounds", "1"]
@@ -64,6 +65,7 @@ json.dump({{"loop": 2.0, "scores": pairs}}, open(times, "w"))
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(TORCH < (2, 13), reason="flex attention is used from torch 2.13 on")
 def test_every_way_on_a_cpu(gpu: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     peer = tmp_path / "python"
     root = f"\nsys.path.insert(0, {str(BENCHMARKS.parent)!r})"

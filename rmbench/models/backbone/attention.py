@@ -18,7 +18,13 @@ from torch import Tensor
 
 from rmbench.models.backbone.layout import Segment
 
-__all__ = ["Attention", "Segments", "attend", "last_queries", "merge"]
+__all__ = ["TORCH", "Attention", "Segments", "attend", "last_queries", "merge"]
+
+TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
+"""Torch's version, as far as it decides what is used."""
+_GROUPED = TORCH >= (2, 13)
+"""Whether the CPU's kernel knows key heads that queries share. Torch 2.6's reads past the keys, 2.13's does; those
+between were not looked at."""
 
 
 class Attention(Protocol):
@@ -119,12 +125,14 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tu
 
 def _kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, causal: bool) -> tuple[Tensor, Tensor]:
     """`_flash` by the fused kernel of the device."""
+    share = q.shape[0] // k.shape[0]
     if q.device.type == "cpu":
+        if share > 1 and not _GROUPED:
+            k, v = k.repeat_interleave(share, 0), v.repeat_interleave(share, 0)
         out, total = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q[None], k[None], v[None], 0.0, causal, scale=scale
         )
         return out[0], total[0]
-    share = q.shape[0] // k.shape[0]
     if share > 1:
         k, v = k.repeat_interleave(share, 0), v.repeat_interleave(share, 0)
     if q.dtype in (torch.bfloat16, torch.float16):

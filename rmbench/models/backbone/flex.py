@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rmbench.models.backbone.attention import TORCH
 from rmbench.models.backbone.layout import Layout
 from rmbench.models.protocols import IntArray
 
@@ -27,7 +28,7 @@ class Flex:
 
     def __init__(self, layout: Layout) -> None:
         """Raises:
-        NotImplementedError: this torch has no flex attention.
+        NotImplementedError: this torch has no flex attention, or an older one.
         """
         _function("cpu")
         self._layout = layout
@@ -116,6 +117,8 @@ def _function(device: str) -> tuple[Any, Any]:
         from torch.nn.attention.flex_attention import BlockMask, flex_attention
     except ImportError:
         raise NotImplementedError(f"torch {torch.__version__} has no flex attention") from None
+    if TORCH < (2, 13):  # that of 2.6 fails where a second scale comes in one process; those between were not tried
+        raise NotImplementedError(f"flex attention is used from torch 2.13 on, and this is {torch.__version__}")
     if device == "cpu":
         return flex_attention, BlockMask
     # A whole graph: one that breaks, or is compiled too often, would go on uncompiled and write all scores.

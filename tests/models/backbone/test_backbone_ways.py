@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rmbench.models.backbone import backbone as module
 from rmbench.models.backbone import flex
+from rmbench.models.backbone.attention import TORCH
 from rmbench.models.backbone.backbone import Backbone, BackboneSharing
 from rmbench.models.backbone.choice import attention_over, attentions
 from rmbench.models.backbone.flex import Flex, blocks_of
@@ -29,6 +30,7 @@ from tests.models.backbone.test_backbone_architectures import ARCHITECTURES, WIN
 from tests.models.backbone.test_backbone_attention import by_definition, drawn, random_states, shapes
 
 CPU = torch.device("cpu")
+NEEDS_FLEX = pytest.mark.skipif(TORCH < (2, 13), reason="flex attention is used from torch 2.13 on")
 PACKED = [each for each in ARCHITECTURES if each[2] != "carried"]
 
 
@@ -73,6 +75,7 @@ def blocks_in(mask: list[list[bool]], size: int, tell: Callable[[list[bool]], bo
     return [[tell(pairs(block, other)) for other in range(count)] for block in range(count)]
 
 
+@NEEDS_FLEX
 @given(shapes, st.sampled_from([None, 1, 4, 100]), st.integers(1, 7))
 @settings(deadline=None, max_examples=60)
 def test_the_mask_is_that_of_each_pair(shape: list[tuple[int, list[int]]], window: int | None, size: int) -> None:
@@ -85,6 +88,7 @@ def test_the_mask_is_that_of_each_pair(shape: list[tuple[int, list[int]]], windo
     assert part.tolist() == blocks_in(expected, size, lambda pairs: any(pairs) and not all(pairs))
 
 
+@NEEDS_FLEX
 @pytest.mark.parametrize("window", [None, 150])
 def test_the_blocks_of_the_mask_are_listed(window: int | None) -> None:
     shape = [(200, [150, 90]), (0, [60]), (130, [70, 1, 12])]
@@ -234,6 +238,7 @@ def test_windows_within_rows_are_left_to_segments(loop: Loop, window: int, calls
     assert loop.calls == calls
 
 
+@NEEDS_FLEX
 @pytest.mark.parametrize("window", [None, 4, 17])
 @pytest.mark.parametrize("cap", [None, 3.0])
 @pytest.mark.parametrize("heads", [(4, 2), (3, 3)])
@@ -242,6 +247,7 @@ def test_flex_attends_as_each_row_alone(window: int | None, cap: float | None, h
         check(Flex(layout_of(shape)), shape, heads, window, cap)
 
 
+@NEEDS_FLEX
 def test_more_tokens_than_a_block() -> None:
     shape = [(90, [40, 30]), (0, [50])]
     for window in (None, 60):
@@ -263,6 +269,7 @@ def agrees(name: str, config: dict[str, Any], way: str, attention: str) -> None:
         torch.testing.assert_close(found, right, atol=1e-5 * float(right.abs().max()), rtol=0)
 
 
+@NEEDS_FLEX
 @pytest.mark.parametrize(("name", "config", "way"), PACKED)
 def test_flex_gives_the_states_of_plain_rows(name: str, config: dict[str, Any], way: str) -> None:
     agrees(name, config, way, "flex")
