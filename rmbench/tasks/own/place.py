@@ -23,6 +23,7 @@ from rmbench.untrusted.packed import MOST_UNPACKED, PACKED, plain_name, unpacked
 __all__ = ["Place", "at"]
 
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?((?::[\w.-]+){0,2})", re.ASCII)
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.")
 _WHAT = (
     f"a file ({', '.join(FORMATS)}, with {', '.join(PACKED)} or without), a folder that `datasets` saved, or org/name "
     "of the hub"
@@ -60,6 +61,8 @@ def at(text: str, numbers: Sequence[str] = ()) -> Place:
         return _file(text, path, numbers)
     if path.is_dir():
         return _folder(text, path, "")
+    if path.is_symlink():
+        raise RmbenchError(f"--data {text}: a link to {path.readlink()}, which is not there.")
     before, _, split = text.rpartition(":")
     if before and split and Path(before).expanduser().is_dir():
         return _folder(text, Path(before).expanduser(), split)
@@ -154,6 +157,10 @@ def _folder(text: str, folder: Path, split: str) -> Place:
         return Place(text, f"{folder.name}-{split}", SourceRule(), layout, folder, _read(folder.parent, layout))
     if not (folder / "state.json").is_file():
         files = sorted(each.name for each in folder.iterdir() if plain_name(each.name).endswith(tuple(FORMATS)))
+        if shards := _shards(files):
+            layout = LayoutRule(paths=[f"{folder.name}/{name}" for name in shards])
+            rows = _read(folder.parent, layout)
+            return Place(text, f"{folder.name}-{stem(shards[0])}", SourceRule(), layout, folder, rows)
         has = f" It has {', '.join(files[:6])}: name one of them." if files else ""
         raise RmbenchError(f"--data {text}: no state.json, so `datasets` did not save it.{has} Expected {_WHAT}.")
     names = [each.get("filename") for each in _json_of(folder / "state.json").get("_data_files", [])]
@@ -164,6 +171,15 @@ def _folder(text: str, folder: Path, split: str) -> Place:
         raise RmbenchError(f"{folder / 'state.json'}: names no data file.")
     layout = LayoutRule(paths=[f"{folder.name}/{name}" for name in names])
     return Place(text, folder.name, SourceRule(), layout, folder, _read(folder.parent, layout))
+
+
+def _shards(files: Sequence[str]) -> list[str]:
+    """The files of a folder in order, where they are the shards of one split, all of them; else []."""
+    found = [_SHARD.search(name) for name in files]
+    counts = {int(match[2]) for match in found if match}
+    names = {stem(name) for name in files}
+    whole = len(names) == len(counts) == 1 and counts == {len(files)} and all(found)
+    return sorted(files) if whole else []
 
 
 def _json_of(path: Path) -> dict[str, Any]:

@@ -225,3 +225,23 @@ def test_the_declaration_reads_the_same_rows_as_the_data(tmp_path: Path) -> None
         task = load_file(folder / "mine.toml")
         loaded, before = load(task), load(own.task)
         assert (task.id, loaded.digest, loaded.examples) == (own.task.id, before.digest, before.examples)
+
+
+def test_the_shards_of_a_split_are_read_where_all_are_there(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{k}", "chosen": "g", "rejected": "b"} for k in range(4)]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for part in (1, 0):
+        lines = "".join(json.dumps(row) + "\n" for row in rows[2 * part : 2 * part + 2])
+        (folder / f"train-{part:05}-of-00002.jsonl").write_text(lines)
+    own = own_task(str(folder))
+    assert (own.task.id, list(own.rows)) == ("data-train", rows)
+    (folder / "train-00001-of-00002.jsonl").unlink()
+    with pytest.raises(RmbenchError, match=r"no state\.json"):
+        own_task(str(folder))
+
+
+def test_a_link_to_nothing_says_so(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").symlink_to("../blobs/abc")
+    with pytest.raises(RmbenchError, match=r"a link to \.\./blobs/abc, which is not there"):
+        own_task(str(tmp_path / "rows.jsonl"))
