@@ -14,7 +14,7 @@ from rmbench.engine.plan import Plan, PlanStatistics, plan
 from rmbench.models.protocols import Encoded, Scorer, SharingScorer
 from rmbench.types import Example, Judgment
 
-__all__ = ["Planned", "Prepared", "Scored", "Scoring", "planned", "prepare"]
+__all__ = ["Planned", "Prepared", "Scored", "Scoring", "budget_of", "planned", "prepare"]
 
 _PADDED_TOKENS = 4096
 
@@ -88,7 +88,13 @@ def prepare(scoring: Scoring, examples: Sequence[Example], progress: Progress) -
 
 def planned(scoring: Scoring, units: Sequence[Encoded], *, share: bool, alone: bool = False) -> Planned:
     """A plan of a window's units. `share`: rows are in groups; `alone`: each is in a batch of its own."""
-    scorer, options = scoring.scorer, scoring.options
+    budget = budget_of(scoring, share=share)
+    rows = 1 if alone else scoring.options.batch_rows
+    return Planned(plan(units, budget, rows, share=share), budget, share, alone)
+
+
+def budget_of(scoring: Scoring, *, share: bool) -> int:
+    """Tokens of a batch, of rows in groups or of padded ones."""
+    scorer = scoring.scorer
     own = scorer.chunk_tokens if share and isinstance(scorer, SharingScorer) else _PADDED_TOKENS
-    budget = options.batch_tokens or own
-    return Planned(plan(units, budget, 1 if alone else options.batch_rows, share=share), budget, share, alone)
+    return scoring.options.batch_tokens or own

@@ -7,21 +7,20 @@ import json
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
 
 from rmbench.engine.assemble import assemble
 from rmbench.engine.batch import in_groups
-from rmbench.engine.batch_trial import batch_dependence
 from rmbench.engine.computing import Computing
 from rmbench.engine.filling import Filling
-from rmbench.engine.interfaces import Job, Progress
+from rmbench.engine.interfaces import Job
 from rmbench.engine.known import from_cache, from_ledger, left, model_key
 from rmbench.engine.parts import join_row
 from rmbench.engine.plan import Chunk, Plan
 from rmbench.engine.prepare import Planned, Prepared, Scored, Scoring, planned
 from rmbench.engine.serialization import RowResult, dump_result
+from rmbench.engine.trials import beside_others, note_padded, packing, shares_prefixes
 from rmbench.models.abilities import Closable
-from rmbench.models.protocols import Encoded, Group, PackingScorer, Sharing, SharingScorer
+from rmbench.models.protocols import Encoded, Group
 
 __all__ = ["WindowRun"]
 
@@ -78,12 +77,17 @@ class WindowRun:
         """The sharing trial and the batch trial, on real rows and before anything counts; nothing else may run in the
         model meanwhile."""
         if self._by.share:
-            self._try_sharing()
+            batches = [in_groups(tuple(map(self._row, piece.rows)), piece.groups) for piece in self._waiting]
+            if not shares_prefixes(self._scoring, batches):
+                self._replan(share=False)
         else:
-            self._note_padded(self._packing())
+            note_padded(self._scoring, packing(self._scoring))
         ours = self._scoring.options.try_batches and not isinstance(self._scoring.scorer, Closable)
         if ours and any(len(piece.rows) > 1 for piece in self._waiting):  # a server makes batches of its own
-            self._try_batches()
+            rows = [self._row(row) for piece in self._waiting for row in piece.rows]
+            share, alone = beside_others(self._scoring, rows, self._by)
+            if (share, alone) != (self._by.share, self._by.alone):
+                self._replan(share=share, alone=alone)
         self._start()
 
     def next_job(self, number: int) -> Job:
@@ -118,6 +122,7 @@ class WindowRun:
             join_row(scorer, row, [self._of_unit(unit) for unit in at])
             for row, at in zip(window.encoded, prepared.places, strict=True)
         ]
+        shares = self._by.share or packing(self._scoring).shares
         judgments = tuple(
             assemble(scorer, example, window.encoded[at.start : at.stop], rows[at.start : at.stop])
             for example, at in zip(window.examples, window.places, strict=True)
@@ -126,7 +131,7 @@ class WindowRun:
             judgments=judgments,
             statistics=self._plan.statistics,
             budget=self._by.budget,
-            sharing="alone" if self._by.alone else "shared" if self._by.share or self._packing().shares else "padded",
+            sharing="alone" if self._by.alone else "shared" if shares else "padded",
             halved=any(result.halved for result in self._results if result is not None),
             resumed=self._resumed,
             resumed_rows=self._resumed_rows,
@@ -200,50 +205,6 @@ class WindowRun:
         self._fill_in(index, {row: replace(result, halved=False)})
         return False
 
-    def _try_sharing(self) -> None:
-        """Where sharing does not agree with plain rows, rows are padded."""
-        scorer = self._scoring.scorer
-        if not isinstance(scorer, SharingScorer):
-            return
-        batches = [in_groups(tuple(map(self._row, piece.rows)), piece.groups) for piece in self._waiting]
-        sharing = scorer.sharing(batches)
-        if sharing.shares:
-            if sharing.refused:
-                why = "; ".join(sharing.refused)
-                _note_once(
-                    self._scoring.progress, f"{scorer.facts.name}: prefixes are shared in a slower way, since {why}"
-                )
-            return
-        self._note_padded(sharing)
-        self._replan(share=False)
-
-    def _packing(self) -> Sharing:
-        """Whether the model computes once what rows share, without groups from here."""
-        scorer = self._scoring.scorer
-        return scorer.packing() if isinstance(scorer, PackingScorer) else Sharing(False, "")
-
-    def _note_padded(self, sharing: Sharing) -> None:
-        if sharing.why and not sharing.shares:
-            name = self._scoring.scorer.facts.name
-            _note_once(self._scoring.progress, f"{name}: rows are padded and share no prefix, since {sharing.why}")
-
-    def _try_batches(self) -> None:
-        """Where a row's results depend on the rows beside it, each is computed alone."""
-        scorer, side = self._scoring.scorer, self._scoring.options.padding_side
-        rows = [self._row(row) for piece in self._waiting for row in piece.rows]
-        change = batch_dependence(scorer, rows, self._by.budget, side, packed=self._by.share)
-        if change is not None and self._by.share:
-            self._replan(share=False)
-            change = batch_dependence(scorer, rows, self._by.budget, side, packed=False)
-        if change is None:
-            return
-        _note_once(
-            self._scoring.progress,
-            f"{scorer.facts.name}: every row is computed alone, since its results depend on the rows beside it (in a "
-            f"trial they changed by {change:.2g})",
-        )
-        self._replan(share=False, alone=True)
-
     def _replan(self, *, share: bool, alone: bool = False) -> None:
         self._take_plan(planned(self._scoring, self._prepared.units, share=share, alone=alone))
 
@@ -301,17 +262,6 @@ class WindowRun:
     def _tokens(self, chunk: Chunk) -> int:
         whole = sum(self._row(row).size for row in chunk.rows)
         return whole - sum(group.prefix * (group.rows - 1) for group in chunk.groups)
-
-
-_noted: WeakKeyDictionary[Progress, set[str]] = WeakKeyDictionary()
-
-
-def _note_once(progress: Progress, text: str) -> None:
-    """Note a line once a run, not once a task."""
-    noted = _noted.setdefault(progress, set())
-    if text not in noted:
-        noted.add(text)
-        progress.note(text)
 
 
 def _digest(planned: Plan, scoring: Scoring) -> str:
