@@ -19,6 +19,7 @@ from rmbench.models.protocols import Responder, Scorer, SharingScorer
 from rmbench.types import Setting
 
 __all__ = [
+    "Alive",
     "Answered",
     "CannotOpen",
     "Died",
@@ -43,6 +44,16 @@ class Work:
     side: Side
     hidden: bool
     """Whether hidden states are wanted beside the answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A sign of life: the worker has started, or has computed or read something since the last one. A fleet that gives
+    none has no worker given up for silence."""
+
+    node: str
+    """The machine's name."""
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ class Died:
     """It lacked memory for what it computed, and half of that may fit."""
 
 
-Event = Opened | CannotOpen | Answered | Died
+Event = Alive | Opened | CannotOpen | Answered | Died
 
 
 class Fleet(Protocol):

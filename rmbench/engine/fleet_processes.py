@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 
 from rmbench.engine.apart import Question
 from rmbench.engine.compute import reason
-from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opener, Work, Worker, here
+from rmbench.engine.fleet import Alive, Answered, CannotOpen, Died, Event, Opener, Work, Worker, here
+from rmbench.engine.pulse import BEAT, Pulse
 from rmbench.errors import RmbenchError
 
 __all__ = ["ProcessFleet", "work"]
@@ -25,7 +27,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.path[:] = {path!r}
 from rmbench.engine.fleet_processes import work
-work({pipe}, {cpus})
+work({pipe}, {cpus}, {beat})
 """
 """Ctrl-C is for the calling process, which closes the pipe. Nothing of the caller's own script is run: a script without
 `if __name__ == "__main__":` would start itself again, which is why this is no `multiprocessing.Process`."""
@@ -57,6 +59,8 @@ class ProcessFleet:
         self._cpus = cpus or max(1, _cores() // count)
         self._gpus = gpus
         self._started = 0
+        self._new: list[int] = []
+        """Processes whose start was not told yet."""
         self._processes: dict[int, _Process] = {}
 
     @property
@@ -71,6 +75,7 @@ class ProcessFleet:
         place = min(set(range(self._count)) - {process.place for process in self._processes.values()})
         added = {"CUDA_VISIBLE_DEVICES": self._gpus[place]} if self._gpus else {}
         self._processes[self._started] = _Process(self._opener, self._cpus, place, {**added, **(environment or {})})
+        self._new.append(self._started)
         return self._started
 
     def send(self, worker: int, ticket: int, work: Work | Question) -> None:
@@ -78,7 +83,12 @@ class ProcessFleet:
         self._processes[worker].send((ticket, work))
 
     def wait(self, timeout: float) -> Sequence[tuple[int, Event]]:
-        """At most one event of each process."""
+        """At most one event of each process; a process is alive as soon as it was started."""
+        if self._new:
+            told, self._new = self._new, []
+            return [
+                (number, Alive(here(), self._processes[number].pid)) for number in told if number in self._processes
+            ]
         number_of = {process.pipe: number for number, process in self._processes.items()}
         heard = wait(list(number_of), timeout)
         return [(number_of[pipe], self._event(number_of[pipe])) for pipe in heard if isinstance(pipe, Connection)]
@@ -115,13 +125,18 @@ class _Process:
         self.place = place
         self.pipe, theirs = Pipe()
         with theirs:
-            program = _PROGRAM.format(path=sys.path, pipe=theirs.fileno(), cpus=cpus)
+            program = _PROGRAM.format(path=sys.path, pipe=theirs.fileno(), cpus=cpus, beat=BEAT)
             command = [sys.executable, "-c", program]
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter)
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**os.environ, **added}
             )
         with suppress(OSError):
             self.pipe.send_bytes(opener)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def send(self, said: object) -> None:
         """Say something; that the process has died is heard by `recv`."""
@@ -148,45 +163,63 @@ class _Process:
         return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
-def work(handle: int, cpus: int) -> None:
-    """The worker process: open the model, say so, then compute until the pipe closes."""
-    pipe = Connection(handle)
+def work(handle: int, cpus: int, beat: float) -> None:
+    """The worker process: open the model, say so, then compute until the pipe closes. Every `beat` seconds it says that
+    it is alive, if it has done something."""
+    caller = _Caller(Connection(handle))
+    threading.Thread(target=caller.beat, args=(beat,), daemon=True).start()
     _take_share(cpus)
     try:
-        worker = Worker(pipe.recv())
+        worker = Worker(caller.pipe.recv())
     except Exception as error:  # what it names cannot be imported here
-        _answer(pipe, CannotOpen(reason(error), here()))
+        caller.tell(CannotOpen(reason(error), here()))
         return
-    asked: queue.SimpleQueue[tuple[int, Work | Question] | None] = queue.SimpleQueue()
     # The caller never waits until there is room in the pipe, which would be for ever where this process waits likewise.
-    threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
-    if not _answer(pipe, worker.open()):
+    threading.Thread(target=caller.listen, daemon=True).start()
+    if not caller.tell(worker.open()):
         return
-    while (one := asked.get()) is not None:
+    while (one := caller.asked.get()) is not None:
         ticket, work = one
         said = worker.compute(work)
         if isinstance(said, Died):
-            _answer(pipe, said)
+            caller.tell(said)
             os._exit(1)  # a library's threads may wait for the other ranks
-        if not _answer(pipe, Answered(ticket, said)):
+        if not caller.tell(Answered(ticket, said)):
             return
 
 
-def _listen(pipe: Connection, asked: queue.SimpleQueue[tuple[int, Work | Question] | None]) -> None:
-    try:
-        while True:
-            asked.put(pipe.recv())
-    except (EOFError, OSError):
-        asked.put(None)
+class _Caller:
+    """A worker process's end of the pipe."""
 
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self.asked: queue.SimpleQueue[tuple[int, Work | Question] | None] = queue.SimpleQueue()
+        """What is to be computed; None: the pipe has closed."""
+        self._one_at_a_time = threading.Lock()
 
-def _answer(pipe: Connection, answer: object) -> bool:
-    """Send; whether the other end was still open."""
-    try:
-        pipe.send(answer)
-    except OSError:
-        return False
-    return True
+    def listen(self) -> None:
+        """Take what the caller sends."""
+        try:
+            while True:
+                self.asked.put(self.pipe.recv())
+        except (EOFError, OSError):
+            self.asked.put(None)
+
+    def beat(self, seconds: float) -> None:
+        """Say time and again that this process lives, while it does something."""
+        pulse, open_ = Pulse(), True
+        while open_:
+            time.sleep(seconds)
+            open_ = not pulse.beats() or self.tell(Alive(here(), os.getpid()))
+
+    def tell(self, said: object) -> bool:
+        """Send; whether the other end was still open."""
+        try:
+            with self._one_at_a_time:
+                self.pipe.send(said)
+        except OSError:
+            return False
+        return True
 
 
 def _cores() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rmbench.engine.apart import Question
-from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opened, Work
+from rmbench.engine.fleet import Alive, Answered, CannotOpen, Died, Event, Opened, Work
 from rmbench.engine.fleet_processes import ProcessFleet
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
@@ -117,6 +117,8 @@ class RankFleet:
         worker = self._workers[number]
         rank = worker.processes.index(process)
         match event:
+            case Alive():
+                return event  # the others may wait for this rank
             case Opened():
                 worker.opened[rank] = event
                 return _together(worker.opened) if len(worker.opened) == self._ranks else None

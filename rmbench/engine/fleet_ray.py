@@ -6,33 +6,22 @@ import contextlib
 import os
 import re
 import shutil
-import socket
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rmbench.engine.apart import Question
 from rmbench.engine.compute import reason
-from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opener, Work, Worker
+from rmbench.engine.fleet import Alive, Answered, CannotOpen, Died, Event, Opener, Work, Worker, here
+from rmbench.engine.pulse import BEAT, Pulse
+from rmbench.engine.ray_cluster import checked_resources, import_ray, join_ray, own_folder, start_ray
 from rmbench.errors import RmbenchError
 
 __all__ = ["RayFleet"]
 
-_REACHED = 5.0
-"""Seconds after which an address that does not answer is given up."""
-_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""How a client of HTTP/2 begins (RFC 9113, 3.4), with empty settings; a cluster answers with its own."""
-_SETTINGS = 4
-"""The type of that frame, its fourth byte."""
-_JOINED = 10.0
-"""Seconds in which a node with what a worker asks for may join the cluster."""
-_FOLDER = "rmbench-ray-"
-_LONGEST = 30
-"""Characters of the folder that temporary files are in; Ray's sockets lie deep in it, and their paths are bounded."""
-_STORE_BYTES = 200_000_000
-"""Of Ray's object store on this machine; jobs and results are a few kilobytes each."""
+_SIGNS = "signs"
+"""The group of an actor's calls that has a thread of its own."""
 
 
 class RayFleet:
@@ -54,24 +43,33 @@ class RayFleet:
             RmbenchError: Ray is not installed, the cluster does not answer, or no node of it has what a worker asks
                 for.
         """
-        self._ray = _import_ray()
+        self._ray = import_ray()
         self._opener = opener
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, tuple[int, int | None]] = {}
         """Reference -> worker and ticket; None: its opening."""
+        self._signs: dict[Any, int] = {}
+        """Reference of the call that returns with the next sign of life -> worker."""
         self._started = 0
         self._folder: Path | None = None
         self._ours = not self._ray.is_initialized()
         try:
-            if self._ours:
-                self._connect(address, count, cpus)
-            self._asked = self._resources(count, gpus, cpus, local=address is None)
-            self._check_resources()
+            if self._ours and address is None:
+                self._folder = own_folder()
+                start_ray(self._ray, self._folder, max(os.cpu_count() or 1, count * (cpus or 1)))
+            elif self._ours:
+                join_ray(self._ray, address)
+            share = max(1, (os.cpu_count() or 1) // count) if address is None else 1
+            self._asked = checked_resources(self._ray, gpus, cpus or share, patient=self._folder is None)
         except BaseException:
             self.stop()
             raise
         self._actor = self._ray.remote(
-            num_cpus=self._asked["CPU"], num_gpus=self._asked.get("GPU", 0), max_restarts=0, max_task_retries=0
+            num_cpus=self._asked["CPU"],
+            num_gpus=self._asked.get("GPU", 0),
+            max_restarts=0,
+            max_task_retries=0,
+            concurrency_groups={_SIGNS: 1},
         )(_Actor)
 
     @property
@@ -84,6 +82,7 @@ class RayFleet:
         self._started += 1
         actor = self._actors[self._started] = self._actor.remote(self._opener, str(Path.cwd()))
         self._calls[actor.open.remote()] = (self._started, None)
+        self._await_sign(self._started, 0.0)  # given as soon as it has a place
         return self._started
 
     def send(self, worker: int, ticket: int, work: Work | Question) -> None:
@@ -92,7 +91,7 @@ class RayFleet:
 
     def wait(self, timeout: float) -> Sequence[tuple[int, Event]]:
         """All that has come, in the order of the calls."""
-        calls = list(self._calls)
+        calls = [*self._calls, *self._signs]  # a death is heard after the answers before it
         if not calls:
             time.sleep(timeout)
             return []
@@ -104,6 +103,11 @@ class RayFleet:
             if call in ready and call in self._calls:
                 worker, ticket = self._calls.pop(call)
                 events.append((worker, self._event(call, worker, ticket)))
+            elif call in ready and call in self._signs:
+                worker = self._signs.pop(call)
+                events.append((worker, self._event(call, worker, None)))
+                if worker in self._actors:
+                    self._await_sign(worker, BEAT)
         return events
 
     def end(self, worker: int) -> None:
@@ -121,6 +125,7 @@ class RayFleet:
                 self._ray.shutdown()
         self._actors.clear()
         self._calls.clear()
+        self._signs.clear()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -144,46 +149,11 @@ class RayFleet:
     def _forget(self, worker: int) -> None:
         """The calls of a worker that is gone."""
         self._calls = {call: whose for call, whose in self._calls.items() if whose[0] != worker}
+        self._signs = {call: whose for call, whose in self._signs.items() if whose != worker}
 
-    def _connect(self, address: str | None, count: int, cpus: int | None) -> None:
-        with contextlib.suppress(AttributeError):  # prints each death of an actor to stdout; the pool notes it
-            self._ray._private.worker.print_to_stdstream = lambda *_, **__: None
-        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        if address is None:
-            self._folder = _own_folder()
-            cores = max(os.cpu_count() or 1, count * (cpus or 1))
-            given = {"num_cpus": cores, "object_store_memory": _STORE_BYTES, "_temp_dir": str(self._folder)}
-            self._ray.init(address="local", **given, **quiet)
-            return
-        if address != "auto":
-            _check_answers(address)
-        try:
-            self._ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise RmbenchError(f"--ray-address {address}: the cluster cannot be joined: {reason(error)}") from error
-
-    def _resources(self, count: int, gpus: int | None, cpus: int | None, *, local: bool) -> dict[str, int]:
-        """What a worker asks for."""
-        if gpus is None:
-            gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
-        share = max(1, (os.cpu_count() or 1) // count) if local else 1
-        return {"CPU": cpus or share} | ({"GPU": gpus} if gpus else {})
-
-    def _check_resources(self) -> None:
-        """Raise RmbenchError where no node could ever take a worker: Ray itself would wait for one without a word."""
-        until = time.monotonic() + (_JOINED if self._folder is None else 0)
-        while True:
-            nodes = [node for node in self._ray.nodes() if node["Alive"]]
-            if any(_has(node["Resources"], self._asked) for node in nodes):
-                return
-            if time.monotonic() >= until:
-                break
-            time.sleep(0.5)
-        present = "; ".join(f"{node['NodeManagerHostname']}: {_spelled(node['Resources'])}" for node in nodes)
-        raise RmbenchError(
-            f"no node of the Ray cluster has what a worker asks for ({_spelled(self._asked)}). Present: "
-            f"{present or 'no node'}. See --gpus-per-worker and --cpus-per-worker."
-        )
+    def _await_sign(self, worker: int, seconds: float) -> None:
+        call = self._actors[worker].alive.options(concurrency_group=_SIGNS).remote(seconds)
+        self._signs[call] = worker
 
 
 class _Actor(Worker):
@@ -193,71 +163,15 @@ class _Actor(Worker):
         with contextlib.suppress(OSError):
             os.chdir(folder)
         super().__init__(opener)
+        self._pulse = Pulse()
 
-
-def _import_ray() -> Any:
-    """Ray, told to send nothing to its makers."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise RmbenchError("--executor ray needs Ray, which is not installed: pip install 'rmbench[ray]'") from error
-    return ray
-
-
-def _own_folder() -> Path:
-    """A folder for a local Ray, short enough for its sockets; what killed runs left there is removed."""
-    parent = Path(tempfile.gettempdir())
-    if len(str(parent)) > _LONGEST:
-        parent = Path("/tmp")  # noqa: S108 (mkdtemp makes a folder of our own)
-    for left in parent.glob(f"{_FOLDER}*-*"):
-        pid = left.name.removeprefix(_FOLDER).partition("-")[0]
-        if pid.isdecimal() and not _is_alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=parent))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _check_answers(address: str) -> None:
-    """Raise RmbenchError where nobody listens: Ray tries for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise RmbenchError(f"--ray-address must be HOST:PORT or auto, not {address!r}.")
-    try:
-        with socket.create_connection((host, int(port)), _REACHED) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") != "0":
-                return
-            connection.sendall(_GREETING)
-            answer = connection.recv(9)
-    except (OSError, OverflowError) as error:
-        why = reason(error)
-    else:
-        if len(answer) > 3 and answer[3] == _SETTINGS:
-            return
-        why = "it is no Ray cluster"
-    raise RmbenchError(
-        f"--ray-address {address}: nothing answers there ({why}). Is the cluster up, and is this the address that "
-        "`ray start --head` printed?"
-    )
-
-
-def _has(resources: Mapping[str, float], asked: Mapping[str, float]) -> bool:
-    return all(resources.get(name, 0) >= amount for name, amount in asked.items())
-
-
-def _spelled(resources: Mapping[str, float]) -> str:
-    return ", ".join(
-        f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU") if name == "CPU" or name in resources
-    )
+    def alive(self, seconds: float) -> Alive:
+        """Return once the process has done something in so many seconds; in a thread beside the one that computes."""
+        while seconds:
+            time.sleep(seconds)
+            if self._pulse.beats():
+                break
+        return Alive(here(), os.getpid())
 
 
 def _cause(error: Exception) -> str:

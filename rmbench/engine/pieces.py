@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from rmbench.engine.interfaces import Job
 from rmbench.engine.serialization import RowResult
 from rmbench.models.protocols import Group
 
-__all__ = ["Pace", "Piece", "Pieces"]
+__all__ = ["Piece", "Pieces"]
 
 _DEATHS = 2
 """After this many deaths on a batch its rows are computed one by one; after this many on one row, the row fails."""
@@ -139,27 +138,3 @@ class Pieces:
         else:
             return self.add(piece, [RowResult(error=f"the worker process died twice on it ({how})")])
         return None
-
-
-class Pace:
-    """How long pieces take here, from those that were done last."""
-
-    _LEAST = 8
-    """Pieces done before any can be called late."""
-    _TIMES = 5.0
-    """Times its expected seconds after which a piece is late."""
-    _SECONDS = 10.0
-    """A piece is never late before: workers warm up, and machines pause."""
-
-    def __init__(self) -> None:
-        self._seconds_a_token: deque[float] = deque(maxlen=64)
-
-    def add(self, tokens: int, seconds: float) -> None:
-        """A piece was done."""
-        self._seconds_a_token.append(seconds / max(1, tokens))
-
-    def is_late(self, tokens: int, seconds: float) -> bool:
-        """Whether a piece should be done after so many seconds."""
-        if seconds < self._SECONDS or len(self._seconds_a_token) < self._LEAST:
-            return False
-        return seconds > self._TIMES * tokens * statistics.median(self._seconds_a_token)

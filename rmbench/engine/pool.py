@@ -1,63 +1,32 @@
-"""A pool of workers, wherever they run: who has what, and what follows when one dies, is late, or opened another model.
-A row that kills its worker fails alone; no death loses a row."""
+"""A pool of workers, wherever they run: sends them pieces of work, hears them, and sends again what a worker loses."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from rmbench.engine.apart import Question
-from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Fleet, Opened, Work, here
+from rmbench.engine.fleet import Alive, Answered, CannotOpen, Died, Event, Fleet, Opened, Work
 from rmbench.engine.interfaces import LOOK_AGAIN, Job, Side
-from rmbench.engine.pieces import Pace, Piece, Pieces
-from rmbench.engine.same_model import check_same
+from rmbench.engine.overdue import SILENT, Pace, is_silent
+from rmbench.engine.pieces import Piece, Pieces
+from rmbench.engine.places import Place, Places
 from rmbench.engine.serialization import RowResult
 from rmbench.errors import RmbenchError
 from rmbench.models.protocols import Scorer
 
 __all__ = ["Pool"]
 
-_PLACES = 2
-"""Pieces that a worker has at a time, so that it need not wait for the next one."""
-_OPENING_DEATHS = 2
-"""Of a worker and those in its place, in a row: another one would die as well."""
-_FIRST_DEATHS = 3
-"""The same of all workers together, as long as none has opened the model."""
 _ASKED = 2
 """Workers that a question is put to, where the first one dies on it."""
-_MOST_DEATHS = 40
-"""Of workers that compute, in one call of `run`, or twice the workers where these are more; each costs another opening
-of the model."""
 _LISTEN = 1.0
-"""Seconds after which late pieces are looked for."""
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A place for a worker; one that dies is replaced by another."""
-
-    number: int
-    """The fleet's, of the worker that is in it now."""
-    ready: bool = False
-    late: bool = False
-    """It has not answered for long, so what it has was given to others, and it gets nothing new."""
-    since: float = 0.0
-    """When the oldest of its pieces began."""
-    pieces: deque[tuple[int, Piece]] = field(default_factory=deque)
-    """Ticket and piece, in the order of sending, in which they are computed."""
-    opening_deaths: int = 0
-
-    def has(self, piece: Piece) -> bool:
-        return any(piece is each for _, each in self.pieces)
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it may get another piece; a suspect has its worker for itself."""
-        full = len(self.pieces) >= _PLACES or any(piece.suspect for _, piece in self.pieces)
-        return self.ready and not self.late and not full
+"""Seconds after which late and silent workers are looked for."""
+_NO_PLACE = 60.0
+"""Seconds after which the user is told of workers that have not started."""
+_HANGS_OPENING = "It neither computed nor read: do the disk and the network answer that the model's files come from?"
 
 
 class Pool:
@@ -73,6 +42,8 @@ class Pool:
     - A worker that says why it cannot open the model is left out, with a note; where all say so, the run ends.
     - A piece that takes far longer than others of its size is sent to a second worker, with what is behind it. The
       first answer counts.
+    - A worker that should do something and does nothing for `SILENT` seconds is given up: as one that cannot open the
+      model, or as one that died on what it had. So is one whose piece takes a hundred times as long as others.
     """
 
     in_process = False
@@ -82,44 +53,34 @@ class Pool:
     ) -> None:
         """`count` workers, at least 1; `note` takes lines for the user."""
         self._fleet = fleet
-        self._count = count
         self._note = note
         self._clock = clock
         self._pace = Pace()
-        self._workers: dict[int, _Worker] = {}
-        """By number."""
-        self._room: list[dict[int, _Worker]] = [{} for _ in range(_PLACES)]
-        """Those that may get another piece, by how many they have, the longest waiting first."""
-        self._refused: list[CannotOpen] = []
+        self._places = Places(fleet, count, note)
         self._heard: deque[tuple[int, Event]] = deque()
         """What one call of `run` had not come to when it ended is for the next one."""
         self._pieces = Pieces(iter(()))
-        self._scorer: Scorer | None = None
-        """The caller's, once there is one."""
-        self._first: Opened | None = None
-        """What the first worker said, where the caller has not opened the model."""
         self._asked = 0
         """The number of the worker that was asked last."""
         self._done: deque[tuple[int, list[RowResult]]] = deque()
         """Index and results of jobs that are done."""
-        self._left_out = 0
         self._tickets = 0
-        self._deaths = 0
         self._next_look = 0.0
-        self._was_open = False
+        self._tell_at = clock() + _NO_PLACE
+        """When the user is told of workers that have not started."""
 
     def __enter__(self) -> Pool:
         """Start the workers; they open the model while the caller goes on."""
         try:
-            self._fill()
+            self._places.fill()
         except BaseException:
             self._fleet.stop()
             raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for worker in [each for each in self._workers.values() if not each.ready]:
-            self._fleet.end(worker.number)  # it would open the model first
+        for place in [each for each in self._places.by_number.values() if not each.ready]:
+            self._fleet.end(place.number)  # it would open the model first
         self._fleet.stop()
 
     def run(
@@ -132,11 +93,9 @@ class Pool:
                 model or breaks the scorer's protocol; workers died too often.
         """
         pieces = self._pieces = Pieces(iter(jobs))
-        self._scorer, self._deaths, whole = scorer, 0, False
+        whole = False
         self._done.clear()
-        if self._first is not None:
-            self._check_model(self._first)
-        self._fill()
+        self._places.begin(scorer)
         try:
             while True:
                 pieces.none_ready = False
@@ -145,12 +104,12 @@ class Pool:
                 if pieces.over:
                     whole = True
                     return
-                hungry = pieces.none_ready and any(self._room)
+                hungry = pieces.none_ready and any(self._places.with_room)
                 self._heard.extend(self._fleet.wait(LOOK_AGAIN if hungry else _LISTEN))
                 while self._heard:
                     self._hear(*self._heard.popleft())
                     yield from self._take_done()
-                self._look_for_late(pieces)
+                self._look_around()
         finally:
             self._leave(whole)
 
@@ -161,30 +120,37 @@ class Pool:
             RmbenchError: as `run` does; a worker died on it twice.
         """
         for _ in range(_ASKED):
-            worker = self._confidant()
+            place = self._confidant()
             self._tickets += 1
-            self._fleet.send(worker.number, self._tickets, question)
+            self._begins(place)
+            place.asked = True
+            self._fleet.send(place.number, self._tickets, question)
             answer: Answered | None = None
-            while answer is None and worker.number in self._workers:
+            while answer is None and place.number in self._places.by_number:
                 for number, event in self._listen():
                     if isinstance(event, Answered) and event.ticket == self._tickets:
                         answer = event
                     else:
                         self._hear(number, event)
+                if answer is None:
+                    self._look_around()
+            place.asked = False
             if answer is not None:
-                worker.since = self._clock()
+                place.since = self._clock()
                 if isinstance(answer.results, RmbenchError):
                     raise answer.results
                 return answer.results
-        raise RmbenchError(f"workers died {_ASKED} times while they tried the model out. {self._fleet.advice}")
+        how = self._places.last_death
+        raise RmbenchError(f"workers died {_ASKED} times while they tried the model out ({how}). {self._fleet.advice}")
 
-    def _confidant(self) -> _Worker:
+    def _confidant(self) -> Place:
         """The worker that was asked last, whose model has had the trials; else the ready one with the fewest pieces, as
         soon as there is one."""
-        while not (ready := [worker for worker in self._workers.values() if worker.ready and not worker.late]):
+        while not (ready := [each for each in self._places.by_number.values() if each.ready and not each.late]):
             for number, event in self._listen():
                 self._hear(number, event)
-        found = min(ready, key=lambda worker: (worker.number != self._asked, len(worker.pieces)))
+            self._look_around()
+        found = min(ready, key=lambda place: (place.number != self._asked, len(place.pieces)))
         self._asked = found.number
         return found
 
@@ -199,153 +165,117 @@ class Pool:
         while self._done:
             yield self._done.popleft()
 
-    def _fill(self) -> None:
-        """Start the workers that are missing."""
-        while len(self._workers) + self._left_out < self._count:
-            self._add(_Worker(self._fleet.start()))
-
-    def _add(self, worker: _Worker) -> None:
-        self._workers[worker.number] = worker
-
-    def _place(self, worker: _Worker) -> None:
-        """Note whether a worker that changed has room; there may be a thousand, which are not asked each time."""
-        for room in self._room:
-            room.pop(worker.number, None)
-        if worker.has_room and worker.number in self._workers:
-            self._room[len(worker.pieces)][worker.number] = worker
-
     def _hand_out(self, pieces: Pieces, side: Side, hidden: bool) -> None:
         """Send pieces while there is room, to the workers with the fewest first."""
-        for held, room in enumerate(self._room):
-            for worker in [*room.values()] if pieces.some_left else ():
-                piece = pieces.next(worker.has, free=not held)
-                if piece is not None and (worker.number not in self._workers or worker.late):
+        for held, room in enumerate(self._places.with_room):
+            for place in [*room.values()] if pieces.some_left else ():
+                piece = pieces.next(place.has, free=not held)
+                if piece is not None and (place.number not in self._places.by_number or place.late):
                     pieces.send_again([piece])  # it died, or is late, since somebody was asked while the job was made
                 elif piece is not None:
-                    self._send(worker, piece, side, hidden)
+                    self._send(place, piece, side, hidden)
                 elif not pieces.some_left:
                     break
 
-    def _send(self, worker: _Worker, piece: Piece, side: Side, hidden: bool) -> None:
+    def _send(self, place: Place, piece: Piece, side: Side, hidden: bool) -> None:
         self._tickets += 1
-        if not worker.pieces:
-            worker.since = self._clock()
-        worker.pieces.append((self._tickets, piece))
+        self._begins(place)
+        place.pieces.append((self._tickets, piece))
         piece.copies += 1
-        self._place(worker)
-        self._fleet.send(worker.number, self._tickets, Work(piece.as_job, side, hidden))
+        self._places.changed(place)
+        self._fleet.send(place.number, self._tickets, Work(piece.as_job, side, hidden))
+
+    def _begins(self, place: Place) -> None:
+        """A worker gets something to do; one that had nothing was silent for that reason."""
+        if not place.pieces:
+            place.since = self._clock()
+            place.heard = None if place.heard is None else place.since
 
     def _hear(self, number: int, event: Event) -> None:
         """Take what a worker says, or its death."""
-        worker = self._workers.get(number)
-        if worker is None:
+        place = self._places.by_number.get(number)
+        if place is None:
             return
-        done = None
+        place.heard = None if place.heard is None else self._clock()
         match event:
+            case Alive():
+                self._places.alive(place, event, self._clock())
             case Opened():
-                self._check_model(event)
-                worker.ready, worker.opening_deaths, self._was_open = True, 0, True
-                self._say_refused()
+                self._places.opened(place, event)
             case CannotOpen():
-                self._leave_out(worker, event)
+                self._places.leave_out(place, event)
             case Answered():
-                done = self._take(worker, event, self._pieces)
+                self._take(place, event)
             case Died():
-                done = self._bury(worker, event, self._pieces)
-        self._place(worker)
-        if done is not None:
-            self._done.append(done)
+                self._bury(place, event)
+        self._places.changed(place)
 
-    def _check_model(self, opened: Opened) -> None:
-        """Raise RmbenchError where a worker's model is not the others', or does not compute as they do."""
-        if self._scorer is not None:
-            facts = self._scorer.facts
-            where = f"this process on {here()}" if self._first is None else f"the worker on {self._first.node}"
-            check_same(opened, facts.fingerprint, facts.settings, where)
-        elif self._first is not None:
-            check_same(opened, self._first.fingerprint, self._first.settings, f"the worker on {self._first.node}")
-        else:
-            self._first = opened
-
-    def _take(self, worker: _Worker, answer: Answered, pieces: Pieces) -> tuple[int, list[RowResult]] | None:
+    def _take(self, place: Place, answer: Answered) -> None:
         if isinstance(answer.results, RmbenchError):
             raise answer.results
-        piece = next((piece for ticket, piece in worker.pieces if ticket == answer.ticket), None)
+        piece = next((piece for ticket, piece in place.pieces if ticket == answer.ticket), None)
         if piece is None:
-            return None
-        worker.pieces = deque(each for each in worker.pieces if each[0] != answer.ticket)
+            return
+        place.pieces = deque(each for each in place.pieces if each[0] != answer.ticket)
         piece.copies -= 1
         now = self._clock()
-        self._pace.add(piece.tokens, now - worker.since)
-        worker.since, worker.late = now, False
-        return None if piece.done else pieces.add(piece, answer.results)
+        self._pace.add(piece.tokens, now - place.since)
+        place.since, place.late = now, False
+        if not piece.done:
+            self._is_done(self._pieces.add(piece, answer.results))
 
-    def _bury(self, worker: _Worker, death: Died, pieces: Pieces) -> tuple[int, list[RowResult]] | None:
+    def _bury(self, place: Place, death: Died) -> None:
         """Put another worker into the place of one that died, and send again what it had."""
-        held = [piece for _, piece in worker.pieces]
-        self._remove(worker)
-        self._check_death(worker, death)
-        self._note(f"a worker died ({death.how}); another takes its place and its work")
-        self._add(_Worker(self._fleet.start(), opening_deaths=worker.opening_deaths))
+        held = [piece for _, piece in place.pieces]
+        self._places.replace(place, death)
         for piece in held:
             piece.copies -= 1
-        pieces.send_again([piece for piece in held[1:] if not piece.done and not piece.copies])
-        return pieces.blame(held[0], death.how, halves=death.memory) if held else None
+        self._pieces.send_again([piece for piece in held[1:] if not piece.done and not piece.copies])
+        if held:
+            self._is_done(self._pieces.blame(held[0], death.how, halves=death.memory))
 
-    def _check_death(self, worker: _Worker, death: Died) -> None:
-        """Raise RmbenchError where workers die too often, so that others in their place would die as well."""
-        if worker.ready:
-            self._deaths += 1
-            if self._deaths >= max(_MOST_DEATHS, 2 * self._count):
-                raise RmbenchError(
-                    f"workers died {self._deaths} times while they computed, the last one with {death.how}, so the run "
-                    f"stops here. {self._fleet.advice} A smaller --batch-tokens needs less."
-                )
-            return
-        worker.opening_deaths += 1
-        together = worker.opening_deaths + sum(each.opening_deaths for each in self._workers.values())
-        if worker.opening_deaths >= _OPENING_DEATHS or (not self._was_open and together >= _FIRST_DEATHS):
-            raise RmbenchError(f"a worker died before it had opened the model ({death.how}). {self._fleet.advice}")
+    def _is_done(self, job: tuple[int, list[RowResult]] | None) -> None:
+        if job is not None:
+            self._done.append(job)
 
-    def _leave_out(self, worker: _Worker, said: CannotOpen) -> None:
-        """Go on without a worker that cannot open the model, as long as there are others."""
-        self._remove(worker)
-        self._left_out += 1
-        self._refused.append(said)
-        if not self._workers:
-            alone = self._scorer is None and said.told  # nobody else has opened it
-            raise RmbenchError(said.told if alone else f"a worker cannot open the model: {said.why}")
-        self._say_refused()
-
-    def _say_refused(self) -> None:
-        """Note the workers that are left out; not before one is ready, since all of them may fail alike."""
-        if self._refused and any(worker.ready for worker in self._workers.values()):
-            for said in self._refused:
-                self._note(f"a worker on {said.node} cannot open the model and is left out: {said.why}")
-            self._refused.clear()
-
-    def _look_for_late(self, pieces: Pieces) -> None:
-        """Send what a late worker has to others as well."""
+    def _look_around(self) -> None:
+        """Send what a late worker has to others as well, and give up those that do nothing any more."""
         now = self._clock()
         if now < self._next_look:
             return  # there may be a thousand workers, and as many answers a second
         self._next_look = now + _LISTEN
-        for worker in self._workers.values():
-            if not worker.pieces or worker.late:
-                continue
-            tokens = worker.pieces[0][1].tokens
-            if self._pace.is_late(tokens, now - worker.since):
-                worker.late = True
-                self._place(worker)
-                pieces.send_again([piece for _, piece in worker.pieces if not piece.done and piece.copies == 1])
+        for place in list(self._places.by_number.values()):
+            if place.doing and is_silent(place.heard, now):
+                self._give_up(place, f"gave no sign of life for {SILENT / 60:.0f} minutes")
+            elif place.pieces:
+                self._look_at(place, place.pieces[0][1].tokens, now - place.since)
+        if now >= self._tell_at:
+            self._tell_at = math.inf
+            self._places.say_unstarted()
+
+    def _look_at(self, place: Place, tokens: int, seconds: float) -> None:
+        """Whether the oldest piece of a worker is late, or will never be done."""
+        if self._pace.is_lost(tokens, seconds):
+            self._give_up(place, f"did not come to an end in {seconds / 60:.0f} minutes")
+        elif not place.late and self._pace.is_late(tokens, seconds):
+            place.late = True
+            self._places.changed(place)
+            again = [piece for _, piece in place.pieces if not piece.done and piece.copies == 1]
+            self._pieces.send_again(again)
+
+    def _give_up(self, place: Place, why: str) -> None:
+        """Do without a worker that hangs; what it had is given to others, as after its death."""
+        self._fleet.end(place.number)
+        why = f"{place.name} {why} while it {place.doing}"
+        if place.ready:
+            self._bury(place, Died(why))
+        else:
+            why = f"{why}. {_HANGS_OPENING}"
+            self._places.leave_out(place, CannotOpen(why, place.node, why))
 
     def _leave(self, whole: bool) -> None:
         """End the workers that still compute what nobody asks for any more: after an error all that do, else those that
         are late."""
-        for worker in [each for each in self._workers.values() if each.late or (each.pieces and not whole)]:
-            self._fleet.end(worker.number)
-            self._remove(worker)
-
-    def _remove(self, worker: _Worker) -> None:
-        del self._workers[worker.number]
-        self._place(worker)
+        for place in [each for each in self._places.by_number.values() if each.late or (each.pieces and not whole)]:
+            self._fleet.end(place.number)
+            self._places.remove(place)

@@ -158,7 +158,7 @@ def refuse(server: socket.socket) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1", "nowhere.invalid:6379", "deaf", "http"])
 def test_an_address_that_nobody_answers(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
-    monkeypatch.setattr("rmbench.engine.fleet_ray._REACHED", 1.0)
+    monkeypatch.setattr("rmbench.engine.ray_cluster._REACHED", 1.0)
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as server:
         if address in ("deaf", "http"):

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmbench.engine import encode
-from rmbench.engine import pool as pool_module
+from rmbench.engine import encode, places
 from rmbench.engine.apart import Question
 from rmbench.engine.fleet import Answered, CannotOpen, Died, Event, Opened, Work
 from rmbench.engine.interfaces import LOOK_AGAIN, EngineOptions, Job
@@ -415,14 +414,14 @@ def test_sixty_four_workers_do_not_wait_for_one_another(
 
 def test_a_thousand_workers_are_not_all_asked_at_each_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
-    has_room = vars(pool_module._Worker)["has_room"].fget
+    has_room = vars(places.Place)["has_room"].fget
 
-    def counted(worker: pool_module._Worker) -> bool:
+    def counted(worker: places.Place) -> bool:
         nonlocal asked
         asked += 1
         return bool(has_room(worker))
 
-    monkeypatch.setattr(pool_module._Worker, "has_room", property(counted))
+    monkeypatch.setattr(places.Place, "has_room", property(counted))
     for workers in (10, 200):
         asked, given = 0, jobs(5 * workers)
         Ran(FakeFleet(), workers, given).check(given)

@@ -77,7 +77,7 @@ def test_the_signal_that_ended_a_worker_is_named(toy: Any, example: Any) -> None
 
 
 def test_deaths_are_bounded(toy: Any, example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmbench.engine.pool._MOST_DEATHS", 5)
+    monkeypatch.setattr("rmbench.engine.places._MOST_DEATHS", 5)
     examples = rows(example, *(f"ALWAYS {n}" for n in range(10)))
     with (
         processes(toy.OpenToy(str(tmp_path)), 2) as workers,

@@ -71,8 +71,7 @@ def test_each_process_sees_its_own_gpu(
         assert isinstance(fleet, ProcessFleet)
         events: list[Any] = []
         while len(events) < 2:
-            events += [event for _, event in fleet.wait(10)]
-    assert all(isinstance(event, Opened) for event in events)
+            events += [event for _, event in fleet.wait(10) if isinstance(event, Opened)]
     assert {event.fingerprint for event in events} == expected
 
 
