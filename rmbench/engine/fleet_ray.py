@@ -57,7 +57,7 @@ class RayFleet:
             if self._ours and address is None:
                 self._folder = own_folder()
                 start_ray(self._ray, self._folder, max(os.cpu_count() or 1, count * (cpus or 1)))
-            elif self._ours:
+            elif self._ours and address is not None:
                 join_ray(self._ray, address)
             share = max(1, (os.cpu_count() or 1) // count) if address is None else 1
             self._asked = checked_resources(self._ray, gpus, cpus or share, patient=self._folder is None)

@@ -30,8 +30,8 @@ _LONGEST = 30
 """Characters of the folder that temporary files are in; Ray's sockets lie deep in it, and their paths are bounded."""
 _STORE_BYTES = 200_000_000
 """Of Ray's object store on this machine; jobs and results are a few kilobytes each."""
-_ORPHANED = 5
-"""Seconds after which what Ray starts beside the actors ends, where the calling process was killed."""
+_ORPHANED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "15"}
+"""Seconds for which Ray's agents look for the others once the calling process was killed; by default a minute."""
 
 
 def import_ray() -> Any:
@@ -102,8 +102,13 @@ def _spelled(resources: Mapping[str, float]) -> str:
 def start_ray(ray: Any, folder: Path, cores: int) -> None:
     """Start Ray on this machine, with its files in a folder; it ends with this process."""
     given = {"num_cpus": cores, "object_store_memory": _STORE_BYTES, "_temp_dir": str(folder)}
-    soon = {"gcs_rpc_server_reconnect_timeout_s": _ORPHANED}
-    ray.init(address="local", _system_config=soon, **given, **_quiet(ray))
+    added = {name: value for name, value in _ORPHANED.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        ray.init(address="local", **given, **_quiet(ray))
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def join_ray(ray: Any, address: str) -> None:

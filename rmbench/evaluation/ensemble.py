@@ -18,7 +18,8 @@ from rmbench.evaluation.combine import Agreement, Method, Recipe, agreement, com
 from rmbench.evaluation.replay import holds_records, open_recorded
 from rmbench.evaluation.row_weights import RowWeights, names_file, read_row_weights
 from rmbench.models.abilities import Closable
-from rmbench.models.open import OpenOptions, open_model
+from rmbench.models.locate import has_weights
+from rmbench.models.open import OpenOptions, check_gpus, open_model
 from rmbench.models.protocols import ModelFacts, Responder, Scorer
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def open_ensemble(spec: str, options: OpenOptions) -> Ensemble:
     recipe = _recipe(options.model_args, len(specs))
     named = options.model_args.get("weights", "")
     row_weights = read_row_weights(Path(named), len(specs)) if names_file(named) else None
+    if not any(has_weights(one) and not holds_records(Path(one)) for one in specs):
+        check_gpus(specs[0], options)
     plain = replace(options, model_args={})
     members = tuple(_member(one, plain) for one in specs)
     with contextlib.ExitStack() as closed_on_error:
@@ -138,7 +141,9 @@ def join(ensemble: Ensemble, judgings: Sequence[Judging]) -> Combined:
 
 def _member(spec: str, options: OpenOptions) -> Scorer | Responder:
     folder = Path(spec)
-    return open_recorded(folder) if holds_records(folder) else open_model(spec, options)
+    if holds_records(folder):
+        return open_recorded(folder)
+    return open_model(spec, options if has_weights(spec) else replace(options, gpus_per_worker=None))
 
 
 def _check_members(spec: str, members: Sequence[Scorer | Responder]) -> None:

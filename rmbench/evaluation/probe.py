@@ -18,6 +18,7 @@ from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.rows import load_rows, selected_tasks
 from rmbench.evaluation.run import judge_tasks
+from rmbench.evaluation.workers import check_no_workers
 from rmbench.models.options import checked
 from rmbench.models.signature import spec_of, with_named_options
 
@@ -65,6 +66,7 @@ def probe(
     from rmbench.models.open import open_model
 
     settings = checked(RunOptions, options, "probe")
+    check_no_workers(settings, "probe")
     probing = _probing_task(probes, settings)
     opened = open_model(spec_of(model), settings)
     why = cannot_take(opened, probing)

@@ -18,6 +18,7 @@ from rmbench.evaluation.objectives import SETTING
 from rmbench.evaluation.options import RunOptions
 from rmbench.evaluation.rows import load_rows, selected_tasks
 from rmbench.evaluation.session import closing
+from rmbench.evaluation.workers import check_no_workers
 from rmbench.models.options import checked, silent
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def rerun(
     recorded = {row.id: row.judgment for row in read_rows(Path(folder))}
     _refuse(record)
     settings = replace(checked(RunOptions, options, "verify"), seed=record.run.seed)
+    check_no_workers(settings, "verify")
     otherwise = record.data.asked
     own = record.task.id if otherwise is None else otherwise.task
     lost = "" if own in known(settings.include_path) or otherwise is not None else unknown_way(own)

@@ -15,6 +15,7 @@ from rmbench.evaluation.options import RunArguments, RunOptions
 from rmbench.evaluation.progress import reporting
 from rmbench.evaluation.results import Skipped
 from rmbench.evaluation.rows import load_tasks, selected_tasks
+from rmbench.evaluation.workers import check_no_workers
 from rmbench.models.options import checked
 from rmbench.models.signature import spec_of, with_named_options
 from rmbench.text import csv_text
@@ -120,6 +121,7 @@ def retrieve(
     from rmbench.models.open import open_model
 
     settings = checked(RunOptions, options, "run")
+    check_no_workers(settings, "retrieve")
     if not ks or min(ks) < 1 or neighbours < 1:
         raise RmbenchError(f"k of recall and neighbours are 1 or more; got {list(ks)} and {neighbours}.")
     opened = open_model(spec_of(model), settings)

@@ -21,7 +21,7 @@ from rmbench.evaluation.results import Results, Skipped
 from rmbench.evaluation.rows import load_tasks, selected_tasks
 from rmbench.evaluation.session import Session, open_session, opened_model
 from rmbench.evaluation.shards import check_shard, shard_rows
-from rmbench.evaluation.workers import asked_for_workers, check_workers, has_workers
+from rmbench.evaluation.workers import check_workers
 from rmbench.models.options import checked
 from rmbench.models.signature import spec_of, with_named_options
 from rmbench.text import printable
@@ -70,16 +70,9 @@ def run(
         RmbenchError: bad arguments, declarations or files; nothing is half-written. A model that fails on every row of
             a named task, or of every task, for one reason; a callable that fails on every row.
     """
-    from rmbench.models.locate import is_external
-
     spec = spec_of(model)
     settings = checked(RunOptions, options, "run")
-    check_workers(settings)
-    if has_workers(settings) and is_external(spec):
-        raise RmbenchError(
-            f"{asked_for_workers(settings)}: {spec} is computed elsewhere; judges take --window, the requests under "
-            "way at a time."
-        )
+    check_workers(settings, spec)
     with reporting(progress) as shown:
         selected, named = selected_tasks(tasks, settings, shown.note)
         results = _run(spec, selected, named, settings, shown)

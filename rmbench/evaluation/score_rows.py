@@ -91,6 +91,7 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
     from rmbench.evaluation.compatibility import cannot_read, cannot_take, for_task
     from rmbench.evaluation.judging import judge_splits, with_reply_cache
     from rmbench.evaluation.session import open_session, opened_model
+    from rmbench.evaluation.workers import check_workers
     from rmbench.tasks.own.declare import own_task
     from rmbench.tasks.sources import load
 
@@ -101,6 +102,7 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
             raise RmbenchError(f"score_rows() has no option {name!r}.")
     spec = spec_of(model)
     settings = replace(checked(RunOptions, options, "score_rows"), out=work)
+    check_workers(settings, spec)
     own = own_task(str(data), settings.columns, labelled=False)
     # What a stopped job may have left is its own to replace.
     _check_files(files, own, name_as, settings.overwrite or work.exists())

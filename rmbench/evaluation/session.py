@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
-from rmbench.evaluation.workers import apart, has_workers, open_workers
+from rmbench.evaluation.workers import apart, check_computes, has_workers, open_workers
 from rmbench.text import is_unicode
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def opened_model(
                 return
         model: Model = open_ensemble(spec, noted) if is_ensemble(spec) else open_model(spec, noted)
         stack.enter_context(closing(model, owned=isinstance(spec, str)))
+        check_computes(settings, model)
         yield model, workers
 
 

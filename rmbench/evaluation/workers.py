@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rmbench.engine.apart import ApartScorer
     from rmbench.engine.fleet import Fleet
     from rmbench.engine.pool import Pool
+    from rmbench.evaluation.ensemble import Model
     from rmbench.models.protocols import ModelFacts, Responder, Scorer
     from rmbench.types import Setting
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "apart",
     "asked_for_workers",
+    "check_computes",
+    "check_no_workers",
     "check_workers",
     "gpus_of_workers",
     "has_workers",
@@ -43,8 +46,14 @@ def asked_for_workers(settings: RunOptions) -> str:
     return "--executor ray" if settings.executor == "ray" else "--tensor-parallel"
 
 
-def check_workers(settings: RunOptions) -> None:
-    """Raise RmbenchError for options of workers that do not go together."""
+def check_workers(settings: RunOptions, model: object) -> None:
+    """Raise RmbenchError for options of workers that do not go together, or that would do nothing for the model."""
+    from rmbench.evaluation.ensemble import is_ensemble
+    from rmbench.models.open import check_gpus
+
+    _check_use(settings, model)
+    if not is_ensemble(model):
+        check_gpus(model, settings)
     if settings.ray_address is not None and settings.executor != "ray":
         raise RmbenchError("--ray-address goes with --executor ray.")
     if settings.tensor_parallel == 1:
@@ -58,6 +67,50 @@ def check_workers(settings: RunOptions) -> None:
         raise RmbenchError(
             f"--tensor-parallel {settings.tensor_parallel} takes as many GPUs for each worker; --gpus-per-worker "
             f"{settings.gpus_per_worker} says otherwise."
+        )
+
+
+def check_no_workers(settings: RunOptions, caller: str) -> None:
+    """Raise RmbenchError for an option of workers where this process alone computes."""
+    for name in ("workers", "tensor_parallel", "executor", "ray_address", "cpus_per_worker"):
+        if getattr(settings, name) != getattr(RunOptions(), name):
+            raise RmbenchError(f"{caller}() has no option {name!r}: it computes in this process.")
+
+
+def _check_use(settings: RunOptions, model: object) -> None:
+    """Raise RmbenchError where workers are asked for and have nothing to compute, or are not and have options."""
+    from rmbench.evaluation.ensemble import is_ensemble
+    from rmbench.models.locate import has_weights, is_external
+
+    if not has_workers(settings):
+        if settings.cpus_per_worker is not None:
+            raise RmbenchError("--cpus-per-worker goes with --workers, --tensor-parallel or --executor ray.")
+        return
+    asked = asked_for_workers(settings)
+    if not isinstance(model, str):
+        raise RmbenchError(f"{asked}: each worker opens the model itself, so it must be a name.")
+    if is_external(model):
+        raise RmbenchError(
+            f"{asked}: {model} is computed elsewhere; judges take --window, the requests under way at a time."
+        )
+    if is_ensemble(model):
+        raise RmbenchError(
+            f"{asked}: the members of an ensemble are open in this process. Run each of them with {asked}, and combine "
+            "the folders of their records: --model ensemble:FOLDER,FOLDER."
+        )
+    if not has_weights(model):
+        raise RmbenchError(f"{asked}: {model} has no weights, so workers would have nothing to compute; leave it out.")
+
+
+def check_computes(settings: RunOptions, model: Model) -> None:
+    """Raise RmbenchError for workers of an opened model that answers rows itself, so that there are no batches."""
+    from rmbench.models.protocols import Responder
+
+    if has_workers(settings) and isinstance(model, Responder):
+        facts = model.facts
+        raise RmbenchError(
+            f"{asked_for_workers(settings)}: {facts.name} ({facts.family}) answers rows one by one in one process; "
+            "--shard shares them out among several."
         )
 
 

@@ -17,7 +17,7 @@ from rmbench.models.options import OpenOptions
 if TYPE_CHECKING:
     from rmbench.models.card import Card
 
-__all__ = ["EXTERNAL_KINDS", "Located", "in_folder", "is_external", "locate", "on_hub"]
+__all__ = ["EXTERNAL_KINDS", "Located", "has_weights", "in_folder", "is_external", "locate", "on_hub"]
 
 _HUB_ID = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?")
 _PATH = re.compile(r"\.{0,2}/|~|.*/$|[^:@]*/[^@]*/")
@@ -50,14 +50,19 @@ def locate(spec: str, options: OpenOptions) -> Located | None:
     """
     if spec.startswith("ensemble:"):
         raise RmbenchError(f"{spec!r}: an ensemble combines judgments of whole tasks, so only `rmbench run` takes it.")
-    kind, colon, _ = spec.partition(":")
-    if colon and kind.replace("_", "-") in _KINDS:
+    if not has_weights(spec):
         return None
     if spec and Path(spec).is_dir() and ("/" in spec or not _is_ours(spec)):
         return in_folder(Path(spec), options)
     if Path(spec).is_file() and (Path(spec).suffix == ".gguf" or _is_lora(Path(spec))):
         return Located(Path(spec).parent, Path(spec).stem, None, None, Path(spec).name)
     return _by_name(spec, options)
+
+
+def has_weights(spec: str) -> bool:
+    """Whether `spec` would name a checkpoint, and no kind of model that has no weights on this machine."""
+    kind, colon, _ = spec.partition(":")
+    return not colon or kind.replace("_", "-") not in _KINDS
 
 
 def _is_lora(file: Path) -> bool:

@@ -11,12 +11,12 @@ from rmbench.models.checkpoint.library import explained
 from rmbench.models.checkpoint.ranks import has_joined, is_rank
 from rmbench.models.fakes import open_fake
 from rmbench.models.introspect import tokenizer_of
-from rmbench.models.locate import EXTERNAL_KINDS, Located, is_external, locate
+from rmbench.models.locate import EXTERNAL_KINDS, Located, has_weights, is_external, locate
 from rmbench.models.options import OpenOptions
 from rmbench.models.protocols import Responder, Scorer
 from rmbench.models.text.special import LiteralTokenizer
 
-__all__ = ["OpenOptions", "open_model", "opens_apart"]
+__all__ = ["OpenOptions", "check_gpus", "open_model", "opens_apart"]
 
 
 def open_model(
@@ -41,6 +41,7 @@ def open_model(
     if options.name is not None and (isinstance(spec, (str, Scorer, Responder)) or not callable(spec)):
         theirs = spec if isinstance(spec, str) else type(spec).__name__
         raise RmbenchError(f"name={options.name!r} is for a Python function; {theirs} has a name of its own.")
+    check_gpus(spec, options)
     model = _opened(spec, options)
     if is_rank() and not has_joined():
         raise RmbenchError(
@@ -49,6 +50,13 @@ def open_model(
     if options.special_tokens == "text" and not _reads_marks(model):
         raise RmbenchError(f"--special-tokens text: {model.facts.name} reads no text by a tokenizer in this process.")
     return model
+
+
+def check_gpus(spec: object, options: OpenOptions) -> None:
+    """Raise RmbenchError for --gpus-per-worker with a model whose weights are not placed here."""
+    if options.gpus_per_worker is not None and not (isinstance(spec, str) and has_weights(spec)):
+        name = spec if isinstance(spec, str) else "a model that was opened already"
+        raise RmbenchError(f"--gpus-per-worker: {name} has no weights that are placed on GPUs here; leave it out.")
 
 
 def opens_apart(found: Located | None, options: OpenOptions) -> bool:

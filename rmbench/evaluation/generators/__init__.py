@@ -62,6 +62,7 @@ def rank_generators(
     from rmbench.evaluation.generators.task import write_task
     from rmbench.evaluation.options import RunOptions
     from rmbench.evaluation.progress import reporting
+    from rmbench.evaluation.workers import check_workers
     from rmbench.models.options import checked
 
     if not models or len(set(models)) < len(models):
@@ -69,6 +70,8 @@ def rank_generators(
     found = find_media(pattern, read_prompts(Path(prompts)), first=first)
     texts = _rewritten(found, Path(prompts), rewritten or {})
     settings = checked(RunOptions, {**options, "out": out}, "rank_generators")
+    for model in models:
+        check_workers(settings, model)
     declaration = write_task(found, Path(settings.out))
     scored = _Scored(found, [*found.notes, *_unlike(found)])
     with reporting(progress) as shown:
@@ -126,10 +129,8 @@ class _Scored:
         from rmbench.evaluation.rows import selected_tasks
         from rmbench.evaluation.run import judge_tasks
         from rmbench.evaluation.session import opened_model
-        from rmbench.evaluation.workers import check_workers
         from rmbench.records.store import folder_of
 
-        check_workers(settings)
         tasks, named = selected_tasks(str(declaration), settings, progress.note)
         with opened_model(model, settings, progress.note) as (opened, opener):
             record = judge_tasks(opened, tasks, named, settings, progress, opener=opener).records[0]

@@ -92,7 +92,9 @@ def spread_over(placement: Placement, options: OpenOptions) -> dict[str, Any]:
         RmbenchError: there are too few GPUs, or accelerate is not installed.
     """
     wanted = options.gpus_per_worker or 1
-    if wanted == 1 or placement.device.type != "cuda":
+    if options.gpus_per_worker and placement.device.type != "cuda":
+        raise RmbenchError(f"--gpus-per-worker {wanted}: the model is on the device {placement.device}, not on a GPU.")
+    if wanted == 1:
         return {}
     present = torch.cuda.device_count()
     if wanted > present:
