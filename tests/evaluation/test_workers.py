@@ -110,9 +110,9 @@ def test_a_model_is_spread_over_the_gpus_of_its_worker(monkeypatch: pytest.Monke
     gpu, cpu = (Placement(torch.device(name), torch.bfloat16, None) for name in ("cuda", "cpu"))
     assert spread_over(gpu, OpenOptions()) == spread_over(gpu, OpenOptions(gpus_per_worker=1)) == {}
     assert spread_over(cpu, OpenOptions()) == spread_over(cpu, OpenOptions(gpus_per_worker=0)) == {}
-    for wanted in (1, 2):
-        with pytest.raises(RmbenchError, match=f"--gpus-per-worker {wanted}: the model is on the device cpu, not on a"):
-            spread_over(cpu, OpenOptions(gpus_per_worker=wanted))
+    for gpus in (1, 2):
+        with pytest.raises(RmbenchError, match=f"--gpus-per-worker {gpus}: the model is on the device cpu, not on a"):
+            spread_over(cpu, OpenOptions(gpus_per_worker=gpus))
     wanted = {"device_map": "auto", "max_memory": {0: 85, 1: 85, 2: 86}}
     assert spread_over(gpu, OpenOptions(gpus_per_worker=3)) == wanted
     with pytest.raises(RmbenchError, match="--gpus-per-worker 5: there are 4 GPUs"):
