@@ -32,7 +32,8 @@ def show(what: str, as_json: bool, group: str | None, include_path: tuple[str, .
     """Show a task, a model card or a record.
 
     ID names a task or a card, TOML is a declaration of your own, of which the first row is shown as it is read; FOLDER
-    holds records, which are verified: exit code 2 where one does not hold.
+    holds records, which are verified: exit code 2 where one does not hold. Of several records, a line each; of one, or
+    with --group, everything.
     """
     path = Path(what)
     if path.is_dir() or path.name == "record.json":
@@ -93,6 +94,7 @@ def _show_records(folder: Path, as_json: bool, group: str | None) -> None:
     read_records = [(place, read(place)) for place in places]
     groups = [value.group for _, record in read_records for value in record.results if value.group is not None]
     meant = None if group is None else matching(group, groups)
+    in_full = len(places) == 1 or group is not None
     found: list[str] = []
     records = []
     for place, record in read_records:
@@ -100,15 +102,36 @@ def _show_records(folder: Path, as_json: bool, group: str | None) -> None:
         records.append({**record.model_dump(mode="json"), "results": [value.model_dump() for value in values]})
         wrong = problems(place)
         found += wrong
-        if not as_json and values:
+        if not as_json and in_full and values:
             for each in _head(place, record):
                 print_rich(paragraph(each))
             echo("digests hold, numbers follow from the rows" if not wrong else "THE RECORD DOES NOT HOLD")
             print_rich(_values(values))
     if as_json:
         echo_json(records[0] if len(records) == 1 else records)
+    elif not in_full:
+        print_rich(_lines(folder, [record for _, record in read_records], places))
+        outcome = "of all, digests hold and numbers follow from the rows" if not found else "NOT ALL HOLD"
+        echo(f"{len(places):,} records; {outcome}. `rmbench show` on the folder of one shows all its values.")
     if found:
         raise RmbenchError("\n".join(found))
+
+
+def _lines(folder: Path, records: Sequence[Record], places: Sequence[Path]) -> Table:
+    """A line for each record: its headline."""
+    from rmbench.evaluation.results import value_with_interval
+    from rmbench.records.headline import headline
+
+    columns: list[tuple[str, ColumnLayout]] = [("folder", "fold"), ("metric", "fold"), ("value [95%]", "left")]
+    columns += [("n", "right"), ("failed", "right"), ("flags", "fold")]
+    rows = []
+    for place, record in zip(places, records, strict=True):
+        value = headline(record)
+        counts = (f"{value.n:,}", f"{record.counts.failed:,}")
+        flags = ", ".join(dict.fromkeys((*record.flags, *value.flags)))
+        name = place.relative_to(folder).as_posix()
+        rows.append((name, value.metric, value_with_interval(value), *counts, flags or "-"))
+    return text_table(columns, rows)
 
 
 def _head(place: Path, record: Record) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rmbench.html import Scale
     from rmbench.records.record import EnsembleFacts, IntransitiveFacts, OrderFacts, Record, ValueRecord
 
-__all__ = ["Results", "Skipped", "model_notes"]
+__all__ = ["Results", "Skipped", "model_notes", "value_with_interval"]
 
 _COLUMNS = "task version metric group value low high n comparisons coverage chance flags".split()
 """Columns of a data frame; those of groups hold a "=", so that none has one of these names."""
@@ -64,7 +64,7 @@ class Results:
         if self.shard is not None:
             rows = ", ".join(f"{record.task.id}: {record.data.rows} rows" for record in self.records)
             return f"Results(shard {self.shard} of {self.model}: {rows})"
-        values = ", ".join(f"{record.task.id}={_with_interval(headline(record))}" for record in self.records)
+        values = ", ".join(f"{record.task.id}={value_with_interval(headline(record))}" for record in self.records)
         return f"Results({self.model} on {self.source}: {values or 'nothing'})"
 
     @property
@@ -153,7 +153,7 @@ class Results:
             yield line("Marks: " + ", ".join(f"{letter} {flag}" for flag, letter in marks.items()) + ".")
         for record in self.records:
             yield from (line(f"{record.task.id}: {note}") for note in self._notes(record))
-        yield from (line(f"skipped {item.task}: {item.why}") for item in self.skipped)
+        yield from map(line, self._skipped_lines())
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         from rich.console import Console
@@ -192,6 +192,17 @@ class Results:
         why = self.reasons.get(record.task.id)
         return [*([why] if why else []), *model_notes(record).values()]
 
+    def _skipped_lines(self) -> Iterator[str]:
+        """A line for each reason."""
+        tasks: dict[str, list[str]] = {}
+        for item in self.skipped:
+            tasks.setdefault(item.why, []).append(item.task)
+        for why, names in tasks.items():
+            if len(names) == 1:
+                yield f"skipped {names[0]}: {why}"
+            else:
+                yield f"skipped {len(names)} tasks: {why}: {', '.join(names)}"
+
     def _common_flags(self) -> list[str]:
         shared = set.intersection(*(set(record.flags) for record in self.records)) if self.records else set()
         return sorted(shared)
@@ -212,7 +223,7 @@ class Results:
             value = headline(record)
             letters = "".join(sorted(marks[flag] for flag in self._flags(record)))
             figures = (f"{value.n:,}", share(value.coverage), figure(value.chance))
-            rows.append((record.task.id, value.metric, _with_interval(value), *figures, letters))
+            rows.append((record.task.id, value.metric, value_with_interval(value), *figures, letters))
         return text_table(columns, rows, title=f"{self.model} on {self._read_from()}")
 
     def _table_of_shard(self, shard: ShardNumber) -> Table:
@@ -274,7 +285,8 @@ def _member_agreement(facts: EnsembleFacts) -> str:
     return clauses + (f"; alike are {', '.join(between)}" if between else "")
 
 
-def _with_interval(value: ValueRecord) -> str:
+def value_with_interval(value: ValueRecord) -> str:
+    """A value and its 95% limits, such as `.542 [.33, .74]`."""
     return f"{figure(value.value)} {_interval(value)}".rstrip()
 
 

@@ -3,6 +3,7 @@ the user's settings or data make it another result, the names go on: `...@<revis
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -235,8 +236,18 @@ def find(root: Path | str) -> list[Path]:
         RmbenchError: there is no such folder.
     """
     if not Path(root).is_dir():
-        raise RmbenchError(f"{root}: no such folder.")
+        raise RmbenchError(f"{root}: no such folder.{_near_folder(Path(root))}")
     return sorted(Path(folder) for folder, _, files in os.walk(root) if RECORD_NAME in files)
+
+
+def _near_folder(absent: Path) -> str:
+    """The folder beside it, or in results/, that begins with its name or is spelled nearly so."""
+    for parent in dict.fromkeys((absent.parent, Path("results"))):
+        names = sorted(each.name for each in parent.iterdir() if each.is_dir()) if parent.is_dir() else []
+        longer = [name for name in names if name.startswith(absent.name)]
+        if near := longer[:1] or difflib.get_close_matches(absent.name, names, n=1):
+            return f' Did you mean "{parent / near[0]}"?'
+    return ""
 
 
 def no_record_in(root: Path | str) -> RmbenchError:

@@ -36,13 +36,17 @@ def test_commands_do_what_the_readme_says(tmp_path: Path, outside: dict[str, str
         printed.append(done.stdout)
     assert (tmp_path / "site" / "demo" / "index.html").exists()
     lines = [line.rstrip() for line in printed[0].splitlines()]
-    assert [line for line in table() if line.rstrip() not in lines] == []
-    # What it leaves out is counted: benchmarks between the head and the marks, and those that are skipped.
+    assert all(any(line.startswith(shown) for line in lines) for shown in map(_whole, table()))
+    # What it leaves out is counted: benchmarks between the head and the marks.
     first, last = (next(k for k, line in enumerate(lines) if line.startswith(word)) for word in ("task ", "All of"))
-    skipped = sum(line.startswith("skipped ") for line in lines)
     shown = sum(line.rstrip() in lines[first + 1 : last] for line in table())
     left_out = re.findall(r"^\(and a line for each of (\d+) more", README, flags=re.MULTILINE)
-    assert list(map(int, left_out)) == [last - first - 1 - shown, skipped - 1]
+    assert list(map(int, left_out)) == [last - first - 1 - shown]
+
+
+def _whole(line: str) -> str:
+    """A line of the table as it begins at 80 columns: of a list that goes on, its count and its reason."""
+    return line.rsplit(": ", 1)[0] if line.endswith(", ...") else line.rstrip()
 
 
 def table() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rmbench.gate.decide import worst
 from rmbench.gate.policy import Policy
-from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, percent, reach, task_name
+from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, percent, reach, refusals, task_name
 from rmbench.gate.task import TaskComparison, TaskOutcome
 from rmbench.text import markdown_text
 
@@ -26,7 +26,10 @@ def comparison(a: str, b: str, tasks: Sequence[TaskComparison]) -> str:
     shared, others = notes(tasks)
     lines += _shared(shared)
     for task in tasks:
-        lines += _details(task, others.get(task.task, []))
+        if task.comparison is not None:
+            lines += _details(task, others.get(task.task, []))
+    for refused in refusals(tasks):
+        lines += ["", markdown_text(refused, longest=2_000)]
     return "\n".join(lines) + "\n"
 
 
@@ -73,7 +76,7 @@ def _shared(shared: Sequence[str]) -> list[str]:
 def _details(task: TaskComparison, task_notes: Sequence[str]) -> list[str]:
     comparison = task.comparison
     if comparison is None:
-        return ["", f"{markdown_text(task_name(task))}: not compared: {markdown_text(task.refused)}"]
+        return ["", *(markdown_text(refused, longest=2_000) for refused in refusals([task]))]
     head = markdown_text(f"{task_name(task)}: {metric(comparison)}; {method(comparison.method)}", block=True)
     lines = ["", f"<details><summary>{head}</summary>", ""]
     lines += [f"- {markdown_text(note)}" for note in task_notes]

@@ -10,7 +10,18 @@ from rich.console import Group, RenderableType
 
 from rmbench.gate.decide import exit_code, worst
 from rmbench.gate.policy import Policy
-from rmbench.gate.report.words import cells, flip_lines, method, metric, notes, p_value, percent, reach, task_name
+from rmbench.gate.report.words import (
+    cells,
+    flip_lines,
+    method,
+    metric,
+    notes,
+    p_value,
+    percent,
+    reach,
+    refusals,
+    task_name,
+)
 from rmbench.gate.task import TaskComparison, TaskOutcome
 from rmbench.text import line, printable, text_table
 
@@ -47,8 +58,11 @@ def _comparison(a: str, b: str, tasks: Sequence[TaskComparison]) -> Iterator[Ren
     yield line("lost/won: rows on which only A, or only B, has the better credit.")
     shared, others = notes(tasks)
     yield from _shared(shared)
-    for task in tasks:
+    for task in compared:
         yield from _details(task, others.get(task.task, []))
+    for refused in refusals(tasks):
+        yield line("")
+        yield line(f"{refused}.")
 
 
 def _shared(shared: Sequence[str]) -> Iterator[Text]:
@@ -59,10 +73,8 @@ def _shared(shared: Sequence[str]) -> Iterator[Text]:
 
 def _details(task: TaskComparison, task_notes: Sequence[str]) -> Iterator[RenderableType]:
     comparison = task.comparison
+    assert comparison is not None
     yield line("")
-    if comparison is None:
-        yield line(f"{task_name(task)}: not compared: {task.refused}.")
-        return
     exact = "" if comparison.p_exact is None else f", exact p {p_value(comparison.p_exact)}"
     clusters = "" if comparison.clusters == comparison.n else f", {comparison.clusters:,} clusters"
     yield line(f"{task_name(task)}: {metric(comparison)}; {method(comparison.method)}{clusters}{exact}")

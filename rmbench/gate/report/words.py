@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rmbench.gate.decide import decidable_margin
 from rmbench.gate.policy import Policy
@@ -22,6 +22,7 @@ __all__ = [
     "p_value",
     "percent",
     "reach",
+    "refusals",
     "task_name",
 ]
 
@@ -137,6 +138,19 @@ def cells(task: TaskComparison, *, p: bool) -> list[str]:
         lost_won(comparison),
         f"{comparison.n:,}",
     ]
+
+
+def refusals(tasks: Sequence[TaskComparison]) -> Iterator[str]:
+    """The tasks that were not compared, in a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.comparison is None:
+            names.setdefault(str(task.refused), []).append(task_name(task))
+    for why, refused in names.items():
+        if len(refused) == 1:
+            yield f"{refused[0]}: not compared: {why}"
+        else:
+            yield f"{len(refused)} tasks not compared: {why}: {', '.join(refused)}"
 
 
 def notes(tasks: Sequence[TaskComparison]) -> tuple[list[str], dict[str, list[str]]]:
