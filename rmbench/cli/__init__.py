@@ -87,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "_RMBENCH_COMPLETE" in os.environ:
         cli.main()  # the completion of a shell
     words = [normalize_option(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
 
     def tell(error: BaseException) -> None:
         echo_error(f"rmbench: {unforeseen(error, words)}")

@@ -41,7 +41,13 @@ def compare(a: Path, b: Path, as_json: bool, markdown: bool) -> None:
 @click.option("--candidate", type=_folder, required=True, help="Folder of the new records.")
 @click.option("--margin-points", type=float, default=1.0, show_default=True, help="Loss allowed, in percentage points.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="One-sided error rate.")
-@click.option("--inconclusive", type=click.Choice(["fail", "pass"]), default="fail", show_default=True)
+@click.option(
+    "--inconclusive",
+    type=click.Choice(["fail", "pass"]),
+    default="fail",
+    show_default=True,
+    help="What too few rows to decide count as: code 2, or 0.",
+)
 @json_option
 @click.option("--summary", type=click.Path(path_type=Path, dir_okay=False), help="Append a Markdown summary here.")
 def gate(

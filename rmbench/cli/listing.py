@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def tasks(
     for family in dict.fromkeys(row["family"] for row in rows):
         print_rich(_task_table(family, [row for row in rows if row["family"] == family]))
         echo()
-    echo(f"{len(rows)} benchmarks")
+    echo(f"{len(rows)} benchmark{'s' * (len(rows) != 1)}")
     echo("chance: of a reward / of a verdict where they differ; 1/K: the mean over rows of K candidates.")
 
 
@@ -122,7 +123,7 @@ def task_facts(task: Task) -> dict[str, Any]:
 @click.option("--family", metavar="FAMILY", help="Cards of one family only.")
 @json_option
 def models(words: tuple[str, ...], family: str | None, as_json: bool) -> None:
-    """List the models that have a card: all, or those with every WORD in their name or hub id."""
+    """List the models that have a card: all, or those with every WORD, which may be a glob, in their name or hub id."""
     from rmbench.cli.output import echo, echo_block, echo_json, print_rich
     from rmbench.models.baselines.surface import BASELINES
     from rmbench.models.card import cards
@@ -132,12 +133,16 @@ def models(words: tuple[str, ...], family: str | None, as_json: bool) -> None:
     if as_json:
         echo_json([model_facts(card) for card in selected])
         return
+    if not selected:
+        near = did_you_mean(" ".join(words).lower(), known, most=3)
+        raise RmbenchError(f"no model card has {' and '.join(map(repr, words))} in its name or hub id.{near}")
     for name in dict.fromkeys(card.family for card in selected):
         print_rich(_card_table(name, [card for card in selected if card.family == name]))
         echo()
     verified = [card.name for card in selected if card.verified]
+    cards_word = "model cards" if len(selected) != 1 else "model card"
     echo_block(
-        f"{len(selected)} model cards; hub ids: rmbench models --json. layout -: the checkpoint shows it.\n"
+        f"{len(selected)} {cards_word}; hub ids: rmbench models --json. layout -: the checkpoint shows it.\n"
         f"Real weights gave published figures for: {', '.join(verified) or 'none of these'}.\n"
         f"Besides: any hub id or folder, scores:FILE, fake:oracle|anti|coin|constant|broken,\n"
         f"baseline:{'|'.join(BASELINES)}"
@@ -157,7 +162,7 @@ def _of_family(cards: Iterable[Card], family: str | None) -> list[Card]:
 
 def _has_words(card: Card, words: tuple[str, ...]) -> bool:
     names = f"{card.name} {card.hub or ''}".lower()
-    return all(word.lower() in names for word in words)
+    return all(fnmatchcase(names, f"*{word.lower()}*") for word in words)
 
 
 def _card_table(family: str, cards: list[Card]) -> Table:

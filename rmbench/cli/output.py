@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rmbench.cli.words import usage_hint
 from rmbench.text import guarded, json_text, printable, printable_block, printable_message
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def echo_usage_error(error: click.ClickException) -> None:
         return
     if isinstance(error, click.UsageError) and error.ctx is not None:
         echo_error(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} -h' for help.")
-    echo_error(f"Error: {error.format_message()}")
+    echo_error(f"Error: {usage_hint(error)}")
 
 
 def print_rich(renderable: RenderableType, *, soft_wrap: bool = False) -> None:

@@ -10,7 +10,7 @@ import click
 
 from rmbench.errors import RmbenchError
 
-__all__ = ["normalize_option", "refuse_undecodable"]
+__all__ = ["normalize_option", "refuse_undecodable", "usage_hint"]
 
 _OF_RMBENCH = ("RMBENCH_", "HF_")
 """Beginnings of the names of variables that rmbench or the hub's client reads."""
@@ -18,12 +18,63 @@ _AROUND = 30
 """Characters shown on each side of a wrong byte."""
 
 
+_SYNONYMS = {
+    "--attn-implementation": "--attn",
+    "--chat-template": "--template",
+    "--model-name": "--model",
+    "--model-name-or-path": "--model",
+    "--output": "--out",
+    "--output-dir": "--out",
+    "--torch-dtype": "--dtype",
+}
+"""What other tools of the field call an option of the same meaning. No command may have one of these itself."""
+_OPTION_HINTS = {
+    "--batch-size": ("--batch-tokens", "batches are filled by tokens: --batch-tokens N."),
+    "--per-device-eval-batch-size": ("--batch-tokens", "batches are filled by tokens: --batch-tokens N."),
+    "--task": ("--tasks", "Did you mean --tasks?"),
+    "--benchmark": ("--tasks", "Did you mean --tasks?"),
+    "--benchmarks": ("--tasks", "Did you mean --tasks?"),
+    "--dataset": ("--tasks", "--tasks names benchmarks, --data rows of your own."),
+    "--datasets": ("--tasks", "--tasks names benchmarks, --data rows of your own."),
+    "--num-samples": ("--limit", "Did you mean --limit?"),
+    "--max-samples": ("--limit", "Did you mean --limit?"),
+    "--chosen": ("--response", "give each response by --response."),
+    "--rejected": ("--response", "give each response by --response."),
+}
+"""Option that a user may type first -> the one that does it, and a sentence on it."""
+_COMMAND_HINTS = {
+    "list": "`rmbench tasks` lists benchmarks, `rmbench models` models, `rmbench board show` boards.",
+    "ls": "`rmbench tasks` lists benchmarks, `rmbench models` models, `rmbench board show` boards.",
+    "eval": "Did you mean `rmbench run`?",
+    "evaluate": "Did you mean `rmbench run`?",
+    "benchmark": "Did you mean `rmbench run`?",
+    "leaderboard": "Did you mean `rmbench board`?",
+    "diff": "Did you mean `rmbench compare`?",
+    "download": "Did you mean `rmbench fetch`?",
+    "version": "Did you mean `rmbench --version`?",
+}
+
+
 def normalize_option(argument: str) -> str:
-    """An option with hyphens for underscores in its name; values stay as they are."""
+    """An option with hyphens for underscores in its name, by the name it has here; values stay as they are."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
+    name = name.replace("_", "-")
+    return _SYNONYMS.get(name, name) + equals + value
+
+
+def usage_hint(error: click.ClickException) -> str:
+    """The message of an error of usage; of an option or a command that has another name here, with that name."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None and error.option_name in _OPTION_HINTS:
+        option, hint = _OPTION_HINTS[error.option_name]
+        if any(option in parameter.opts for parameter in error.ctx.command.params):
+            return f"No such option '{error.option_name}': {hint}"
+    if isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.command.name in ("cli", "board"):
+        word = error.message.partition("No such command '")[2].partition("'")[0]
+        if word in _COMMAND_HINTS:
+            return f"No such command '{word}'. {_COMMAND_HINTS[word]}"
+    return error.format_message()
 
 
 def refuse_undecodable(root: click.Command, words: Sequence[str]) -> None:

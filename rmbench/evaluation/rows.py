@@ -34,7 +34,10 @@ def selected_tasks(
     """
     from rmbench.tasks.own.declare import own_task
     from rmbench.tasks.registry import named_tasks, select
+    from rmbench.tasks.where import folder_of
 
+    if settings.source not in ("auto", "hub", "sample"):
+        folder_of(settings.source)  # before the model is opened
     if settings.columns and not settings.data:
         raise RmbenchError("--columns says what the columns of --data hold, and there is no --data.")
     selected = {}

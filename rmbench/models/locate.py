@@ -128,8 +128,8 @@ def _unknown(spec: str, names: list[str]) -> str:
     kinds = ["scores:FILE", *(f"baseline:{kind}" for kind in BASELINES), *(f"fake:{kind}" for kind in FAKES)]
     near = did_you_mean(spec.replace("_", "-"), [*names, *kinds])
     return (
-        f"{spec!r} is no folder, bundled model, model card or hub id (org/name), nor scores:FILE, "
-        f"baseline:{'|'.join(BASELINES)} or fake:{'|'.join(FAKES)}.{near}"
+        f"{spec!r} is no folder, bundled model, model card or hub id (org/name), nor openai:NAME, vllm:MODEL, "
+        f"served:MODEL, scores:FILE, baseline:{'|'.join(BASELINES)} or fake:{'|'.join(FAKES)}.{near}"
     )
 
 

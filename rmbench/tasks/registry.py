@@ -216,6 +216,8 @@ def _tasks_of(item: str, tasks: Mapping[str, Task], further: Sequence[Path]) -> 
     if plain in named:
         return members(named[plain], tasks)
     near = did_you_mean(plain, [*_names(tasks), *named], most=3)
+    if Path(item).is_file():
+        near = f" It is a file: rows of your own are named by --data {item}."
     raise RmbenchError(
         f'no task and no suite is called "{item}".{near} `rmbench tasks` and `rmbench tasks --suites` list them.'
     )

@@ -33,6 +33,15 @@ declare_missing_operators()
 _ELEMENTARY = (torch.sin, torch.cos, torch.exp, torch.log, torch.sqrt, torch.tanh, torch.erf)
 
 
+def _no_tokenizer(checkpoint: Checkpoint) -> RmbenchError:
+    folder = checkpoint.tokenizer_path
+    beside = "" if folder == checkpoint.folder else f", and {checkpoint.folder}, the adapter's, has none either"
+    return RmbenchError(
+        f"{folder} has no tokenizer: looked for {', '.join(TOKENIZERS)}{beside}. Put the tokenizer's files of the "
+        "model that was trained there, as tokenizer.save_pretrained writes them."
+    )
+
+
 def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
     """The tokenizer that lies next to the weights, or an adapter's base's, which reads special tokens as the options
     say; raises RmbenchError where there is none, or where it cannot."""
@@ -51,11 +60,9 @@ def load_tokenizer(checkpoint: Checkpoint, options: OpenOptions) -> Any:
     except RmbenchError as error:
         if inside or any((folder / name).exists() for name in TOKENIZERS):
             raise
-        beside = "" if folder == checkpoint.folder else f", and {checkpoint.folder}, the adapter's, has none either"
-        raise RmbenchError(
-            f"{folder} has no tokenizer: looked for {', '.join(TOKENIZERS)}{beside}. Put the tokenizer's files of the "
-            "model that was trained there, as tokenizer.save_pretrained writes them."
-        ) from error
+        raise _no_tokenizer(checkpoint) from error
+    if not inside and set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise _no_tokenizer(checkpoint)  # transformers makes an empty one of a config alone
     if inside:
         split_as_declared(tokenizer, folder, options.note)
     if options.special_tokens == "parsed":

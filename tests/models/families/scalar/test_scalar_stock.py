@@ -221,6 +221,15 @@ class TestBrokenCheckpoints:
         with pytest.raises(RmbenchError, match="has no tokenizer: looked for tokenizer"):
             opened(tmp_path)
 
+    def test_no_tokenizer_of_which_transformers_makes_an_empty_one(self, tmp_path: Path) -> None:
+        from transformers import Qwen2Config, Qwen2ForSequenceClassification
+
+        small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        config = Qwen2Config(vocab_size=32, num_key_value_heads=2, num_labels=1, pad_token_id=0, **small)
+        Qwen2ForSequenceClassification(config).save_pretrained(tmp_path)
+        with pytest.raises(RmbenchError, match="has no tokenizer: looked for tokenizer"):
+            opened(tmp_path)
+
     def test_remote_code_is_not_run(self, tmp_path: Path, tiny: Any) -> None:
         folder = tiny.checkpoint(tmp_path)
         (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
