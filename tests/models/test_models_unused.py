@@ -126,3 +126,38 @@ def test_what_stands_in_the_place_of_a_missing_tensor_is_named(tmp_path: Path, t
     named = rf"random numbers: {Q}\.weight\..* instead: scales of quantised weights: {Q}\.qweight, {Q}\.scales\."
     with pytest.raises(RmbenchError, match=named):
         open_model(str(tmp_path))
+
+
+def in_float8(folder: Path, tiny: Any, *, lost: str = "", prefix: str = "") -> None:
+    """Every linear layer of the backbone in blocks of 16, as transformers' method fp8 stores them."""
+
+    def quantise(held: dict[str, Any]) -> None:
+        for name in [name for name in held if name.endswith("_proj.weight")]:
+            rows, columns = held[name].shape
+            blocks = held[name].reshape(rows // 16, 16, columns // 16, 16)
+            scale = blocks.abs().amax((1, 3)) / 448
+            whole = scale.repeat_interleave(16, 0).repeat_interleave(16, 1)
+            held[name] = (held[name] / whole).to(torch.float8_e4m3fn)
+            if name != lost:
+                held[f"{name}_scale_inv"] = scale
+        for name in list(held):
+            held[prefix + name] = held.pop(name)
+
+    tiny.checkpoint(folder)
+    tiny.edit_tensors(folder, quantise)
+    method = {"quant_method": "fp8", "weight_block_size": [16, 16], "activation_scheme": "dynamic"}
+    tiny.edit_json(folder / "config.json", quantization_config=method)
+
+
+def test_a_scale_that_is_missing_is_named(tmp_path: Path, tiny: Any) -> None:
+    pytest.importorskip("accelerate")
+    in_float8(tmp_path, tiny, lost=f"{Q}.weight")
+    with pytest.raises(RmbenchError, match=rf"1 tensors in float8 have no scale beside them \({Q}\.weight\)"):
+        open_model(str(tmp_path), OpenOptions(device="cpu"))
+
+
+def test_a_configuration_that_is_not_used_is_not_called_missing(tmp_path: Path, tiny: Any) -> None:
+    pytest.importorskip("accelerate")
+    in_float8(tmp_path, tiny, prefix="module.")
+    with pytest.raises(RmbenchError, match="does not read them here: their names or their file are not its own"):
+        open_model(str(tmp_path), OpenOptions(device="cpu"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["length_switches", "windows"]
+from rmbench.errors import RmbenchError
+
+__all__ = ["length_switches", "refuse_sticky", "windows"]
 
 _WINDOWS = ("sliding_window", "attention_chunk_size", "local_attention", "attention_window")
 _LENGTHS = ("original_max_position_embeddings", "max_position_embeddings", "n_positions")
@@ -22,6 +24,17 @@ def length_switches(config: Any) -> tuple[int, ...]:
     named = [value for rope in ropes if isinstance(rope, Mapping) for value in _nested(rope)]
     named += [length for name in _LENGTHS for length in _lengths(getattr(config, name, None))]
     return tuple(sorted({*windows(config), *named}))
+
+
+def refuse_sticky(model: Any, where: object) -> None:
+    """Raise RmbenchError for attention that the class exchanges for good when the first short row comes (BigBird), so
+    that a row's score depends on those before it; `where` is the folder."""
+    sparse = getattr(model.config, "attention_type", None) == "block_sparse"
+    if sparse and any(hasattr(module, "set_attention_type") for module in model.modules()):
+        raise RmbenchError(
+            f'{where}: config.json: key "attention_type" is "block_sparse", which {type(model).__name__} gives up for '
+            'good after its first short row, so that scores depend on the order of rows; "original_full" is read.'
+        )
 
 
 def _nested(rope: Mapping[str, Any]) -> Iterator[int]:

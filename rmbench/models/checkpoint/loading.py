@@ -11,6 +11,7 @@ import torch
 
 from rmbench.errors import RmbenchError
 from rmbench.models.backbone.rope import rope_by_row
+from rmbench.models.backbone.switches import refuse_sticky
 from rmbench.models.checkpoint.gguf_split import split_as_declared
 from rmbench.models.checkpoint.library import explained, quiet
 from rmbench.models.checkpoint.limits import check_parameters
@@ -131,6 +132,7 @@ def load_model(
         language=kind in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM"),
         ignore=("*",) if accept_unused else options.ignore_tensors,
     )
+    refuse_sticky(model, checkpoint.folder)
     rope_by_row(model)
     if is_rank():
         check_split(model)

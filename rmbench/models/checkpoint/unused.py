@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint.read import HEADLIKE, Checkpoint
@@ -90,7 +91,9 @@ def ignored(name: str, patterns: Sequence[str]) -> bool:
 def refuse_unscaled(checkpoint: Checkpoint, *, scaled: bool) -> None:
     """Raise RmbenchError for weights in 8 bits or fewer, or in whole numbers, unless a loader that knows their scales
     reads them (`scaled`): cast as they are, they are other weights."""
+    named = checkpoint.config.get("quantization_config")
     if scaled:
+        _check_scales(checkpoint, named)
         return
     unscaled = [
         name
@@ -103,11 +106,34 @@ def refuse_unscaled(checkpoint: Checkpoint, *, scaled: bool) -> None:
     scales = [name for name in checkpoint.tensors if _SCALE.fullmatch(name)]
     dtypes = ", ".join(sorted({checkpoint.tensors[name].dtype for name in unscaled}))
     beside = f"; their scales are stored beside them ({_some(scales)}) and would not be used" if scales else ""
-    raise RmbenchError(
-        f"{checkpoint.folder}: {len(unscaled)} tensors are stored as {dtypes} ({_some(unscaled)}), and config.json "
-        f"names no quantization_config by which the library would scale them{beside}. Save the weights unquantised, or "
-        "with the configuration that they were quantised by."
+    why = (
+        "the library, which knows its quantization_config, does not read them here: their names or their file are not "
+        "its own"
+        if named
+        else "config.json names no quantization_config by which the library would scale them"
     )
+    raise RmbenchError(
+        f"{checkpoint.folder}: {len(unscaled)} tensors are stored as {dtypes} ({_some(unscaled)}), and {why}{beside}. "
+        "Save the weights unquantised, or with the configuration that they were quantised by."
+    )
+
+
+def _check_scales(checkpoint: Checkpoint, named: Any) -> None:
+    """Raise RmbenchError for weights in float8 without their scales, of the method that has one for each."""
+    if not isinstance(named, dict) or named.get("quant_method") != "fp8":
+        return
+    lacking = [
+        name
+        for name, tensor in checkpoint.tensors.items()
+        if re.match(r"f(loat)?8_e[45]m", tensor.dtype, re.IGNORECASE)
+        and not any(f"{name}{end}" in checkpoint.tensors for end in ("_scale", "_scale_inv"))
+        and not name.endswith(("_scale", "_scale_inv"))
+    ]
+    if lacking:
+        raise RmbenchError(
+            f"{checkpoint.folder}: {len(lacking)} tensors in float8 have no scale beside them ({_some(lacking)}), by "
+            "which config.json's quantization_config multiplies them."
+        )
 
 
 def _harmless(name: str, checkpoint: Checkpoint, *, language: bool) -> bool:

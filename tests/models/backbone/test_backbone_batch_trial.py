@@ -10,6 +10,7 @@ import torch
 
 from rmbench.check import check
 from rmbench.engine.judge import EngineOptions, judge
+from rmbench.errors import RmbenchError
 from rmbench.models.checkpoint import loading
 from rmbench.models.open import open_model
 from rmbench.models.options import OpenOptions
@@ -77,3 +78,24 @@ def test_activations_whose_scale_is_that_of_the_batch(llama: Path, share: bool) 
     for one, example in zip(judging.judgments, examples, strict=True):
         alone = judge("toy", [example], opened(), options=EngineOptions(batch_rows=1, share=False)).judgments[0]
         assert one.rewards == pytest.approx(alone.rewards, abs=1e-5)
+
+
+def test_attention_that_rows_before_have_changed_is_refused(tmp_path: Path, tiny: Any) -> None:
+    """BigBird's, which the library exchanges for good: a long row has another score behind a short one."""
+    import transformers
+
+    torch.manual_seed(0)
+    size = {"vocab_size": 400, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_labels": 1}
+    size |= {"num_attention_heads": 4, "max_position_embeddings": 256, "initializer_range": 0.2, "pad_token_id": 1}
+    config = transformers.BigBirdConfig(**size, block_size=4, num_random_blocks=1)
+    model = transformers.BigBirdForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path)
+    tiny.save_tokenizer(tmp_path, encoder=True)
+    short, long = torch.arange(8)[None] + 10, torch.arange(200)[None] + 10
+    with torch.no_grad():
+        first, _, again = (float(model(input_ids=ids).logits) for ids in (long, short, long))
+    assert abs(first - again) > 1e-3
+    with pytest.raises(RmbenchError, match=r'"attention_type" is "block_sparse".*"original_full" is read'):
+        open_model(str(tmp_path), OpenOptions(device="cpu"))
+    tiny.edit_json(tmp_path / "config.json", attention_type="original_full")
+    assert len(rewards_of(open_model(str(tmp_path), OpenOptions(device="cpu")), "No.", LONG)) == 2
