@@ -85,7 +85,13 @@ def test_attention_that_rows_before_have_changed_is_refused(tmp_path: Path, tiny
     import transformers
 
     torch.manual_seed(0)
-    size = {"vocab_size": 400, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_labels": 1}
+    size: dict[str, Any] = {
+        "vocab_size": 400,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_labels": 1,
+    }
     size |= {"num_attention_heads": 4, "max_position_embeddings": 256, "initializer_range": 0.2, "pad_token_id": 1}
     config = transformers.BigBirdConfig(**size, block_size=4, num_random_blocks=1)
     model = transformers.BigBirdForSequenceClassification(config).eval()
