@@ -28,6 +28,7 @@ from rmbench.cli.rescore import rescore
 from rmbench.cli.retrieval import retrieval
 from rmbench.cli.run import run
 from rmbench.cli.score import score
+from rmbench.cli.sections import SectionedGroup
 from rmbench.cli.show import show
 from rmbench.cli.show_prompt import show_prompt
 from rmbench.cli.submit import submit
@@ -39,7 +40,7 @@ from rmbench.cli.words import normalize_option, refuse_undecodable
 __all__ = ["cli", "main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="rmbench", prog_name="rmbench", message="%(prog)s %(version)s")
 def cli() -> None:
     """Run reward models on preference benchmarks, each by the benchmark's own definition.

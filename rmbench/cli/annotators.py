@@ -27,7 +27,7 @@ def _shares(_: click.Context, __: click.Parameter, value: str) -> tuple[float, .
         raise click.BadParameter(f"{value!r}: expected numbers from 0 to 1, such as 0,0.25,1.") from error
 
 
-@click.command()
+@click.command(short_help="Show how a model agrees with people and with AI labels.")
 @click.argument("record", metavar="RECORD", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--ai",

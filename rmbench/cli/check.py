@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.cli.options import add_options, json_option
+from rmbench.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
     from rmbench.check.report import CheckReport
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Check that a model is read, batched, padded and pooled right.")
 @click.argument("model", metavar="MODEL")
 @click.option(
     "--published",

@@ -12,7 +12,7 @@ from rmbench.cli.options import add_options, json_option
 __all__ = ["dissect"]
 
 
-@click.command()
+@click.command(short_help="Show which properties of answers models and people prefer.")
 @click.argument("records", metavar="RECORD...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--features",

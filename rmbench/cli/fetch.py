@@ -29,7 +29,7 @@ _WORDS = {
 }
 
 
-@click.command()
+@click.command(short_help="Bring the files of benchmarks into a folder, verified.")
 @click.argument("selector", metavar="SEL")
 @click.option(
     "--to",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.cli.options import add_options, json_option
+from rmbench.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
     from rmbench.evaluation.generators.ranking import Ranking
@@ -32,7 +33,7 @@ _OF_ROWS = (
 """Options of a run that have no meaning here."""
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Rank generators of images or clips under reward models.")
 @click.argument("pattern")
 @click.option(
     "--prompts",

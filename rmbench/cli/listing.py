@@ -118,7 +118,7 @@ def task_facts(task: Task) -> dict[str, Any]:
     }
 
 
-@click.command()
+@click.command(short_help="List the models that have a card.")
 @click.argument("words", nargs=-1, metavar="[WORD]...")
 @click.option("--family", metavar="FAMILY", help="Cards of one family only.")
 @json_option

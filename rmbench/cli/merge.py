@@ -12,7 +12,7 @@ from rmbench.cli.options import add_options, json_option
 __all__ = ["merge"]
 
 
-@click.command()
+@click.command(short_help="Make one record per task from the shards of runs.")
 @click.argument("shards", metavar="SHARDS...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @add_options("merge")
 @json_option

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.cli.options import add_options, command_line, json_option, model_option, tasks_option
+from rmbench.cli.sections import SectionedCommand
 from rmbench.text import ColumnLayout, figure, text_table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["probe"]
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Find the dimension that hidden states lie closest to.")
 @model_option
 @tasks_option
 @click.option("--probes", default="mrmbench-easy", show_default=True, metavar="ID", help="The probing task to fit on.")

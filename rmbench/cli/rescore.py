@@ -13,7 +13,7 @@ from rmbench.cli.options import add_options, command_line, json_option
 __all__ = ["rescore"]
 
 
-@click.command()
+@click.command(short_help="Weigh the objectives of stored records otherwise.")
 @click.argument("folder", metavar="RECORD_FOLDER", type=click.Path(path_type=Path, exists=True))
 @add_options("rescore")
 @click.option(

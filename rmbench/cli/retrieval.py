@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmbench.cli.options import add_options, json_option, model_option, tasks_option
+from rmbench.cli.sections import SectionedCommand
 from rmbench.text import ColumnLayout, figure, text_table
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _OF_RECORDS = (
 """Options of a run that have no meaning here."""
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Show what a model's embeddings find beside its preference.")
 @model_option
 @tasks_option
 @click.option(

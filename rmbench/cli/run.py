@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from rmbench.cli.options import add_options, command_line, json_option, model_option, tasks_option
+from rmbench.cli.sections import SectionedCommand
 
 __all__ = ["run"]
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @model_option
 @tasks_option
 @add_options("run")

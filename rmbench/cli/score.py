@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rmbench.cli.options import add_options, json_option, model_option
+from rmbench.cli.sections import SectionedCommand
 from rmbench.errors import RmbenchError
 from rmbench.evaluation.options import RunOptions
 
@@ -21,7 +22,7 @@ _OF_ROWS = (
 _MEDIA = ("images", "videos", "prompt_images", "prompt_videos")
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @model_option
 @click.option("--prompt", "-p", help="The user's message.")
 @click.option("--response", "-r", "responses", multiple=True, help="A response; give at least two.")
@@ -86,6 +87,8 @@ def _score_rows(as_json: bool, options: dict[str, Any]) -> None:
         if done.best_of is not None:
             ties = f"; of {done.ties:,} the first of several equal ones" if done.ties else ""
             echo(f"best answers: {done.best_of}{ties}")
+    if done.truncated:
+        echo_error(f"rmbench: {done.truncated:,} rows were longer than the model reads, and cut; see --max-length.")
     if done.failed:
         line = f"rmbench: {len(done.failed)} rows failed (first {done.failed[0]})"
         echo_error(f"{printable(line, 1_000)}; {options['name_as']}_error in the file says why.")
@@ -93,7 +96,7 @@ def _score_rows(as_json: bool, options: dict[str, Any]) -> None:
 
 
 def _score_responses(as_json: bool, options: dict[str, Any]) -> None:
-    from rmbench.cli.output import echo, echo_json
+    from rmbench.cli.output import echo, echo_error, echo_json
     from rmbench.evaluation.score import score_responses
     from rmbench.numeric import sigmoid
 
@@ -108,6 +111,9 @@ def _score_responses(as_json: bool, options: dict[str, Any]) -> None:
         if not options[name]:
             raise RmbenchError(f"give {flag}, or rows to score by --data.")
     scored = score_responses(**options)
+    if any(scored.truncated):
+        cut = ", ".join(name for name, truncated in zip(scored.names, scored.truncated, strict=True) if truncated)
+        echo_error(f"rmbench: longer than the model reads, and cut: {cut}; see --max-length.")
     if as_json:
         echo_json(scored.to_dict())
         return

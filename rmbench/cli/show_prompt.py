@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from rmbench.cli.options import add_options, json_option, model_option
+from rmbench.cli.sections import SectionedCommand
 
 __all__ = ["show_prompt"]
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Show what a model reads of a row: text, tokens or messages.")
 @click.argument("task", metavar="[TASK]", required=False)
 @model_option
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A row; may be repeated. [default: the first row]")

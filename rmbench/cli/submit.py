@@ -13,7 +13,7 @@ __all__ = ["submit"]
 _folder = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command()
+@click.command(short_help="Prepare records for a pull request.")
 @click.argument("results", metavar="RESULTS", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
     "--out", type=_folder, help="Write the folder for the pull request here; without it, only say what is missing."

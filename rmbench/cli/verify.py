@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from rmbench.cli.options import add_options, json_option
+from rmbench.cli.sections import SectionedCommand
 
 __all__ = ["verify"]
 
 
-@click.command()
+@click.command(cls=SectionedCommand, short_help="Hold a record against its rows, or a table against records.")
 @click.argument("what", metavar="RECORD_FOLDER|TABLE", type=click.Path(path_type=Path, exists=True))
 @click.option("--rerun", type=click.IntRange(min=1), metavar="N", help="Judge N rows again, drawn at random.")
 @click.option("--model", "-m", metavar="MODEL", help="The model to judge them with. [default: as in the record]")

@@ -16,7 +16,7 @@ __all__ = ["view"]
 _File = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command()
+@click.command(short_help="Look at a record's rows with their texts.")
 @click.argument("record", metavar="RECORD", type=click.Path(path_type=Path, exists=True))
 @click.option("--wrong", is_flag=True, help="Only rows without full credit: wrong, tied, unparsed or failed.")
 @click.option(

@@ -26,6 +26,8 @@ class Scored:
     """[K], in their order; None for a model that gives margins alone."""
     directed: tuple[tuple[float, ...], ...] | None = None
     """[K, K] the model's own margins, row above column; None where they are the differences of its rewards."""
+    truncated: tuple[bool, ...] = ()
+    """[K] whether a response and its prompt were longer than the model reads, and cut; () where nobody knows."""
 
     @property
     def matrix(self) -> list[list[float]]:
@@ -59,6 +61,7 @@ class Scored:
             "margins": self.margins,
             "probabilities": self.probabilities,
             "directed": self.matrix if self.directed is not None else None,
+            "truncated": list(self.truncated),
         }
 
 
@@ -123,7 +126,7 @@ def score_responses(
         raise RmbenchError(f"{opened.facts.name} failed: {judgment.error}")
     if judgment.rewards is None and judgment.directed is None:
         raise RmbenchError(f"{opened.facts.name} gives neither rewards nor margins ({opened.facts.family}).")
-    return Scored(model=opened.facts.name, rewards=judgment.rewards, directed=judgment.directed)
+    return Scored(opened.facts.name, judgment.rewards, judgment.directed, judgment.truncated)
 
 
 def _candidate(response: str | Part) -> Candidate:

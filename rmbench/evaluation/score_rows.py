@@ -39,6 +39,8 @@ class ScoredRows:
     """Id and reason of each row without a reward; they are in the file too."""
     ties: int
     """Rows whose best answer has the reward of another one; the first of them is the best. 0 without `best_of`."""
+    truncated: int
+    """Rows of which an answer, with its prompt, was longer than the model reads, and cut."""
     reused: int
     """Answers whose reward an earlier, stopped job or the score cache held."""
     out: Path
@@ -51,6 +53,7 @@ class ScoredRows:
             "rows": self.rows,
             "failed": len(self.failed),
             "ties": self.ties,
+            "truncated": self.truncated,
             "reused": self.reused,
             "out": str(self.out),
             "best_of": None if self.best_of is None else str(self.best_of),
@@ -122,7 +125,8 @@ def score_rows(  # type: ignore[misc]  # `data` and `out` are of their own kind 
     failed = [f"{row.id}: {error}" for row, error in zip(rows, errors, strict=True) if error is not None]
     reused = sum(judging.reused().values())
     name = f"{opened.facts.name}@{opened.facts.revision}"
-    return ScoredRows(name, len(rows), tuple(failed), ties, reused, files["out"], files.get("best_of"))
+    truncated = sum(any(row.judgment.truncated) for row in rows)
+    return ScoredRows(name, len(rows), tuple(failed), ties, truncated, reused, files["out"], files.get("best_of"))
 
 
 def _check_files(files: Mapping[str, Path], own: Own, name_as: str, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import rmbench
 from rmbench.errors import RmbenchError
+from tests._make import exit_code
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,15 @@ from rmbench.errors import RmbenchError
 def test_what_is_no_text_is_named(prompt: Any, responses: Any, hint: str) -> None:
     with pytest.raises(RmbenchError, match=hint):
         rmbench.score_responses("tiny-bt", prompt, responses)
+
+
+def test_what_is_cut_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """The second response is longer than the model is told to read; its reward is that of its end alone."""
+    responses = ["Yes.", "Well, " * 40 + "yes."]
+    scored = rmbench.score_responses("tiny-bt", "Is snow cold?", responses, max_length=60)
+    assert scored.truncated == (False, True)
+    assert scored.to_dict()["truncated"] == [False, True]
+    assert rmbench.score_responses("tiny-bt", "Is snow cold?", responses).truncated == (False, False)
+    words = ["score", "-m", "tiny-bt", "--prompt", "Is snow cold?", "--max-length", "60"]
+    assert exit_code(*words, *(word for response in responses for word in ("--response", response))) == 0
+    assert "longer than the model reads, and cut: B; see --max-length" in capsys.readouterr().err

@@ -92,6 +92,17 @@ def test_rewards_are_those_of_a_run(tmp_path: Path) -> None:
     assert [value for row in scored for value in row] == pytest.approx([v for row in recorded for v in row], abs=1e-5)
 
 
+def test_rows_that_are_cut_are_counted(tmp_path: Path) -> None:
+    rows = [{"prompt": "Is snow cold?", "responses": ["Yes.", "Well, " * size + "yes."]} for size in (1, 40, 50)]
+    data = put(rows, tmp_path / "rows.jsonl")
+    done = rmbench.score_rows("tiny-bt", data, tmp_path / "out.jsonl", max_length=60)
+    assert done.truncated == done.to_dict()["truncated"] == 2
+    words = ["score", "-m", "tiny-bt", "--data", str(data), "--out", str(tmp_path / "more.jsonl"), "--max-length", "60"]
+    shown = CliRunner().invoke(cli, words)
+    assert "2 rows were longer than the model reads, and cut; see --max-length" in shown.output
+    assert rmbench.score_rows("tiny-bt", data, tmp_path / "whole.jsonl").truncated == 0
+
+
 def test_csv_and_parquet(tmp_path: Path) -> None:
     rows = [{"prompt": 'say "hi", now', "response": "hi\nthere", "n": 1}, {"prompt": "é", "response": "ü", "n": 2}]
     data = put(rows, tmp_path / "rows.jsonl")
