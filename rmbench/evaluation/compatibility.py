@@ -34,6 +34,10 @@ __all__ = [
 _READ_NO_TEXT = ("precomputed", "fake")
 
 
+_SHOWN = 4
+"""Tasks of a score file that a reason names before it counts the rest."""
+
+
 def cannot_take(model: Model, task: Task) -> str:
     """Why this model, or a member of this ensemble, cannot take this task, or ""."""
     from rmbench.evaluation.ensemble import Ensemble
@@ -46,7 +50,9 @@ def cannot_take(model: Model, task: Task) -> str:
             if why:
                 return f"{member.facts.name}: {why}"
     if isinstance(model, TaskBound) and task.id not in model.tasks:
-        return f"{facts.name} has no rows of it"
+        has = sorted(model.tasks)
+        more = f" and {len(has) - _SHOWN} more" if len(has) > _SHOWN else ""
+        return f"{facts.name} has no rows of it; it has those of {', '.join(has[:_SHOWN]) or 'no task'}{more}"
     if probes_of(task) and not isinstance(model, HiddenStateScorer):
         article = "an" if facts.family[:1] in "aeiou" else "a"
         return f"it probes hidden states, which {article} {facts.family} model does not give"

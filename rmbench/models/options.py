@@ -135,10 +135,8 @@ def _converted(kind: Any, value: Any) -> Any:
     if kind in (str, Path):
         return kind(value) if isinstance(value, str | os.PathLike) else None
     if kind is tuple:
-        texts = (str(value),) if isinstance(value, str | os.PathLike) else value
-        return (
-            tuple(texts) if isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts) else None
-        )
+        texts = value if isinstance(value, list | tuple) else (value,)
+        return tuple(map(str, texts)) if all(isinstance(text, str | os.PathLike) for text in texts) else None
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         return None
     return {key: _text_of(each) for key, each in value.items()}

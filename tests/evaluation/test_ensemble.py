@@ -99,7 +99,7 @@ def test_records_are_members_like_any_other(apart: Any, together: rmbench.Result
         for mine, theirs in zip(rows(whole, task), rows(together, task), strict=True):
             assert mine.judgment.rewards == pytest.approx(theirs.judgment.rewards, abs=1e-6)
     one = run(f"ensemble:{apart[0].out}/rm-bench@1+sample,{apart[1].out}", tmp_path / "task")
-    assert [skipped.why for skipped in one.skipped] == ["tiny-bt: tiny-bt has no rows of it"]
+    assert [skipped.why for skipped in one.skipped] == ["tiny-bt: tiny-bt has no rows of it; it has those of rm-bench"]
     assert one.headline("rm-bench").value == together.headline("rm-bench").value
 
 

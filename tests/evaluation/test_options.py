@@ -186,6 +186,8 @@ def test_values_become_those_of_the_fields() -> None:
             "out": "records",
             "source": Path("rows"),
             "base_url": "http://a",
+            "data": [Path("a.jsonl"), "b.jsonl"],
+            "include_path": Path("mine"),
             "limit": np.int64(3),
             "model_args": {"beta": 0.5, "gate": True},
             "objective_weights": "a=1,b=-2",
@@ -193,6 +195,7 @@ def test_values_become_those_of_the_fields() -> None:
         "run",
     )
     assert (options.out, options.source, options.base_url) == (Path("records"), "rows", ("http://a",))
+    assert (options.data, options.include_path) == (("a.jsonl", "b.jsonl"), ("mine",))
     assert type(options.limit) is int
     assert options.model_args == {"beta": "0.5", "gate": "true"}
     assert options.objective_weights == {"a": 1.0, "b": -2.0}

@@ -204,10 +204,8 @@ def load_protocol(name: str) -> JudgeProtocol:
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name.replace('_', '-')}.toml"
     if not name.endswith(".toml") and name.replace("_", "-") not in protocol_names():
-        near = did_you_mean(name, protocol_names())
-        raise RmbenchError(
-            f"protocol {name!r} is none of {', '.join(protocol_names())}, nor a file that ends in .toml.{near}"
-        )
+        near = did_you_mean(name, protocol_names()) or f" There are {', '.join(protocol_names())}."
+        raise RmbenchError(f"protocol {name!r} is none of ours, nor a file that ends in .toml.{near}")
     data = read_toml(path)
     declared = validated(JudgeProtocol, {**data, "template_texts": _templates(path, data)}, path)
     if declared.name != path.stem:

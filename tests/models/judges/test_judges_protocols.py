@@ -242,3 +242,10 @@ def test_the_page_names_every_protocol_parser_and_setting() -> None:
 def test_think_tags_can_be_declared_in_a_file(tmp_path: Path) -> None:
     think = 'think = [["<thought>", "</thought>"]]\nshape = "pair"'
     assert load_protocol(str(copied(tmp_path, 'shape = "pair"', think))).think == (("<thought>", "</thought>"),)
+
+
+def test_an_unknown_protocol_names_the_nearest_or_all() -> None:
+    with pytest.raises(RmbenchError, match=r'optoin.* Did you mean "option"\?$'):
+        load_protocol("optoin")
+    with pytest.raises(RmbenchError, match=r"zzz.*There are .*option, "):
+        load_protocol("zzz")
