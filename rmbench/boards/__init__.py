@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rmbench.boards.output import Format
     from rmbench.boards.table import BoardTable
     from rmbench.boards.terminal import BoardView
+    from rmbench.engine.interfaces import Progress
 
 __all__ = ["boards", "build", "export", "load_board", "show", "tabulate"]
 
@@ -30,29 +31,34 @@ def load_board(path: Path | str) -> Board:
     return load(Path(path))
 
 
-def tabulate(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = ()) -> BoardTable:
+def tabulate(
+    board_id: str | Path, root: Path | str, *, allow: Sequence[str] = (), progress: Progress | None = None
+) -> BoardTable:
     """The records under `root` as one board's table, as plain data.
 
     Args:
         board_id: the id of a declared board, or the path of a board's TOML.
         root: folder of records, searched recursively.
         allow: flags to admit besides the board's own (`sample`, `fake`, `demo`, `baseline`, `partial`, `limited`).
+        progress: is told of what takes long.
 
     Raises:
         RmbenchError: no such board, unknown flag, no folder, or no record in it.
     """
-    (table,), _ = _tables([board_id], Path(root), allow)
+    (table,), _ = _tables([board_id], Path(root), allow, progress)
     return table
 
 
-def _tables(board_ids: Sequence[str | Path], root: Path, allow: Sequence[str]) -> tuple[list[BoardTable], Library]:
+def _tables(
+    board_ids: Sequence[str | Path], root: Path, allow: Sequence[str], progress: Progress | None
+) -> tuple[list[BoardTable], Library]:
     """The boards' tables, and the records, which are read once for all of them."""
     from rmbench.boards.declaration import check_flags
     from rmbench.boards.library import Library
     from rmbench.boards.table import tabulate as fill_table
 
     found = [_declared(board_id) for board_id in board_ids]
-    flags, library = check_flags(tuple(allow)), Library(root)
+    flags, library = check_flags(tuple(allow)), Library(root, progress)
     return [fill_table(board, root, allow=flags, library=library) for board in found], library
 
 
@@ -69,7 +75,14 @@ def _declared(board_id: str | Path) -> Board:
     return declared[board_id]
 
 
-def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = (), sort: str = "place") -> BoardView:
+def show(
+    board_id: str | Path,
+    root: Path | str,
+    *,
+    allow: Sequence[str] = (),
+    sort: str = "place",
+    progress: Progress | None = None,
+) -> BoardView:
     """A board for `rich.print`; `to_dict()` gives plain data. Arguments and errors as in `tabulate`.
 
     Args:
@@ -77,11 +90,12 @@ def show(board_id: str | Path, root: Path | str, *, allow: Sequence[str] = (), s
         root: as there.
         allow: as there.
         sort: "place", "model", "parameters", "date", or the name of a column, the best first.
+        progress: as there.
     """
     from rmbench.boards.sorting import sorted_rows
     from rmbench.boards.terminal import BoardView
 
-    table = tabulate(board_id, root, allow=allow)
+    table = tabulate(board_id, root, allow=allow, progress=progress)
     sorted_rows(table, sort)  # refuses what it cannot sort by
     return BoardView(table, sort)
 
@@ -112,6 +126,7 @@ def build(
     *,
     allow: Sequence[str] = (),
     reports: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """Write boards as a static site that needs no server: an index, and a page per board, model, task, record and pair
     of models that stand near each other.
@@ -122,6 +137,7 @@ def build(
         out: folder of the site; what is in it already stays, unless a page of the site has its name.
         allow: as in `tabulate`.
         reports: put each measured record's report (`rmbench.reports`) on its page, which takes seconds for each.
+        progress: as in `tabulate`.
 
     Returns:
         The page to open first: the board's where there is one, else the site's index.
@@ -133,6 +149,6 @@ def build(
 
     one = isinstance(board_ids, str | Path)
     ids = [board_ids] if isinstance(board_ids, str | Path) else list(boards()) if board_ids is None else list(board_ids)
-    tables, library = _tables(ids, Path(root), allow)
+    tables, library = _tables(ids, Path(root), allow, progress)
     index = build_site(tables, Path(out), library, reports=reports)
     return Path(out) / tables[0].board.id / index.name if one else index

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+from rmbench.engine.interfaces import Progress, SilentProgress
 from rmbench.errors import RmbenchError
 from rmbench.records.record import Record
 from rmbench.records.store import find, read
@@ -29,8 +30,9 @@ Read = Record | str
 class Library:
     """The records under a folder."""
 
-    def __init__(self, root: Path) -> None:
-        """Find the folders of records below `root`; nothing is read yet."""
+    def __init__(self, root: Path, progress: Progress | None = None) -> None:
+        """Find the folders of records below `root`; nothing is read yet. `progress` is told of what takes long."""
+        self.progress = progress or SilentProgress()
         self.folders: tuple[Path, ...] = tuple(find(root)) if root.is_dir() else ()
         self._records: dict[Path, Read] = {}
         self._problems: dict[Path, list[str]] = {}
@@ -61,12 +63,13 @@ class Library:
         """Folder -> what is wrong with its record, as `rmbench.reports.audit.problems` says."""
         wanted = list(folders)
         missing = [folder for folder in wanted if folder not in self._problems]
-        self._problems.update(zip(missing, spread(problems, missing), strict=True))
+        self._problems.update(zip(missing, spread(problems, missing, self.progress, "auditing records"), strict=True))
         return {folder: self._problems[folder] for folder in wanted}
 
     def _read(self) -> None:
         if not self._records:
-            self._records = dict(zip(self.folders, spread(_read, self.folders), strict=True))
+            found = spread(_read, self.folders, self.progress, "reading records")
+            self._records = dict(zip(self.folders, found, strict=True))
 
 
 def _read(folder: Path) -> Read:
@@ -76,13 +79,30 @@ def _read(folder: Path) -> Read:
         return str(error)
 
 
-def spread(function: Callable[[Item], Made], items: Sequence[Item], *, many: int | None = None) -> list[Made]:
+def spread(
+    function: Callable[[Item], Made],
+    items: Sequence[Item],
+    progress: Progress | None = None,
+    title: str = "",
+    *,
+    many: int | None = None,
+) -> list[Made]:
     """`function` of every item, in their order; of `many` or more in as many processes as there are cores.
 
-    `function` and what it gives must be picklable.
+    `function` and what it gives must be picklable. `progress` is told of each under the title.
     """
     workers = os.cpu_count() or 1
     if len(items) < (many or _MANY) or workers == 1:
-        return [function(item) for item in items]
+        return list(_told(map(function, items), len(items), progress, title))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(function, items, chunksize=1 if many else _CHUNK))
+        made = pool.map(function, items, chunksize=1 if many else _CHUNK)
+        return list(_told(made, len(items), progress, title))
+
+
+def _told(made: Iterable[Made], count: int, progress: Progress | None, title: str) -> Iterator[Made]:
+    if progress is not None and count:
+        progress.start(title, count, 0)
+    for one in made:
+        yield one
+        if progress is not None:
+            progress.advance(1, 0)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
+from rmbench.engine.interfaces import Progress, SilentProgress
 from rmbench.metric_spec import MetricSpec, better_of, is_linear
 from rmbench.metrics.credit.columns import Leaves, sorted_codes
 from rmbench.metrics.judging.votes import voted
@@ -69,7 +70,12 @@ class Pair:
 
 
 def compared(
-    models: Sequence[Sequence[Path]], specs: Sequence[MetricSpec], weights: Sequence[float], *, seed: int = 0
+    models: Sequence[Sequence[Path]],
+    specs: Sequence[MetricSpec],
+    weights: Sequence[float],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> list[Pair]:
     """All pairs of models, in the order of `itertools.combinations`; empty for more models than are compared.
 
@@ -83,14 +89,17 @@ def compared(
         specs: the tasks' metrics.
         weights: the tasks' shares in the aggregate, summing to 1.
         seed: of sign flips and resampled intervals.
+        progress: is told of each pair on each task.
     """
     pairs = list(combinations(range(len(models)), 2))
     if not pairs or len(models) > LARGEST:
         return []
+    progress = progress or SilentProgress()
+    progress.start("comparing pairs of models", len(pairs) * len(specs), 0)
     by_task = []
     for task, spec in enumerate(specs):
         # One task's rows at a time: those of all tasks of all models need not fit into memory together.
-        found = _of_task([folders[task] for folders in models], spec, pairs, seed)
+        found = _of_task([folders[task] for folders in models], spec, pairs, seed, progress)
         if not found:
             return []
         by_task.append(found)
@@ -103,17 +112,26 @@ def corrected_for_all(pairs: Sequence[Pair]) -> list[Pair]:
     return [replace(pair, corrected=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True)]
 
 
-def _of_task(places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int, int]], seed: int) -> list[OnTask]:
+def _of_task(
+    places: Sequence[Path], spec: MetricSpec, pairs: Sequence[tuple[int, int]], seed: int, progress: Progress
+) -> list[OnTask]:
     credited = _credited(places, spec)
     if credited is not None and credited.plain:
         good = 1 - credited.matrix if better_of(spec) == "lower" else credited.matrix
-        return list(_plain(good, pairs))
+        return [_reported(one, progress) for one in _plain(good, pairs)]
     if len(places) > _LARGEST_SLOW:
         return []
     if credited is not None:
-        return [_from(Paired(spec, seed, credited.differences(i, j), None).compare()) for i, j in pairs]
-    rows = [_rows(place, read(place)) for place in places]
-    return [_from(compare_rows(rows[i], rows[j], spec, seed=seed)) for i, j in pairs]
+        several = (Paired(spec, seed, credited.differences(i, j), None).compare() for i, j in pairs)
+    else:
+        rows = [_rows(place, read(place)) for place in places]
+        several = (compare_rows(rows[i], rows[j], spec, seed=seed) for i, j in pairs)
+    return [_reported(_from(one), progress) for one in several]
+
+
+def _reported(one: OnTask, progress: Progress) -> OnTask:
+    progress.advance(1, 0)
+    return one
 
 
 @dataclass(frozen=True, slots=True)

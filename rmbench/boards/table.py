@@ -15,6 +15,7 @@ from rmbench.boards.pairs import LARGEST, Pair, compared
 from rmbench.boards.published import Published, published
 from rmbench.boards.ranks import RULE, ranges_of
 from rmbench.boards.rows import Cell, Kind, Row, rows_of, with_win_shares
+from rmbench.engine.interfaces import Progress
 from rmbench.errors import RmbenchError
 from rmbench.records.headline import spec_of
 
@@ -87,7 +88,7 @@ def tabulate(board: Board, root: Path, *, allow: Iterable[str] = (), library: Li
     made = _placed(made)
     measured = [one for one in made if board.merge or one[0].kind != "published"]
     rows = [row for row, _ in measured]
-    ranked, pairs = _pairs(board, columns, measured)
+    ranked, pairs = _pairs(board, columns, measured, library.progress)
     ranks = dict(zip(ranked, ranges_of(len(ranked), pairs), strict=True)) if pairs else {}
     rows = [replace(row, rank=ranks.get(k)) for k, row in enumerate(rows)]
     pairs = [replace(pair, i=ranked[pair.i], j=ranked[pair.j]) for pair in pairs]
@@ -139,7 +140,9 @@ def _lower_is_better(board: Board, columns: Sequence[Column]) -> bool:
     return board.aggregate == "mean" and bool(low)
 
 
-def _pairs(board: Board, columns: Sequence[Column], rows: Sequence[Made]) -> tuple[list[int], list[Pair]]:
+def _pairs(
+    board: Board, columns: Sequence[Column], rows: Sequence[Made], progress: Progress
+) -> tuple[list[int], list[Pair]]:
     """The places of the rows that were measured in every column of the aggregate, and the pairs of those rows, counted
     from 0 among them; none for one model alone, or too many."""
     tasks = [column for column in columns if column.weight > 0 and not column.tasks]
@@ -153,7 +156,7 @@ def _pairs(board: Board, columns: Sequence[Column], rows: Sequence[Made]) -> tup
     complete = [rows[k][1] for k in ranked]
     specs = [spec_of(complete[0][column.key].record, board.metrics.get(column.entry, "")) for column in tasks]
     folders = [[records[column.key].folder for column in tasks] for records in complete]
-    return ranked, compared(folders, specs, [column.weight for column in tasks])
+    return ranked, compared(folders, specs, [column.weight for column in tasks], progress=progress)
 
 
 def _note(board: Board, columns: Sequence[Column], rows: Sequence[Row]) -> str:

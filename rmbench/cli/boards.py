@@ -42,7 +42,8 @@ def board() -> None:
 def show_board(board_id: str | None, results: Path, allow: tuple[str, ...], sort: str, as_json: bool) -> None:
     """Print a board; without ID, list the boards."""
     from rmbench.boards import boards, show
-    from rmbench.cli.output import echo, echo_json, print_rich
+    from rmbench.cli.output import echo, echo_json, error_console, print_rich
+    from rmbench.evaluation.progress import progress_for
 
     if board_id is None:
         declared = boards().values()
@@ -51,7 +52,8 @@ def show_board(board_id: str | None, results: Path, allow: tuple[str, ...], sort
         for one in declared if not as_json else ():
             echo(f"{one.id}  {one.title}")
         return
-    shown = show(board_id, results, allow=allow, sort=sort)
+    with progress_for(error_console()) as progress:
+        shown = show(board_id, results, allow=allow, sort=sort, progress=progress)
     if as_json:
         echo_json(shown.to_dict())
     else:
@@ -96,7 +98,10 @@ def export_board(board_id: str, results: Path, allow: tuple[str, ...], sort: str
 def build_board(board_ids: tuple[str, ...], results: Path, allow: tuple[str, ...], out: Path, reports: bool) -> None:
     """Write boards (without ID, every board) as a static site: open its index.html, or put the folder on any host."""
     from rmbench.boards import build
-    from rmbench.cli.output import echo
+    from rmbench.cli.output import echo, error_console
+    from rmbench.evaluation.progress import progress_for
 
     ids = board_ids[0] if len(board_ids) == 1 else board_ids or None
-    echo(str(build(ids, results, out, allow=allow, reports=reports)))
+    with progress_for(error_console()) as progress:
+        index = build(ids, results, out, allow=allow, reports=reports, progress=progress)
+    echo(str(index))

@@ -120,8 +120,7 @@ class BarProgress:
         self.end()
 
     def start(self, task: str, rows: int, tokens: int) -> None:
-        if self._bar is not None and not self._tokens:
-            self._bars.remove_task(self._bar)  # a stretch without tokens, such as encoding, leaves no bar behind
+        self._forget()
         self._bar = self._bars.add_task(printable(task), total=rows, rates="")
         self._tokens = 0
 
@@ -140,7 +139,14 @@ class BarProgress:
         self._bars.console.print(printable_message(text), markup=False)
 
     def end(self) -> None:
+        self._forget()
         self._bars.stop()
+
+    def _forget(self) -> None:
+        """A stretch without tokens, such as encoding or reading records, leaves no bar behind."""
+        if self._bar is not None and not self._tokens:
+            self._bars.remove_task(self._bar)
+            self._bar = None
 
 
 class NotebookProgress(BarProgress):
@@ -195,4 +201,7 @@ def _rates(bar: Task, tokens: int) -> str:
     seconds = bar.elapsed or 0.0
     if seconds <= 0:
         return ""
-    return f"{bar.completed / seconds:,.0f} rows/s {tokens / seconds:,.0f} tok/s"
+    rate = bar.completed / seconds
+    if tokens:
+        return f"{rate:,.0f} rows/s {tokens / seconds:,.0f} tok/s"
+    return f"{rate:,.{1 if rate < 10 else 0}f}/s"

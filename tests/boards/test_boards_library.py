@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rmbench.boards import build
 from rmbench.boards.library import Library, spread
+from rmbench.engine.interfaces import SilentProgress
 from rmbench.errors import RmbenchError
-from tests.boards.sites import Put
+from tests.boards.sites import Put, declared
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_there(tmp_path: Path, put_record: Put) -> None:
@@ -48,3 +50,32 @@ def test_many_items_are_spread_over_processes_in_their_order(monkeypatch: pytest
 
 def test_no_folder_has_no_records(tmp_path: Path) -> None:
     assert Library(tmp_path / "nothing").folders == ()
+
+
+class Told(SilentProgress):
+    """Keeps the titles and how much of each was announced and done."""
+
+    def __init__(self) -> None:
+        self.stages: list[list[object]] = []
+
+    def start(self, task: str, rows: int, tokens: int) -> None:
+        self.stages.append([task, rows, 0])
+
+    def advance(self, rows: int, tokens: int) -> None:
+        self.stages[-1][2] += rows  # type: ignore[operator]
+
+
+def test_what_takes_long_is_told(tmp_path: Path, put_record: Put) -> None:
+    for name in ("a", "b", "c"):
+        put_record(tmp_path / "records", [1.0, -1.0, 0.5], name=name)
+    told = Told()
+    build(declared(tmp_path, "pairs"), tmp_path / "records", tmp_path / "site", progress=told)
+    assert [name for name, *_ in told.stages] == [
+        "reading records",
+        "auditing records",
+        "comparing pairs of models",
+        "writing pages",
+        "writing records' pages",
+    ]
+    assert all(announced == done for _, announced, done in told.stages)
+    assert [announced for _, announced, _ in told.stages[:3]] == [3, 3, 3]

@@ -23,6 +23,7 @@ from rmbench.boards.site.entries import Entries, Entry
 from rmbench.boards.site.pages import BOARD_SCRIPTS, STYLE, render
 from rmbench.boards.site.paths import model_page, task_page
 from rmbench.boards.table import BoardTable
+from rmbench.engine.interfaces import Progress, SilentProgress
 from rmbench.errors import RmbenchError
 from rmbench.html.assets import FOLDER, write_assets
 from rmbench.records.store import RECORD_NAME
@@ -77,12 +78,15 @@ def build_site(
     """
     table_script = script()
     entries = Entries(tables, library)
+    progress = SilentProgress() if library is None else library.progress
     try:
         write_assets(out, [STYLE, *(_HERE / name for name in BOARD_SCRIPTS if (_HERE / name).exists())])
         (out / FOLDER / "datatables.js").write_bytes(table_script.encode())
-        for page, text in _pages(tables, entries):
+        for page, text in _pages(tables, entries, progress):
             _write(out / page, text)
-        spread(partial(_write_record, out, reports), list(entries), many=_MANY_REPORTS if reports else None)
+            progress.advance(1, 0)
+        many = _MANY_REPORTS if reports else None
+        spread(partial(_write_record, out, reports), list(entries), progress, "writing records' pages", many=many)
         for table in tables:
             write_data(table, out / table.board.id)
     except OSError as error:
@@ -103,14 +107,15 @@ def _write(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8"))
 
 
-def _pages(tables: Sequence[BoardTable], entries: Entries) -> Iterator[tuple[str, str]]:
+def _pages(tables: Sequence[BoardTable], entries: Entries, progress: Progress) -> Iterator[tuple[str, str]]:
     """(place, text) of every page but those of records."""
-    for table in tables:
-        yield f"{table.board.id}/index.html", board_page(table, entries, figures_of(table))
     models = _by(entries, lambda entry: entry.model)
     tasks = _by(entries, lambda entry: entry.task)
     places, duels = places_of(tables), duels_of(tables)
     rivals = rivals_of(duels)
+    progress.start("writing pages", len(tables) + len(models) + len(duels) + len(tasks) + 3, 0)
+    for table in tables:
+        yield f"{table.board.id}/index.html", board_page(table, entries, figures_of(table))
     for name, own in models.items():
         yield model_page(name), model_document(own, places.get(name, ()), rivals.get(name, ()))
     for page, ones in duels.items():
