@@ -14,6 +14,8 @@ _SHARE = 0.05
 """Of one core: who computes uses more, who waits for a lock, a disk or the network less."""
 _BYTES = 1_000_000
 """Read or written between two looks: a model that comes over a slow line."""
+_COUNTED = ("rchar:", "wchar:", "read_bytes:")
+"""Lines of /proc/self/io: by calls, and from the disk or network for weights that are mapped into memory."""
 
 
 class Pulse:
@@ -31,9 +33,9 @@ class Pulse:
 
 
 def _done() -> tuple[float, float, int]:
-    """The time, seconds of processor time, and bytes read and written by calls, where the system counts them."""
+    """The time, seconds of processor time, and bytes read and written, where the system counts them."""
     counted = ""
     with suppress(OSError):
         counted = Path("/proc/self/io").read_text("ascii")
-    bytes_ = sum(int(line.split()[1]) for line in counted.splitlines() if line.startswith(("rchar:", "wchar:")))
+    bytes_ = sum(int(line.split()[1]) for line in counted.splitlines() if line.startswith(_COUNTED))
     return time.monotonic(), time.process_time(), bytes_

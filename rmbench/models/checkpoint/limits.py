@@ -23,7 +23,7 @@ _TOKENIZER = re.compile(r"(tokenizer|vocab|merges|added_tokens|special_tokens_ma
 _MOST_WEIGHTS = 2**63
 _WEIGHTS = frozenset((".safetensors", ".bin", ".pt", ".pth"))
 
-_DTYPES = ("float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2")
+_DTYPES = ("float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2", "float", "half", "double")
 """What config.json may call the dtype of weights; transformers takes names of torch's own alone."""
 _LAYERS = re.compile(r"(\w+_)?(layers?|blocks|depths?|attention_types)")
 _LABELS = re.compile(r"_?(num_labels|n_labels|num_classes)")
