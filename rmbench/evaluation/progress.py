@@ -120,7 +120,9 @@ class BarProgress:
         self.end()
 
     def start(self, task: str, rows: int, tokens: int) -> None:
-        self._forget()
+        if self._bar is not None and not self._tokens:
+            # A stretch without tokens, such as encoding or reading records, leaves no bar behind.
+            self._bars.remove_task(self._bar)
         self._bar = self._bars.add_task(printable(task), total=rows, rates="")
         self._tokens = 0
 
@@ -139,14 +141,7 @@ class BarProgress:
         self._bars.console.print(printable_message(text), markup=False)
 
     def end(self) -> None:
-        self._forget()
         self._bars.stop()
-
-    def _forget(self) -> None:
-        """A stretch without tokens, such as encoding or reading records, leaves no bar behind."""
-        if self._bar is not None and not self._tokens:
-            self._bars.remove_task(self._bar)
-            self._bar = None
 
 
 class NotebookProgress(BarProgress):
