@@ -174,7 +174,7 @@ def test_circles_are_counted_and_shown(cyclic: rmbench.Results, capsys: pytest.C
     printed = cyclic._repr_mimebundle_()["text/plain"]
     assert "dice-cycles: 3 of 6 triples intransitive (.500), 3 rows" in printed
     assert "gpm-four-cycle: 0 of 4 triples intransitive (.000), 1 row" in printed
-    assert exit_code("show", cyclic.out) == 0
+    assert exit_code("show", f"{cyclic.out}/dice-cycles@1") == 0
     assert "cycles 3 of 6 triples intransitive (.500), 3 rows" in capsys.readouterr().out
 
 

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ def test_trials_are_those_of_a_worker(whole: Any) -> None:
         judging = judge("t", rows, model, executor=pool)
         padded = judge("t", rows, model, executor=pool, options=EngineOptions(share=False))
         sharing = model.sharing(())
-    assert judging.judgments == alone.judgments
+    for one, other in zip(judging.judgments, alone.judgments, strict=True):
+        # The worker may compute in another number of threads, which changes the last bit on some processors.
+        assert one.rewards == pytest.approx(other.rewards, abs=1e-6)
+        assert replace(one, rewards=None) == replace(other, rewards=None)
     assert judging.sharing == alone.sharing == "shared"
     assert padded.sharing == "padded"
     assert sharing.shares
