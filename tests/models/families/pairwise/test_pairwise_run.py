@@ -35,7 +35,8 @@ def test_the_record_tells_both_orders(done: rmbench.Results, capsys: pytest.Capt
         assert found.first + found.second > 0  # a random model has a position bias
     assert {row.size for row in rows_of(done, "reward-bench")} == {2}
     assert max(row.size for row in rows_of(done, "rmb-bon")) > 2
-    assert exit_code("show", done.out) == 0
+    for record in done.records:
+        assert exit_code("show", str(done.folder(record.task.id))) == 0
     shown = capsys.readouterr().out
     assert shown.count("are judged alike in both orders") == 2
     assert [record.intransitive is None for record in done.records] == [
