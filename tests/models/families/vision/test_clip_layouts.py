@@ -192,7 +192,7 @@ def test_a_torch_file_that_would_run_code(tmp_path: Path, tiny_registered: str, 
 def test_two_torch_files_without_a_word(tmp_path: Path, seen: Any) -> None:
     save_bare(tmp_path, seen.tiny_model(), name="HPS_v2_compressed.pt")
     save_bare(tmp_path, seen.tiny_model(), name="HPS_v2.1_compressed.pt")
-    with pytest.raises(RmbenchError, match=r"holds 2 files of weights \(HPS_v2\.1_compressed\.pt, HPS_v2_compressed\.pt\)"):
+    with pytest.raises(RmbenchError, match=r"2 files of weights \(HPS_v2\.1_compressed\.pt, HPS_v2_compressed\.pt\)"):
         read_checkpoint(tmp_path)
     only = read_checkpoint(tmp_path, weights="HPS_v2.1_compressed.pt")
     assert {tensor.file for tensor in only.tensors.values()} == {"HPS_v2.1_compressed.pt"}
