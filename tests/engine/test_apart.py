@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,21 @@ def test_models_that_need_more_of_theirs_are_not_apart(whole: Any, monkeypatch: 
     assert pickled_apart(whole) is None  # an encoder that cannot be sent
 
 
-def test_trials_are_those_of_a_worker(whole: Any) -> None:
+def test_trials_are_those_of_a_worker(whole: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from rmbench.models.backbone.backbone import Backbone
+
     rows = [
         make_example(f"e{n}", f"a question {n // 3}, the same beginning", f"{n} answer", "other") for n in range(30)
     ]
+    # A worker computes its batches one after another, each with all of its cores; in how many threads a product is
+    # computed changes its last bit on some processors.
+    monkeypatch.setattr(Backbone, "threads", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
     alone = judge("t", rows, whole)
+    torch.set_num_threads(threads)
     opener = partial(open_model, "tiny-bt")
     with Pool(ProcessFleet(opener, 1), 1, note=print) as pool:
         model = apart(pool)
@@ -65,10 +75,7 @@ def test_trials_are_those_of_a_worker(whole: Any) -> None:
         judging = judge("t", rows, model, executor=pool)
         padded = judge("t", rows, model, executor=pool, options=EngineOptions(share=False))
         sharing = model.sharing(())
-    for one, other in zip(judging.judgments, alone.judgments, strict=True):
-        # The worker may compute in another number of threads, which changes the last bit on some processors.
-        assert one.rewards == pytest.approx(other.rewards, abs=1e-6)
-        assert replace(one, rewards=None) == replace(other, rewards=None)
+    assert judging.judgments == alone.judgments
     assert judging.sharing == alone.sharing == "shared"
     assert padded.sharing == "padded"
     assert sharing.shares
